@@ -56,7 +56,9 @@ def check(options: argparse.Namespace) -> int:
     inputs = read_inputs(options, options.baseline)
     groups = _groups(inputs)
     results = [(item, list(found)) for item, found in _linted(inputs, groups, options, rates, ignored)]
-    losses = find_losses(inputs, rates)
+    # The programs of one file are known already; those of several files may be one.
+    alone = len({item.file for item in inputs}) == 1
+    losses = find_losses(inputs, rates, groups.values() if alone else None)
     results = [(item, measured(found, item, losses) if item.recorded else found) for item, found in results]
     spans = [one for one in losses.spans if not ignored & {one.finding.rule, one.finding.key}]
     notes = _compared(options, groups, results, rates, ignored, losses) if options.baseline is not None else []

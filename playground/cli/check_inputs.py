@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 from playground.export.terminal import print_error
 from playground.prefix_cache.found_spans import NO_USAGE, PromptUsage
+from playground.prefix_cache.prediction import CacheUsage
+from playground.prefix_cache.traffic import har_usage, usage_of
 from playground.prompt.document import Document, Json
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.field_errors import Path as FieldPath
@@ -26,15 +28,10 @@ from playground.prompt.json_text import loads
 if TYPE_CHECKING:
     from playground.requestlog.records import LogRow
 
-
-from base64 import b64decode
-from contextlib import suppress
-
 Outcome = tuple[PromptUsage, float | None, bool, str, float | None]
 """Reported tokens, Unix seconds, whether it failed, title or user agent of the sender, duration in seconds."""
 REFUSED = 400
 """Status from which on a request failed."""
-_USAGE = re.compile(r'"usage"\s*:\s*(?=\{)')
 _ID = re.compile(r"[0-9a-fA-F-]{16,}")
 _ENDED = ("done", None)
 _TIMES, _DURATIONS = ("started_utc", "timestamp", "at", "at_unix"), ("duration_s",)
@@ -60,13 +57,13 @@ def recorded_outcome(value: Json) -> Outcome:
     lasted = next((one[name] for one in (summary, line, response) for name in _DURATIONS if name in one), None)
     headers = _object(line.get("headers"))
     agent = _agent({str(name).lower(): value for name, value in headers.items()})
-    return _usage(usage), _time(at), failed, agent, _seconds(lasted)
+    return _reported(usage_of(usage, None)), _time(at), failed, agent, _seconds(lasted)
 
 
 def har_outcome(entry: Mapping[str, Json]) -> Outcome:
     """Return the outcome of an entry of a HAR file."""
     request, response = _object(entry.get("request")), _object(entry.get("response"))
-    status, text = response.get("status"), _text(_object(response.get("content")))
+    status = response.get("status")
     pairs = request.get("headers")
     headers = {
         str(one.get("name", "")).lower(): one.get("value")
@@ -77,43 +74,15 @@ def har_outcome(entry: Mapping[str, Json]) -> Outcome:
     failed = isinstance(status, int) and (status >= REFUSED or status <= 0)
     lasted = _seconds(entry.get("time"))
     seconds = None if lasted is None else lasted / 1_000
-    return _usage(_last_usage(text)), _time(entry.get("startedDateTime")), failed, _agent(headers), seconds
+    return _reported(har_usage(response)), _time(entry.get("startedDateTime")), failed, _agent(headers), seconds
 
 
 def _object(value: Json) -> Mapping[str, Json]:
     return value if isinstance(value, dict) else {}
 
 
-def _text(content: Mapping[str, Json]) -> str:
-    """Return the text of a response, which some programs write in base64."""
-    text = content.get("text")
-    if not isinstance(text, str):
-        return ""
-    if content.get("encoding") == "base64":
-        with suppress(ValueError):
-            return b64decode(text).decode("utf-8", "replace")
-    return text
-
-
-def _last_usage(text: str) -> Mapping[str, Json]:
-    """Return the last usage in a response body, a JSON object or server-sent events."""
-    found: Mapping[str, Json] = {}
-    for match in _USAGE.finditer(text):
-        try:
-            found = _object(json.JSONDecoder().raw_decode(text, match.end())[0])
-        except (ValueError, RecursionError):
-            continue
-    return found
-
-
-def _usage(usage: Mapping[str, Json]) -> PromptUsage:
-    prompt = usage.get("prompt_tokens")
-    cached = _object(usage.get("prompt_tokens_details")).get("cached_tokens", usage.get("cached_tokens"))
-    return PromptUsage(_count(prompt), _count(cached))
-
-
-def _count(value: Json) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+def _reported(usage: CacheUsage | None) -> PromptUsage:
+    return NO_USAGE if usage is None else PromptUsage(usage.prompt_tokens, usage.cached_tokens)
 
 
 def _seconds(value: Json) -> float | None:

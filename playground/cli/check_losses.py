@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -12,16 +13,18 @@ from playground.cli.check_inputs import CheckedInput
 from playground.client.endpoint import Rates
 from playground.export.terminal import visible_line
 from playground.lint.model import Evidence, Finding, FindingPlace, Severity
-from playground.prefix_cache.found_spans import BLOCK
+from playground.prefix_cache.found_spans import BLOCK, LASTING
 from playground.prefix_cache.losses import ProgramLosses, in_one_list, program_losses
 from playground.prefix_cache.program_groups import TimedRequest, families, retries, run_times
-from playground.prefix_cache.varying_spans import Rewrite, VaryingSpan
+from playground.prefix_cache.varying_spans import Rewrite, SpanKind, VaryingSpan
 from playground.prompt.document import Json
 from playground.prompt.field_errors import Path as FieldPath
 
 RULE = "varying-span"
 SERIOUS_TOKENS = 128
 """Tokens per request that a span keeps from the cache."""
+_WIDE = 1.6
+"""Ratio of the ends of an interval from which on it is stated."""
 STATE_SPANS = 3
 """Values of one message that change at different times from which on they are a state."""
 REWRITES: dict[Rewrite, str] = {
@@ -72,14 +75,21 @@ class Losses(Struct, frozen=True):
         return sum(one.span.tokens_per_request for one in self.spans if one.losses is self.programs.get(id(items[-1])))
 
 
-def find_losses(inputs: Sequence[CheckedInput], rates: Rates) -> Losses:
-    """Return what varies between the requests of each program, with its cost."""
+def find_losses(
+    inputs: Sequence[CheckedInput], rates: Rates, known: Iterable[Sequence[CheckedInput]] | None = None
+) -> Losses:
+    """Return what varies between the requests of each program, with its cost. `known`: the programs, if they are."""
     bodies = [(item, item.body or {}) for item in inputs if item.body is not None]
     attempts = [TimedRequest(body, item.at, item.failed, item.seconds) for item, body in bodies]
     again = retries(attempts)
     kept = [pair for index, pair in enumerate(bodies) if index not in again]
     times = run_times([one for index, one in enumerate(attempts) if index not in again])
-    groups = families([body for _, body in kept])
+    if known is None:
+        groups = families([body for _, body in kept])
+    else:
+        index_of = {id(item): index for index, (item, _) in enumerate(kept)}
+        numbers = ([index_of[id(one)] for one in items if id(one) in index_of] for items in known)
+        groups = [group for group in numbers if group]
     usage = {index: item.usage for index, (item, _) in enumerate(kept)}
     all_bodies = [body for _, body in kept]
     names = _names([[kept[index][0] for index in group] for group in groups])
@@ -92,8 +102,9 @@ def find_losses(inputs: Sequence[CheckedInput], rates: Rates) -> Losses:
         sent = [kept[index][0] for index in group]
         members.update((id(one), sent) for one in sent)
         first = len(found)
+        drafted = _drafted(losses, [one.file for one in sent])
         # Behind a value with little text behind it there is nothing to be cached.
-        worth = [at for at, span in enumerate(losses.spans) if span.tokens_behind >= BLOCK]
+        worth = [at for at, span in enumerate(losses.spans) if span.tokens_behind >= BLOCK and at not in drafted]
         renumbered = {at: position for position, at in enumerate(worth)}
         spans = [replace(losses.spans[at], behind=_front(losses.spans, at, renumbered)) for at in worth]
         lost = _lost_by_part(spans)
@@ -102,9 +113,26 @@ def find_losses(inputs: Sequence[CheckedInput], rates: Rates) -> Losses:
             place = span.part, span.index
             single = _is_single(span) and place not in states
             severity = _severity(span, max(losses.held(at), lost[place]), single=single)
-            finding = _finding(span, rates, losses.held(at), names[number], severity, estimated=losses.estimated)
+            finding = _finding(span, rates, losses.held(at), names[number], severity, losses)
             found.append(SpanFinding(kept[span.request][0], span, finding, names[number], losses, losses.held(at)))
     return Losses(found, programs, members, len(again))
+
+
+def _drafted(losses: ProgramLosses, files: Sequence[str]) -> set[int]:
+    """Return the spans that are the same in each file: they tell drafts of a prompt apart, no requests of a program.
+
+    `files`: of each request. In more files than two, only text in files of several requests does.
+    """
+    counts = Counter(files)
+    begins = {number for number, (one, other) in zip(losses.requests[1:], pairwise(files), strict=True) if one != other}
+    begins -= losses.predecessors.keys()
+    if not begins or len(begins) + 1 != len(counts):
+        return set()
+    kinds = LASTING if min(counts.values()) > 1 else frozenset[SpanKind]()
+    two = len(counts) == 2
+    return {
+        at for at, span in enumerate(losses.spans) if begins.issuperset(span.changed) and (two or span.kind in kinds)
+    }
 
 
 def _front(spans: Sequence[VaryingSpan], at: int, kept: Mapping[int, int]) -> int | None:
@@ -198,6 +226,8 @@ def span_fields(one: SpanFinding, rates: Rates, place: Json) -> dict[str, Json]:
         "tokens_per_request": round(span.tokens_per_request),
         "tokens_held_per_request": round(one.held),
         "lost_tokens": round(span.lost_tokens),
+        "lost_tokens_low": round(span.lost_between[0]),
+        "lost_tokens_high": round(span.lost_between[1]),
         "estimated": one.losses.estimated,
         "tools_after_per_request": round(span.tools_after),
         "dollars_per_1000_requests": span.dollars(rates.fresh, rates.cached),
@@ -217,9 +247,9 @@ def _quoted(sample: str) -> str:
 
 
 def _finding(
-    span: VaryingSpan, rates: Rates, held: float, program: str, severity: Severity, *, estimated: bool
+    span: VaryingSpan, rates: Rates, held: float, program: str, severity: Severity, losses: ProgramLosses
 ) -> Finding:
-    """Return the finding about a span: kind, place, cost and rewrite. `estimated`: no request has reported tokens."""
+    """Return the finding about a span: kind, place, cost and rewrite."""
     # Values that begin alike, such as objects in another order, are quoted once.
     beginnings = dict.fromkeys(_quoted(visible_line(sample)) for sample in span.samples)
     samples = ", ".join(list(beginnings)[:3])
@@ -235,7 +265,12 @@ def _finding(
     first += " It changed once, and not back: one payment." if span.once else ""
     if span.tools_after >= BLOCK:
         first += f" If the server writes tools after the system text, ≈ {span.tools_after:,.0f} more per request."
-    first += " No request has reported tokens: these are estimates for an unknown tokenizer." if estimated else ""
+    low, high = (end / max(len(losses.compared), 1) for end in span.lost_between)
+    between = f"≈ {low:,.0f} to {high:,.0f} per request"
+    if losses.estimated:
+        first += f" No request has reported tokens: these are estimates for an unknown tokenizer; {between}."
+    elif high > _WIDE * low:
+        first += f" No report tells the block and the minimum: {between}."
     of_program = f"Program “{visible_line(program)}”: " if program else ""
     both = held - span.tokens_per_request >= 1
     return Finding(

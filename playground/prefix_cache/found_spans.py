@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -31,10 +31,12 @@ USUAL_BLOCK = 128
 """Tokens up to which a block is common: larger ones are found from two different figures on."""
 _ERRORS = 3.0
 """Usual errors of a size up to which a report is of that text."""
+_TAIL = 0.02
+"""Probability beyond each end of an interval."""
 _FEW, _STEPS = 4, 3
 """Requests from which on a change can be told from a value that changes every time; times at which spans or places of
 the head change from which on none of them is a single change, and no value is the same prompt again."""
-_LASTING: frozenset[SpanKind] = frozenset(
+LASTING: frozenset[SpanKind] = frozenset(
     (
         "text",
         "retrieved_text",
@@ -79,9 +81,34 @@ class Charge(Struct):
     served: bool
 
 
+class Guess(Struct, frozen=True):
+    """What a cache may be like: `weight` is relative to other guesses. `factor`: tokens for each estimated one."""
+
+    unit: CacheUnit
+    weight: float
+    factor: float = 1.0
+
+
 def size_error(tokens: float, prompt: float) -> float:
     """Return the usual error of ≈ tokens of the first part of a prompt whose whole size is known."""
     return 0.12 * max(min(tokens, prompt - tokens), 0.0) + 0.01 * prompt + 8.0
+
+
+def _saved(usage: PromptUsage, prefix: float, whole: float, error: float, unit: CacheUnit) -> float:
+    """Return ≈ tokens that a request would be served more without its differences, at most its fresh tokens.
+
+    `whole`: ≈ tokens that it repeats behind them.
+    """
+    cached, prompt, fresh = usage.cached or 0, usage.prompt or 0, usage.fresh or 0
+    if not cached and unit.served(prefix - error):
+        return 0.0  # not warm: no change of the prompt helps it
+    front = min(max(cached, prefix), cached + unit.block) if cached else prefix
+    total = min(front + whole, prompt - 1)
+    if unit.block > max(USUAL_BLOCK, 4 * error):
+        saved = max(unit.served(total) - cached, 0.0)
+    else:
+        saved = total - (front if cached else 0.0) if total >= unit.minimum else 0.0
+    return min(saved, fresh)
 
 
 class _Found(Struct):
@@ -113,6 +140,9 @@ class FoundSpans:
                 span = replace(item.span, kind=kind, end=end, family=0, places=len(kinds), changed=(), changes=0)
                 self._found[number] = _Found(span)
         self._paid: dict[int, dict[object, float]] = {}
+        """By request: the share that each span has in what it lost."""
+        self._saved: dict[int, list[float]] = {}
+        """By request: ≈ tokens that it lost, by guess."""
 
     def change(self, key: object, number: int) -> None:
         """Note that a request differs at a span."""
@@ -162,13 +192,13 @@ class FoundSpans:
         scale: float,
         usage: PromptUsage | None,
         prefix: float,
-        unit: CacheUnit,
+        guesses: Sequence[Guess],
     ) -> None:
         """Take the charges of a request in, at most its fresh tokens.
 
         `scale`: tokens of the server for each of the charges; without `usage` the request has no price. `prefix`:
-        ≈ tokens that it shares with an earlier request from the beginning on, of which a cache with `unit` serves
-        whole blocks, or nothing below its minimum.
+        ≈ tokens that it shares with an earlier request from the beginning on. `guesses`: what the cache may be like,
+        the most probable first: it is the price.
         """
         index = self._members[number]
         behind: dict[object, float] = {}
@@ -180,6 +210,7 @@ class FoundSpans:
             self._found[key].behind[index] = total
         if usage is None:
             return
+        unit = guesses[0].unit
         cached = float(usage.cached or 0) if usage.fresh is not None else 0.0
         prompt = usage.prompt or 0
         error = size_error(prefix, prompt)
@@ -196,17 +227,15 @@ class FoundSpans:
             if not charge.served and charge.end * scale > start:
                 paid[charge.key] = paid.get(charge.key, 0.0) + charge.end * scale - start
         whole = sum(paid.values())
-        if prompt and usage.fresh is not None and whole:
-            if not cached and unit.served(prefix - error):
-                return  # not warm: no change of the prompt helps it
-            front = min(max(cached, prefix), most) if cached else prefix
-            total = min(front + whole, prompt - 1)
-            if unit.block > max(USUAL_BLOCK, 4 * error):
-                saved = max(unit.served(total) - cached, 0.0)
-            else:
-                saved = total - (front if cached else 0.0) if total >= unit.minimum else 0.0
-            paid = {key: tokens * min(saved, usage.fresh) / whole for key, tokens in paid.items()}
-        self._paid[index] = paid
+        if not whole:
+            return
+        self._paid[index] = {key: tokens / whole for key, tokens in paid.items()}
+        if prompt and usage.fresh is not None:
+            self._saved[index] = [_saved(usage, prefix, whole * one.factor, error, one.unit) for one in guesses]
+        else:
+            ends = [(one.unit, one.factor * first, one.factor * (first + whole)) for one in guesses]
+            # The price is the text itself.
+            self._saved[index] = [whole, *(unit.served(end) - unit.served(start) for unit, start, end in ends[1:])]
 
     def _join_moved(self) -> None:
         """Count values of a message with text in another order as part of that finding: they are in the text."""
@@ -231,18 +260,19 @@ class FoundSpans:
         }
 
     def result(
-        self, predecessors: Mapping[int, int], compared: int
+        self, predecessors: Mapping[int, int], compared: int, guesses: Sequence[Guess]
     ) -> tuple[tuple[VaryingSpan, ...], dict[int, dict[int, float]]]:
         """Return the spans in the order of the prompt, and what each request paid for each of them.
 
-        `predecessors`: which request each one continues; `compared`: how many requests have a price.
+        `predecessors`: which request each one continues; `compared`: how many requests have a price; `guesses`: those
+        that the charges were taken with.
         """
         self._join_moved()
         keys = [key for key in self._found if self._is_reported(key)]
         numbers = {key: number for number, key in enumerate(keys)}
         continued = {self._members[number] for number in predecessors}
         paid = {
-            index: {numbers[key]: tokens for key, tokens in row.items() if key in numbers}
+            index: {numbers[key]: share * self._saved[index][0] for key, share in row.items() if key in numbers}
             for index, row in self._paid.items()
         }
         spans: list[VaryingSpan] = []
@@ -250,7 +280,9 @@ class FoundSpans:
         for number, key in enumerate(keys):
             found = self._found[key]
             changed = tuple(found.changed)
-            lost = sum(row.get(number, 0.0) for row in paid.values())
+            shares = [(row[key], self._saved[index]) for index, row in self._paid.items() if key in row]
+            lost, *others = (sum(share * saved[at] for share, saved in shares) for at in range(len(guesses)))
+            low, high = _interval([lost, *others], guesses)
             behind = [found.behind[index] for index in changed if index in found.behind]
             front = next((at for at in reversed(range(number)) if not set(spans[at].changed).isdisjoint(changed)), None)
             spans.append(
@@ -264,6 +296,7 @@ class FoundSpans:
                     tokens_behind=sum(behind) / len(behind) if behind else 0.0,
                     tokens_per_request=lost / max(compared, 1),
                     lost_tokens=lost,
+                    lost_between=(low, high),
                     behind=front,
                     recurring=isinstance(key, int) and self._recurs(key, roots, paid, number, compared),
                     once=key in once,
@@ -285,7 +318,7 @@ class FoundSpans:
     ) -> bool:
         """Whether most values of a span of the head are used in several conversations, and paid for once at most."""
         places = {self._items[at].versions for at, first in self.merged.items() if first == key}
-        if self._found[key].span.kind not in _LASTING or len(places) >= _STEPS:
+        if self._found[key].span.kind not in LASTING or len(places) >= _STEPS:
             return False
         using: dict[int, list[int]] = {}
         for version, root in zip(self._versions(key), roots, strict=True):
@@ -336,6 +369,20 @@ def _in_one_line(one: HeadItem, first: HeadItem) -> bool:
         return one is first
     places = {(item.span.part, item.span.index, item.span.path, item.line) for item in (one, first) if item.span}
     return len(places) == 1 and numbered(one.versions) == numbered(first.versions)
+
+
+def _interval(totals: Sequence[float], guesses: Sequence[Guess]) -> tuple[float, float]:
+    """Return the interval in which the sum of a span is, with the first guess in it."""
+    least = _TAIL * sum(one.weight for one in guesses)
+    rows = sorted(zip(totals, (one.weight for one in guesses), strict=True))
+    low, high = (_quantile(row, least) for row in (rows, rows[::-1]))
+    return min(low, totals[0]), max(high, totals[0])
+
+
+def _quantile(rows: Sequence[tuple[float, float]], least: float) -> float:
+    """Return the first value up to which the weights are more than `least`."""
+    weights = accumulate(weight for _, weight in rows)
+    return next((value for (value, _), weight in zip(rows, weights, strict=True) if weight > least), 0.0)
 
 
 def _summed(pairs: Iterable[tuple[object, float]]) -> dict[object, float]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import islice
-from math import log
+from math import exp, log
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -24,6 +24,7 @@ from playground.prefix_cache.found_spans import (
     USUAL_BLOCK,
     Charge,
     FoundSpans,
+    Guess,
     PromptUsage,
     size_error,
 )
@@ -46,13 +47,26 @@ _MEASURES = 32
 """Measures of prompts that are kept."""
 _PROOFS = 2
 """Answers that a server must have served from its cache before what others would save is counted."""
-_UNKNOWN = {"accented": 3.5, "devanagari": 1.25, "semitic": 0.62}
-"""Median tokens per estimated token of six public tokenizers, by class. Words with accented letters are no
-English words: their other letters are more tokens, too."""
+_REPORTED = {1.0: 0.6, 0.85: 0.2, 1.15: 0.2}
+"""Tokens per estimated token, with their probabilities, of parts of prompts whose tokens are reported."""
+_LATIN = (0.85, 1.0, 1.4)
+_UNKNOWN = {
+    "accented": (2.5, 3.5, 6.0),
+    "devanagari": (0.5, 0.65, 2.9),
+    "indic": (0.45, 0.58, 2.0),
+    "cyrillic": (0.48, 0.6, 1.3),
+    "semitic": (0.42, 0.55, 1.7),
+    "east_asian": (0.7, 0.85, 1.4),
+}
+"""Tokens per estimated token by class, of the public tokenizers with the fewest, of newer ones, and of those with the
+most; `_LATIN` of other classes. Words with accented letters are no English words: their other letters are more tokens,
+too."""
 _TIMES = 3
 """Reports without cached tokens that count: the errors of their estimated sizes are alike."""
 _ODD = 0.05
 """Probability of a report that the cache does not explain: other requests evict and store prompts, too."""
+_UNLIKELY = 5.0
+"""Logarithm of a likelihood ratio from which on a block and minimum are out of the question."""
 _BETTER, _SURE = 1.0, 3.0
 """Logarithms of likelihood ratios: from the first one on, the tools count as behind the system text; from the second
 one on, their place is known."""
@@ -168,8 +182,9 @@ class _Program:
         self._estimator = TokenEstimator()
         self._measures: dict[int, Measure] = {}
         self._newest_measure: Measure | None = None
-        reported = [number for number, one in enumerate(self._usage) if one.fresh is not None]
-        self._compared = reported or list(range(len(members)))
+        self._reported = [number for number, one in enumerate(self._usage) if one.fresh is not None]
+        self._compared = self._reported or list(range(len(members)))
+        self._factors = _REPORTED
         self._scale = self._fit([number for number, one in enumerate(self._usage) if one.prompt])
         self._lead, self._items, self._tools_inside = head_items(
             self._bodies, members, self._estimator.estimate, self._of_tool
@@ -192,8 +207,12 @@ class _Program:
             counts = self._measure(last := len(self._views) - 1).counts_upto(len(self._views[last].text))
             tokens = self._estimator.tokens(counts)
             rows = zip(CLASSES, counts, self._estimator.factors, strict=True)
-            more = sum((_UNKNOWN[name] - 1) * count * factor for name, count, factor in rows if name in _UNKNOWN)
-            return 1 + more / tokens if tokens else 1.0
+            parts = [(_UNKNOWN.get(name, _LATIN), count * factor) for name, count, factor in rows]
+            low, middle, high = (sum(of[at] * part for of, part in parts) for at in range(3))
+            if not tokens:
+                return 1.0
+            self._factors = {1.0: 0.6, low / middle: 0.2, high / middle: 0.2}
+            return middle / tokens
         step = max(len(reported) // _LEARNED, 1)
         for number in reported[::step]:
             counts = self._measure(number).counts_upto(len(self._views[number].text))
@@ -234,7 +253,7 @@ class _Program:
                 answers.append(served)
         # Half of the answers are not served if a client writes them in another way every second time.
         self._answers_cached = sum(answers) >= max(_PROOFS, len(answers) / 4)
-        prefixes, unit, more = self._learn_cache()
+        prefixes, guesses, more = self._learn_cache()
         heads = Heads(self._items, len(self._members))
         self._spans = FoundSpans(self._members, self._items, has_system=self._has_system())
         independent = [number for number in range(len(self._views)) if number not in self._predecessors]
@@ -249,9 +268,9 @@ class _Program:
                 charges = self._charges(number, self._predecessors.get(number), heads)
                 charges += self._repeated(number, repeated, having)
                 usage = self._usage[number] if number in compared else None
-                self._spans.take(number, charges, self._scale, usage, prefixes[number], unit)
+                self._spans.take(number, charges, self._scale, usage, prefixes[number], guesses)
         members = self._members
-        spans, paid = self._spans.result(self._predecessors, len(self._compared))
+        spans, paid = self._spans.result(self._predecessors, len(self._compared), guesses)
         if more:
             spans = self._with_tools_after(spans, more)
         return ProgramLosses(
@@ -263,21 +282,21 @@ class _Program:
             all(one.prompt is None for one in self._usage),
         )
 
-    def _learn_cache(self) -> tuple[list[float], CacheUnit, Mapping[int, float]]:
-        """Return ≈ tokens that each request shares with earlier ones from the beginning on, and the block and minimum
-        that explain its report best. Puts the tools behind the system text if that explains the reports better.
+    def _learn_cache(self) -> tuple[list[float], list[Guess], Mapping[int, float]]:
+        """Return ≈ tokens that each request shares with earlier ones from the beginning on, and the blocks and minimums
+        that explain the reports, the best first. Puts the tools behind the system text if that explains them better.
 
         If the reports do not tell where the tools are, the last result has ≈ tokens by request that it loses more if
         they are behind the system text.
         """
         first, inside = (self._prefixes(items) for items in (self._items, self._tools_inside))
-        (like_first, unit), (like_inside, other) = self._best_unit(first), self._best_unit(inside)
+        (like_first, guesses), (like_inside, others) = self._guesses(first), self._guesses(inside)
         if like_inside - like_first >= _BETTER:
             self._items = self._tools_inside
-            return inside, other, {}
+            return inside, others, {}
         more = {number: one - two for number, (one, two) in enumerate(zip(first, inside, strict=True))}
         known = like_first - like_inside >= _SURE
-        return first, unit, {} if known else {number: tokens for number, tokens in more.items() if tokens >= BLOCK}
+        return first, guesses, {} if known else {number: one for number, one in more.items() if abs(one) >= BLOCK}
 
     def _prefixes(self, items: Sequence[HeadItem]) -> list[float]:
         """Return ≈ tokens that each request shares with one that is finished. `items`: the head in its order."""
@@ -299,50 +318,78 @@ class _Program:
             self._sizes[number] = self._measure(number).upto(self._shared[number]) * self._scale
         return self._sizes[number]
 
-    def _best_unit(self, prefixes: Sequence[float]) -> tuple[float, CacheUnit]:
-        """Return the block and minimum that explain the reports best, and the logarithm of the likelihood.
+    def _guesses(self, prefixes: Sequence[float]) -> tuple[float, list[Guess]]:
+        """Return the blocks and minimums that explain the reports, the best first, and the logarithm of its likelihood.
 
         `prefixes`: ≈ tokens that each request shares with earlier ones.
         """
-        served: dict[int, tuple[float, float]] = {}
+        served: dict[tuple[int, int], tuple[float, float]] = {}
         empty: dict[int, list[tuple[float, float]]] = {}
         for one, shared in zip(self._usage[1:], prefixes[1:], strict=True):
             if one.cached is not None and one.prompt is not None and one.fresh is not None:
                 size = shared, size_error(shared, one.prompt)
                 if one.cached:
-                    # The same figure again is the same prefix again, with the same error of its size.
-                    served.setdefault(one.cached, size)
+                    # The same figure again is the same prefix again, with the same error of its size, or large blocks.
+                    served.setdefault((one.cached, round(shared / USUAL_BLOCK)), size)
                 elif shared >= BLOCK:
                     empty.setdefault(round(shared / BLOCK), []).append(size)
         sizes = list(served.items())[:: max(len(served) // _LEARNED, 1)]
         empty_sizes = [(one[0], len(one)) for one in list(empty.values())[:: max(len(empty) // _LEARNED, 1)]]
         weight = min(len(empty_sizes), _TIMES) / max(len(empty_sizes), 1)
-        best = None
-        for unit in BlockSizeEstimator().likely:
-            if unit.block > USUAL_BLOCK and len(served) < 2:
+        figures = {cached for cached, _ in served}
+        spread = max(served.values())[0] - min(served.values())[0] if served else 0.0
+        likely = BlockSizeEstimator().likely
+        if not self._reported:
+            # Nothing is known: the price is the text itself, in tokens of a usual tokenizer.
+            return 0.0, [
+                Guess(CacheUnit(1, 1, 1.0), likely[0].weight),
+                *(Guess(unit, unit.weight * weight, of) for unit in likely for of, weight in self._factors.items()),
+            ]
+        found: list[tuple[float, CacheUnit]] = []
+        for unit in likely:
+            if unit.block > USUAL_BLOCK and len(figures) < 2 and spread < 3 * USUAL_BLOCK:
                 continue  # one figure is a multiple of many blocks
             likelihood = log(unit.weight)
-            for cached, (shared, error) in sizes:
+            for (cached, _), (shared, error) in sizes:
                 # Text of another kind than most of the prompt may have a size that is far from the estimate.
                 odd = unit.block / (unit.block + abs(cached - shared)) if cached % unit.block == 0 else 1e-3
                 likelihood += log((1 - _ODD) * unit.chance(cached, shared, error) + _ODD * odd)
             # Reports about the same text have the same error of its size, but are odd one by one.
             rows = ((unit.chance(0, *size), _ODD**times) for size, times in empty_sizes)
             likelihood += weight * sum(log((1 - odd) * chance + odd) for chance, odd in rows)
-            if best is None or likelihood > best[0]:
-                best = likelihood, unit
-        assert best is not None
-        return best
+            found.append((likelihood, unit))
+        best = max(likelihood for likelihood, _ in found)
+        guesses = [
+            Guess(unit, exp(one - best) * weight, factor)
+            for one, unit in found
+            if best - one < _UNLIKELY
+            for factor, weight in self._factors.items()
+        ]
+        return best, sorted(guesses, key=lambda guess: -guess.weight)
 
     def _with_tools_after(self, spans: Sequence[VaryingSpan], more: Mapping[int, float]) -> tuple[VaryingSpan, ...]:
-        """Return spans with what they cost more if the tools are behind the system text. `more`: by request."""
-        costs = [0.0] * len(spans)
-        for number in more.keys() & set(self._compared):
-            index = self._members[number]
-            system = [at for at, one in enumerate(spans) if one.part == "message" and not one.index and not one.history]
-            for at in [at for at in system if index in spans[at].changed][-1:]:
-                costs[at] += more[number] / len(self._compared)
-        return tuple(replace(one, tools_after=cost) for one, cost in zip(spans, costs, strict=True))
+        """Return spans with what they cost more if the tools are behind the system text, and with that in the interval.
+
+        `more`: by request; below 0 if a tool changed, which is behind the system text then.
+        """
+        after, first = [0.0] * len(spans), [0.0] * len(spans)
+        fresh = [0.0] * len(spans)
+        for number in self._compared:
+            index, tokens = self._members[number], more.get(number, 0.0)
+            changed = [at for at, one in enumerate(spans) if index in one.changed and not one.history]
+            for at in changed:
+                fresh[at] += self._usage[number].fresh or 0
+            for at in [at for at in changed if spans[at].part == "message" and not spans[at].index][-1:]:
+                after[at] += max(tokens, 0.0)
+            for at in [at for at in changed if spans[at].part == "tool"][:1]:
+                first[at] += max(-tokens, 0.0)
+        found = []
+        for one, later, front, most in zip(spans, after, first, fresh, strict=True):
+            low, high = one.lost_between
+            high = min(high + later, max(most, high)) if self._reported else high + later
+            ends = max(low - front, 0.0), high
+            found.append(replace(one, tools_after=later / len(self._compared), lost_between=ends))
+        return tuple(found)
 
     def _in_order(self) -> list[list[int]]:
         """Return for each request those that are finished since the one before: always the one before."""

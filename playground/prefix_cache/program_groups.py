@@ -6,6 +6,7 @@ Pure functions; nothing is sent or stored.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -27,8 +28,12 @@ _GRAM, _LONG_WORDS = 5, 14
 """Characters in a group, and the average length of words that are clauses of a script without spaces."""
 _WORD = 16
 """Code points up to which a head is one word or two, such as the name of a task."""
+_SHORT_HEAD = 120
+"""Code points of a first system message below which the next one is part of the head."""
 _FEW_UNITS = 2
 """Units up to which a head may be like another one by its role alone."""
+_NUMBERED = re.compile(r"\S*\d\S*")
+"""A word with a digit."""
 _MANY = 40
 """Groups of words from which on heads of many lines are compared by them, too."""
 _CORE, _VERSIONS = 0.2, 3
@@ -76,7 +81,7 @@ def families(bodies: Sequence[Body]) -> list[list[int]]:
     family_of: dict[int, int] = {}
     for index, body in enumerate(bodies):
         if messages := body_messages(body):
-            family_of[index] = groups.family(messages[0], body)
+            family_of[index] = groups.family(_head(messages), body)
     versions = groups.versions(Counter(family_of.values())) if groups.count >= _VERSIONS else {}
     family_of = {index: versions.get(family, family) for index, family in family_of.items()}
     sessions = _sessions(bodies, family_of) if groups.count > 1 else {}
@@ -86,6 +91,16 @@ def families(bodies: Sequence[Body]) -> list[list[int]]:
     for index, family in family_of.items():
         found.setdefault(joined.get(family, family), []).append(index)
     return list(found.values())
+
+
+def _head(messages: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Return the message that tells programs apart: the first one, with the next system messages if it is short."""
+    text, count = _content(messages[0]), leading_messages(messages)
+    for message in messages[1:count]:
+        if len(text) >= _SHORT_HEAD:
+            break
+        text = f"{text}\n{_content(message)}"
+    return {"role": messages[0].get("role"), "content": text}
 
 
 def _sessions(bodies: Sequence[Body], family_of: Mapping[int, int]) -> dict[int, int]:
@@ -207,9 +222,9 @@ def _head_units(role: str, head: str, body: Body) -> set[str]:
 
 def _word_groups(head: str, size: int) -> list[str]:
     """Return the groups of `size` words without digits in a head; of a short one, groups of characters."""
-    words = [word for word in head[:_HEAD].split() if not any(map(str.isdigit, word))]
+    words = _NUMBERED.sub(" ", head[:_HEAD]).split()
     if len(words) >= _FEW_WORDS and sum(map(len, words)) < _LONG_WORDS * len(words):
-        return [" ".join(words[at : at + size]) for at in range(len(words) - size + 1)]
+        return list(map(" ".join, zip(*(words[at:] for at in range(size)), strict=False)))
     # A short head, or a script without spaces between words.
     text = "".join(character for character in head[:_HEAD] if not character.isdigit())
     return [text[at : at + _GRAM] for at in range(max(len(text) - _GRAM + 1, 1))]

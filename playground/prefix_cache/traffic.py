@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from base64 import b64decode
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from math import inf
 from pathlib import Path
@@ -48,6 +51,7 @@ class TrafficRecord(Struct, frozen=True):
         return str(self.request.get("model") or "")
 
 
+_EVENT = re.compile(r"^data:", re.MULTILINE)
 MAX_TRAFFIC_BYTES = 512 * 1024 * 1024
 Foreign = Callable[[str], TrafficRecord | None]
 """Reads a line of another format. Returns None for an unknown format; raises ValueError for a bad line."""
@@ -109,8 +113,6 @@ def _har_entry(entry: Json, number: int) -> Iterator[TrafficRecord]:
     except (ValueError, OverflowError) as error:
         raise TrafficError(f"entry {number}: startedDateTime is not a time.") from error
     status = response.get("status")
-    content = str((_object(response.get("content")) or {}).get("text") or "")
-    usage = usage_of_response(_answer(content))
     headers = response.get("headers")
     found = (_object(header) or {} for header in (headers if isinstance(headers, list) else ()))
     ids = [str(one.get("value")) for one in found if str(one.get("name")).lower() == "x-request-id"]
@@ -120,10 +122,20 @@ def _har_entry(entry: Json, number: int) -> Iterator[TrafficRecord]:
         body,
         status if isinstance(status, int) else 0,
         ids[0] if ids else None,
-        usage,
+        har_usage(response),
         endpoint=str(request.get("url") or ""),
         ended_unix=at + took_ms / 1000 if _is_duration(took_ms) else None,
     )
+
+
+def har_usage(response: Mapping[str, Json]) -> CacheUsage | None:
+    """Return the usage in the response of a HAR entry, with its message; some programs write the text in base64."""
+    content = _object(response.get("content")) or {}
+    text = str(content.get("text") or "")
+    if content.get("encoding") == "base64":
+        with suppress(ValueError):
+            text = b64decode(text).decode("utf-8", "replace")
+    return usage_of_response(_answer(text))
 
 
 def _is_duration(value: Json) -> TypeGuard[int | float]:
@@ -132,7 +144,7 @@ def _is_duration(value: Json) -> TypeGuard[int | float]:
 
 def _answer(content: str) -> Mapping[str, Json]:
     """Return a completion's JSON; the events of a stream are joined."""
-    if not content.lstrip().startswith("data:"):
+    if not _EVENT.search(content):
         try:
             value = loads(content)
         except ValueError:

@@ -101,6 +101,7 @@ class VaryingSpan(Struct, frozen=True):
     `changes` of `comparisons` requests differ here from the request that they continue, or from the one before;
     `changed` are their indexes. `tokens_behind`: ≈ tokens behind it that such a request repeats, on average.
     `lost_tokens`: ≈ tokens of all requests that are sent fresh because of it once the spans in front are fixed;
+    `lost_between`: the interval in which these are, by block, minimum and tokenizer where reports do not tell them;
     `tokens_per_request` is their average over the requests of the family. `behind`: index in the result of the span in
     front, which must be fixed first; None for the first one. `tools_after`: ≈ tokens per request that it costs more if
     the server writes the tools behind the system text, where reports do not tell. `places`: how many places vary
@@ -125,6 +126,7 @@ class VaryingSpan(Struct, frozen=True):
     behind: int | None = None
     changed: tuple[int, ...] = ()
     lost_tokens: float = 0.0
+    lost_between: tuple[float, float] = (0.0, 0.0)
     tools_after: float = 0.0
     places: int = 1
     history: bool = False

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import random
-from base64 import b64encode
+import re
+from base64 import b64decode, b64encode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -306,6 +307,12 @@ def test_check_har_has_usage_failures_and_the_name_of_the_sender(check: Check) -
     for each in entries:
         content = each["response"]["content"]
         content.update(text=b64encode(content["text"].encode()).decode(), encoding="base64")
+    assert check(json.dumps({"log": {"entries": entries}}), name="a.har")["varying"] == alone["varying"]
+    for each in entries:
+        text = b64decode(each["response"]["content"]["text"]).decode()
+        text = re.sub(r'"prompt_tokens_details": \{"cached_tokens": (\d+)\}', r'"prompt_cache_hit_tokens": \1', text)
+        each["response"]["content"] = {"text": text}
+    assert "prompt_cache_hit_tokens" in json.dumps(entries)
     assert check(json.dumps({"log": {"entries": entries}}), name="a.har")["varying"] == alone["varying"]
     entries += [entry(one, (300, 0), "6f1c2a34-98d0-4b3e-8a11-0d7c5a6e9f01") for one in other]
     both = check(json.dumps({"log": {"entries": entries}}), "--rates", "0.4,0.1", "--json", name="a.har", status=1)

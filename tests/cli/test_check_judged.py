@@ -309,3 +309,74 @@ def test_check_price_says_what_depends_on_the_template_if_reports_do_not_tell(
     assert span["tools_after_per_request"] == pytest.approx(len(json.dumps(TOOLS)) / 4 * 3 / 8, rel=0.2)
     assert f"If the server writes tools after the system text, ≈ {span['tools_after_per_request']:,} more" in text
     assert (span["estimated"], "estimates for an unknown tokenizer" in text) == ((reports == "none",) * 2)
+
+
+RULES = " ".join(f"Rule {number}: answer question {number * 7} with care and name the price." for number in range(60))
+
+
+def _system(text: str, question: str) -> dict[str, Any]:
+    return {"messages": [{"role": "system", "content": text}, {"role": "user", "content": question}]}
+
+
+@pytest.mark.parametrize("requests", [1, 3])
+def test_check_two_drafts_in_a_folder_are_no_program(
+    requests: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, text in (("a", RULES), ("b", f"Be kind to them. {RULES}")):
+        rows = [_system(text, f"Question {name}{number}?") for number in range(requests)]
+        path = tmp_path / (f"{name}.json" if requests == 1 else f"{name}.jsonl")
+        path.write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    assert main(["check", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["varying"] == []
+
+
+def test_check_conversation_in_two_files_is_one_program(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = _system(f"Now: 09:00:01\n{RULES}", "Is it open?")
+    second = _system(f"Now: 09:04:27\n{RULES}", "Is it open?")
+    second["messages"] += [{"role": "assistant", "content": "It is."}, {"role": "user", "content": "Until when?"}]
+    for name, body in (("a", first), ("b", second)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(body), "utf-8")
+    assert main(["check", str(tmp_path), "--json"]) == 1
+    assert [one["kind"] for one in json.loads(capsys.readouterr().out)["varying"]] == ["time"]
+
+
+def test_check_nonce_in_a_short_system_message_of_its_own_is_one_program(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = []
+    for nonce in ("3c6133b76dc2dd45", "350d228a8d2f4299", "a58de5b140b7ddfe", "c93461e6b47f6a6e"):
+        body = _system(RULES, "Is it open?")
+        body["messages"].insert(0, {"role": "system", "content": f"nonce {nonce}"})
+        rows.append(body)
+    path = tmp_path / "recorded.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    assert main(["check", str(path), "--json"]) == 1
+    (span,) = json.loads(capsys.readouterr().out)["varying"]
+    assert (span["requests"], span["changed"]) == (4, 3)
+
+
+@pytest.mark.parametrize(
+    ("block", "minimum", "tokens"), [(16, 0, 700), (16, 1024, 700), (1024, 0, 1500), (16, 1024, 1500), (256, 0, 3000)]
+)
+@pytest.mark.parametrize("usage", [True, False])
+def test_check_interval_holds_the_price_of_caches_that_no_report_tells(
+    block: int, minimum: int, tokens: int, usage: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No request shares the time, so no token is ever cached. The tokenizer has four and a half characters a token."""
+    text = (RULES * 4)[: round(tokens * 4.5)]
+    rows = []
+    for number in range(6):
+        report = {"prompt_tokens": tokens + 8, "prompt_tokens_details": {"cached_tokens": 0}}
+        row: dict[str, Any] = {"request": _system(f"{number}{number}:0{number}:12\n{text}", "Is it open?")}
+        rows.append({**row, "response": {"usage": report}} if usage else row)
+    path = tmp_path / "recorded.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    main(["check", str(path), "--json"])
+    spans = json.loads(capsys.readouterr().out)["varying"]
+    true = 5 * (tokens // block * block if tokens >= minimum else 0)
+    low, high = (sum(one[end] for one in spans) for end in ("lost_tokens_low", "lost_tokens_high"))
+    assert low <= 1.02 * true
+    assert high >= 0.98 * true
+    assert low <= sum(one["lost_tokens"] for one in spans) <= high
+    if usage:
+        assert high <= 5 * (tokens + 8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
@@ -101,19 +102,22 @@ def test_read_traffic_device_without_end_raises_traffic_error(monkeypatch: pytes
         list(read_traffic(Path("/dev/zero")))
 
 
-def test_read_traffic_har_with_a_stream_joins_its_events(tmp_path: Path) -> None:
+@pytest.mark.parametrize("encoding", ["", "base64"])
+def test_read_traffic_har_with_a_stream_joins_its_events(encoding: str, tmp_path: Path) -> None:
     events = [
         {"choices": [{"delta": {"role": "assistant"}}]},
         {"choices": [{"delta": {"content": "Hel"}}]},
         {"choices": [{"delta": {"content": "lo"}}]},
         {"choices": [], "usage": GOOD["response"]["usage"]},
     ]
-    body = "".join(f"data: {json.dumps(event)}\n\n" for event in events) + "data: [DONE]\n\n"
-    entry = {
+    body = "".join(f"event: chunk\ndata: {json.dumps(event)}\n\n" for event in events) + "data: [DONE]\n\n"
+    body = b64encode(body.encode()).decode() if encoding else body
+    entry: dict[str, Any] = {
         "startedDateTime": "2026-11-27T10:00:00.000Z",
         "request": {"method": "POST", "url": "http://x/chat", "postData": {"text": json.dumps(GOOD["request"])}},
-        "response": {"status": 200, "headers": [{"name": "X-Request-Id", "value": "r1"}], "content": {"text": body}},
+        "response": {"status": 200, "headers": [{"name": "X-Request-Id", "value": "r1"}]},
     }
+    entry["response"]["content"] = {"text": body, "encoding": encoding}
     picture = {**entry, "request": {"method": "GET", "url": "http://x/logo.png"}}
     path = tmp_path / "t.har"
     path.write_text(json.dumps({"log": {"entries": [picture, entry]}}), "utf-8")
