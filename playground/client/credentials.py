@@ -13,7 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 import msgspec
 
 from playground.client import tolerant_json
-from playground.client.redact import LEAST_CHARS, MASK, key_forms, mask_across, mask_pieces, redact
+from playground.client.redact import LEAST_CHARS, MASK, mask_across, mask_pieces, redact
 from playground.prompt.secret_addresses import addresses_in
 from playground.prompt.secret_names import is_placeholder, is_secret
 from playground.prompt.secret_texts import masked_secrets, secrets_in, secrets_of_arguments
@@ -314,7 +314,7 @@ def stored_headers(headers: Iterable[tuple[str, str]], key: str | None) -> tuple
     """Return response headers without cookies and with secret values masked, for the log. Names in lower case."""
     kept = [(name.lower(), value) for name, value in headers if name.lower() not in LEFT_OUT]
     # First in pieces: a masked piece would hide that the others belong to it.
-    values = mask_across([value for _, value in kept], key_forms(key))
+    values = mask_across([value for _, value in kept], key)
     return tuple(_stored_header(name, value, key) for (name, _), value in zip(kept, values, strict=True))
 
 

@@ -1,12 +1,17 @@
-"""Masking of the API key in every text that is displayed, logged or exported. In pieces: `stream_masking.py`."""
+"""Search for API keys, and their masking in every text that is displayed, logged or exported.
+
+One search for whole texts and for texts in pieces (`stream_masking.py`): of the longest parts that a text and a key
+have in common, after escapes, tags, line ends and marks of Markdown are removed, in any case.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from base64 import b64encode
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -24,37 +29,72 @@ MASK = secret_words.MASK
 LEAST_BASE64 = 10
 LEAST_CHARS = secret_words.LEAST_CHARS
 """A shorter "key" is a placeholder that local servers ignore (x, none, EMPTY, ollama): masking it would garble text."""
+GRAM = 4
+"""Length of the parts that are searched: fewer characters of a key are not recognized, nor delayed in a stream."""
+PART_CHARS, PIECE_CHARS = 12, 8
+"""Length from which a part of a key is masked in any text; and the one of its beginning, of a part beside a mask of the
+server's, and of a part of which the rest may be elsewhere."""
 
 _WORDS_BEHIND = r"(?:live|test|proj|admin|svcacct)(?:[_-][a-z]{1,7})+(?![A-Za-z0-9_\-])"
-_LOOKS_LIKE_A_KEY = re.compile(rf"\bsk[_-](?!{_WORDS_BEHIND})[A-Za-z0-9_\-]{{8,}}")
-_BACKSLASHES = r"(?:\\u005[cC]|\\){1,32}"
-# Bounded, and `(?<!\\)` below: a long run of backslashes must not cost quadratic time.
-_MAY_ESCAPE = re.compile(r"\\[ux/\\]|%[0-9a-fA-F]{2}|&#")
-_ESCAPE = re.compile(
-    r"(?<!\\)\\++(?:u00([0-7][0-9a-fA-F])|x([0-7][0-9a-fA-F])|(/))"
-    r"|%([0-7][0-9a-fA-F])|&#[xX]0*([0-7][0-9a-fA-F]);|&#0*([0-9]{2}|1[01][0-9]|12[0-7]);"
+_LOOKS_LIKE_A_KEY = re.compile(rf"(?:\b|(?<=\\[nrt]))sk[_-](?!{_WORDS_BEHIND})[A-Za-z0-9_\-]{{8,}}")
+_PUBLIC_PREFIX = re.compile(
+    r"(?:sk[-_](?:proj-|svcacct-|admin-|ant-(?:api\d\d-)?|or-(?:v1-)?|live_|test_)?|gh[a-z]_|github_pat_|glpat-|xox[a-z]-"
+    r"|hf_|gsk_|r8_|pplx-|npm_|pypi-|AKIA|ASIA|AIza|[a-z]{2,6}_(?:live|test)_|eyJ[\w-]*\.)?"
 )
-_BACKSLASH_ESCAPE = re.compile(r"\\(?:/|u00[0-7]|x[0-7])")
-_PERCENT_ESCAPE = re.compile("%[0-7]")
+_WORDS_ONLY = re.compile(r"[A-Z]*[a-z]*(?:[^A-Za-z0-9]+[A-Za-z]?[a-z]*)*|[0-9]{1,9}|[A-Z]+(?:[^A-Za-z0-9]+[A-Z]*)*")
+_LONG_HEAD_CHARS, _SURE_CHARS = 16, 12
+_MARKS = ("**", "••", "…", "...")
+
+# `(?<!\\)\\++`: a long run of backslashes must not cost quadratic time.
+_ESCAPE = re.compile(
+    r"(?<!\\)\\++(?:u(00[0-9a-fA-F]{2}|20[0-6][0-9a-fA-F]|[fF][eE][fF]{2})|x([0-7][0-9a-fA-F]))"
+    r"|%(?:25)*([0-7][0-9a-fA-F])|&#[xX]0*([0-9a-fA-F]{2});|&#0*([0-9]{2,3});|&(lt|gt|amp|quot);"
+)
+_NAMED = {"lt": "<", "gt": ">", "amp": "&", "quot": '"'}
 _NESTED = 4
+_NUMBER = re.compile(f"[0-9]{{{PIECE_CHARS}}}")
+MARK_CHARS = 4
+_CONTEXT_CHARS = GRAM - 1 + MARK_CHARS
+"""Characters of a text that count for the next piece of it: those of a key, and a mask before them."""
+_CUT = "\0"
+"""Stands for the missing rest of a text."""
+_NOISE = re.compile(r"[*`~\u00ad\u200b-\u200f\u2060-\u2064\ufeff]+|\\+[nrt]?|[\r\n]+[ \t]*|</?[A-Za-z][^<>]{0,99}>")
+may_differ = re.compile(r"[*`~\\\r\n<%&\u00ad\u200b-\u200f\u2060-\u2064\ufeff]").search
+"""Finds a character of escapes and of what is removed, also of an unfinished one."""
+_UNFINISHED = re.compile(
+    r"(?:(?<!\\)\\++(?:u[0-9a-fA-F]{0,3}|x[0-9a-fA-F]?)?|%(?:25)*[0-9a-fA-F]?|&(?:#?[xX]?[0-9a-fA-F]{0,6}|[a-z]{1,4})"
+    r"|</?(?:[A-Za-z][^<>]{0,99})?)$"
+)
+_UNFINISHED_CHARS = 128
+_LONGEST_ESCAPE = 12
+
+Span = tuple[int, int]
+_Layer = tuple[re.Pattern[str], str]
+"""A pattern whose matches were replaced, and the text before that."""
 
 
 def redact(text: str, key: str | None) -> str:
-    """Mask this key, and everything that looks like a key, in `text`. Escaped characters count as the character."""
-    text = mask(text, key_forms(key))
-    if key:
-        text = _without_runs(text, key)
-    if found := beginnings(text, key_heads(key)):
-        ends = [0, *(end for _, end in found)]
-        pieces = [
-            text[before:start] + _mask_of(text[start:end]) for before, (start, end) in zip(ends, found, strict=False)
-        ]
-        text = "".join((*pieces, text[ends[-1] :]))
-    if "sk" in text:
-        text = _LOOKS_LIKE_A_KEY.sub(MASK, text)
-    if _may_decode(text) and _LOOKS_LIKE_A_KEY.search(decoded(text)):
-        return _escaped_look().sub(MASK, text)
-    return text
+    """Mask this key, and everything that looks like a key, in `text`. Escaped characters count as the character.
+
+    `key`: one key, or several, one per line. JSON stays JSON.
+    """
+    return masked(text, key_spans(text, key))
+
+
+def mask_pieces(text: str, key: str | None) -> str:
+    """Mask every part of a key of at least PIECE_CHARS characters, for texts of which other parts may be elsewhere."""
+    return masked(text, key_search(key).spans(text, PIECE_CHARS))
+
+
+def masked(text: str, spans: list[Span]) -> str:
+    """Return the text with a mask in place of each span."""
+    return _replaced(text, spans, _mask_of) if spans else text
+
+
+def _replaced(text: str, spans: list[Span], mask: Callable[[str], str]) -> str:
+    ends = [0, *(end for _, end in spans)]
+    pieces = [text[before:start] + mask(text[start:end]) for before, (start, end) in zip(ends, spans, strict=False)]
+    return "".join((*pieces, text[ends[-1] :]))
 
 
 def _mask_of(secret: str) -> str:
@@ -62,212 +102,123 @@ def _mask_of(secret: str) -> str:
     return "0" if secret.isdigit() else MASK
 
 
-_PUBLIC_PREFIX = re.compile(
-    r"(?:sk[-_](?:proj-|svcacct-|admin-|ant-(?:api\d\d-)?|or-(?:v1-)?|live_|test_)?|gh[a-z]_|github_pat_|glpat-|xox[a-z]-"
-    r"|hf_|gsk_|r8_|pplx-|npm_|pypi-|AKIA|ASIA|AIza|[a-z]{2,6}_(?:live|test)_|eyJ[\w-]*\.)?"
-)
-_HEAD_CHARS, _LONG_HEAD_CHARS, _SURE_CHARS = 8, 16, 12
-_WORDS_ONLY = re.compile(r"[A-Z]*[a-z]*(?:[^A-Za-z0-9]+[A-Za-z]?[a-z]*)*|[0-9]{1,9}|[A-Z]+(?:[^A-Za-z0-9]+[A-Z]*)*")
+def key_spans(text: str, key: str | None) -> list[Span]:
+    """Return where these keys, their parts, and what looks like a key stand in `text`."""
+    plain, layers = _decoded(text)
+    spans = key_search(key).spans(plain)
+    if "sk" in plain:
+        rest = _replaced(plain, spans, lambda secret: "…" * len(secret))
+        spans = joined([*spans, *(found.span() for found in _LOOKS_LIKE_A_KEY.finditer(rest))])
+    return _outer(spans, layers)
 
 
-class KeyHead(NamedTuple):
-    """The shortest beginning by which a form of a key is recognized; `sure`: before a letter that differs."""
-
-    text: str
-    form: str
-    sure: int
-
-
-@lru_cache(maxsize=64)
-def key_heads(key: str | None) -> tuple[KeyHead, ...]:
-    """Return the beginnings of these keys, also in hex and base64.
-
-    They have 8 characters behind a public prefix as `sk-proj-`, and more if these are words.
-    """
-    keys = dict.fromkeys(one for one in (key or "").split("\n") if len(one) >= LEAST_CHARS)
-    return tuple(head for one in keys for head in _heads(one) if len(head.text) < len(head.form))
+def joined(spans: list[Span]) -> list[Span]:
+    """Return spans in order, with those that overlap as one."""
+    found: list[Span] = []
+    for start, end in sorted(spans):
+        if found and start < found[-1][1]:
+            found[-1] = found[-1][0], max(end, found[-1][1])
+        else:
+            found.append((start, end))
+    return found
 
 
-def _heads(key: str) -> Iterator[KeyHead]:
-    found = _PUBLIC_PREFIX.match(key)
-    prefix = found.end() if found else 0
-    length = prefix + _HEAD_CHARS
-    while length < min(len(key), prefix + _LONG_HEAD_CHARS) and _WORDS_ONLY.fullmatch(key, prefix, length):
-        length += 1
-    is_word = _WORDS_ONLY.fullmatch(key, prefix, length) is not None
-    yield KeyHead(key[:length], key, length + _SURE_CHARS if is_word else length)
-    for form in dict.fromkeys(_encoded(key.encode("utf-8", "surrogatepass"))):
-        characters = length * 2 if len(form) == 2 * len(key) else length * 4 // 3 + 1
-        yield KeyHead(form[:characters], form, characters)
+def mask_across(texts: list[str], key: str | None) -> list[str]:
+    """Mask a key that several texts have in pieces, one after another. Returns `texts` itself if there is none."""
+    spans = key_search(key).spans("".join(texts))
+    if not spans:
+        return texts
+    ends = list(accumulate(map(len, texts)))
+    shown = list(texts)
+    for start, end in reversed(spans):
+        for place in range(bisect_right(ends, start), bisect_left(ends, end) + 1):
+            begin = ends[place] - len(texts[place])
+            text = shown[place]
+            shown[place] = text[: max(start - begin, 0)] + (MASK if texts[place] else "") + text[end - begin :]
+    return shown
 
 
-def beginnings(text: str, heads: tuple[KeyHead, ...]) -> list[tuple[int, int]]:
-    """Return where a key begins in `text` and is cut: at the end of the text or of a word in it."""
-    found: list[tuple[int, int]] = []
-    for head, key, sure in heads:
-        start = text.find(head)
-        while start >= 0:
-            end = start + len(head)
-            while end < len(text) and end - start < len(key) and text[end] == key[end - start]:
-                end += 1
-            if end - start < len(key) and (end - start >= sure or not text[end : end + 1].isalnum()):
-                found.append((start, end))
-            start = text.find(head, end)
-    found.sort()
-    return [span for place, span in enumerate(found) if place == 0 or span[0] >= found[place - 1][1]]
+def _decoded(text: str) -> tuple[str, list[_Layer]]:
+    r"""Replace escapes of ASCII characters in `text` (\u0073, \x73, %73, &#115;), also nested ones."""
+    layers: list[_Layer] = []
+    while ("\\" in text or "%" in text or "&" in text) and len(layers) < _NESTED:
+        plain = _ESCAPE.sub(_character, text)
+        if plain == text:
+            break
+        layers.append((_ESCAPE, text))
+        text = plain
+    return text, layers
 
 
-_RUN_CHARS, _RUN_BESIDE_MASK = 12, 8
-"""Length from which a part of a key is masked in any text, in any case; and the one beside a mask of the server's."""
-_GRAM = 6
-_FOREIGN_MASKS = ("**", "••", "…", "...")
+def _character(found: re.Match[str]) -> str:
+    if found.re is _NOISE:
+        return ""
+    decimal, name = found[5], found[6]
+    if name:
+        return _NAMED[name]
+    return chr(int(decimal) if decimal else int(found[found.lastindex or 0], 16))
 
 
-class _Body(NamedTuple):
-    """A key behind its public prefix, both in lower case, too, and the parts by which a run is found."""
-
-    text: str
-    lower: str
-    prefix: str
-    grams: frozenset[str]
-
-
-@lru_cache(maxsize=16)
-def _bodies(key: str) -> tuple[_Body, ...]:
-    """Return what is searched for these keys."""
-    found = []
-    for one in key.split("\n"):
-        prefix = _PUBLIC_PREFIX.match(one)
-        begin = prefix.end() if prefix else 0
-        body = one[begin:]
-        lower = body.lower()
-        if len(one) >= LEAST_CHARS <= len(body) and len(lower) == len(body):
-            grams = frozenset(lower[at : at + _GRAM] for at in range(len(lower) - _GRAM + 1))
-            found.append(_Body(body, lower, one[:begin].lower(), grams))
-    return tuple(found)
+def _plain(text: str) -> tuple[str, list[_Layer]]:
+    """Return the text in which keys are searched, and the layers that were removed."""
+    if not may_differ(text):
+        return text, []
+    plain, layers = _decoded(text)
+    return _NOISE.sub("", plain), [*layers, (_NOISE, plain)]
 
 
-def _without_runs(text: str, key: str) -> str:
-    """Mask parts of these keys without their beginning, in any case, unless they are words."""
+def _outer(spans: list[Span], layers: list[_Layer]) -> list[Span]:
+    """Return where these parts of a plain text stand in the text before its layers were removed."""
+    for pattern, source in reversed(layers if spans else ()):
+        starts, ends, removed = list[int](), list[int](), [0]
+        for found in pattern.finditer(source):
+            size = len(_character(found))
+            ends.append(found.start() - removed[-1])
+            starts.append(ends[-1] + size)
+            removed.append(removed[-1] + len(found.group()) - size)
+        spans = [
+            (start + removed[bisect_right(starts, start)], end + removed[bisect_right(ends, end - 1)])
+            for start, end in spans
+        ]
+    return spans
+
+
+def _lower(text: str) -> str:
     lower = text.lower()
     if len(lower) != len(text):  # a few letters become two
         lower = "".join(one if len(one.lower()) > 1 else one.lower() for one in text)
-    spans: list[tuple[int, int]] = []
-    marks = list(_foreign_masks(lower))
-    for body in _bodies(key):
-        grams, least = body.grams, min(_RUN_CHARS, len(body.text))
-        # Of `least` characters of a key, the first of a part that is searched is among the first `step`.
-        step = least - _GRAM + 1
-        for place in range(0, len(body.lower) - _GRAM + 1, step):
-            at = lower.find(body.lower[place : place + _GRAM])
-            while at >= 0:
-                run = _run(lower, at, body, least)
-                if run:
-                    spans.append(run)
-                at = lower.find(body.lower[place : place + _GRAM], run[1] if run else at + 1)
-        beside = min(_RUN_BESIDE_MASK, least)
-        for start, end in marks:
-            for at in (end, start - _GRAM):
-                if at >= 0 and lower[at : at + _GRAM] in grams and (run := _run(lower, at, body, beside)):
-                    spans.append(run)
-    for start, end in reversed(_joined(spans)):
-        text = text[:start] + _mask_of(text[start:end]) + text[end:]
-    return text
+    return lower
 
 
-def _foreign_masks(text: str) -> Iterator[tuple[int, int]]:
-    for mark in _FOREIGN_MASKS:
-        start = text.find(mark)
-        while start >= 0:
-            end = start + len(mark)
-            while text.startswith(mark[0], end):
-                end += 1
-            yield start, end
-            start = text.find(mark, end)
+class _Form(NamedTuple):
+    """A key as it may stand in a text: plain, in hex or in base64; in lower case.
 
-
-def _run(text: str, at: int, body: _Body, least: int) -> tuple[int, int] | None:
-    """Return the longest part of a key that has the characters at `at`; None if it is short or consists of words."""
-    gram, plain, best = text[at : at + _GRAM], body.lower, (0, 0, 0)
-    place = plain.find(gram)
-    while place >= 0:
-        before, after = 0, _GRAM
-        while before < min(at, place) and text[at - before - 1] == plain[place - before - 1]:
-            before += 1
-        while at + after < len(text) and place + after < len(plain) and text[at + after] == plain[place + after]:
-            after += 1
-        best = max(best, (before + after, at - before, place - before))
-        place = plain.find(gram, place + 1)
-    length, start, place = best
-    if length < least or _WORDS_ONLY.fullmatch(body.text, place, place + length):
-        return None
-    has_prefix = place == 0 and text.endswith(body.prefix, 0, start)
-    return start - len(body.prefix) * has_prefix, start + length
-
-
-def _joined(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return spans in order, with those that overlap as one."""
-    joined: list[tuple[int, int]] = []
-    for start, end in sorted(spans):
-        if joined and start < joined[-1][1]:
-            joined[-1] = joined[-1][0], max(end, joined[-1][1])
-        else:
-            joined.append((start, end))
-    return joined
-
-
-PIECE_CHARS = 8
-"""Length from which a part of a key alone is masked."""
-
-
-def mask_pieces(text: str, key: str | None) -> str:
-    """Mask every part of a key of at least PIECE_CHARS characters, for texts of which other parts may be elsewhere."""
-    pieces = _pieces(key)
-    if not pieces or len(text) < PIECE_CHARS:
-        return text
-    found: list[str] = []
-    start = 0
-    for at in range(len(text) - PIECE_CHARS + 1):
-        if text[at : at + PIECE_CHARS] in pieces:
-            if at >= start:
-                found += [text[start:at], MASK]
-            start = at + PIECE_CHARS
-    return "".join((*found, text[start:]))
-
-
-@lru_cache(maxsize=16)
-def _pieces(key: str | None) -> frozenset[str]:
-    starts = ((form, at) for form in key_forms(key) for at in range(len(form) - PIECE_CHARS + 1))
-    pieces = (form[at : at + PIECE_CHARS] for form, at in starts)
-    return frozenset(piece for piece in pieces if not _WORDS_ONLY.fullmatch(piece))
-
-
-def key_spans(text: str, key: str | None) -> list[tuple[int, int]]:
-    """Return where these keys, their beginnings, and what looks like a key stand in `text`, without escaped ones."""
-    spans = [found.span() for found in _LOOKS_LIKE_A_KEY.finditer(text)]
-    spans += [found.span() for form in key_forms(key) for found in re.finditer(re.escape(form), text)]
-    return _joined([*spans, *beginnings(text, key_heads(key))])
-
-
-@lru_cache(maxsize=64)
-def key_forms(key: str | None) -> tuple[str, ...]:
-    """Return the forms of a key in texts: plain, escaped as in JSON, quoted as in a URL, in hex, inside base64.
-
-    `key`: one key, or several, one per line. Longer ones come first: they may contain others.
+    `key`: the key itself, `scale`: characters of the form for one of the key, `secret`: where its secret part begins,
+    behind a public prefix. `head`: length from which its beginning is recognized, `sure`: also before a letter.
     """
-    keys = sorted(filter(lambda one: len(one) >= LEAST_CHARS, (key or "").split("\n")), key=len, reverse=True)
-    return tuple(dict.fromkeys(form for one in keys for form in _forms_of(one)))
+
+    text: str
+    key: str
+    scale: float
+    secret: int
+    head: int
+    sure: int
 
 
-def _forms_of(key: str) -> Iterator[str]:
-    escaped, data = json.dumps(key)[1:-1], key.encode("utf-8", "surrogatepass")  # a damaged file has any character
-    yield from (key, escaped, escaped.replace("/", "\\/"), quote(data, safe=""))
-    yield from _encoded(data)
-
-
-def _encoded(key: bytes) -> Iterator[str]:
-    yield from (key.hex(), key.hex().upper())
-    yield from _in_base64(key)
+def _forms(key: str) -> Iterator[_Form]:
+    plain = _plain(key)[0]
+    found = _PUBLIC_PREFIX.match(plain)
+    prefix = found.end() if found else 0
+    head = prefix + PIECE_CHARS
+    while head < min(len(plain), prefix + _LONG_HEAD_CHARS) and _WORDS_ONLY.fullmatch(plain, prefix, head):
+        head += 1
+    sure = head + _SURE_CHARS * (_WORDS_ONLY.fullmatch(plain, prefix, head) is not None)
+    data = key.encode("utf-8", "surrogatepass")  # a damaged file has any character
+    texts = {plain: 1.0, **dict.fromkeys(_in_base64(data), 4 / 3), data.hex(): 2.0}
+    if not key.isascii():
+        texts |= {text: len(text) / len(plain) for text in (quote(data, safe=""), json.dumps(key)[1:-1])}
+    for text, scale in texts.items():
+        yield _Form(_lower(text), plain, scale, *(round(chars * scale) for chars in (prefix, head, sure)))
 
 
 def _in_base64(key: bytes) -> Iterator[str]:
@@ -281,133 +232,190 @@ def _in_base64(key: bytes) -> Iterator[str]:
             yield whole.replace("+", "-").replace("/", "_")
 
 
-def mask(text: str, forms: tuple[str, ...]) -> str:
-    """Mask these forms of a key in `text`, also with some or all characters escaped (JSON, URL, HTML).
+class KeySearch:
+    """Finds keys and parts of them in texts."""
 
-    Masks escaped keys in place, so JSON stays JSON.
-    """
-    if not forms:
-        return text
+    def __init__(self, keys: list[str]) -> None:
+        forms = [form for key in keys for form in _forms(key) if len(form.text) >= GRAM]
+        self.window = _LONGEST_ESCAPE * max((len(form.text) for form in forms), default=0)
+        """Length of text at the end of which a part of a key may stand."""
+        self.places: dict[str, list[tuple[_Form, int]]] = {}
+        """Each GRAM characters of a form of a key, and where they are."""
+        self.has_number = any(_NUMBER.search(key) for key in keys)
+        """Whether a part of a key may stand in a JSON text outside its texts."""
+        for form in forms:
+            for at in range(len(form.text) - GRAM + 1):
+                self.places.setdefault(form.text[at : at + GRAM], []).append((form, at))
+        self._all = tuple(self.places)
+        self._samples, self._close_samples = (_samples(forms, least) for least in (PART_CHARS, PIECE_CHARS))
+
+    def spans(self, text: str, least: int = PART_CHARS, *, is_cut: bool = False) -> list[Span]:
+        """Return where keys and their parts of at least this length stand in `text`, in order.
+
+        `is_cut`: the text may go on, with the rest of a key.
+        """
+        if not self.places:
+            return []
+        plain, layers = _plain(text)
+        marked = layers[-1][1] if layers else plain
+        is_marked = any(mark in marked for mark in _MARKS)
+        samples = self._close_samples if is_marked or least < PART_CHARS else self._samples
+        runs = self._runs(_lower(plain) + _CUT * is_cut, self._all if is_cut else samples, least)
+        kinds = list(runs.values())
+        spans = _outer(list(runs), layers[-1:])
+        if not all(kinds):
+            spans = [span for span, is_sure in zip(spans, kinds, strict=True) if is_sure or _has_mark(marked, *span)]
+        spans = _outer(joined(spans), layers[:-1])
+        return [(_with_backslash(text, start), end) for start, end in spans] if "\\" in text else spans
+
+    def masked(self, text: str) -> str:
+        """Return the text with keys and their parts masked."""
+        return masked(text, self.spans(text))
+
+    def known_end(self, text: str, known: int = 0) -> str | None:
+        """Return the end of a text as it counts for the next piece; None if characters of a key end behind `known`."""
+        if not may_differ(text):
+            return None if self._has_gram(text, known) else text[-_CONTEXT_CHARS:]
+        if text[-1] == "*" or any(mark in text for mark in _MARKS):
+            return None
+        unfinished = _UNFINISHED.search(text, max(len(text) - _UNFINISHED_CHARS, 0))
+        begin = unfinished.start() if unfinished else len(text)
+        plain = _plain(text[:begin])[0]
+        return None if self._has_gram(plain, 0) else plain[-_CONTEXT_CHARS:] + text[begin:]
+
+    def _has_gram(self, text: str, known: int) -> bool:
+        lower, places = text.lower(), self.places
+        for at in range(known - GRAM + 1 if known >= GRAM else 0, len(lower) - GRAM + 1):
+            if lower[at : at + GRAM] in places:
+                return True
+        return False
+
+    def _runs(self, lower: str, samples: tuple[str, ...], least: int) -> dict[Span, bool]:
+        """Return the parts of keys in a plain text, and whether they are masked without a mask beside them."""
+        runs: dict[Span, bool] = {}
+        start = end = 0
+        for at in self._hits(lower, samples):
+            if start <= at and at + GRAM <= end:
+                continue
+            for form, place in self.places[lower[at : at + GRAM]]:
+                before, after = _common(lower, at, form.text, place)
+                is_sure = _is_secret(form, place - before, before + after, lower[at + after : at + after + 1], least)
+                if is_sure is not None:
+                    span = at - before, at + after
+                    runs[span] = runs.get(span, False) or is_sure
+                    if is_sure:
+                        start, end = span
+        return runs
+
+    def _hits(self, lower: str, samples: tuple[str, ...]) -> Iterator[int]:
+        """Yield where GRAM characters of a key stand, at least once in each of its parts."""
+        if len(lower) <= len(samples) or len(samples) > _MANY_SAMPLES:
+            for at in range(len(lower) - GRAM + 1):
+                if lower[at : at + GRAM] in self.places:
+                    yield at
+            return
+        for gram in samples:
+            at = lower.find(gram)
+            while at >= 0:
+                yield at
+                at = lower.find(gram, at + 1)
+
+    def open_end(self, text: str) -> tuple[int, int]:
+        """Return where the end of a text begins that may go on as a part of a key, and where GRAM - 1 characters before
+        it begin."""
+        skipped = max(len(text) - self.window, 0)
+        unfinished = _UNFINISHED.search(text, max(len(text) - _UNFINISHED_CHARS, skipped))
+        plain, layers = _decoded(text[skipped : unfinished.start() if unfinished else len(text)])
+        unfinished = _UNFINISHED.search(plain, max(len(plain) - _UNFINISHED_CHARS, 0))  # `&lt;b` is a tag too
+        layers.append((_NOISE, plain))
+        lower = _lower(_NOISE.sub("", plain[: unfinished.start()] if unfinished else plain))
+        length = 0
+        at = len(lower) - GRAM
+        for form, place in self.places.get(lower[at:], ()) if at >= 0 else ():
+            if place + GRAM < len(form.text):
+                length = max(length, GRAM + _common(lower, at, form.text, place)[0])
+        begin = len(lower) - length
+        context = max(begin - GRAM + 1, 0)
+        spans = _outer([(one, one + 1) for one in (begin, context) if one < len(lower)], layers)
+        context = skipped + (spans[-1][0] if spans else 0)
+        return (skipped + spans[0][0] if length else len(text)), context
+
+
+_MANY_SAMPLES = 150
+"""With more of them, a look at each character of a text is faster than the search of each."""
+
+
+def _samples(forms: list[_Form], least: int) -> tuple[str, ...]:
+    """Return GRAM characters of which every part of `least` characters of a key has some, and so has its beginning."""
+    samples: dict[str, None] = {}
     for form in forms:
-        if form in text:
-            text = text.replace(form, _mask_of(form))
-    if _may_decode(text) and _has_form(decoded(text), forms):
-        text = escaped_key(forms).sub(MASK, text)
-        plain = decoded(text)
-        if _has_form(plain, forms):  # an escape that the pattern does not know
-            return mask(plain, forms)
-    if "<" in text or "u003" in text or "&lt;" in text:
-        return _mask_tagged(text, forms)
-    return text
+        step = max(min(int(least * form.scale), len(form.text)) - GRAM + 1, 1)
+        places = range(form.secret % step, len(form.text) - GRAM + 1, step)
+        samples.update(dict.fromkeys(form.text[at : at + GRAM] for at in places))
+    return tuple(samples)
 
 
-_UNTAGGED = 3
-"""First characters of a key, which have no tag inside: only a text with them, and the next one or a tag behind them, is
-searched."""
-_TAG = re.compile(r'(?:<|\\u003[cC]|&lt;)/?[A-Za-z](?:[^<>"\\&]|\\"|&quot;){0,99}(?:>|\\u003[eE]|&gt;)')
+def _common(text: str, at: int, form: str, place: int) -> tuple[int, int]:
+    """Return how many characters before and from there on are equal; GRAM are known to be."""
+    before, after = 0, GRAM
+    most = min(at, place)
+    while before < most and text[at - before - 1] == form[place - before - 1]:
+        before += 1
+    most = min(len(text) - at, len(form) - place)
+    while after < most and text[at + after] == form[place + after]:
+        after += 1
+    return before, after
 
 
-def _mask_tagged(text: str, forms: tuple[str, ...]) -> str:
-    """Mask keys with HTML tags inside, from the first to the last character."""
-    starts = ((form[:_UNTAGGED], form[_UNTAGGED]) for form in forms)
-    if not any(start + next_ in text for start, after in starts for next_ in (after, "<", "\\u003", "&lt;")):
-        return text
-    tags = list(_TAG.finditer(text))
-    plain, removed, begins = _TAG.sub("", text), [0], []
-    for tag in tags:
-        begins.append(tag.start() - removed[-1])
-        removed.append(removed[-1] + len(tag.group()))
-    for start, end in reversed(_spans(plain, forms)):
-        first, last = start + removed[bisect_right(begins, start)], end + removed[bisect_right(begins, end - 1)]
-        text = text[:first] + _mask_of(plain[start:end]) + text[last:]
-    return text
+def _is_secret(form: _Form, place: int, length: int, following: str, least: int) -> bool | None:
+    """Return whether a part of a form is masked; False: only beside a mask; None: not at all."""
+    end = place + length
+    if length == len(form.text):
+        return True
+    head = max(PIECE_CHARS * form.scale, form.secret + 1) if following == _CUT else form.head
+    if place == 0 and end >= head and (end >= form.sure or not following.isalnum()):
+        return True
+    chars = (end - max(place, form.secret if least == PART_CHARS else 0)) / form.scale
+    if chars < PIECE_CHARS or _WORDS_ONLY.fullmatch(form.key, int(place / form.scale), math.ceil(end / form.scale)):
+        return None
+    return chars >= least or place <= form.secret
 
 
-def _spans(text: str, forms: tuple[str, ...]) -> list[tuple[int, int]]:
-    """Return where these forms of a key are in a text, in order, without overlaps."""
-    spans: list[tuple[int, int]] = []
-    for span in sorted(found.span() for form in forms if form in text for found in re.finditer(re.escape(form), text)):
-        if not spans or span[0] >= spans[-1][1]:
-            spans.append(span)
-    return spans
+def _has_mark(text: str, start: int, end: int) -> bool:
+    """Return whether a mask of a server's is in or beside this part of a text."""
+    return any(text.find(mark, max(start - len(mark), 0), end + len(mark)) >= 0 for mark in _MARKS)
 
 
-def mask_across(texts: list[str], forms: tuple[str, ...]) -> list[str]:
-    """Mask a key that several texts have in pieces, one after another. Returns `texts` itself if there is none."""
-    spans = _spans("".join(texts), forms)
-    if not spans:
-        return texts
-    ends = list(accumulate(map(len, texts)))
-    shown = list(texts)
-    for start, end in reversed(spans):
-        for place in range(bisect_right(ends, start), bisect_left(ends, end) + 1):
-            begin = ends[place] - len(texts[place])
-            text = shown[place]
-            shown[place] = text[: max(start - begin, 0)] + (MASK if texts[place] else "") + text[end - begin :]
-    return shown
+def _with_backslash(text: str, start: int) -> int:
+    while start and text[start] in '"/' and text[start - 1] == "\\":
+        start -= 1
+    return start
 
 
-def may_escape(text: str) -> bool:
-    """Return whether the text may have escapes, or the beginning of one. Fast for text without any."""
-    return ("\\" in text or "%" in text or "&#" in text) and _MAY_ESCAPE.search(text) is not None
-
-
-def _may_decode(text: str) -> bool:
-    """Return whether `decoded` may change the text. `in` with one character is the fastest search."""
-    return (
-        ("\\" in text and _BACKSLASH_ESCAPE.search(text) is not None)
-        or ("%" in text and _PERCENT_ESCAPE.search(text) is not None)
-        or ("&" in text and "&#" in text)
-    )
-
-
-def _has_form(text: str, forms: tuple[str, ...]) -> bool:
-    return any(form in text for form in forms)
-
-
-def decoded(text: str) -> str:
-    r"""Replace escapes of ASCII characters in `text` (\u0073, \x73, %73, &#115;), also nested ones."""
-    for _ in range(_NESTED):
-        plain = _ESCAPE.sub(_character, text)
-        if plain == text:
-            break
-        text = plain
-    return text
-
-
-def _character(found: re.Match[str]) -> str:
-    json_hex, x_hex, slash, url_hex, html_hex, html_decimal = found.groups()
-    if slash:
-        return slash
-    return chr(int(html_decimal) if html_decimal else int(json_hex or x_hex or url_hex or html_hex, 16))
+def key_search(key: str | None) -> KeySearch:
+    """Return the search for one key, or several, one per line."""
+    return _key_search(key or "")
 
 
 @lru_cache(maxsize=16)
-def escaped_key(forms: tuple[str, ...]) -> re.Pattern[str]:
-    """Return a pattern for these forms with each character plain or escaped."""
-    return re.compile("|".join("".join(map(_spellings, form)) for form in forms))
+def _key_search(key: str) -> KeySearch:
+    return KeySearch([one for one in dict.fromkeys(key.split("\n")) if len(one) >= LEAST_CHARS])
 
 
-@lru_cache(maxsize=16)
-def plain_key(forms: tuple[str, ...]) -> re.Pattern[str]:
-    """Return a pattern that finds the same as `escaped_key` in text without escapes, and needs no 50 ms to compile."""
-    return re.compile("|".join(map(re.escape, forms)))
+@lru_cache(maxsize=64)
+def key_forms(key: str | None) -> tuple[str, ...]:
+    """Return the forms of a key in texts: plain, escaped as in JSON, quoted as in a URL, in hex, inside base64.
+
+    `key`: one key, or several, one per line. Longer ones come first: they may contain others.
+    """
+    keys = sorted(filter(lambda one: len(one) >= LEAST_CHARS, (key or "").split("\n")), key=len, reverse=True)
+    return tuple(dict.fromkeys(form for one in keys for form in _forms_of(one)))
 
 
-@lru_cache(maxsize=1)
-def _escaped_look() -> re.Pattern[str]:
-    any_escape = rf"{_BACKSLASHES}(?:u00|x)[0-9a-fA-F]{{2}}|%(?:25)*[0-9a-fA-F]{{2}}|&#[xX]?[0-9a-fA-F]+;"
-    head = f"{_spellings('s')}{_spellings('k')}(?:{_spellings('_')}|{_spellings('-')})"
-    return re.compile(rf"(?<![A-Za-z0-9_]){head}(?:[A-Za-z0-9_\-]|{any_escape}){{8,}}")
-
-
-def _spellings(character: str) -> str:
-    code = ord(character)
-    digits = "".join(digit if digit.isdigit() else f"[{digit}{digit.upper()}]" for digit in f"{code:02x}")
-    plain = rf"(?:{_BACKSLASHES})?{re.escape(character)}" if character in '/"\\' else re.escape(character)
-    return (
-        rf"(?:{plain}|{_BACKSLASHES}u00{digits}|{_BACKSLASHES}x{digits}|%(?:25)*{digits}|&#[xX]0*{digits};|&#0*{code};)"
-    )
+def _forms_of(key: str) -> Iterator[str]:
+    escaped, data = json.dumps(key)[1:-1], key.encode("utf-8", "surrogatepass")
+    yield from (key, escaped, escaped.replace("/", "\\/"), quote(data, safe=""), data.hex(), data.hex().upper())
+    yield from _in_base64(data)
 
 
 def redact_error(error: ApiError, key: str | None) -> ApiError:

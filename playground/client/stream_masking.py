@@ -13,31 +13,21 @@ import msgspec
 from playground.client import tolerant_json
 from playground.client.error_body import is_error
 from playground.client.redact import (
+    GRAM,
+    MARK_CHARS,
     MASK,
-    PIECE_CHARS,
-    beginnings,
-    decoded,
-    escaped_key,
-    key_forms,
-    key_heads,
-    mask,
+    key_search,
     mask_across,
-    may_escape,
-    plain_key,
+    masked,
     redact,
     redact_value,
 )
 from playground.prompt.json_text import check_depth, json_lines
 
-SUSPECT_CHARS = 4
-"""Length of a key's beginning that is delayed at the end of the received text until more text arrives."""
-_LONGEST_ESCAPE = 12
-_PARTIAL_ESCAPE = re.compile(
-    r"(?:(?<!\\)\\+(?:u[0-9a-fA-F]{0,3}|x[0-9a-fA-F]?)?|%[0-9a-fA-F]?|&#?[xX]?[0-9a-fA-F]{0,4})$"
-)
-_UNIT = re.compile(
-    r"(?<!\\)\\++(?:u00[0-9a-fA-F]{2}|x[0-9a-fA-F]{2}|/)|%(?:25)*[0-9a-fA-F]{2}|&#[xX]?[0-9a-fA-F]+;|.", re.DOTALL
-)
+_LONG_PIECE = 256
+"""A longer piece is searched as a whole text is."""
+_MOST_KNOWN = 512
+"""Maximum length of a text's end that counts for its next piece."""
 _DATA_PREFIX = re.compile(r"\s*data:\s*")
 _LONE = re.compile("[\ud800-\udfff]")
 _decode = msgspec.json.Decoder().decode
@@ -71,19 +61,26 @@ class StreamMasker:
 
     def __init__(self, key: str | None) -> None:
         """`key`: one key, or several, one per line; without any, everything passes."""
-        self._forms, self._heads = key_forms(key), key_heads(key)
-        self._starts = tuple(dict.fromkeys(form[:SUSPECT_CHARS] for form in self._forms))
+        self._key, self._search = key, key_search(key)
         self._root, self._plain = _Path(), _Path()
         self._changed = self._has_held = self.has_masked = False
+        self._quotes = 0
 
     def masked(self, data: str, *, last: bool = False) -> str:
         """Return an event's text without the keys and parts of keys in it; `data` itself if there are none.
 
-        Text at its end that may be the beginning of a key comes with a later event. `last`: none follows.
+        Text at its end that may go on as a part of a key comes with a later event. `last`: none follows.
         """
-        if not self._forms:
+        if not self._search.places:
             return data
-        data = mask(data, self._forms)
+        self._quotes = 0
+        shown = self._masked(data, last=last)
+        if shown is data and data.count('"') == self._quotes and not self._search.has_number:
+            return data
+        # What is in no value, as one of a name that is repeated.
+        return self._search.masked(shown)
+
+    def _masked(self, data: str, *, last: bool) -> str:
         try:
             check_depth(data)
             value = _parsed(data)
@@ -104,7 +101,7 @@ class StreamMasker:
 
     def value(self, value: Any) -> Any:
         """Return a whole JSON value without keys. Changes lists and objects in place."""
-        if self._forms and isinstance(value, dict | list):
+        if self._search.places and isinstance(value, dict | list):
             self._across(value)
             self._value(value, self._root)
             self._with_held(value, self._root)
@@ -114,10 +111,10 @@ class StreamMasker:
         """Mask a key that texts of a whole value have in pieces, one after another, whatever their names are."""
         places = list(_texts(value))
         texts = [holder[place] for holder, place in places]
-        masked = mask_across(texts, self._forms)
-        if masked is not texts:
+        shown = mask_across(texts, self._key)
+        if shown is not texts:
             self._changed = self.has_masked = True
-            for (holder, place), text in zip(places, masked, strict=True):
+            for (holder, place), text in zip(places, shown, strict=True):
                 holder[place] = text
 
     def rest(self) -> tuple[str, str]:
@@ -127,10 +124,10 @@ class StreamMasker:
 
     def _text(self, data: str, *, last: bool) -> str:
         if prefix := _DATA_PREFIX.match(data):  # a proxy that repeats the field name
-            return prefix.group() + self.masked(data[prefix.end() :], last=last)
+            return prefix.group() + self._masked(data[prefix.end() :], last=last)
         lines = json_lines(data)
         if len(lines) > 1:
-            return "\n".join([self.masked(line, last=last and line is lines[-1]) for line in lines])
+            return "\n".join([self._masked(line, last=last and line is lines[-1]) for line in lines])
         shown = self._pass(self._plain, data)
         return str(self._with_held(shown, self._plain)) if last else shown
 
@@ -150,12 +147,14 @@ class StreamMasker:
             if item.__class__ is dict:
                 self._object(item, one)
             elif item.__class__ is str:
+                self._quotes += 2
                 value[place] = self._pass(one, item)
             elif item.__class__ is list:
                 self._value(item, one)
 
     def _object(self, value: dict[str, Any], path: _Path) -> None:
         below, token = path.below, value.get("token")
+        self._quotes += 2 * len(value)
         secret_names: list[str] = []
         for name, item in value.items():
             one = below.get(name)
@@ -163,6 +162,7 @@ class StreamMasker:
                 one = below[name] = _Path()
                 secret_names += [name] if self._ends_key(path, name) else ()
             if item.__class__ is str:
+                self._quotes += 2
                 if item and item != one.same:
                     value[name] = self._pass(one, item)
             elif item.__class__ is dict:
@@ -181,12 +181,12 @@ class StreamMasker:
     def _with_held(self, value: Any, path: _Path) -> Any:
         """Add the delayed texts at and below a path to its value; parts of a key are masked. Returns the value."""
         if path.held and (value is None or isinstance(value, str)):
-            whole = decoded(path.tail + path.held)
-            is_key = max(len(decoded(path.held)), self._key_prefix(whole)) >= PIECE_CHARS
-            value = (value or "") + (MASK if is_key else path.held)
-            self.has_masked = self.has_masked or is_key
+            known, whole = len(path.tail), path.tail + path.held
+            spans = [(max(start, known), end) for start, end in self._search.spans(whole, is_cut=True) if end > known]
+            value = (value or "") + masked(whole, spans)[known:]
+            self.has_masked = self.has_masked or bool(spans)
             # The text may go on: its beginning remains known.
-            path.tail, path.held = path.tail + path.held, ""
+            path.tail, path.held = whole, ""
             self._changed = True
         for step, one in path.below.items():
             if not one.holds:
@@ -209,103 +209,49 @@ class StreamMasker:
         items.append(self._with_held(None if step is None else {"index": step}, path))
 
     def _ends_key(self, path: _Path, name: str) -> bool:
-        """Return whether a new name of an object has a key, or ends the part of one that its names have been."""
-        joined = path.names + name
-        path.names = joined[-max(map(len, self._forms)) * _LONGEST_ESCAPE :]
-        plain = decoded(joined) if may_escape(joined) else joined
-        return self._has_start(plain) and (
-            any(form in plain for form in self._forms) or self._key_prefix(plain) >= PIECE_CHARS
-        )
+        """Return whether a new name of an object has a part of a key, or ends the one that its names have been."""
+        known, whole = len(path.names), path.names + name
+        path.names = whole[self._search.open_end(whole)[1] :]
+        return any(end > known for _, end in self._search.spans(whole, is_cut=True))
 
     # --- one text
 
     def _pass(self, text: _Path, piece: str) -> str:
         """Return the text that can be displayed after this piece of it."""
-        whole = text.tail + text.held + piece
-        if may_escape(whole) or self._has_start(whole):
+        known = None
+        if not text.held and len(piece) <= _LONG_PIECE:
+            known = self._search.known_end(text.tail + piece, len(text.tail))
+        if known is None:
             text.same = text.previous = ""
             shown = self._suspect(text, piece)
             self._has_held = self._has_held or bool(text.held)
         else:
-            shown = text.held + piece
-            text.held = ""
-            # 16: room for the three characters before a key's fourth, one of them as an unfinished escape.
-            text.tail = whole[-16:] if "\\" in whole else whole[1 - SUSPECT_CHARS :]
+            shown, text.tail = piece, known
             # Repeated once, its beginning was seen after its own end.
-            text.same = piece if piece == text.previous and len(piece) >= SUSPECT_CHARS else ""
+            text.same = piece if piece == text.previous and len(piece) >= GRAM else ""
             text.previous = piece
         if shown == piece:
             return piece
         self._changed = True
         return shown
 
-    def _has_start(self, text: str) -> bool:
-        for start in self._starts:  # noqa: SIM110 - `any` takes twice as long, and every piece of a stream comes here
-            if start in text:
-                return True
-        return False
-
     def _suspect(self, text: _Path, piece: str) -> str:
-        known, coming = text.tail, text.held + piece
-        plain = decoded(known + coming)
-        if not self._has_start(plain):
-            text.held, text.tail = "", _last_units(known + coming, SUSPECT_CHARS - 1)
-            return coming
-        pattern = escaped_key if any(character in known + coming for character in "\\%&") else plain_key
-        found = pattern(self._forms).search(known + coming)
-        if found is not None and found.start() < len(known) < found.end():
-            # Its first characters were displayed before they could be recognized.
-            coming = MASK + coming[found.end() - len(known) :]
-        received = text.held + piece
-        coming = self._without_beginnings(known, mask(coming, self._forms))
-        self.has_masked = self.has_masked or coming != received
-        kept = max(len(coming) - self._suspicious(known + coming), 0)
-        text.held = coming[kept:]
-        if kept:
-            text.tail = _last_units(known + coming[:kept], SUSPECT_CHARS - 1)
-        return coming[:kept]
-
-    def _without_beginnings(self, known: str, coming: str) -> str:
-        """Mask the beginnings of a key that something else follows, but for the characters that were displayed.
-
-        The last characters of one may begin another key (`abcd` + `abcde…`, if its fifth character is an `a`).
-        """
-        whole = known + coming
-        begins = len(whole) - self._suspicious(whole, 1)
-        for start, found_end in reversed(beginnings(whole, self._heads)):
-            end = begins if start < begins < found_end else found_end
-            if len(known) < end < len(whole):
-                whole = whole[: max(start, len(known))] + MASK + whole[end:]
-        return whole[len(known) :]
-
-    def _suspicious(self, text: str, least: int = SUSPECT_CHARS) -> int:
-        """Return how many characters at the end may be the beginning of a key, escaped or not: 0 or at least `least`
-        characters of the key."""
-        window = text[-max(map(len, self._forms)) * _LONGEST_ESCAPE :]
-        partial = _PARTIAL_ESCAPE.search(window)
-        body = window[: partial.start()] if partial else window
-        units = [found.group() for found in _UNIT.finditer(body)]
-        plain = [decoded(unit) if len(unit) > 1 else unit for unit in units]
-        length = self._key_prefix("".join(plain))
-        if length < least:
-            return 0
-        taken, characters = 0, 0
-        for unit, character in zip(reversed(units), reversed(plain), strict=True):
-            taken += len(unit)
-            characters += len(character)
-            if characters >= length:
-                break
-        return taken + len(window) - len(body)
-
-    def _key_prefix(self, text: str) -> int:
-        """Return the length of the longest beginning of a key that ends the text."""
-        longest = 0
-        for form in self._forms:
-            for length in range(min(len(form) - 1, len(text)), longest, -1):
-                if text.endswith(form[:length]):
-                    longest = length
-                    break
-        return longest
+        known, whole = len(text.tail), text.tail + text.held + piece
+        spans = self._search.spans(whole)
+        end, context = self._search.open_end(whole)
+        begin = max(min([end, *(one for one, behind in spans if one < end < behind)]), known)
+        if len(whole) - begin > self._search.window:
+            begin = len(whole)
+        if begin != end:
+            context = self._search.open_end(whole[:begin])[1]
+        spans = [(max(one, known), behind) for one, behind in spans if known < behind <= begin]
+        text.held = whole[begin:]
+        masked_up_to = spans[-1][1] if spans else 0
+        context = max(context - MARK_CHARS, 0)
+        tail = MASK + whole[masked_up_to:begin] if masked_up_to > context else whole[context:begin]
+        text.tail = tail[-_MOST_KNOWN:]
+        self.has_masked = self.has_masked or bool(spans)
+        return masked(whole[:begin], spans)[known:]
 
 
 def redact_body(text: str, key: str | None) -> str:
@@ -346,12 +292,3 @@ def _step(item: Any, place: int | None) -> int | None:
     """Return the step of a list's element: its `index`, or else `place`."""
     index = tolerant_json.count(item.get("index")) if isinstance(item, dict) else None
     return place if index is None else index
-
-
-def _last_units(text: str, count: int) -> str:
-    """Return the last `count` characters, with an escape counted as one, and an unfinished escape after them."""
-    window = text[-(count + 1) * _LONGEST_ESCAPE :]
-    partial = _PARTIAL_ESCAPE.search(window)
-    body = window[: partial.start()] if partial else window
-    units = [found.group() for found in _UNIT.finditer(body)]
-    return "".join(units[-count:]) + window[len(body) :]

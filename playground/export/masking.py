@@ -132,17 +132,14 @@ def _without_keys(texts: list[str], key: str | None) -> list[str]:
     whole = "".join(texts)
     if not key and not _MAY_HOLD_KEY.search(whole):
         return texts
-    masked = redact(whole, key)
-    if masked == whole:
-        return texts
     spans = key_spans(whole, key)
+    if not spans:
+        return texts
     kept, start = [], 0
     for text in texts:
         end = start + len(text)
         kept.append("".join(_pieces(whole, start, end, spans)))
         start = end
-    if redact(joined := "".join(kept), key) != joined:  # an escaped one: the pieces cannot be told apart
-        return [masked, *("" for _ in texts[1:])]
     return kept
 
 

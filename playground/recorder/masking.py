@@ -11,8 +11,8 @@ from typing import Any
 from playground.client.chunks import is_done
 from playground.client.credentials import credentials, stored_headers
 from playground.client.errors import MAX_BODY_CHARS
-from playground.client.redact import MASK, key_forms, mask_pieces, redact
-from playground.client.stream_masking import SUSPECT_CHARS, StreamMasker
+from playground.client.redact import MASK, key_forms, key_search, mask_pieces, redact
+from playground.client.stream_masking import StreamMasker
 from playground.prompt.secret_addresses import masked_address
 from playground.recorder.feed_messages import (
     Begin,
@@ -178,13 +178,10 @@ def _masked_wide(body: bytes, key: str | None) -> bytes:
 
 
 def _masked_text(text: str, key: str | None, *, whole: bool) -> str:
-    """Mask keys, and the beginning of a key at the end of a text that is not whole."""
+    """Mask keys, and a part of a key at the end of a text that is not whole."""
     text = redact(text, key)
-    for form in () if whole else key_forms(key):
-        for length in range(min(len(form) - 1, len(text)), SUSPECT_CHARS - 1, -1):
-            if text.endswith(form[:length]):
-                return text[: len(text) - length] + MASK
-    return text
+    begin = len(text) if whole else key_search(key).open_end(text)[0]
+    return text if begin == len(text) else text[:begin] + MASK
 
 
 def _masked_events(text: str, key: str | None) -> str:

@@ -1,0 +1,158 @@
+"""No part of a random key is left, however a server echoes and splits it; other text passes whole."""
+
+from __future__ import annotations
+
+import json
+import re
+from base64 import b64encode
+from collections.abc import Iterator
+from random import Random
+from string import ascii_letters, digits, hexdigits
+
+import pytest
+
+from playground.client.chunks import is_done
+from playground.client.events import ContentDelta, RawEvent, ReasoningDelta, ToolCallDelta
+from playground.client.redact import MASK, redact
+from playground.client.response_decoder import ResponseDecoder
+from playground.client.stream_masking import StreamMasker
+
+PREFIXES = ("sk-", "sk_", "sk-proj-", "sk_live_", "gsk_", "hf_", "", "", "")
+TAGS = ("<b>", "</span>", '<i class="x">', "<br/>", "&lt;b&gt;")
+PART, BEGINNING = 12, 8
+
+
+def _key(random: Random) -> tuple[str, str]:
+    characters = random.choice((ascii_letters + digits, ascii_letters + digits + "-_", hexdigits, ascii_letters + "+/"))
+    return random.choice(PREFIXES), "".join(random.choices(characters, k=random.randint(20, 200)))
+
+
+def _echoes(random: Random, prefix: str, secret: str) -> Iterator[str]:
+    key = prefix + secret
+    start = random.randint(0, len(key) - PART)
+    part = key[start : random.randint(start + PART, len(key))]
+    cuts = sorted(random.sample(range(1, len(key)), 3))
+    first, second, third, fourth = (key[a:b] for a, b in zip([0, *cuts], [*cuts, len(key)], strict=True))
+    yield from (key, key.upper(), key.lower(), key.swapcase(), secret, part, part.swapcase(), f"`{key}`")
+    mark = random.choice(("****", "...", "…", "••••"))
+    yield f"{key[: random.randint(0, 6)]}{mark}{key[-random.randint(BEGINNING, 16) :]}"
+    yield f"{key}{random.choice(('Hello', 'and', '0', '_x'))}"
+    yield f"{prefix}{secret[: BEGINNING + random.randint(4, 8)]} is"
+    yield f"**{key[:4]}**{key[4:]}"
+    yield f"{first}{random.choice(TAGS)}{second}</b>{third}<wbr>{fourth}"
+    yield f"{first}\n{second}\r\n  {third}\u200b{fourth}"
+    for escape in ("\\u{:04x}", "%{:02X}", "&#{};"):
+        yield "".join(escape.format(ord(one)) if random.random() < 0.5 else one for one in key)
+    yield b64encode(f"{'x' * random.randint(0, 3)}{key}yy".encode()).decode()
+    yield random.choice((str.lower, str.upper))(key.encode().hex())
+
+
+def _cut(random: Random, text: str) -> Iterator[str]:
+    size = random.choice((1, 2, 3, 5, 9, 30, 1000))
+    while text:
+        length = random.choice((size, random.randint(1, size)))
+        yield text[:length]
+        text = text[length:]
+
+
+def _bare(text: str) -> str:
+    """Return a text as a reader of secrets sees it."""
+    text = re.sub(r"\\u00([0-9a-f]{2})|%([0-9A-F]{2})", lambda found: chr(int(found[1] or found[2], 16)), text)
+    text = re.sub(r"&#(\d+);", lambda found: chr(int(found[1])), text).replace("&lt;", "<").replace("&gt;", ">")
+    return re.sub("<[^<>]*>|[*`\u200b]|[\r\n]+ *", "", text).lower()
+
+
+def _left(text: str, prefix: str, secret: str) -> list[str]:
+    """Return the parts of a key in a text."""
+    key, bare = f"{prefix}{secret}".lower(), _bare(text)
+    encoded = (f"{prefix}{secret}".encode()[at : at + PART] for at in range(len(key) - PART + 1))
+    parts = [key[at : at + PART] for at in range(len(key) - PART + 1)]
+    for part in encoded:
+        parts += (part.hex(), b64encode(part).decode().lower())
+    marked = [key[-BEGINNING:]] if re.search(r"\*\*|•|…|\.\.\.", text.replace(MASK, "")) else []
+    return [part for part in (*parts, secret[:BEGINNING].lower(), *marked) if part in bare]
+
+
+def _content(piece: str) -> object:
+    return {"choices": [{"index": 0, "delta": {"content": piece}}]}
+
+
+def _shown(pieces: list[str], key: str) -> str:
+    masker = StreamMasker(key)
+    lines = [masker.masked(json.dumps(_content(piece), ensure_ascii=False)) for piece in pieces]
+    chunks = [json.loads(line) for line in (*lines, masker.rest()[0]) if line]
+    return "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_part_of_a_key_is_left_in_a_stream_or_a_whole_text(seed: int) -> None:
+    random = Random(seed)
+    for _ in range(6):
+        prefix, secret = _key(random)
+        for echo in _echoes(random, prefix, secret):
+            before = random.choice(("The key is ", "key=", "", '"', "Error: "))
+            after = random.choice((" thanks.", ", ok", "", '"'))
+            pieces = list(_cut(random, f"{before}{echo}{after}"))
+            for text in (_shown(pieces, prefix + secret), redact(f"{before}{echo}{after}", prefix + secret)):
+                assert _left(text, prefix, secret) == [], (prefix + secret, pieces, text)
+                assert text.startswith(before), (prefix + secret, pieces, text)
+                assert text.endswith(after), (prefix + secret, pieces, text)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_text_without_parts_of_the_key_passes_whole(seed: int) -> None:
+    random = Random(seed)
+    words = (
+        "the ",
+        "**bold** ",
+        "`code` ",
+        "\n",
+        "50% ",
+        "&lt;p&gt;",
+        "<b>x</b>",
+        "a < b ",
+        "\\n",
+        "C:\\new ",
+        "…",
+        "... ",
+    )
+    for _ in range(50):
+        prefix, secret = _key(random)
+        short = [secret[at : at + 7] for at in (0, 5, 10)]  # too short for a mask
+        text = " ".join(random.choices((*words, *short, prefix, "%7", "\\u00", "<"), k=40))
+        assert _shown(list(_cut(random, text)), prefix + secret) == text, (prefix + secret, text)
+        assert redact(text, prefix + secret) == text, (prefix + secret, text)
+
+
+DELTAS = {
+    "content of choice 1": ('{"choices":[{"index":0,"delta":{}},{"index":1,"delta":{"content":%s}}]}'),
+    "reasoning": '{"choices":[{"index":0,"delta":{"reasoning_content":%s}}]}',
+    "arguments": '{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":%s}}]}}]}',
+    "name": '{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"name":%s}}]}}]}',
+    "error": '{"choices":[],"progress":{"message":%s}}',
+    "hidden by a second value": '{"choices":[{"index":0,"delta":{"content":"a"}}],"x":%s,"x":1}',
+}
+
+
+@pytest.mark.parametrize("place", DELTAS)
+@pytest.mark.parametrize("is_escaped", [False, True])
+def test_part_without_its_beginning_in_pieces_is_left_in_no_event(place: str, is_escaped: bool) -> None:
+    random = Random(5)
+    for _ in range(10):
+        prefix, secret = _key(random)
+        part = secret[3:].swapcase()
+        size = len(part) if place.startswith("hidden") else random.randint(1, 9)
+        texts = [json.dumps(part[at : at + size]) for at in range(0, len(part), size)]
+        if is_escaped:
+            texts = ['"' + "".join(f"\\u{ord(one):04x}" for one in json.loads(text)) + '"' for text in texts]
+        body = "".join(f"data: {DELTAS[place] % text}\n\n" for text in texts)
+        decoder = ResponseDecoder("text/event-stream", prefix + secret)
+        events = [*decoder.feed(body.encode(), 1.0), *decoder.end(2.0)]
+        raw = [event.data for event in events if isinstance(event, RawEvent) and not is_done(event.data)]
+        shown = ["".join(re.findall(r'(?:message|content|name|arguments|"x)": ?"([^"]*)"', "".join(raw)))]
+        shown += [
+            "".join(one.text for one in events if isinstance(one, kind)) for kind in (ContentDelta, ReasoningDelta)
+        ]
+        shown += ["".join(f"{one.name or ''}{one.arguments}" for one in events if isinstance(one, ToolCallDelta))]
+        for text in (*shown, *raw):
+            assert _left(text, "", secret) == [], (prefix + secret, raw)
