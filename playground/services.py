@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from playground.child_process import program_command
 from playground.client.endpoint import SIMULATOR_ID, Endpoint
 from playground.prompt.document import Document, Json
 from playground.prompt.field_errors import InputError
@@ -281,6 +280,8 @@ class AppServices:
 
     async def recover_recordings(self) -> None:
         """Let a child process write the requests of killed Recorders to the log, if there are any."""
+        from playground.child_process import program_command  # not in the first frame
+
         spools = self.folder / "recorder-spool"
         command = [*program_command(), "record", "--recover", "--data-dir", str(self.folder)]
 

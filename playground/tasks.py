@@ -74,11 +74,11 @@ class Tasks:
             raise
         task = _BegunTask(coroutine, loop=loop, name=name)
         self._running.add(task)
-        began = loop.time()
-        task.add_done_callback(lambda ended: self._ended(ended, loop.time() - began))
+        task.add_done_callback(partial(self._ended, loop.time()))
         return task
 
-    def _ended(self, task: asyncio.Task[None], seconds: float) -> None:
+    def _ended(self, began: float, task: asyncio.Task[None]) -> None:
+        seconds = task.get_loop().time() - began
         self._running.discard(task)
         error = None if task.cancelled() else task.exception()
         self.on_end(task.get_name(), seconds, not task.cancelled() and error is None)

@@ -315,13 +315,11 @@ def stored_headers(headers: Iterable[tuple[str, str]], key: str | None) -> tuple
     kept = [(name.lower(), value) for name, value in headers if name.lower() not in LEFT_OUT]
     # First in pieces: a masked piece would hide that the others belong to it.
     values = mask_across([value for _, value in kept], key)
-    return tuple(_stored_header(name, value, key) for (name, _), value in zip(kept, values, strict=True))
-
-
-def _stored_header(name: str, value: str, key: str | None) -> tuple[str, str]:
-    if name not in _NOT_SECRET and is_secret(name):
-        return redact(name, key), MASK
-    return redact(name, key), masked_secrets(mask_pieces(redact(value, key), key))
+    found = []
+    for (name, _), value in zip(kept, values, strict=True):
+        secret = name not in _NOT_SECRET and is_secret(name)
+        found.append((redact(name, key), MASK if secret else masked_secrets(mask_pieces(redact(value, key), key))))
+    return tuple(found)
 
 
 _NOT_SECRET: Sequence[str] = ("www-authenticate", "proxy-authenticate", "authentication-info")

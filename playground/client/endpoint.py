@@ -196,11 +196,6 @@ class Endpoint(Struct, frozen=True):
     context_source: ContextSource = ""
     """Where `context_tokens` is from; empty in files of older versions."""
 
-    @property
-    def completions_url(self) -> str:
-        """Return the URL that receives POST requests."""
-        return self.base_url.rstrip("/") + "/chat/completions"
-
 
 class Cost(Struct, frozen=True):
     """Dollars; None if the rate is not set or the tokens were not reported.

@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Generator, Mapping
 from contextlib import aclosing, suppress
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
@@ -158,7 +159,10 @@ class Exchange:
 
     async def reads(self) -> AsyncGenerator[list[AnyEvent], None]:
         """Send and yield the events of each read; the last event is Completed or AttemptFailed."""
-        self._masked = await self._credentials()
+        # A server repeats secrets of the address and of parameters like the key.
+        find = partial(credentials, self._endpoint.base_url, (), self._key, self._request.body)
+        small = len(self._request.body) < LARGE_BODY_BYTES
+        self._masked = find() if small else await asyncio.to_thread(find)
         decoder = ResponseDecoder("", self._masked, self._limits)
         try:
             response = await self._send()
@@ -167,7 +171,8 @@ class Exchange:
                 headers = self._received(response)
                 yield [headers]
                 if response.is_success:
-                    kind = _media_type(headers.content_type)
+                    # The media type alone; a repeated header has two, separated by a comma.
+                    kind = re.split("[;,]", headers.content_type, maxsplit=1)[0].strip().lower()
                     decoder = ResponseDecoder(kind, self._masked, self._limits)
                     async with aclosing(self._body(response, decoder)) as reads:
                         async for events in reads:
@@ -188,23 +193,26 @@ class Exchange:
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, OSError) as error:  # UnicodeError: from idna
             yield [*decoder.broken(self._clock()), self._failed(self._network_error(error))]
 
-    async def _credentials(self) -> str | None:
-        """Return the key, and secrets of the address and of parameters: a server repeats them like the key."""
-        body = self._request.body
-        if len(body) < LARGE_BODY_BYTES:
-            return credentials(self._endpoint.base_url, (), self._key, body)
-        return await asyncio.to_thread(credentials, self._endpoint.base_url, (), self._key, body)
-
     async def _send(self) -> httpx.Response:
         """Send the request and return the response once its headers have come. Raises TimeoutError, httpx errors.
 
         httpx limits each read, so headers that come byte by byte would have no limit without the one here.
         """
+        headers = {
+            "Content-Type": "application/json",
+            "Accept": EVENT_STREAM if self._request.stream else "application/json",
+            "User-Agent": f"electron-playground/{__version__}",
+        }
+        if self._request.stream:
+            # A compressing proxy would hold tokens back to fill larger blocks.
+            headers["Accept-Encoding"] = "identity"
+        if self._key is not None:
+            headers["Authorization"] = f"Bearer {self._key}"
         request = self._client.build_request(
             "POST",
-            self._endpoint.completions_url,
+            self._endpoint.base_url.rstrip("/") + "/chat/completions",
             content=self._request.body,
-            headers=self._headers(),
+            headers=headers,
             extensions={"trace": self._connect.trace},
         )
         timeouts = self._timeouts
@@ -222,19 +230,6 @@ class Exchange:
             error = without_request_id(error)
         return AttemptFailed(self._clock(), redact_error(error, self._masked), self._request_id)
 
-    def _headers(self) -> dict[str, str]:
-        headers = {
-            "Content-Type": "application/json",
-            "Accept": EVENT_STREAM if self._request.stream else "application/json",
-            "User-Agent": f"electron-playground/{__version__}",
-        }
-        if self._request.stream:
-            # A compressing proxy would hold tokens back to fill larger blocks.
-            headers["Accept-Encoding"] = "identity"
-        if self._key is not None:
-            headers["Authorization"] = f"Bearer {self._key}"
-        return headers
-
     def _received(self, response: httpx.Response) -> HeadersReceived:
         # Repeated headers are not joined: two ids would look like one.
         headers = stored_headers(response.headers.multi_items(), self._masked)
@@ -251,11 +246,14 @@ class Exchange:
         return self._failed(error)
 
     async def _body(self, response: httpx.Response, decoder: ResponseDecoder) -> AsyncGenerator[list[AnyEvent], None]:
+        # httpx would start a timer for each read. httpcore looks at the limit only when the reading begins.
+        limits = response.request.extensions["timeout"]
+        limit_s, limits["read"] = limits["read"], None
         async with aclosing(joined_pieces(_bytes(response))) as body:
             try:
                 with SilenceLimit() as silence:
                     # The first byte has the longer limit of the headers: a model may think before it answers.
-                    silence.begins(_take_limit(response))
+                    silence.begins(math.inf if limit_s is None else float(limit_s))
                     async for received in body:
                         silence.ends()
                         for start in range(0, len(received), SLICE_BYTES):
@@ -278,21 +276,6 @@ class Exchange:
         yield decoder.end(self._clock())
         if decoder.error is not None:
             yield [self._failed(decoder.error)]
-
-
-def _media_type(content_type: str) -> str:
-    """Return the media type alone; a repeated header has two, separated by a comma."""
-    return re.split("[;,]", content_type, maxsplit=1)[0].strip().lower()
-
-
-def _take_limit(response: httpx.Response) -> float:
-    """Return the limit of a read in seconds and take it from httpx, which would start a timer for each read.
-
-    httpcore looks at the limit only when the reading of the body begins.
-    """
-    limits = response.request.extensions["timeout"]
-    limit_s, limits["read"] = limits["read"], None
-    return math.inf if limit_s is None else float(limit_s)
 
 
 def _bytes(response: httpx.Response) -> AsyncGenerator[bytes, None]:

@@ -103,24 +103,18 @@ class ResponseDecoder:
         events: list[AnyEvent] = []
         excess = self._bytes - self._limits.max_bytes
         try:
-            self._receive(received if excess <= 0 else received[:-excess], at, events)
+            received = received if excess <= 0 else received[:-excess]
+            if self._mode != "stream":
+                self._held += received
+                if self._mode == "unknown" and self._sniff():
+                    received, self._held = bytes(self._held), bytearray()
+            if self._mode == "stream":
+                self._frame(received, at, events)
             if excess > 0 and not self.ended:
                 raise TooMuch(f"It has more than {self._limits.max_bytes:,} bytes.")
         except (FrameTooLarge, TooMuch) as error:
             self._fail(bounds_error(error), at, events)
         return events
-
-    def _receive(self, received: bytes, at: float, events: list[AnyEvent]) -> None:
-        if self._mode == "unknown":
-            self._held += received
-            self._sniff()
-            if self._is_stream:
-                received, self._held = bytes(self._held), bytearray()
-                self._frame(received, at, events)
-        elif self._is_stream:
-            self._frame(received, at, events)
-        else:
-            self._held += received
 
     def end(self, at: float) -> list[AnyEvent]:
         """Return the remaining events at the end of the body. Nothing if the response has ended before."""
@@ -144,37 +138,30 @@ class ResponseDecoder:
             self._flush(at, events)
         return events
 
-    @property
-    def _is_stream(self) -> bool:
-        return self._mode == "stream"
-
-    def _sniff(self) -> None:
+    def _sniff(self) -> bool:
         """Decide by the first bytes whether the body is a stream, for content types that do not say so."""
         head = bytes(self._held[:1024]).removeprefix(b"\xef\xbb\xbf")
         start = head.lstrip()
         if _SSE_START.match(head):
             self._mode = "stream"
-        elif start[:1] in (b"{", b"[", b"<") or len(start) >= _SNIFF_BYTES or len(head) >= 1000:
+            return True
+        if start[:1] in (b"{", b"[", b"<") or len(start) >= _SNIFF_BYTES or len(head) >= 1000:
             self._mode = "whole"
+        return False
 
     def _frame(self, received: bytes, at: float, events: list[AnyEvent]) -> None:
         """Read in slices: a few compressed bytes can be millions of events, of which none is needed above the limit."""
         for start in range(0, len(received), SLICE_BYTES):
-            self._read(self._framer.feed(received[start : start + SLICE_BYTES]), at, events)
-            if self.ended:
-                return
-
-    def _read(self, received: list[str], at: float, events: list[AnyEvent]) -> None:
-        for data in received:
-            self._events += 1
-            if self._events > self._limits.max_events:
-                raise TooMuch(f"It has more than {self._limits.max_events:,} events.")
-            if is_done(data):
-                self._complete(at, events, saw_done=True)
-                return
-            # An empty event keeps a connection open; it has no other meaning.
-            if (data.strip() or isinstance(data, NamedData)) and not self._take(data, at, events):
-                return
+            for data in self._framer.feed(received[start : start + SLICE_BYTES]):
+                self._events += 1
+                if self._events > self._limits.max_events:
+                    raise TooMuch(f"It has more than {self._limits.max_events:,} events.")
+                if is_done(data):
+                    self._complete(at, events, saw_done=True)
+                    return
+                # An empty event keeps a connection open; it has no other meaning.
+                if (data.strip() or isinstance(data, NamedData)) and not self._take(data, at, events):
+                    return
 
     def _take(self, data: str, at: float, events: list[AnyEvent], *, last: bool = False) -> bool:
         """Add one event: first raw, then decoded. Returns False if the response failed with it."""

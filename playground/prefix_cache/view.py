@@ -8,7 +8,7 @@ not contain, so that two prompts share a prefix exactly as far as their parts ar
 from __future__ import annotations
 
 import json
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from operator import attrgetter
@@ -487,9 +487,8 @@ def view_of_document(document: Document, before: DocumentView | None = None) -> 
     builder = _Builder()
     same = _same_messages(document, before) if before is not None else 0
     if before is not None and same:
-        parts = before.view.parts
-        later = (at for at, part in enumerate(parts) if part.kind != "tool" and part.index >= same)
-        builder.begin(before.view, next(later, len(parts)))
+        end = bisect_left(before.view.parts, same, len(document.tools), key=attrgetter("index"))  # a tool is one part
+        builder.begin(before.view, end)
     else:
         for index, tool in enumerate(document.tools):
             builder.add("tool", index, _compact_text(tool.json_text))

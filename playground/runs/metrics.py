@@ -10,9 +10,6 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
-from playground.client.tolerant_json import count
-from playground.prefix_cache.token_estimator import TokenEstimator
-
 if TYPE_CHECKING:
     from playground.runs.state import Phase, RunState
 
@@ -148,7 +145,7 @@ def input_figure(
     return Figure.reported(reported, why)
 
 
-_COUNT = re.compile(r'"((?:prompt|input|completion|output|cached)_tokens)"\s*:\s*([^\s,{}\[\]]+)')
+_COUNT = r'"((?:prompt|input|completion|output|cached)_tokens)"\s*:\s*([^\s,{}\[\]]+)'
 
 USAGE_EVENTS = 3
 """The last events of a stream, among which the usage is."""
@@ -163,13 +160,16 @@ def unusable_counts(state: RunState) -> str:
         name: f"{name} {text}"
         for event in (state.raw[-USAGE_EVENTS:] if state.ended else ())
         if '"usage"' in event.data
-        for name, text in _COUNT.findall(event.data[event.data.rindex('"usage"') :])
+        for name, text in re.findall(_COUNT, event.data[event.data.rindex('"usage"') :])
         if text != "null" and not _is_count(text)
     }
     return ", ".join(found.values())
 
 
 def _is_count(text: str) -> bool:
+    # Imported here, as below: the first frame needs only the forms of figures.
+    from playground.client.tolerant_json import count
+
     try:
         return count(json.loads(text)) is not None
     except ValueError:
@@ -181,6 +181,8 @@ def received_tokens(state: RunState) -> float | None:
 
     The server may have generated, and may charge for, more than arrived here.
     """
+    from playground.prefix_cache.token_estimator import TokenEstimator
+
     calls = "".join(call.name + call.arguments for call in state.tool_calls.values())
     received = state.text + calls
     return TokenEstimator().estimate(received) if received else None

@@ -121,9 +121,11 @@ class Run:
                 await self._before_attempt()
             await self._exchange_once(attempt)
         finally:
-            self._rate_limiter.release(
-                self.endpoint, ticket, endpoint_hold_s(self.state.error), self._arrived_s_ago(attempt)
-            )
+            newest = self.state.attempts[-1] if self.state.attempts else None
+            arrived_s_ago = None  # the server had the request when the attempt's headers came
+            if newest is not None and newest.number == attempt and newest.headers_at is not None:
+                arrived_s_ago = self.clock() - newest.headers_at
+            self._rate_limiter.release(self.endpoint, ticket, endpoint_hold_s(self.state.error), arrived_s_ago)
         error = self.state.error
         if error is None or self.state.phase != "failed" or self.state.first_token_at is not None:
             return None
@@ -131,13 +133,6 @@ class Run:
 
     def _queued(self, attempt: int, status: QueueStatus) -> None:
         self._happen(Queued(self.clock(), attempt, status.position, status.reason, status.expected_s))
-
-    def _arrived_s_ago(self, attempt: int) -> float | None:
-        """Return the seconds since the attempt's headers came: the server had the request by then."""
-        newest = self.state.attempts[-1] if self.state.attempts else None
-        if newest is None or newest.number != attempt or newest.headers_at is None:
-            return None
-        return self.clock() - newest.headers_at
 
     async def _exchange_once(self, attempt: int) -> None:
         events = self._connection.stream(self.endpoint, self._key, self.request, self.clock, attempt)

@@ -14,7 +14,7 @@ import stat
 import sys
 import threading
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -97,7 +97,7 @@ class SharedRateLimiter:
         self._own: dict[str, SlotRecord] = {}
         """This process's counts, used while the file cannot be used."""
         self._error = ""
-        self._queues: dict[str, _Queue] = {}
+        self._queues: defaultdict[str, _Queue] = defaultdict(_Queue)
         self._held: dict[str, str] = {}
         """Tickets between `acquire` and `release` with their base URL: what this limiter has in flight."""
         self._own_tickets = f"{os.getpid()}-{os.urandom(4).hex()}-"
@@ -108,12 +108,9 @@ class SharedRateLimiter:
         """Released slots that are not in the file yet: the next request of this process writes them with its own."""
         self._timer: asyncio.TimerHandle | None = None
 
-    def _queue(self, endpoint_id: str) -> _Queue:
-        return self._queues.setdefault(endpoint_id, _Queue())
-
     def _queues_of(self, endpoint_id: str) -> tuple[_Queue, _Queue]:
         """Return the queue of requests and that of speech."""
-        return self._queue(endpoint_id), self._queue(_speech(endpoint_id))
+        return self._queues[endpoint_id], self._queues[_speech(endpoint_id)]
 
     async def acquire(self, endpoint: Endpoint, on_wait: Callable[[QueueStatus], None], *, speech: bool = False) -> str:
         """Wait for a slot and take it. Returns a ticket for `release`.
@@ -121,7 +118,7 @@ class SharedRateLimiter:
         Speech has a queue of its own: it does not wait behind requests that wait for the minute.
         """
         ticket = f"{self._own_tickets}{os.urandom(8).hex()}"
-        queue = self._queue(_speech(endpoint.id) if speech else endpoint.id)
+        queue = self._queues[_speech(endpoint.id) if speech else endpoint.id]
         queue.tickets.append(ticket)
         reported: tuple[int, str] | None = None
         try:
@@ -159,12 +156,14 @@ class SharedRateLimiter:
             take.add_done_callback(self._writing.discard)
             raise
         self._wake(releases)
-        self._report(error)
+        if error and error != self._error:
+            self._on_error(error)
+        self._error = error
         self._note_load(endpoint, load)
         return status
 
     def _note_load(self, endpoint: Endpoint, others: Load) -> None:
-        queue = self._queue(endpoint.id)
+        queue = self._queues[endpoint.id]
         queue.base_url, queue.others, queue.load_unix = endpoint.base_url, others, self._clock()
 
     def release(self, endpoint: Endpoint, ticket: str, hold_s: float = 0.0, arrived_s_ago: float | None = None) -> None:
@@ -269,19 +268,14 @@ class SharedRateLimiter:
 
         Requests of the minute expire after a minute; requests of other processes when `refresh` reads again.
         """
-        queue = self._queue(endpoint_id)
+        queue = self._queues[endpoint_id]
         stale = self._clock() - queue.load_unix > MINUTE_S
         own = sum(base_url == queue.base_url for base_url in self._held.values())
         return Load(own + queue.others.in_flight, 0 if stale else queue.others.this_minute)
 
     def others_in_flight(self, endpoint_id: str) -> bool:
         """Return whether other processes had requests in flight at the last look at the file."""
-        return self._queue(endpoint_id).others.in_flight > 0
-
-    def _report(self, error: str) -> None:
-        new, self._error = error != self._error, error
-        if new and error:
-            self._on_error(error)
+        return self._queues[endpoint_id].others.in_flight > 0
 
     def _take(
         self, endpoint: Endpoint, ticket: str, speech: bool, releases: Sequence[_Release]

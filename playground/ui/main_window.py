@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -12,16 +12,16 @@ from urllib.parse import urlsplit
 from msgspec.structs import replace
 from PySide6.QtCore import QCoreApplication, QEvent, Qt, Signal
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDragMoveEvent, QDropEvent, QPaintEvent, QShowEvent
-from PySide6.QtWidgets import QDialog, QFrame, QMainWindow, QMenu, QScrollArea, QSplitter, QWidget
+from PySide6.QtWidgets import QDialog, QFrame, QMainWindow, QMenu, QSplitter, QWidget
 
 from playground.export.terminal import visible_line
 from playground.services import AppServices
-from playground.simulator.process import SimulatorError
 from playground.ui.actions import MENUS, RECENT, Actions, WindowActions
 from playground.ui.appearance import Appearance, WheelZoom
 from playground.ui.controllers.dialogs import DialogController
 from playground.ui.controllers.files import Files
 from playground.ui.edges import MenuRow, RecentFilesMenu, StatusBar
+from playground.ui.focus_order import move_focus, scroll_to
 from playground.ui.modes import Modes, OtherModes
 from playground.ui.panes.prompt.pane import PromptPane
 from playground.ui.side_panel import WorkArea
@@ -45,59 +45,6 @@ if TYPE_CHECKING:
 
 LOOK_S, LOOKS_PER_FILE = 1.0, 3
 """How often the log is searched for writes of other processes; after so many seconds, the file of the endpoints."""
-
-
-def tab_stops(widget: QWidget) -> Iterator[QWidget]:
-    """Yield the widgets inside that Tab reaches: rows from top to bottom, each in the reading direction."""
-    for child in _in_reading_order(widget):
-        if child.focusPolicy() & Qt.FocusPolicy.TabFocus and child.isEnabled() and child.focusProxy() is None:
-            yield child
-        yield from tab_stops(child)
-
-
-def _in_reading_order(widget: QWidget) -> Iterator[QWidget]:
-    children = [
-        child
-        for child in widget.children()
-        if isinstance(child, QWidget) and child.isVisible() and not child.isWindow()
-    ]
-    rows: list[list[QWidget]] = []
-    for child in sorted(children, key=lambda one: one.y()):
-        row = rows[-1] if rows else []
-        if row and child.geometry().center().y() <= row[0].geometry().bottom():
-            row.append(child)
-        else:
-            rows.append([child])
-    mirrored = widget.layoutDirection() == Qt.LayoutDirection.RightToLeft
-    for row in rows:
-        yield from sorted(row, key=lambda one: one.x(), reverse=mirrored)
-
-
-def move_focus(window: QWidget, *, forward: bool) -> bool:
-    """Give the focus to the next or previous widget of a window and scroll to it. Returns whether there is one."""
-    stops = list(tab_stops(window))
-    focus: QWidget | None = window.focusWidget()
-    if not stops:
-        return False
-    if focus in stops:
-        chosen = stops[(stops.index(focus) + (1 if forward else -1)) % len(stops)]
-    else:  # it was hidden: Qt asks for another one, which is near
-        near: list[QWidget] = []
-        while focus is not None and not near:
-            focus = focus.parentWidget()
-            near = [stop for stop in stops if focus is not None and focus.isAncestorOf(stop)]
-        chosen = (near or stops)[0 if forward else -1]
-    chosen.setFocus(Qt.FocusReason.TabFocusReason if forward else Qt.FocusReason.BacktabFocusReason)
-    _scroll_to(chosen)
-    return True
-
-
-def _scroll_to(widget: QWidget) -> None:
-    parent: QWidget | None = widget.parentWidget()
-    while parent is not None:
-        if isinstance(parent, QScrollArea):
-            parent.ensureWidgetVisible(widget)
-        parent = parent.parentWidget()
 
 
 class MainWindow(QMainWindow):
@@ -404,6 +351,8 @@ class MainWindow(QMainWindow):
 
     async def start_simulator(self) -> None:
         """Start the simulator before the first Send; if it fails, Send reports the error."""
+        from playground.simulator.process import SimulatorError  # not in the first frame
+
         with contextlib.suppress(SimulatorError):
             await self.workspace.simulation.resolve(self.workspace.endpoint)
         self.requests.refresh_forecast()
@@ -422,7 +371,7 @@ class MainWindow(QMainWindow):
         within = [at for at, (pane, _) in enumerate(shown) if focus is pane or (focus and pane.isAncestorOf(focus))]
         if shown:
             shown[((within or [min(-step, 0)])[0] + step) % len(shown)][1]()
-            _scroll_to(self.focusWidget())
+            scroll_to(self.focusWidget())
 
     def send(self) -> None:
         """Send in the mode on display, or stop its requests."""

@@ -135,7 +135,7 @@ def scaled(px: float) -> int:
 
 def ui_font(px: int = BASE_PX, *, bold: bool = False, tabular: bool = False) -> QFont:
     """Return the interface's font at `px` pixels; `tabular` gives every digit the same width, for columns."""
-    return _font(UI_FAMILIES, px, bold=bold, tabular=tabular)
+    return QFont(_made_font(UI_FAMILIES, scaled(px), bold, tabular))  # a copy: the caller may change it
 
 
 def mono_font(px: int | None = None) -> QFont:
@@ -143,7 +143,7 @@ def mono_font(px: int | None = None) -> QFont:
     if px is None:
         application = QApplication.instance()
         px = int((application and application.property(PROMPT_PX)) or BASE_PX)
-    font = _font(MONO_FAMILIES, px, bold=False, tabular=False)
+    font = QFont(_made_font(MONO_FAMILIES, scaled(px), False, False))
     font.setStyleHint(QFont.StyleHint.Monospace)
     # Ligatures would draw two characters as one; here every character is counted.
     font.setFeature(QFont.Tag("liga"), 0)
@@ -159,10 +159,6 @@ def installed_fonts() -> tuple[str, str]:
     present = set(QFontDatabase.families())
     del application
     return next(filter(present.__contains__, UI_FAMILIES), ""), next(filter(present.__contains__, MONO_FAMILIES), "")
-
-
-def _font(families: tuple[str, ...], px: int, *, bold: bool, tabular: bool) -> QFont:
-    return QFont(_made_font(families, scaled(px), bold, tabular))  # a copy: the caller may change it
 
 
 @cache

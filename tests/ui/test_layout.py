@@ -28,7 +28,7 @@ from PySide6.QtWidgets import (
 )
 
 from playground.client.endpoint import PLANS
-from playground.ui.main_window import tab_stops
+from playground.ui.focus_order import tab_stops
 from playground.ui.panes.prompt.variables_table import _Value
 from playground.ui.session import Session
 from playground.ui.theme import PROMPT_PX, ZOOM, apply_theme, load_theme, zoom_factor

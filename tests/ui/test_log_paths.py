@@ -166,7 +166,7 @@ async def test_days_are_told_apart_in_the_zone_that_is_shown(session: Session, h
     await _filled(session, hand)
     session.window.answers.log_paths.set_clock("utc")
     table = session.window.log.table
-    assert list(table._days) == [0, 2]  # both days are over
+    assert list(table.days) == [0, 2]  # both days are over
     high = [REQUEST_ROW_PX + DAY_PX, REQUEST_ROW_PX]
     assert [table.rowHeight(row) for row in range(4)] == [*high, *high]
     table.show_order(Order("in", True))
@@ -178,7 +178,7 @@ async def test_days_are_told_apart_in_the_zone_that_is_shown(session: Session, h
     assert session.workspace.log is not None
     await session.workspace.log.add([EndedRun(newest, tuple(answered()))])
     await hand.until(lambda: table.model().rowCount() == 5, "the newest request")
-    await hand.until(lambda: list(table._days) == [1, 3], "the days below it")
+    await hand.until(lambda: list(table.days) == [1, 3], "the days below it")
     assert [table.rowHeight(row) for row in range(5)] == [REQUEST_ROW_PX, *high, *high]
     assert session.workspace.settings.text("log_clock") == "utc"
     session.window.answers.log_paths.set_clock("relative")

@@ -22,7 +22,7 @@ from playground.requestlog.records import RecoveryProgress
 from playground.ui.actions import ACTIONS
 from playground.ui.dialogs.palette import CommandPalette, KeysSheet
 from playground.ui.edges import StatusBar
-from playground.ui.main_window import tab_stops
+from playground.ui.focus_order import tab_stops
 from playground.ui.session import Session
 from playground.ui.theme import load_theme
 from playground.ui.widgets import notice

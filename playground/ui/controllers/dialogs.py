@@ -17,7 +17,6 @@ from PySide6.QtWidgets import QMainWindow
 from playground.client.endpoint import ELECTRON_ID
 from playground.runs.metrics import counted
 from playground.services import AppServices
-from playground.simulator.process import SimulatorError
 from playground.storage.paths import write_shared
 from playground.ui.actions import ACTIONS, Actions
 from playground.ui.appearance import Appearance
@@ -322,6 +321,8 @@ class DialogController(QObject):
         from playground.ui.dialogs.connect import ProbeResult
 
         workspace, key = self._workspace, typed_key
+        from playground.simulator.process import SimulatorError  # not in the first frame
+
         try:
             endpoint = await workspace.simulation.resolve(endpoint)
         except SimulatorError as failed:

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 
 from PySide6.QtCore import QObject, Signal
 
-from playground.client.endpoint import Endpoint, Rates
+from playground.client.endpoint import Rates
 from playground.client.events import AnyEvent, HeadersReceived
 from playground.prefix_cache.forecast import ago
 from playground.prompt.document import Document
@@ -311,12 +311,19 @@ class Requests(QObject):
             self._inspector.show_model(None)
             self._log.show_shown(None, None)
             return
-        self._shown, self.shown_run_id = self.current.run.state, self.current.run.id
-        self._shown_document, self.shown_endpoint_id = self.current.run.document, self.current.run.endpoint.id
+        run = self.current.run
+        self._shown, self.shown_run_id = run.state, run.id
+        self._shown_document, self.shown_endpoint_id = run.document, run.endpoint.id
         self._response.show_state(
             self._shown,
-            sent=_sent_by(self.current.run),
-            asked=asked_in(self.current.run.request.body),
+            sent=DisplayedRequest(
+                run.request.body,
+                run.endpoint.base_url,
+                run.endpoint.name,
+                run.started_utc,
+                keyed=run.endpoint.needs_key,
+            ),
+            asked=asked_in(run.request.body),
             estimated_prompt_tokens=self.current.forecast.prompt_tokens,
         )
         self._inspector.show_model(self._live_model(self.current))
@@ -364,7 +371,7 @@ class Requests(QObject):
 
     def _live_model(self, dispatch: PendingRequest) -> InspectorModel:
         run = dispatch.run
-        endpoint: Endpoint = run.endpoint
+        endpoint = run.endpoint
         forecaster = self._workspace.sender.forecaster
         score = forecaster.score(endpoint.id, endpoint.model) if run.state.usage is not None else None
         return InspectorModel(
@@ -432,13 +439,6 @@ class Requests(QObject):
         self._inspector.show_model(logged_model(recalled))
         self._log.show_shown(self.shown_run_id, self.request_id)
         self.looking_back.emit(recalled)
-
-
-def _sent_by(run: Run) -> DisplayedRequest:
-    endpoint: Endpoint = run.endpoint
-    return DisplayedRequest(
-        run.request.body, endpoint.base_url, endpoint.name, run.started_utc, keyed=endpoint.needs_key
-    )
 
 
 def logged_request(recalled: Recalled) -> DisplayedRequest:

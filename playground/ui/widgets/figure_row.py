@@ -175,32 +175,26 @@ class Bar(QWidget):
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(current_theme().line)
-        whole = QRectF(self.rect())
+        theme, whole = current_theme(), QRectF(self.rect())
         if not self.pieces:
-            painter.setBrush(current_theme().line)
+            painter.setBrush(theme.line)
             painter.drawRoundedRect(whole, 2, 2)
             return
         for piece, (left, width) in zip(
             self.pieces, widths([p.amount for p in self.pieces], whole.width()), strict=True
         ):
+            rect = QRectF(left, 0, width, whole.height())
+            color: QColor = getattr(theme, piece.role)
+            if piece.hollow:
+                rect.adjust(0.5, 0.5, -0.5, -0.5)
+            painter.setPen(color if piece.hollow else Qt.PenStyle.NoPen)
+            painter.setBrush(theme.line if piece.hollow else color)
             if width > 0:
-                self._paint(painter, QRectF(left, 0, width, whole.height()), piece)
-
-    def _paint(self, painter: QPainter, rect: QRectF, piece: BarPiece) -> None:
-        color: QColor = getattr(current_theme(), piece.role)
-        if piece.hollow:
-            painter.setBrush(current_theme().line)
-            painter.setPen(color)
-            painter.drawRoundedRect(rect.adjusted(0.5, 0.5, -0.5, -0.5), 2, 2)
-            painter.setPen(Qt.PenStyle.NoPen)
-            return
-        painter.setBrush(color)
-        painter.drawRoundedRect(rect, 2, 2)
-        if piece.hatched:
-            # The second mark beside color, for those who cannot tell amber from teal.
-            painter.setBrush(QBrush(current_theme().surface, Qt.BrushStyle.BDiagPattern))
-            painter.drawRoundedRect(rect, 2, 2)
+                painter.drawRoundedRect(rect, 2, 2)
+            if width > 0 and piece.hatched:
+                # The second mark beside color, for those who cannot tell amber from teal.
+                painter.setBrush(QBrush(theme.surface, Qt.BrushStyle.BDiagPattern))
+                painter.drawRoundedRect(rect, 2, 2)
 
 
 def widths(amounts: list[float], room: float) -> list[tuple[float, float]]:

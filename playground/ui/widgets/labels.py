@@ -222,9 +222,6 @@ class IdLabel(QWidget):
                 return font, "\n".join(halves)
         return font, text
 
-    def hasHeightForWidth(self) -> bool:
-        return True
-
     def heightForWidth(self, width: int) -> int:
         return self._fitted(width)[2] + 4
 

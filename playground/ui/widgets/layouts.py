@@ -182,7 +182,13 @@ class FlowLayout(QLayout):
 def _row(row: Sequence[tuple[QLayoutItem, QSize, int]], top: int, width: int) -> Iterator[tuple[QLayoutItem, QRect]]:
     """Yield the items of a row, each in its vertical middle; those that expand fill it."""
     height = max((size.height() for _, size, _ in row), default=0)
-    growing = [item for item, *_ in row if (one := item.widget()) is not None and _expands(one)]
+    growing = [
+        item
+        for item, *_ in row
+        if (one := item.widget()) is not None
+        and one.minimumWidth() < one.maximumWidth()
+        and one.sizePolicy().horizontalPolicy() == QSizePolicy.Policy.Expanding
+    ]
     more = max(width - row[-1][2] - row[-1][1].width(), 0) // len(growing) if growing else 0
     moved = 0
     for item, size, left in row:
@@ -190,11 +196,6 @@ def _row(row: Sequence[tuple[QLayoutItem, QSize, int]], top: int, width: int) ->
         place = QPoint(left + moved, top + (height - size.height()) // 2)
         yield item, QRect(place, size + QSize(wider, 0))
         moved += wider
-
-
-def _expands(widget: QWidget) -> bool:
-    fixed = widget.minimumWidth() == widget.maximumWidth()
-    return not fixed and widget.sizePolicy().horizontalPolicy() == QSizePolicy.Policy.Expanding
 
 
 _LEAST_SHARE = 0.3

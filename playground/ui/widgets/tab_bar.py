@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import lru_cache, partial
 
@@ -17,7 +16,6 @@ from playground.ui.widgets.labels import add_choice
 HEIGHT_PX = 34
 _SIDE = 14
 _GAP, _TIGHT_GAP = 18, 8
-_COUNT = re.compile(r"^(.*\S) ([\d,]+)$")
 _DOT_PX = 7
 MORE_PX = 32
 """Width of the menu button, which Qt keeps free for its two arrows of 16 px."""
@@ -108,8 +106,7 @@ class PaneTabs(OverflowTabs):
         dot = _DOT_PX + 5 if index in self.marked else 0
         return round(_text_width(self.tabText(index), zoom_factor()) + dot)
 
-    def minimumTabSizeHint(self, index: int) -> QSize:
-        return self.tabSizeHint(index)
+    minimumTabSizeHint = tabSizeHint
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         painter, theme = QPainter(self), current_theme()
@@ -167,8 +164,8 @@ def tab_bar(name: str, titles: Sequence[str]) -> PaneTabs:
 
 def split(text: str) -> tuple[str, str]:
     """Return a tab's title and its count, or an empty count."""
-    found = _COUNT.match(text)
-    return (found[1], found[2]) if found else (text, "")
+    title, _, count = text.rpartition(" ")
+    return (title, count) if title.strip() and count.replace(",", "").isdecimal() else (text, "")
 
 
 def with_count(title: str, count: int, *, zero: bool = False) -> str:

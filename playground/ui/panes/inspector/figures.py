@@ -8,7 +8,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from playground.client.endpoint import Cost, Rates, cost
+from playground.client.endpoint import Rates, cost
 from playground.client.events import Usage
 from playground.export.terminal import visible_line
 from playground.prefix_cache.cache_profile import ColdClock
@@ -19,7 +19,6 @@ from playground.runs.metrics import (
     dollars,
     finish_text,
     has_input,
-    input_figure,
     not_plausible,
     outcomes,
     output_figure,
@@ -83,19 +82,17 @@ def why_unknown(state: RunState, asked: bool = True) -> str:
 def usage_lines(model: InspectorModel) -> dict[str, Line]:
     """Return input (the headline), note, cached, fresh, output."""
     usage, why = model.state.usage, why_unknown(model.state, model.usage_asked)
-    cached = _reported(usage.cached_tokens if usage else None, why)
     return {
         "input": _input(model, usage, why),
         "note": Line(_note(usage, model.usage_asked, model.state), why if usage is None else ""),
-        "cached": cached,
-        "fresh": _reported(usage.fresh_tokens if usage else None, why),
-        "output": _output(model.state, why),
+        "cached": _line(Figure.reported(usage.cached_tokens if usage else None, why)),
+        "fresh": _line(Figure.reported(usage.fresh_tokens if usage else None, why)),
+        "output": _line(output_figure(model.state, why)),
     }
 
 
-def _output(state: RunState, why: str) -> Line:
-    figure = output_figure(state, why)
-    return unknown(why) if figure.state == "unknown" else Line(figure.text, figure.why)
+def _line(figure: Figure) -> Line:
+    return Line(figure.text, figure.why, "muted" if figure.state == "unknown" else "")
 
 
 def _input(model: InspectorModel, usage: Usage | None, why: str) -> Line:
@@ -106,7 +103,9 @@ def _input(model: InspectorModel, usage: Usage | None, why: str) -> Line:
         refused = refused if model.state.attempts else "The request ended before it was sent"
         return Line(f"{UNKNOWN} in", f"{refused}: no input tokens were counted")
     estimated = model.forecast.prompt_tokens if model.forecast is not None else None
-    figure = input_figure(None, estimated, model.state.phase, model.state.status, len(model.state.attempts), why)
+    figure = Figure.reported(None, why)
+    if estimated is not None:
+        figure = Figure.estimated(estimated, f"Estimated on this machine before sending. {why}")
     return Line(f"{figure.text} in", figure.why)
 
 
@@ -123,11 +122,6 @@ def _note(usage: Usage | None, asked: bool, state: RunState) -> str:
     return f"{usage.cached_tokens:,} cached · {percent(usage.cached_tokens / usage.prompt_tokens)}"
 
 
-def _reported(tokens: int | None, why: str) -> Line:
-    figure = Figure(tokens, "unknown" if tokens is None else "reported", why if tokens is None else "")
-    return Line(figure.text, figure.why, "muted" if tokens is None else "")
-
-
 def forecast_lines(forecast: Forecast | None, state: RunState | None) -> dict[str, Line]:
     """Return forecast and reported, side by side. `state` is None while nothing was sent."""
     usage = state.usage if state else None
@@ -139,17 +133,15 @@ def forecast_lines(forecast: Forecast | None, state: RunState | None) -> dict[st
     elif unusable_counts(state) or reported > ((usage and usage.prompt_tokens) or reported):
         second = Line(f"{reported:,}", "The report cannot be right: it is not compared with the forecast")
     else:
-        second = Line(f"{reported:,}{_against(forecast, reported)}", tone="warm" if reported else "")
-    return {"forecast": _forecast(forecast), "reported": second}
-
-
-def _forecast(forecast: Forecast | None) -> Line:
+        against = "" if forecast is None else f" · {against_forecast(reported, forecast.cached_tokens)}"
+        second = Line(f"{reported:,}{against}", tone="warm" if reported else "")
     if forecast is None:
-        return unknown("No forecast was made for this request")
+        return {"forecast": unknown("No forecast was made for this request"), "reported": second}
     text = f"≈ {forecast.cached_tokens:,.0f}"
     if round(forecast.low) != round(forecast.high):
         text += f" ({forecast.low:,.0f} to {forecast.high:,.0f})"
-    return Line(text, f"Estimated: {forecast.basis}. Nine in ten fall into the interval")
+    first = Line(text, f"Estimated: {forecast.basis}. Nine in ten fall into the interval")
+    return {"forecast": first, "reported": second}
 
 
 def next_line(forecast: Forecast) -> Line:
@@ -175,12 +167,6 @@ def id_missing(state: RunState) -> str:
     return "The server sent no X-Request-Id" if state.status is not None else "No response headers have come"
 
 
-def _against(forecast: Forecast | None, reported: int) -> str:
-    if forecast is None:
-        return ""
-    return f" · {against_forecast(reported, forecast.cached_tokens)}"
-
-
 def latency_lines(state: RunState) -> dict[str, Line]:
     """ttft, speed, connection, total."""
     started = state.attempts[-1].started_at if state.attempts else None
@@ -188,22 +174,18 @@ def latency_lines(state: RunState) -> dict[str, Line]:
     no_speed = "Output tokens ÷ (last − first token); " + (
         why_unknown(state) if state.usage is None else "there were not two moments to measure between"
     )
+    took = state.attempts[-1].connect_s if state.attempts else None
+    connection = unknown("Not measured")
+    if took == 0.0:
+        connection = Line("kept alive", "No handshake was paid: the connection of an earlier request was used")
+    elif took is not None:
+        connection = Line(f"new, {seconds(took)}", "TCP and TLS handshakes, part of the time to first token")
     return {
         "ttft": _maybe(state.ttft_s, seconds, "No token has come" if not state.ended else "No token came"),
         "speed": _maybe(state.tokens_per_s, speed, no_speed),
-        "connection": _connection(state),
+        "connection": connection,
         "total": _maybe(total, seconds, "Still running" if not state.ended else "Not known"),
     }
-
-
-def _connection(state: RunState) -> Line:
-    """Kept alive, or what a new one cost."""
-    took = state.attempts[-1].connect_s if state.attempts else None
-    if took is None:
-        return unknown("Not measured")
-    if took == 0.0:
-        return Line("kept alive", "No handshake was paid: the connection of an earlier request was used")
-    return Line(f"new, {seconds(took)}", "TCP and TLS handshakes, part of the time to first token")
 
 
 def cost_lines(model: InspectorModel) -> dict[str, Line]:
@@ -214,9 +196,14 @@ def cost_lines(model: InspectorModel) -> dict[str, Line]:
         if model.state.usage is None
         else "The usage reported does not say enough"
     )
+    saved = _maybe(price.saved, dollars, why)
+    if model.rates.fresh is None or model.rates.cached is None:
+        saved = Line("not priced", "A rate for fresh and one for cached input are needed", "muted")
+    elif price.saved:
+        saved = Line(saved.text, saved.why, "warm")
     return {
         "input": _price(price.input, model.rates.fresh, why),
-        "saved": _saved(price, model, why),
+        "saved": saved,
         "output": _price(price.output, model.rates.output, why),
         "note": Line(f"rates: {model.rates.source}" if model.rates.source else "no rates are set for this endpoint"),
     }
@@ -228,19 +215,20 @@ def _price(value: float | None, rate: float | None, why: str) -> Line:
     return _maybe(value, dollars, why)
 
 
-def _saved(price: Cost, model: InspectorModel, why: str) -> Line:
-    if model.rates.fresh is None or model.rates.cached is None:
-        return Line("not priced", "A rate for fresh and one for cached input are needed", "muted")
-    line = _maybe(price.saved, dollars, why)
-    return Line(line.text, line.why, "warm") if price.saved else line
-
-
 def request_lines(model: InspectorModel) -> dict[str, Line]:
     """Return the error body's id if it differs, body id, finish reason, endpoint, model, time and attempts."""
     state = model.state
+    in_body = state.error.body_request_id if state.error else None
+    error_id = Line("")
+    if in_body and state.request_id and in_body != state.request_id:
+        said = "The error's body names another request_id than X-Request-Id; give support both"
+        error_id = Line(in_body, said, "failure")
+    # Of a server behind the gateway, or of the gateway itself, if there is a second one.
+    others = state.attempts[-1].request_ids[1:] if state.attempts else ()
+    sources = "; ".join(f"{one.value} from the header {one.source}" for one in others)
     return {
-        "error_id": _error_id(state),
-        "other_id": _other_id(state),
+        "error_id": error_id,
+        "other_id": Line(others[0].value if others else "", sources),
         "body_id": _word(state.body_id, "The response named no id" if state.ended else "Not yet named"),
         "finish": _word(state.finish_reason, "The server named none" if state.ended else "Not finished"),
         "endpoint": Line(
@@ -251,22 +239,6 @@ def request_lines(model: InspectorModel) -> dict[str, Line]:
         "time": Line(f"{model.started_utc:%Y-%m-%d %H:%M:%S} UTC"),
         "attempts": Line(attempts_text(state), "One HTTP exchange each", "failure" if state.phase == "failed" else ""),
     }
-
-
-def _error_id(state: RunState) -> Line:
-    """Return the request_id in the error body if it differs from the header's; otherwise ""."""
-    other = state.error.body_request_id if state.error else None
-    if not other or not state.request_id or other == state.request_id:
-        return Line("")
-    return Line(other, "The error's body names another request_id than X-Request-Id; give support both", "failure")
-
-
-def _other_id(state: RunState) -> Line:
-    """Return the request_id of a server behind the gateway, or of the gateway itself, if there is a second one."""
-    found = state.attempts[-1].request_ids[1:] if state.attempts else ()
-    if not found:
-        return Line("")
-    return Line(found[0].value, "; ".join(f"{one.value} from the header {one.source}" for one in found))
 
 
 def attempts_text(state: RunState) -> str:

@@ -10,7 +10,6 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QLabel, QMenu, QPushButton, QSizePolicy, QWidget
 
-from playground.client.events import Usage
 from playground.prefix_cache.forecast import Forecast
 from playground.runs.state import RunState
 from playground.ui.panes.inspector.figures import (
@@ -98,7 +97,7 @@ class UsageSection(Section):
         lines = usage_lines(model)
         self._head(lines["input"], lines["note"])
         self.show_lines(lines)
-        self._draw(model.state.usage)
+        self.bar.show_pieces(*usage_pieces(model.state.usage))
 
     def show_forecast(self, forecast: Forecast | None) -> None:
         """Show what the next request is expected to use; nothing of it is reported yet."""
@@ -106,7 +105,7 @@ class UsageSection(Section):
         self._head(Line(expected, "Estimated on this machine"), Line("nothing sent yet"))
         blank = Line("—", "Nothing was sent yet", "muted")
         self.show_lines({"cached": blank, "fresh": blank, "output": blank})
-        self._draw(None)
+        self.bar.show_pieces(*usage_pieces(None))
 
     def _head(self, headline: Line, note: Line) -> None:
         if self.headline.text() != headline.text:
@@ -114,9 +113,6 @@ class UsageSection(Section):
         self.headline.setToolTip(plain_tip(headline.why))
         self.headline.setAccessibleDescription(headline.why)
         self.note.set_full_text(note.text, note.why, note.text.rpartition(" · ")[2])  # the tokens are in a row below
-
-    def _draw(self, usage: Usage | None) -> None:
-        self.bar.show_pieces(*usage_pieces(usage))
 
 
 class ForecastSection(Section):
@@ -346,14 +342,11 @@ class RequestSection(Section):
         """Ids, finish reason and endpoint."""
         lines = request_lines(model)
         self.show_lines(lines)
-        for key in ("error_id", "other_id"):
-            self.rows[key].setVisible(bool(lines[key].text))
-            self._set_copy(key, lines[key].text)
-        self._set_copy("body_id", model.state.body_id or "")
-
-    def _set_copy(self, key: str, text: str) -> None:
-        self._copies[key].set_text_to_copy(text)
-        self._copies[key].setVisible(bool(text))
+        for key, copy in self._copies.items():
+            text = (model.state.body_id or "") if key == "body_id" else lines[key].text
+            copy.set_text_to_copy(text)
+            copy.setVisible(bool(text))
+            self.rows[key].setVisible(key == "body_id" or bool(text))
 
     def _add_copy(self, key: str, row: FigureRow, name: str) -> None:
         button = CopyButton(f"the {name}")

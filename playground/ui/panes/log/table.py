@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
 
@@ -30,7 +30,6 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QMenu,
-    QTableView,
     QWidget,
 )
 
@@ -78,13 +77,10 @@ class _Column(Struct, frozen=True):
 
 
 class RowPainter:
-    """Paints rows of a log table. `fresh` returns how strongly a row is highlighted as new, from 0 to 1; `day` the
-    text of the day above a row, empty if its row is not the first of a day."""
+    """Paints rows of a log table."""
 
-    def __init__(
-        self, table: QTableView, model: LogModel, fresh: Callable[[int], float], day: Callable[[int], str]
-    ) -> None:
-        self._table, self._model, self._fresh, self._day = table, model, fresh, day
+    def __init__(self, table: LogTable, model: LogModel) -> None:
+        self._table, self._model = table, model
 
     def paint(self, painter: QPainter, area: QRect) -> None:
         """Paint the rows within an area of the viewport."""
@@ -113,7 +109,7 @@ class RowPainter:
 
     def _paint_row(self, painter: QPainter, number: int, place: QRect, columns: Sequence[_Column]) -> None:
         row = self._model.row(number)
-        if day := self._day(number):
+        if day := self._table.days.get(number):
             self._paint_day(painter, QRect(place.left(), place.top(), place.width(), scaled(DAY_PX)), day)
             place = place.adjusted(0, scaled(DAY_PX), 0, 0)
         top = place.top()
@@ -154,7 +150,7 @@ class RowPainter:
         painter.drawLine(place.bottomLeft(), place.bottomRight())
 
     def _paint_ground(self, painter: QPainter, number: int, place: QRect, row: LogRow | None) -> None:
-        strength = self._fresh(number)
+        strength = self._table.freshness(number)
         if self._table.selectionModel().isRowSelected(number):
             painter.fillRect(place, current_theme().selection)
         elif strength:
@@ -247,9 +243,9 @@ class LogTable(RowTable):
         super().__init__("Logged requests")
         self._log = model
         self._tall: dict[int, int] = {}
-        self._days: dict[int, str] = {}
+        self.days: dict[int, str] = {}
         """Text of the day above a row."""
-        self._painter = RowPainter(self, model, self._freshness, lambda row: self._days.get(row, ""))
+        self._painter = RowPainter(self, model)
         self.setModel(model)
         self._new_rows = 0
         self._since_new = QElapsedTimer()
@@ -301,8 +297,8 @@ class LogTable(RowTable):
 
     def fit_rows(self) -> None:
         """Give unfolded rows room for their attempts, and the first row of a day room for the day."""
-        self._days = dict(self._find_days())
-        tall = {place: scaled(REQUEST_ROW_PX + DAY_PX) for place in self._days}
+        self.days = dict(self._find_days())
+        tall = {place: scaled(REQUEST_ROW_PX + DAY_PX) for place in self.days}
         for run_id in self._log.unfolded:
             place = self._log.find(run_id)
             row = self._log.row(place) if place is not None else None
@@ -338,7 +334,7 @@ class LogTable(RowTable):
         for place in self._tall:
             if place < self._log.rowCount():
                 self.verticalHeader().resizeSection(place, scaled(REQUEST_ROW_PX))
-        self._tall, self._days = {}, {}
+        self._tall, self.days = {}, {}
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self.viewport())
@@ -460,7 +456,8 @@ class LogTable(RowTable):
             self.updateGeometries()  # else the bar still has its old end
             bar.setValue(top + end + 1)
 
-    def _freshness(self, row: int) -> float:
+    def freshness(self, row: int) -> float:
+        """Return how strongly a row is highlighted as new, from 0 to 1."""
         if row >= self._new_rows or not self._fading.isActive():
             return 0.0
         return max(0.0, 1.0 - self._since_new.elapsed() / FADE_MS)

@@ -292,14 +292,14 @@ def axes_of(prompt_forecast: PromptForecast, reported_total: int | None) -> Prom
     tokens = part_tokens(prompt_forecast, total)
     tools, *counts = tokens
     end = stable_end(document, tokens)
-    messages = tuple(
-        MessageAxes(_variable_from(end, index), _warm_to(prompt_forecast, index), counts[index])
-        for index in range(len(document.messages))
-    )
+    messages = []
+    for index, (zone, warm_to) in enumerate(zip(zones.message_zones, prompt_forecast.cache.messages, strict=True)):
+        variable_from = None if end is None or index < end.message else end.offset if index == end.message else 0
+        messages.append(MessageAxes(variable_from, warm_to if zone == "warm" or warm_to else NOT_WARM, counts[index]))
     same = round(forecast.cached_tokens)
     return PromptAxes(
         document=document,
-        messages=messages,
+        messages=tuple(messages),
         tools_tokens=tools,
         tools_warm=prompt_forecast.cache.tools == "warm",
         stable_end=end,
@@ -310,18 +310,6 @@ def axes_of(prompt_forecast: PromptForecast, reported_total: int | None) -> Prom
         warm=same > 0,
         basis="\n".join(line for line in (forecast.basis, prompt_forecast.clock.basis) if line),
     )
-
-
-def _variable_from(end: StableEnd | None, index: int) -> int | None:
-    if end is None or index < end.message:
-        return None
-    return end.offset if index == end.message else 0
-
-
-def _warm_to(prompt_forecast: PromptForecast, index: int) -> int:
-    if prompt_forecast.zones.message_zones[index] != "warm" and not prompt_forecast.cache.messages[index]:
-        return NOT_WARM
-    return prompt_forecast.cache.messages[index]
 
 
 def _state(prompt_forecast: PromptForecast, now: float) -> str:

@@ -196,7 +196,10 @@ class PromptFooter(QFrame):
         else:
             self.structure = (f"stable ≈ {axes.stable_tokens:,}", f"variable ≈ {axes.variable_tokens:,}")
             self.state, self._warm = axes.state, axes.warm
-            self.forecast = forecast_text(axes)
+            self.forecast = f"next request ≈ {axes.same_values:,} cached"
+            if axes.stable_end is not None:  # the values of variables matter
+                same, new = f"next, same values ≈ {axes.same_values:,}", f"next, new values ≈ {axes.new_values:,}"
+                self.forecast = f"{same} · {new}"
         if (self.structure, self.state, self.forecast) != before:
             self._basis = axes.basis if axes is not None else ""
             self._describe()
@@ -313,13 +316,6 @@ class PromptFooter(QFrame):
                 QRectF(left, self.height() / 2 - scaled(ICON_PX) / 2, scaled(ICON_PX), scaled(ICON_PX)),
                 color,
             )
-
-
-def forecast_text(axes: PromptAxes) -> str:
-    """Return the forecast of the next request, given twice if the values of variables matter."""
-    if axes.stable_end is None:
-        return f"next request ≈ {axes.same_values:,} cached"
-    return f"next, same values ≈ {axes.same_values:,} · next, new values ≈ {axes.new_values:,}"
 
 
 WIDTH_PX = 12

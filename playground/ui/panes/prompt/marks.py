@@ -10,6 +10,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from math import ceil
+from operator import attrgetter
 from typing import Literal, cast
 
 from msgspec import Struct
@@ -112,10 +113,10 @@ def _in_units(image: str, found: list[tuple[int, int, MarkKind, str]]) -> list[T
 
 def marks_between(marks: list[TextMark], start: int, end: int) -> list[TextMark]:
     """Return the marks that lie wholly or partly in units [start, end); chips are short."""
-    first = bisect_left(marks, start, key=lambda mark: mark.start)
+    first = bisect_left(marks, start, key=attrgetter("start"))
     while first > 0 and marks[first - 1].end > start:
         first -= 1
-    last = bisect_left(marks, end, key=lambda mark: mark.start)
+    last = bisect_left(marks, end, key=attrgetter("start"))
     return marks[first:last]
 
 

@@ -381,11 +381,8 @@ class PromptTab(QWidget):
                 before = axes.messages[end.message - 1]
                 warm = before.warm_to >= len(axes.document.messages[end.message - 1].content or "")
             self.boundary_row.show_boundary(end, warm=warm)
-            self._seat(self.cards[end.message])
+            card = self.cards[end.message]
+            if self._column.indexOf(self.boundary_row) != self._column.indexOf(card) - 1:  # directly above it
+                self._column.removeWidget(self.boundary_row)
+                self._column.insertWidget(self._column.indexOf(card), self.boundary_row)
         self.boundary_row.setVisible(alone)
-
-    def _seat(self, card: MessageCard) -> None:
-        """Put the boundary row directly above a card."""
-        if self._column.indexOf(self.boundary_row) != self._column.indexOf(card) - 1:
-            self._column.removeWidget(self.boundary_row)
-            self._column.insertWidget(self._column.indexOf(card), self.boundary_row)

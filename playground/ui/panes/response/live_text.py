@@ -58,17 +58,13 @@ class FollowEnd(QObject):
         self.following = True
         for widget in (area, area.viewport(), self._bar):
             widget.installEventFilter(self)
-        self._bar.rangeChanged.connect(lambda _low, _high: self.follow())
+        self._bar.rangeChanged.connect(self.follow)
 
     def at_end(self) -> bool:
         """Whether the end is in view."""
         return self._bar.value() >= self._bar.maximum()
 
-    def reset(self, *, following: bool) -> None:
-        """Start with another text; one that is complete is read from its top."""
-        self.following = following
-
-    def follow(self) -> None:
+    def follow(self, *_range: int) -> None:
         """Go to the end if the view follows."""
         if self.following and not self.at_end():
             self._bar.setValue(self._bar.maximum())
@@ -228,7 +224,7 @@ class LiveText(QPlainTextEdit):
             return
         if not self._map.text:
             # A text that is complete at once, such as one from the log, is read from its top.
-            self._follow.reset(following=self._follows and not final)
+            self._follow.following = self._follows and not final
         self._append(self._map.take(text, final=final))
 
     def scroll_to_start(self) -> None:
@@ -313,16 +309,12 @@ class LiveText(QPlainTextEdit):
         cursor.insertText("\u2029".join(lines))
         cursor.endEditBlock()
         if self.textCursor().position() != position or self.textCursor().anchor() != anchor:
-            self._restore(anchor, position)
+            mine.setPosition(anchor)
+            mine.setPosition(position, QTextCursor.MoveMode.KeepAnchor)
+            place = self.verticalScrollBar().value()
+            self.setTextCursor(mine)
+            self.verticalScrollBar().setValue(place)
         self._follow.follow()
-
-    def _restore(self, anchor: int, position: int) -> None:
-        cursor = self.textCursor()
-        cursor.setPosition(anchor)
-        cursor.setPosition(position, QTextCursor.MoveMode.KeepAnchor)
-        place = self.verticalScrollBar().value()
-        self.setTextCursor(cursor)
-        self.verticalScrollBar().setValue(place)
 
 
 def _marked(color: QColor) -> QTextCharFormat:

@@ -103,7 +103,7 @@ class RenderedTab(QFrame):
         """Render new text, in steps."""
         if state is not self._state:
             self._state, self._source, self._steps = state, None, SlowSteps()
-            self._follow.reset(following=state is not None and not state.ended)
+            self._follow.following = state is not None and not state.ended
         text = state.text if state else ""
         if not text:
             self._source = None
