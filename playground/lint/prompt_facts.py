@@ -140,13 +140,8 @@ class SchemaNode(Struct, frozen=True):
     @property
     def description(self) -> str:
         """Return its description; "" without one."""
-        return _text(self.schema.get("description"))
-
-
-def description(tool: Tool) -> str:
-    """Return the description of the tool; "" without one."""
-    function = tool.definition.get("function")
-    return _text(function.get("description")) if isinstance(function, dict) else ""
+        found = self.schema.get("description")
+        return found if isinstance(found, str) else ""
 
 
 def parameters(tool: Tool) -> Iterator[SchemaNode]:
@@ -185,10 +180,6 @@ def edited(tool: Tool, changes: Mapping[Path, Json]) -> dict[str, Json]:
             else:
                 inner[key] = value
     return made
-
-
-def _text(value: Json) -> str:
-    return value if isinstance(value, str) else ""
 
 
 class PromptFacts:

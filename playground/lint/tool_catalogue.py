@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 
-from playground.lint.language import sentences
+from playground.lint.language import sentences, wording
 from playground.lint.model import (
     Evidence,
     Finding,
@@ -17,9 +16,10 @@ from playground.lint.model import (
     with_tool,
     without_tools,
 )
-from playground.lint.prompt_facts import PromptFacts, SchemaNode, description, edited, parameters
+from playground.lint.prompt_facts import PromptFacts, SchemaNode, edited, parameters
 from playground.prompt.document import Json, Tool
 from playground.prompt.field_errors import Path
+from playground.tools.form_model import description_of
 
 MUCH = 48
 """≈ tokens in one tool that are worth a warning: they are sent in every turn."""
@@ -27,22 +27,13 @@ LONG_SENTENCE, LONG_PARAMETER = 60, 32
 """≈ tokens: a sentence of intent is shorter, and so is what a parameter needs."""
 
 _DESCRIPTION: Path = ("function", "description")
-_MARK = re.compile(
-    r"\b(?:e\.g\.|for example|for instance|examples?\s*:|por ejemplo|p\. ?ej\.|par exemple|p\. ?ex\.|zum beispiel|"
-    r"z\. ?b\.|beispiele?\s*:|por exemplo|exemplos?\s*:|ejemplos?\s*:|exemples?\s*:|ad esempio|esempi?o?\s*:|"
-    r"bijvoorbeeld|bijv\.|na przykład|np\.|"
-    r"misalnya|contohnya|örneğin|ví dụ|например|напр\.|наприклад)|उदाहरण|উদাহরণ|"
-    r"எடுத்துக்காட்ட|உதாரண|ఉదాహరణ|"
-    r"ಉದಾಹರಣ|ഉദാഹരണ|ઉદાહરણ|ਉਦਾਹਰਨ|مثال|مثلا|לדוגמ|例如|比如|例えば|例：|예:|예를 들어|เช่น|παράδειγμα",
-    re.IGNORECASE,
-)
-"""What begins an example in a description."""
+_MARK = wording("example_marks")
 _KEYS = ("example", "examples")
 
 
 def _descriptions(facts: PromptFacts) -> Iterator[Finding]:
     for index, tool in enumerate(facts.document.tools):
-        text = description(tool)
+        text = description_of(tool)
         spans = sentences(text)
         total = facts.tokens(text)
         if len(spans) > 1:
@@ -61,7 +52,7 @@ def _descriptions(facts: PromptFacts) -> Iterator[Finding]:
 
 
 def _shorter(facts: PromptFacts, index: int, tool: Tool, changes: Mapping[Path, Json], end: int) -> Finding:
-    text = description(tool)
+    text = description_of(tool)
     saved = facts.tokens(text) - facts.tokens(text[:end])
     after = with_tool(facts.document, index, edited(tool, changes))
     return Finding(
@@ -118,7 +109,7 @@ def _undescribed(facts: PromptFacts) -> Iterator[Finding]:
         places = [_place(index, tool, n.path) for n in bare]
         names = [n.name for n in bare]
         subject = "parameters without description"
-        if not description(tool):
+        if not description_of(tool):
             subject = "without description"
             places.insert(0, _place(index, tool, _DESCRIPTION))
             names.insert(0, "the tool itself")
@@ -166,7 +157,7 @@ def _without_examples(index: int, tool: Tool) -> tuple[dict[Path, Json], list[st
     """Return the edits, the lines for the system prompt, and the positions of the examples."""
     changes: dict[Path, Json] = {}
     lines, places = [], []
-    texts = [("", _DESCRIPTION, description(tool))]
+    texts = [("", _DESCRIPTION, description_of(tool))]
     for node in parameters(tool):
         texts.append((f".{node.name}", (*node.path, "description"), node.description))
         for key in _KEYS:
