@@ -122,7 +122,8 @@ class LintRule(Struct, frozen=True):
     """One sentence of the guide that can be judged.
 
     `name`: stable, kebab-case; dismissals and reports have it. `title`: the practice, as an imperative. `reason`: why
-    it matters. `section` and `sentence`: where the guide says so, in this program's words.
+    it matters. `section` and `sentence`: where the guide says so, in this program's words. `judge`: None for a practice
+    that this program always follows: its batches keep to the plan, and its agent loops have a limit.
     """
 
     name: str
@@ -130,7 +131,7 @@ class LintRule(Struct, frozen=True):
     reason: str
     section: str
     sentence: str
-    judge: Judge
+    judge: Judge | None
 
 
 PREFIX_RULE = "prefix-order"

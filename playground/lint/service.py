@@ -12,7 +12,7 @@ from playground.client.endpoint import Endpoint
 from playground.client.retry import RetryPolicy
 from playground.lint.engine import advise
 from playground.lint.model import Finding
-from playground.lint.prompt_facts import NO_HISTORY, LintContext, PastRequest, PromptHistory, Retries
+from playground.lint.prompt_facts import NO_HISTORY, LintContext, PastRequest, PromptHistory
 from playground.prefix_cache.index import PromptFamilyMatcher, Sent
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prefix_cache.view import view_of_document, view_of_fields
@@ -186,7 +186,7 @@ class LintService:
             rates=endpoint.rates,
             plan=endpoint.plan,
             history=await self._past(document),
-            retries=Retries.of(retries),
+            retries=retries,
             lifetime_s=self._settings.number("cache_lifetime_s"),
             context_tokens=endpoint.context_tokens,
             electron=endpoint.kind != "other",
