@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from itertools import count
-from typing import Any
+from typing import Any, get_type_hints
 
 import msgspec
 from msgspec import Struct, field
@@ -59,7 +60,7 @@ class Result(Struct, frozen=True):
     edited: bool = False
 
 
-class Turn(Struct, frozen=True, rename={"error": "trouble"}):
+class Turn(Struct, frozen=True):
     """One request, its answer, and what its calls returned.
 
     `document` is the prompt of the request. `text` and `calls` are the model's, or the user's if `edited`. `go` names
@@ -261,6 +262,9 @@ def with_unique_ids(calls: Iterable[tuple[str, str, str]], taken: Iterable[str])
 
 FORMAT_KEY = "electron_playground_conversation"
 FORMAT_VERSION = 1
+_TURN_FIELDS = [name for name in Turn.__struct_fields__ if name != "document"]
+_STORED = {"error": "trouble"}
+"""Names of fields in files of all versions, where they differ."""
 
 
 def to_fields(conversation: Conversation) -> dict[str, Json]:
@@ -273,7 +277,7 @@ def to_fields(conversation: Conversation) -> dict[str, Json]:
     root = place(conversation.root)
     turns: list[Json] = []
     for turn in conversation.turns.values():
-        fields = msgspec.to_builtins(replace(turn, document=Document()))
+        fields = {_STORED.get(name, name): msgspec.to_builtins(getattr(turn, name)) for name in _TURN_FIELDS}
         turns.append({**fields, "document": place(turn.document)})
     return {
         FORMAT_KEY: FORMAT_VERSION,
@@ -300,7 +304,18 @@ def from_fields(value: Json) -> Conversation:
     return Conversation(root, {turn.id: turn for turn in turns}, msgspec.convert(value["id"], str))
 
 
+@cache
+def _kinds() -> dict[str, Any]:
+    return get_type_hints(Turn, globals())
+
+
 def _turn(fields: Mapping[str, Any], documents: list[Document]) -> Turn:
-    turn = msgspec.convert({**fields, "document": {}}, Turn)
+    kinds = _kinds()
+    made = {
+        name: msgspec.convert(fields[stored], kinds[name])
+        for name in _TURN_FIELDS
+        if (stored := _STORED.get(name, name)) in fields
+    }
+    turn = Turn(document=documents[fields["document"]], **made)
     results = tuple(replace(result, kind="stopped") if result.kind == "running" else result for result in turn.results)
-    return replace(turn, document=documents[fields["document"]], results=results)
+    return replace(turn, results=results)
