@@ -51,7 +51,7 @@ class LabStep(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """Send prompt number `prompt`. `gap_s`: seconds after it was last sent (0: as soon as possible)."""
 
     prompt: int
-    gap_s: _Gap = 0.0
+    gap_s: _Gap
 
 
 class LabPlan(Struct, frozen=True, forbid_unknown_fields=True):
@@ -80,26 +80,29 @@ class LabPlan(Struct, frozen=True, forbid_unknown_fields=True):
 def plan_blocks(sizes: Sequence[int] = SIZES, seed: int | None = None) -> LabPlan:
     """Plan each size twice in a row: the second request shows how much is cached, and from which size on."""
     prompts = [_prompt(size, seed) for size in sizes]
-    steps = [step for number in range(len(prompts)) for step in (LabStep(number), LabStep(number))]
+    steps = [step for number in range(len(prompts)) for step in (LabStep(number, 0.0), LabStep(number, 0.0))]
     return _plan("blocks", prompts, steps)
 
 
 def plan_lifetime(gaps_s: Sequence[float] = GAPS_S) -> LabPlan:
     """Plan one prompt per gap: all are sent first, and each is sent again after its gap."""
     prompts = [_prompt(MODEST) for _ in gaps_s]
-    steps = [*(LabStep(number) for number in range(len(prompts))), *(LabStep(n, gap) for n, gap in enumerate(gaps_s))]
+    steps = [
+        *(LabStep(number, 0.0) for number in range(len(prompts))),
+        *(LabStep(n, gap) for n, gap in enumerate(gaps_s)),
+    ]
     return _plan("lifetime", prompts, steps, tuple(gaps_s))
 
 
 def plan_repeats(times: int = 20) -> LabPlan:
     """Plan repeated requests of one prompt."""
-    return _plan("repeats", [_prompt(MODEST)], [LabStep(0)] * times)
+    return _plan("repeats", [_prompt(MODEST)], [LabStep(0, 0.0)] * times)
 
 
 def plan_first_token(pairs: int = 10) -> LabPlan:
     """Plan a new prompt and its repetition in turns, so that other changes over time affect both equally."""
     prompts = [_prompt(MODEST) for _ in range(pairs)]
-    return _plan("first_token", prompts, [step for n in range(pairs) for step in (LabStep(n), LabStep(n))])
+    return _plan("first_token", prompts, [step for n in range(pairs) for step in (LabStep(n, 0.0), LabStep(n, 0.0))])
 
 
 PLANS: Mapping[Experiment, Callable[[], LabPlan]] = {
