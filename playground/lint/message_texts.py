@@ -421,12 +421,7 @@ _NO_WISH = wording("no_wish")
 _PRODUCTS = (
     ("spoken", "transcription", "Pulse", "takes no audio: audio becomes text with Pulse, the vendor's transcription."),
     ("spoken", "speech", "Lightning", "makes no sound: text becomes speech with Lightning, the vendor's synthesis."),
-    (
-        "called",
-        "calls",
-        "Atoms",
-        "makes no calls: telephony and campaigns are Atoms, the vendor's voice-agent platform.",
-    ),
+    ("call", "calls", "Atoms", "makes no calls: telephony and campaigns are Atoms, the vendor's voice-agent platform."),
 )
 """Words of which a wish has one in its line, the wish, the product for it, and a sentence about it."""
 
