@@ -324,3 +324,20 @@ def plan_of_shard(plan: PlanLimits, of: int) -> PlanLimits:
         return None if limit is None else max(limit // of, 1)
 
     return PlanLimits(f"{plan.name} / {of}", part(plan.requests_per_minute), part(plan.in_flight))
+
+
+def plan_batch(n: int, in_flight: int | None, per_minute: int | None, seconds_each: float) -> float:
+    """Seconds until `n` requests have finished, each taking `seconds_each`.
+
+    At most `in_flight` run at once and at most `per_minute` start in any 60 seconds; None is no limit. Assumes
+    no other traffic of the account and no retries, so the result is a lower bound. Raises ValueError for a limit
+    below 1 or a negative figure.
+    """
+    if n < 0 or seconds_each < 0 or min(in_flight or 1, per_minute or 1) < 1 or 0 in (in_flight, per_minute):
+        raise ValueError("a batch has 0 or more requests of 0 or more seconds, and a limit is at least 1")
+    starts: list[float] = []
+    for number in range(n):
+        after_slot = starts[number - in_flight] + seconds_each if in_flight and number >= in_flight else 0.0
+        after_minute = starts[number - per_minute] + MINUTE_S if per_minute and number >= per_minute else 0.0
+        starts.append(max(after_slot, after_minute))
+    return starts[-1] + seconds_each if starts else 0.0

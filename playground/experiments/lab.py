@@ -13,11 +13,10 @@ import statistics
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
-from msgspec import Struct, field
-from msgspec.structs import asdict
+from msgspec import Struct
 
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prompt.document import Document, Json, Message
@@ -43,21 +42,26 @@ _TEXT = (
 )
 
 
-class LabStep(Struct, frozen=True):
+MAX_GAP_S = 86_400.0
+"""Longest wait between two sends in a stored plan."""
+_Gap: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=MAX_GAP_S)]
+
+
+class LabStep(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """Send prompt number `prompt`. `gap_s`: seconds after it was last sent (0: as soon as possible)."""
 
     prompt: int
-    gap_s: float = 0.0
+    gap_s: _Gap
 
 
-class LabPlan(Struct, frozen=True):
+class LabPlan(Struct, frozen=True, forbid_unknown_fields=True):
     """One experiment: its prompts, and the steps in order. `tokens` is the total of input tokens (≈)."""
 
     experiment: Experiment
     prompts: tuple[str, ...]
     steps: tuple[LabStep, ...]
     tokens: float = 0.0
-    gaps: tuple[float, ...] = field(default=())
+    gaps: tuple[_Gap, ...] = ()
 
     @property
     def idle_s(self) -> float:
@@ -76,26 +80,29 @@ class LabPlan(Struct, frozen=True):
 def plan_blocks(sizes: Sequence[int] = SIZES, seed: int | None = None) -> LabPlan:
     """Plan each size twice in a row: the second request shows how much is cached, and from which size on."""
     prompts = [_prompt(size, seed) for size in sizes]
-    steps = [step for number in range(len(prompts)) for step in (LabStep(number), LabStep(number))]
+    steps = [step for number in range(len(prompts)) for step in (LabStep(number, 0.0), LabStep(number, 0.0))]
     return _plan("blocks", prompts, steps)
 
 
 def plan_lifetime(gaps_s: Sequence[float] = GAPS_S) -> LabPlan:
     """Plan one prompt per gap: all are sent first, and each is sent again after its gap."""
     prompts = [_prompt(MODEST) for _ in gaps_s]
-    steps = [*(LabStep(number) for number in range(len(prompts))), *(LabStep(n, gap) for n, gap in enumerate(gaps_s))]
+    steps = [
+        *(LabStep(number, 0.0) for number in range(len(prompts))),
+        *(LabStep(n, gap) for n, gap in enumerate(gaps_s)),
+    ]
     return _plan("lifetime", prompts, steps, tuple(gaps_s))
 
 
 def plan_repeats(times: int = 20) -> LabPlan:
     """Plan repeated requests of one prompt."""
-    return _plan("repeats", [_prompt(MODEST)], [LabStep(0)] * times)
+    return _plan("repeats", [_prompt(MODEST)], [LabStep(0, 0.0)] * times)
 
 
 def plan_first_token(pairs: int = 10) -> LabPlan:
     """Plan a new prompt and its repetition in turns, so that other changes over time affect both equally."""
     prompts = [_prompt(MODEST) for _ in range(pairs)]
-    return _plan("first_token", prompts, [step for n in range(pairs) for step in (LabStep(n), LabStep(n))])
+    return _plan("first_token", prompts, [step for n in range(pairs) for step in (LabStep(n, 0.0), LabStep(n, 0.0))])
 
 
 PLANS: Mapping[Experiment, Callable[[], LabPlan]] = {
@@ -125,8 +132,6 @@ def _prompt(size: int, seed: int | None = None) -> str:
 
 
 FILE = "cache_lab.json"
-MAX_GAP_S = 86_400.0
-"""Longest wait between two sends in a stored plan."""
 
 
 class Reading(Struct, frozen=True):
@@ -145,7 +150,7 @@ class Reading(Struct, frozen=True):
     gap_s: float | None
 
 
-class LabProgress(Struct, frozen=True):
+class LabProgress(Struct, frozen=True, forbid_unknown_fields=True):
     """A plan and its readings so far, as stored on disk. `endpoint_id`: the endpoint that receives the requests."""
 
     plan: LabPlan
@@ -228,41 +233,28 @@ def _reading(number: int, at: float, before: float | None, state: RunState) -> R
 
 
 def to_json(progress: LabProgress) -> Json:
-    """Return the JSON form for the data folder."""
-    plan = progress.plan
-    return {
-        "experiment": plan.experiment,
-        "endpoint_id": progress.endpoint_id,
-        "prompts": list(plan.prompts),
-        "steps": [[step.prompt, step.gap_s] for step in plan.steps],
-        "tokens": plan.tokens,
-        "gaps": list(plan.gaps),
-        "readings": [asdict(reading) for reading in progress.readings],
-    }
-
-
-class _Stored(msgspec.Struct, forbid_unknown_fields=True):
-    experiment: Experiment
-    endpoint_id: str
-    prompts: tuple[str, ...]
-    steps: tuple[tuple[int, Annotated[float, msgspec.Meta(ge=0, le=MAX_GAP_S)]], ...]
-    tokens: float
-    gaps: tuple[Annotated[float, msgspec.Meta(ge=0, le=MAX_GAP_S)], ...]
-    readings: tuple[Reading, ...]
+    """Return the JSON form for the data folder: the fields of the plan beside those of the progress."""
+    fields: dict[str, Json] = msgspec.to_builtins(progress)
+    plan = fields.pop("plan")
+    assert isinstance(plan, dict)
+    return {**fields, **plan}
 
 
 def from_json(value: Json) -> LabProgress:
     """Parse the stored form. Raises ValueError if it is invalid."""
-    stored = msgspec.convert(value, _Stored)
-    if any(not 0 <= prompt < len(stored.prompts) for prompt, _ in stored.steps):
+    fields = msgspec.convert(value, dict[str, Any])
+    if fields.keys() != {*LabPlan.__struct_fields__, *LabProgress.__struct_fields__} - {"plan"}:
+        raise ValueError("other fields than those of an experiment")
+    plan = {name: fields.pop(name) for name in LabPlan.__struct_fields__}
+    progress = msgspec.convert({**fields, "plan": plan}, LabProgress)
+    prompts, steps = len(progress.plan.prompts), len(progress.plan.steps)
+    if any(not 0 <= step.prompt < prompts for step in progress.plan.steps):
         raise ValueError("a step without its prompt")
-    if len(stored.readings) > len(stored.steps):
+    if len(progress.readings) > steps:
         raise ValueError("more readings than steps")
-    if any(not 0 <= reading.step < len(stored.steps) for reading in stored.readings):
+    if any(not 0 <= reading.step < steps for reading in progress.readings):
         raise ValueError("a reading without its step")
-    steps = tuple(LabStep(prompt, gap_s) for prompt, gap_s in stored.steps)
-    plan = LabPlan(stored.experiment, stored.prompts, steps, stored.tokens, stored.gaps)
-    return LabProgress(plan, stored.endpoint_id, stored.readings)
+    return progress
 
 
 def csv_rows(progress: LabProgress) -> list[Sequence[object]]:

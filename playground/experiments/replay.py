@@ -31,8 +31,8 @@ class Logged(Struct, frozen=True):
     """One accepted request of the log with its report. `where` is its endpoint's id and model."""
 
     sent: Sent
+    usage: CacheUsage
     where: tuple[str, str]
-    usage: CacheUsage = CacheUsage()
 
 
 class Bin(Struct, frozen=True):
@@ -177,7 +177,12 @@ async def replay_log(log: RequestLog, chosen: LogFilter, lifetime_s: float) -> C
         mine = {row.run_id for row in rows if (row.endpoint_id, row.model) == where}
         since = min(row.started_utc for row in rows if row.run_id in mine)
         bodies += [(sent, where) for sent in await log.sent_since(*where, since, accepted=True) if sent.run_id in mine]
-    return await asyncio.to_thread(_replay, bodies, lifetime_s)
+
+    def work() -> CacheHistory:
+        ordered = sorted(bodies, key=lambda pair: pair[0].started_utc)
+        return replay((Logged(*sent_from_log(row), where) for row, where in ordered), lifetime_s)
+
+    return await asyncio.to_thread(work)
 
 
 async def _rows(log: RequestLog, chosen: LogFilter) -> list[LogRow]:
@@ -190,13 +195,3 @@ async def _rows(log: RequestLog, chosen: LogFilter) -> list[LogRow]:
             break
         before = page[-1].number
     return rows[:MOST]
-
-
-def _replay(bodies: Sequence[tuple[SentRow, tuple[str, str]]], lifetime_s: float) -> CacheHistory:
-    ordered = sorted(bodies, key=lambda pair: pair[0].started_utc)
-    return replay((_logged(row, where) for row, where in ordered), lifetime_s)
-
-
-def _logged(row: SentRow, where: tuple[str, str]) -> Logged:
-    sent, usage = sent_from_log(row)
-    return Logged(sent, where, usage)

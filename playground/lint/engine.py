@@ -24,7 +24,7 @@ _JUDGES = {
     for name, judge in module.JUDGES.items()
 }
 RULES = tuple(
-    LintRule(name, row["title"], row["reason"], row["section"], row["sentence"], _JUDGES[name])
+    LintRule(name, row["title"], row["reason"], row["section"], row["sentence"], _JUDGES.get(name))
     for name, row in _TEXTS.items()
 )
 EXAMPLES = {name: load(json.dumps(row["example"])) for name, row in _TEXTS.items() if "example" in row}
@@ -130,7 +130,7 @@ def advise(
     facts = PromptFacts(document, setting, counter or TokenEstimator(), body)
     found: list[Finding] = []
     for rule in rules:
-        if rule.name not in dismissed:
+        if rule.judge is not None and rule.name not in dismissed:
             signed = (replace(finding, rule=rule.name) for finding in rule.judge(facts))
             judged = [finding for finding in signed if finding.key not in dismissed]
             found += grouped(document, judged)

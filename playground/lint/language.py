@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from collections import Counter as Tally
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -108,6 +110,15 @@ def _read(name: str) -> Any:
 
 PHRASES = {code: msgspec.convert({"code": code, **row}, Phrases) for code, row in _read("prompts").items()}
 """By ISO 639-1 code."""
+
+
+WORDING: dict[str, list[str]] = tomllib.loads(asset("lint/wording.toml").read_text("utf-8"))
+
+
+@cache
+def wording(name: str) -> re.Pattern[str]:
+    """Return the expression of that name in `resources/lint/wording.toml`."""
+    return re.compile("|".join(WORDING[name]))
 
 
 SAMPLE = 2_000

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from msgspec.structs import replace
 
-from playground.lint.language import PHRASES, clause_at, detect, fold, has_any, sentence_at
+from playground.lint.language import PHRASES, WORDING, clause_at, detect, fold, has_any, sentence_at, wording
 from playground.lint.model import (
     Evidence,
     Finding,
@@ -18,10 +18,11 @@ from playground.lint.model import (
     with_parameter,
     with_system_line,
 )
-from playground.lint.prompt_facts import PromptFacts, description, parameters
+from playground.lint.prompt_facts import PromptFacts, parameters
 from playground.prompt.document import Document, Json, Message
 from playground.prompt.document import places as variable_places
 from playground.prompt.field_errors import Path
+from playground.tools.form_model import description_of
 
 _WORD = r"0-9A-Za-z_\u00c0-\u024f"
 """Characters of words in scripts that separate words."""
@@ -181,7 +182,7 @@ def _report_placeholders(facts: PromptFacts) -> Iterator[Finding]:
 def _described(facts: PromptFacts) -> Iterator[tuple[Path, str, str]]:
     """Yield the descriptions of tools and of their parameters, each with its path and the tool's name."""
     for index, tool in enumerate(facts.document.tools):
-        yield ("tools", index, "function", "description"), description(tool), tool.name
+        yield ("tools", index, "function", "description"), description_of(tool), tool.name
         for node in parameters(tool):
             yield ("tools", index, *node.path, "description"), node.description, tool.name
 
@@ -259,17 +260,7 @@ def _is_fixture(facts: PromptFacts) -> bool:
 
 _JSON = re.compile("json|ｊｓｏｎ")
 _SAYS_JSON = re.compile("json|ｊｓｏｎ|जेसन|जेसॉन|जेएसओएन|جيسون|جےسن|джейсон|ג'ייסון")
-_OTHER = re.compile(
-    r"\btools?\b|function|endpoint|\bapi\b|returns\b|\bfiles?\b|jsonl|ndjson|json lines|json5|\barrays?\b|\blists?\b|"
-    r"parse|```|receive|\binput\b|argument|payload|webhook|export|explain|difference|what is|how to|schema\b.*\bfor\b|"
-    r"(?:user|caller|client|customer|they|i|we)(?: will| may| can| might)? (?:send|provide|give|paste|upload|share)|"
-    r"herramienta|función|archivo|arreglo|\blista\b|explica|outil|fonction|fichier|tableau|explique|werkzeug|funktion|"
-    r"datei|\bliste\b|erklär|ferramenta|função|arquivo|strument|funzione|elenco|spiega|bestand|lijst|plik|tablic|dosya|"
-    r"dizi|berkas|larik|tệp|mảng|инструмент|функци|файл|массив|спис|объясни|інструмент|файл|масив|टूल|फ़ाइल|फाइल|सूची|"
-    r"समझा|ফাইল|তালিকা|கோப்பு|பட்டியல்|ఫైల్|జాబితా|ಫೈಲ್|ಪಟ್ಟಿ|ഫയൽ|പട്ടിക|ફાઇલ|યાદી|工具|函数|文件|数组|解析|解释|"
-    r"ツール|関数|ファイル|配列|説明|도구|함수|파일|배열|설명|أداة|ملف|مصفوفة|اشرح|ابزار|فایل|آرایه|כלי|קובץ|מערך|ไฟล์|อาร์เรย์"
-)
-"""What makes of "JSON" something else than the answer's form. An array is none that JSON mode makes."""
+_OTHER = wording("json_of_others")
 _VERB = r"(?:answer|respond|reply|return|output|produce|emit|format)"
 _ENGLISH = re.compile(
     rf"(?:^|\b(?:always|only|must|should|please|and|then|to|will|you|shall|strictly|just)\s+|[,;:]\s*|\n|^\W*){_VERB}\b"
@@ -358,18 +349,7 @@ def _not_said(facts: PromptFacts) -> Iterator[Finding]:
     )
 
 
-_TRANSLATOR = re.compile(
-    r"translat|interpreter|traduc|tradui|übersetz|traduz|tradutt|vertaal|tłumacz|çevir|terjemah|dịch|перевод|перевед|"
-    r"переклад|अनुवाद|भाषांतर|अनुवाद|অনুবাদ|மொழிபெயர்|అనువాద|ಅನುವಾದ|വിവർത്ത|અનુવાદ|ਅਨੁਵਾਦ|ترجم|תרגם|翻译|翻譯|翻訳|번역|แปล|μετάφρα"
-    r"|language (?:teacher|tutor|lesson|learn)|teach(?:er|es|ing)? [a-z]+ish\b|learn(?:er|ing)? [a-z]+ish\b"
-)
-_IN_ONE = re.compile(
-    r"(?:answer|respond|reply|speak|write|talk|communicate)\w*\b[^.\n]{0,40}\b(?:in|only) (?:only )?"
-    r"(?:english|hindi|tamil|telugu|bengali|marathi|kannada|malayalam|gujarati|punjabi|spanish|french|german|"
-    r"portuguese|italian|dutch|arabic|russian|chinese|japanese|korean|turkish|polish)|"
-    r"(?:english|hindi|spanish|french|german) only|"
-    r"only (?:in )?(?:english|hindi|spanish|french|german)"
-)
+_TRANSLATOR, _IN_ONE = wording("translator"), wording("in_one_language")
 _MIDDLE = re.compile(
     r"translat\w+\b[^.\n]{0,60}\b(?:into|to) english\b[^.\n]{0,80}"
     r"\b(?:before|first|then|and (?:call|use|search|answer|pass))|"
@@ -436,123 +416,29 @@ def _language_name(code: str) -> str:
     return PHRASES[code].name if code in PHRASES else code
 
 
-_SOUND = r"(?:audio|sound|voice (?:note|message|memo|recording)|voicemail|recording|podcast|mp3|wav|m4a|ogg)"
-_PULSE = re.compile(
-    rf"\btranscribe\b[^.\n]{{0,40}}\b{_SOUND}|\btranscribe (?:this|the|that) (?:call|clip|file)\b|"
-    rf"\blisten to (?:this|the|my|that|an?)\b[^.\n]{{0,24}}\b{_SOUND}|"
-    r"\btranscribe (?:this|the attached)\b[^.\n]{0,30}\.(?:mp3|wav|m4a|ogg)|"
-    r"\btranscr(?:ibe|iba|eva|ever|ibir|is)\b"
-    r"[^.\n]{0,30}\b(?:audio|áudio|grabación|gravação|enregistrement|nota de voz)|"
-    r"\btranscris\b[^.\n]{0,30}\b(?:audio|enregistrement)|\btranskribier\w*[^.\n]{0,30}\b(?:aufnahme|audio)|"
-    r"\btrascriv\w*[^.\n]{0,30}\b(?:audio|registrazione)|\btranskripsi\w*[^.\n]{0,20}\b(?:audio|rekaman)|"
-    r"расшифру\w*[^.\n]{0,30}(?:аудио|запис)|(?:转录|轉錄|听写)[^。\n]{0,20}(?:音频|录音|音訊)|(?:音频|录音)[^。\n]{0,8}(?:转成|转为|转换成)文字|"
-    r"(?:音声|録音)[^。\n]{0,12}文字起こし|(?:오디오|녹음|음성 파일)[^.\n]{0,12}(?:전사|받아쓰|텍스트로)|"
-    r"ऑडियो[^।\n]{0,24}(?:ट्रांसक्राइब|लिखित|टेक्स्ट में)|(?:ses|kayd)\w*[^.\n]{0,20}(?:yazıya dök|deşifre)|"
-    r"(?:فرّغ|فرغ|حوّل|حول)[^.\n]{0,24}(?:التسجيل|الصوت|الصوتي)[^.\n]{0,16}(?:نص)?"
-)
-_LIGHTNING = re.compile(
-    r"\b(?:generate|create|produce|make|return|output|give me|send(?: me)?|synthesi[sz]e|record)\b[^.\n]{0,24}"
-    r"\b(?:audio(?: file| clip| version)?|mp3|wav|speech audio|voice[ -]?over|"
-    r"voice clip|voice recording|spoken audio|sound file)\b|"
-    r"\b(?:convert|turn)\b[^.\n]{0,40}\b(?:in)?to (?:speech|audio|an? (?:mp3|wav|audio)|voice)\b|"
-    r"\bread\b[^.\n]{0,30}\bas (?:an? )?(?:mp3|audio|wav)\b|"
-    r"\bconviert\w*[^.\n]{0,40}\b(?:a|en) (?:voz|audio)|"
-    r"\b(?:genera|crea)\w*[^.\n]{0,12}\b(?:un )?(?:archivo de )?audio\b|"
-    r"\bconverti\w*[^.\n]{0,40}\ben (?:audio|voix|parole)|\bgénèr\w*[^.\n]{0,16}\b(?:fichier )?audio\b|"
-    r"\b(?:erzeuge|erstelle|generiere)\b[^.\n]{0,24}\b(?:audio\w*|sprachaufnahme|mp3)|"
-    r"\b(?:gere|crie|gera)\b[^.\n]{0,16}\báudio\b|\bconverta\b[^.\n]{0,40}\bem (?:voz|áudio)|"
-    r"озвучь|(?:создай|сгенерируй)[^.\n]{0,16}аудио|(?:生成|制作|製作)[^。\n]{0,10}(?:音频|语音文件|mp3)|(?:转成|转换成|转换为|转为)(?:语音|音频)|"
-    r"音声ファイル[^。\n]{0,6}(?:作成|生成|作って)|(?:음성|오디오) 파일[^.\n]{0,8}(?:만들|생성)|"
-    r"ऑडियो[^।\n]{0,12}(?:बनाओ|बनाइए|बनाएँ|बनाएं|बना दें|बना दो|तैयार कर)"
-)
-_ATOMS = re.compile(
-    r"\b(?:place|make|dial|start)\b[^.\n]{0,16}\b(?:outbound|phone|telephone) calls?\b|"
-    r"\b(?:call|ring|dial|phone)\b[^.\n]{0,24}\+?\d[\d ()-]{8,}\d|"
-    r"\b(?:launch|run|start)\b[^.\n]{0,24}\bcall(?:ing)? campaigns?\b"
-)
-_HEARD = (
-    "audio",
-    "transcri",
-    "trascriv",
-    "transkri",
-    "recording",
-    "voice",
-    "mp3",
-    "wav",
-    "speech",
-    "listen",
-    "campaign",
-)
-_SPOKEN = (
-    *_HEARD,
-    *("áudio", "grabaci", "voz", "voix", "parole", "sprachaufnahme", "расшифр", "озвуч", "аудио", "转录", "轉錄"),
-    *(
-        "音频",
-        "音訊",
-        "语音",
-        "音声",
-        "録音",
-        "录音",
-        "오디오",
-        "녹음",
-        "음성",
-        "ऑडियो",
-        "yazıya",
-        "deşifre",
-        "تسجيل",
-        "صوت",
-    ),
-)
-_CALLS = ("call", "dial", "ring", "phone")
-"""Words of which a match has at least one, in its line: only those lines are searched."""
-_NO_WISH = re.compile(
-    r"\b(?:never|not|cannot|can't|don't|no|unable|without|nie|nicht|kein\w*|nunca|jamais|não|non)\b|n't\b|"
-    r"नहीं|不|しない|できません|않|"
-    r"\bне\b|لا |"
-    r"\b(?:is|was|are|were|be|been|will be|gets?) (?:then |later |automatically )*(?:transcribed|converted|turned)|"
-    r"\btranscripts?\b|\bif (?:the|a|they|someone|asked)\b|\bwhen (?:the|a|they|asked)\b|"
-    r"^\W*(?:how|why|what|which|where)\b"
-)
-"""What makes it something else than a wish: forbidden, done by others, conditional, a question about it."""
+_NO_WISH = wording("no_wish")
 
 _PRODUCTS = (
-    (
-        _SPOKEN,
-        _PULSE,
-        "Pulse",
-        "transcription",
-        "It takes no audio: audio becomes text with Pulse, the vendor's transcription.",
-    ),
-    (
-        _SPOKEN,
-        _LIGHTNING,
-        "Lightning",
-        "speech",
-        "It makes no sound: text becomes speech with Lightning, the vendor's synthesis.",
-    ),
-    (
-        _CALLS,
-        _ATOMS,
-        "Atoms",
-        "calls",
-        "It makes no calls: telephony and campaigns are Atoms, the vendor's voice-agent platform.",
-    ),
+    ("spoken", "transcription", "Pulse", "takes no audio: audio becomes text with Pulse, the vendor's transcription."),
+    ("spoken", "speech", "Lightning", "makes no sound: text becomes speech with Lightning, the vendor's synthesis."),
+    ("call", "calls", "Atoms", "makes no calls: telephony and campaigns are Atoms, the vendor's voice-agent platform."),
 )
+"""Words of which a wish has one in its line, the wish, the product for it, and a sentence about it."""
 
 
 def _report_products(facts: PromptFacts) -> Iterator[Finding]:
     yield from _audio_fields(facts)
-    for anchors, pattern, product, what, words in _PRODUCTS:
+    for anchors, what, product, words in _PRODUCTS:
         # With tools, something else may well do it.
-        place = None if facts.document.tools else _first_wish(facts, anchors, pattern)
+        place = None if facts.document.tools else _first_wish(facts, WORDING[anchors], wording(what))
         if place is not None:
             title = f"This asks a text model for {what}"
             yield Finding(
-                "hint", title, f"Electron takes text and gives text. {words}", places=(place,), subject=product
+                "hint", title, f"Electron takes text and gives text. It {words}", places=(place,), subject=product
             )
 
 
-def _first_wish(facts: PromptFacts, anchors: tuple[str, ...], pattern: re.Pattern[str]) -> FindingPlace | None:
+def _first_wish(facts: PromptFacts, anchors: list[str], pattern: re.Pattern[str]) -> FindingPlace | None:
     for index, text in facts.asked:
         low = fold(text)
         for first, last in _lines_with(low, anchors):
@@ -563,7 +449,7 @@ def _first_wish(facts: PromptFacts, anchors: tuple[str, ...], pattern: re.Patter
     return None
 
 
-def _lines_with(text: str, anchors: tuple[str, ...]) -> list[tuple[int, int]]:
+def _lines_with(text: str, anchors: list[str]) -> list[tuple[int, int]]:
     """Return code points [start, end) of the lines that have one of the words; no pattern goes beyond a line."""
     lines: set[tuple[int, int]] = set()
     for word in anchors:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
-from playground.prefix_cache.rewrites import proposals, sorted_tools, stable_length
+from playground.prefix_cache.rewrites import PromptRewrite, proposals, sorted_tools, stable_length
 from playground.prefix_cache.volatile_scan import VolatileKind, spans
 from playground.prompt.document import Document, Json, Message, Tool, places
 from playground.prompt.field_errors import Path
@@ -122,7 +122,8 @@ class LintRule(Struct, frozen=True):
     """One sentence of the guide that can be judged.
 
     `name`: stable, kebab-case; dismissals and reports have it. `title`: the practice, as an imperative. `reason`: why
-    it matters. `section` and `sentence`: where the guide says so, in this program's words.
+    it matters. `section` and `sentence`: where the guide says so, in this program's words. `judge`: None for a practice
+    that this program always follows: its batches keep to the plan, and its agent loops have a limit.
     """
 
     name: str
@@ -130,20 +131,12 @@ class LintRule(Struct, frozen=True):
     reason: str
     section: str
     sentence: str
-    judge: Judge
+    judge: Judge | None
 
 
 PREFIX_RULE = "prefix-order"
 """The adviser's rule that the prefix workbench's proposals answer."""
 REQUESTS = 1_000
-
-
-class Option(Struct, frozen=True):
-    """One way to fix: `after` is the whole document as it would be."""
-
-    title: str
-    why: str
-    after: Document
 
 
 class Effect(Struct, frozen=True):
@@ -156,23 +149,17 @@ class Effect(Struct, frozen=True):
     dollars: float | None
 
 
-def options(document: Document, advice: tuple[Finding, ...]) -> tuple[Option, ...]:
+def options(document: Document, advice: tuple[Finding, ...]) -> tuple[PromptRewrite, ...]:
     """Return the distinct rewrites proposed by this finding and, for prefix findings, by the prefix workbench."""
-    found: list[Option] = []
-    for option in _all(document, advice):
+    offered = [PromptRewrite(one.fix.title, one.detail, one.fix.after) for one in advice if one.fix is not None]
+    if not advice or any(one.rule == PREFIX_RULE for one in advice):
+        by_name = sorted_tools(document)
+        offered = [*proposals(document), *([by_name] if by_name is not None else []), *offered]
+    found: list[PromptRewrite] = []
+    for option in offered:
         if option.after != document and all(option.after != other.after for other in found):
             found.append(option)
     return tuple(found)
-
-
-def _all(document: Document, advice: tuple[Finding, ...]) -> Iterator[Option]:
-    if not advice or any(one.rule == PREFIX_RULE for one in advice):
-        yield from (Option(rewrite.title, rewrite.why, rewrite.after) for rewrite in proposals(document))
-        if (by_name := sorted_tools(document)) is not None:
-            yield Option(by_name.title, by_name.why, by_name.after)
-    for one in advice:
-        if one.fix is not None:
-            yield Option(one.fix.title, one.detail, one.fix.after)
 
 
 def effect(prompt_forecast: PromptForecast, counter: TokenEstimator, rates: Rates) -> Effect:

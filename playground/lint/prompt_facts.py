@@ -1,6 +1,6 @@
 """Facts that the rules read: the prompt, its tool descriptions with positions, and what is known besides.
 
-Besides the prompt: rates, plan, batch, retries, and earlier requests from the log. Everything there may be unknown;
+Besides the prompt: rates, plan, retries, and earlier requests from the log. Everything there may be unknown;
 rules that need it report nothing then. Facts of the prompt are worked out once, when first read.
 """
 
@@ -13,7 +13,7 @@ from functools import cached_property
 from msgspec import Struct
 
 from playground.client.endpoint import PLANS, PlanLimits, Rates, price
-from playground.client.retry import RETRIED, RetryPolicy
+from playground.client.retry import RetryPolicy
 from playground.lint.language import detect
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prompt.document import Document, Json, Message, Tool
@@ -55,49 +55,15 @@ class PromptHistory(Struct, frozen=True):
     """What the log holds. `requests` are those of this prompt, oldest first (the last few hundred will do).
 
     `tools_called` are the names of all tools that were ever called, over `tools_offered_in` requests that offered
-    this catalogue. Chains are runs of several requests that ended each other's tool calls; `chains_stopped` were
-    ended by the limit.
+    this catalogue.
     """
 
     requests: tuple[PastRequest, ...] = ()
     tools_called: frozenset[str] = frozenset()
     tools_offered_in: int = 0
-    chains: int = 0
-    chains_stopped: int = 0
 
 
 NO_HISTORY = PromptHistory()
-
-
-class Batch(Struct, frozen=True):
-    """A batch or a parallel run before its start: `in_flight` at once, about `seconds_each` (None: unknown)."""
-
-    requests: int
-    in_flight: int
-    seconds_each: float | None = None
-
-
-class Retries(Struct, frozen=True):
-    """A retry policy as set. `attempts` counts the first one; waits in seconds; `jitter` a share of the wait."""
-
-    statuses: frozenset[int] = RETRIED
-    attempts: int = 5
-    first_s: float = 0.25
-    longest_s: float = 8.0
-    jitter: float = 0.2
-    honours_retry_after: bool = True
-    after_first_token: bool = False
-
-    @classmethod
-    def of(cls, policy: RetryPolicy) -> Retries:
-        """Return the client's own policy."""
-        return cls(RETRIED, policy.attempts, policy.first_s, policy.longest_s, policy.jitter)
-
-
-class AgentLoopContext(Struct, frozen=True):
-    """How tool chains are run: at most `limit` requests each; None is no limit."""
-
-    limit: int | None
 
 
 class LintContext(Struct, frozen=True):
@@ -109,9 +75,7 @@ class LintContext(Struct, frozen=True):
     rates: Rates = Rates()
     plan: PlanLimits = PLANS["none"]
     history: PromptHistory = NO_HISTORY
-    batch: Batch | None = None
-    retries: Retries | None = None
-    chain: AgentLoopContext | None = None
+    retries: RetryPolicy | None = None
     fixture: bool = False
     lifetime_s: float = 300.0
     context_tokens: int | None = CONTEXT_TOKENS
@@ -140,13 +104,8 @@ class SchemaNode(Struct, frozen=True):
     @property
     def description(self) -> str:
         """Return its description; "" without one."""
-        return _text(self.schema.get("description"))
-
-
-def description(tool: Tool) -> str:
-    """Return the description of the tool; "" without one."""
-    function = tool.definition.get("function")
-    return _text(function.get("description")) if isinstance(function, dict) else ""
+        found = self.schema.get("description")
+        return found if isinstance(found, str) else ""
 
 
 def parameters(tool: Tool) -> Iterator[SchemaNode]:
@@ -185,10 +144,6 @@ def edited(tool: Tool, changes: Mapping[Path, Json]) -> dict[str, Json]:
             else:
                 inner[key] = value
     return made
-
-
-def _text(value: Json) -> str:
-    return value if isinstance(value, str) else ""
 
 
 class PromptFacts:

@@ -1,4 +1,4 @@
-"""How requests are made: the agent loop's limit, a filler while a tool runs, connections, retries, request ids."""
+"""How requests are made: repeated calls, a filler while a tool runs, connections, retries, request ids."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from playground.client.endpoint import PlanLimits
-from playground.client.retry import RETRIED
+from playground.client.retry import RetryPolicy
 from playground.lint.language import PHRASES, Phrases, has_any, sentence_at
 from playground.lint.model import (
     Evidence,
@@ -19,7 +18,7 @@ from playground.lint.model import (
     Severity,
     with_system_line,
 )
-from playground.lint.prompt_facts import Batch, PromptFacts, Retries
+from playground.lint.prompt_facts import PromptFacts
 from playground.prompt.document import Message
 
 
@@ -43,14 +42,13 @@ def _request_ids_speak(facts: PromptFacts) -> Iterator[Finding]:
     )
 
 
-GUIDE = Retries()
-"""What the guide says: 250 ms doubled up to 8 s, about five attempts."""
-NEVER = frozenset((400, 401, 403, 404, 422))
+GUIDE = RetryPolicy()
+"""What the guide says: 250 ms doubled up to 8 s, about five attempts. The client repeats temporary errors only."""
 
 
 def _retries_speak(facts: PromptFacts) -> Iterator[Finding]:
     policy = facts.setting.retries
-    if policy is None:
+    if policy is None or policy.attempts == 1:
         return
     for severity, subject, words in _differences(policy):
         yield Finding(
@@ -67,107 +65,17 @@ def _retries_speak(facts: PromptFacts) -> Iterator[Finding]:
         )
 
 
-def _differences(policy: Retries) -> Iterator[tuple[Severity, str, str]]:
-    if policy.after_first_token:
-        yield (
-            "serious",
-            "after-first-token",
-            "It retries after the first token, although the received text was displayed and is billed.",
-        )
-    if never := sorted(policy.statuses & NEVER):
-        yield "serious", "refused", f"It retries {_list(never)}, although the same request will be refused again."
-    if other := sorted(policy.statuses - RETRIED - NEVER):
-        yield "warning", "other-statuses", f"It retries {_list(other)}, which the vendor does not list as temporary."
-    if policy.attempts > 1:
-        yield from _waits(policy)
-    if missing := sorted(RETRIED - policy.statuses):
-        yield "hint", "missing-statuses", f"It does not retry {_list(missing)}, which are temporary."
-
-
-def _waits(policy: Retries) -> Iterator[tuple[Severity, str, str]]:
-    if not policy.honours_retry_after:
-        yield "warning", "retry-after", "It does not wait as long as Retry-After asks."
+def _differences(policy: RetryPolicy) -> Iterator[tuple[Severity, str, str]]:
     if policy.attempts > GUIDE.attempts + 1:
         yield "hint", "attempts", f"It makes {policy.attempts} attempts; the guide says about {GUIDE.attempts}."
     if policy.first_s < GUIDE.first_s * 0.8:
-        yield (
-            "warning",
-            "first-wait",
-            f"It waits {policy.first_s:g} s at first; the guide starts at {GUIDE.first_s:g} s.",
-        )
+        words = f"It waits {policy.first_s:g} s at first; the guide starts at {GUIDE.first_s:g} s."
+        yield "warning", "first-wait", words
     if policy.longest_s > GUIDE.longest_s * 1.25:
-        yield (
-            "hint",
-            "longest-wait",
-            f"It waits up to {policy.longest_s:g} s; the guide stops at {GUIDE.longest_s:g} s.",
-        )
+        words = f"It waits up to {policy.longest_s:g} s; the guide stops at {GUIDE.longest_s:g} s."
+        yield "hint", "longest-wait", words
     if not policy.jitter:
         yield "hint", "jitter", "Its waits have no jitter, so clients that failed together retry together."
-
-
-def _list(statuses: list[int]) -> str:
-    return ", ".join(str(status) for status in statuses)
-
-
-def _concurrency_speak(facts: PromptFacts) -> Iterator[Finding]:
-    batch, plan = facts.setting.batch, facts.setting.plan
-    if batch is None or batch.requests < 1:
-        return
-    over_flight = plan.in_flight is not None and min(batch.in_flight, batch.requests) > plan.in_flight
-    over_minute = plan.requests_per_minute is not None and _most_a_minute(batch) > plan.requests_per_minute
-    if not over_flight and not over_minute:
-        return
-    yield Finding(
-        "warning",
-        "The batch goes beyond the plan's limits",
-        f"{plan.name} allows {_limit(plan.in_flight)} in flight and {_limit(plan.requests_per_minute)} a minute; what "
-        "exceeds that gets 429. The account's other programs count too. Run the batch within the limits.",
-        evidence=(
-            Evidence("in flight as set", batch.in_flight, "count", "counted"),
-            Evidence("requests", batch.requests, "count", "counted"),
-            Evidence("time to finish within the limits", _time(batch, plan), "seconds"),
-        ),
-        places=(FindingPlace(()),),
-    )
-
-
-def _most_a_minute(batch: Batch) -> int:
-    """Return how many requests may start in a minute at most; those in flight if their duration is unknown."""
-    slots = min(batch.in_flight, batch.requests)
-    if not batch.seconds_each:
-        return slots
-    return int(min(batch.requests, slots * max(60 / batch.seconds_each, 1)))
-
-
-def _time(batch: Batch, plan: PlanLimits) -> float | None:
-    if batch.seconds_each is None:
-        return None
-    slots = min(batch.in_flight, plan.in_flight or batch.in_flight)
-    return plan_batch(batch.requests, max(slots, 1), plan.requests_per_minute, batch.seconds_each)
-
-
-def _limit(value: int | None) -> str:
-    return "any number" if value is None else f"{value:,}"
-
-
-WINDOW_S = 60.0
-
-
-def plan_batch(n: int, in_flight: int | None, per_minute: int | None, seconds_each: float) -> float:
-    """Seconds until `n` requests have finished, each taking `seconds_each`.
-
-    At most `in_flight` run at once and at most `per_minute` start in any 60 seconds; None is no limit. Assumes
-    no other traffic of the account and no retries, so the result is a lower bound. Raises ValueError for a limit
-    below 1 or a negative figure.
-    """
-    if n < 0 or seconds_each < 0 or min(in_flight or 1, per_minute or 1) < 1 or 0 in (in_flight, per_minute):
-        raise ValueError("a batch has 0 or more requests of 0 or more seconds, and a limit is at least 1")
-    starts: list[float] = []
-    for number in range(n):
-        after_slot = starts[number - in_flight] + seconds_each if in_flight and number >= in_flight else 0.0
-        after_minute = starts[number - per_minute] + WINDOW_S if per_minute and number >= per_minute else 0.0
-        starts.append(max(after_slot, after_minute))
-    return starts[-1] + seconds_each if starts else 0.0
 
 
 IDLE_S = 30.0
@@ -270,35 +178,6 @@ SAME = 3
 """Minimum number of identical calls in one turn that triggers the finding."""
 
 
-def _loop_limit(facts: PromptFacts) -> Iterator[Finding]:
-    history, chain = facts.history, facts.setting.chain
-    if history.chains_stopped:
-        yield Finding(
-            "warning",
-            "Agent loops were ended by their limit",
-            "The model was still calling tools when the limit ended the loop, so the last answer is incomplete. "
-            "Check the last calls before you raise the limit.",
-            evidence=(
-                Evidence("loops ended by the limit", history.chains_stopped, "count", "counted"),
-                Evidence("of", history.chains or None, "count", "counted"),
-                Evidence("limit", chain.limit if chain else None, "count", "counted"),
-            ),
-            places=(FindingPlace(()),),
-            subject="stopped",
-        )
-    if chain is not None and chain.limit is None and facts.document.tools:
-        yield Finding(
-            "warning",
-            "The agent loop has no limit",
-            "Each iteration sends the whole prompt again. Set the maximum number of requests per turn.",
-            evidence=(Evidence("prompt per iteration", facts.prompt_tokens),),
-            places=(FindingPlace(()),),
-            tokens=facts.prompt_tokens,
-            dollars=facts.fresh_dollars(facts.prompt_tokens),
-            subject="unlimited",
-        )
-
-
 def _rounds(facts: PromptFacts) -> Iterator[Finding]:
     messages = facts.document.messages
     start = max((i for i, message in enumerate(messages) if message.role == "user"), default=-1) + 1
@@ -338,10 +217,8 @@ def _repeated(messages: Sequence[Message]) -> tuple[str, int] | None:
 
 JUDGES: dict[str, Judge] = {
     "no-filler": _report_filler,
-    "over-plan": _concurrency_speak,
     "retry-policy": _retries_speak,
     "no-request-id": _request_ids_speak,
-    "chain-limit": _loop_limit,
     "chain-rounds": _rounds,
     "cold-connections": _speak,
 }

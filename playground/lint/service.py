@@ -12,7 +12,7 @@ from playground.client.endpoint import Endpoint
 from playground.client.retry import RetryPolicy
 from playground.lint.engine import advise
 from playground.lint.model import Finding
-from playground.lint.prompt_facts import NO_HISTORY, LintContext, PastRequest, PromptHistory, Retries
+from playground.lint.prompt_facts import NO_HISTORY, LintContext, PastRequest, PromptHistory
 from playground.prefix_cache.index import PromptFamilyMatcher, Sent
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prefix_cache.view import view_of_document, view_of_fields
@@ -133,29 +133,23 @@ async def _with_answers(
     """Return requests (run_id: number) with whole answers, connection times and attempts without a request_id."""
     found: dict[str, PastRequest] = {}
     waiting = sorted(numbers.values())
+
+    def add(stored: Sequence[StoredRun]) -> None:
+        for run in stored:
+            if (request := known.get(run.record.run_id)) is None:
+                continue
+            state = run.state()
+            found[run.record.run_id] = replace(
+                request,
+                answer=state.text,
+                failed_attempts_without_id=sum(
+                    attempt.status is not None and not attempt.request_id for attempt in state.attempts[:-1]
+                ),
+                connect_s=state.attempts[-1].connect_s if state.attempts else None,
+            )
+
     for first in range(0, len(waiting), WHOLE_AT_ONCE):
-        found.update(await _read_answers(log, waiting[first : first + WHOLE_AT_ONCE], known))
-    return found
-
-
-async def _read_answers(
-    log: RequestLog, numbers: Sequence[int], known: Mapping[str, PastRequest | None]
-) -> dict[str, PastRequest]:
-    return await asyncio.to_thread(_add_answers, await log.stored(numbers), known)
-
-
-def _add_answers(stored: Sequence[StoredRun], known: Mapping[str, PastRequest | None]) -> dict[str, PastRequest]:
-    found: dict[str, PastRequest] = {}
-    for run in stored:
-        request = known.get(run.record.run_id)
-        if request is None:
-            continue
-        state = run.state()
-        without = sum(1 for attempt in state.attempts[:-1] if attempt.status is not None and not attempt.request_id)
-        connect_s = state.attempts[-1].connect_s if state.attempts else None
-        found[run.record.run_id] = replace(
-            request, answer=state.text, failed_attempts_without_id=without, connect_s=connect_s
-        )
+        await asyncio.to_thread(add, await log.stored(waiting[first : first + WHOLE_AT_ONCE]))
     return found
 
 
@@ -192,7 +186,7 @@ class LintService:
             rates=endpoint.rates,
             plan=endpoint.plan,
             history=await self._past(document),
-            retries=Retries.of(retries),
+            retries=retries,
             lifetime_s=self._settings.number("cache_lifetime_s"),
             context_tokens=endpoint.context_tokens,
             electron=endpoint.kind != "other",

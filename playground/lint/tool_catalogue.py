@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
+from typing import Any
 
-from playground.lint.language import sentences
+from playground.lint.language import sentences, wording
 from playground.lint.model import (
     Evidence,
     Finding,
@@ -17,9 +17,10 @@ from playground.lint.model import (
     with_tool,
     without_tools,
 )
-from playground.lint.prompt_facts import PromptFacts, SchemaNode, description, edited, parameters
+from playground.lint.prompt_facts import PromptFacts, SchemaNode, edited, parameters
 from playground.prompt.document import Json, Tool
 from playground.prompt.field_errors import Path
+from playground.tools.form_model import description_of
 
 MUCH = 48
 """≈ tokens in one tool that are worth a warning: they are sent in every turn."""
@@ -27,22 +28,13 @@ LONG_SENTENCE, LONG_PARAMETER = 60, 32
 """≈ tokens: a sentence of intent is shorter, and so is what a parameter needs."""
 
 _DESCRIPTION: Path = ("function", "description")
-_MARK = re.compile(
-    r"\b(?:e\.g\.|for example|for instance|examples?\s*:|por ejemplo|p\. ?ej\.|par exemple|p\. ?ex\.|zum beispiel|"
-    r"z\. ?b\.|beispiele?\s*:|por exemplo|exemplos?\s*:|ejemplos?\s*:|exemples?\s*:|ad esempio|esempi?o?\s*:|"
-    r"bijvoorbeeld|bijv\.|na przykład|np\.|"
-    r"misalnya|contohnya|örneğin|ví dụ|например|напр\.|наприклад)|उदाहरण|উদাহরণ|"
-    r"எடுத்துக்காட்ட|உதாரண|ఉదాహరణ|"
-    r"ಉದಾಹರಣ|ഉദാഹരണ|ઉદાહરણ|ਉਦਾਹਰਨ|مثال|مثلا|לדוגמ|例如|比如|例えば|例：|예:|예를 들어|เช่น|παράδειγμα",
-    re.IGNORECASE,
-)
-"""What begins an example in a description."""
+_MARK = wording("example_marks")
 _KEYS = ("example", "examples")
 
 
 def _descriptions(facts: PromptFacts) -> Iterator[Finding]:
     for index, tool in enumerate(facts.document.tools):
-        text = description(tool)
+        text = description_of(tool)
         spans = sentences(text)
         total = facts.tokens(text)
         if len(spans) > 1:
@@ -52,16 +44,14 @@ def _descriptions(facts: PromptFacts) -> Iterator[Finding]:
                 "hint",
                 f"{tool.name}: a long description",
                 "Its one sentence is long, and is input on every turn.",
-                evidence=(Evidence("description per turn", total), _price(facts, total)),
                 places=(_place(index, tool, _DESCRIPTION),),
-                tokens=total,
-                dollars=facts.cached_dollars(total),
+                **_costs(facts, "description per turn", total),
                 subject=tool.name,
             )
 
 
 def _shorter(facts: PromptFacts, index: int, tool: Tool, changes: Mapping[Path, Json], end: int) -> Finding:
-    text = description(tool)
+    text = description_of(tool)
     saved = facts.tokens(text) - facts.tokens(text[:end])
     after = with_tool(facts.document, index, edited(tool, changes))
     return Finding(
@@ -69,11 +59,9 @@ def _shorter(facts: PromptFacts, index: int, tool: Tool, changes: Mapping[Path, 
         f"{tool.name}: a description of more than one sentence",
         "One sentence of intent is enough for the model to choose a tool; how to use it belongs in the system prompt, "
         "once.",
-        evidence=(Evidence("beyond the first sentence, per turn", saved), _price(facts, saved)),
         places=(_place(index, tool, _DESCRIPTION, end, len(text)),),
         fix=Fix("Keep the first sentence", after) if facts.tokens(text[:end]) <= LONG_SENTENCE else None,
-        tokens=saved,
-        dollars=facts.cached_dollars(saved),
+        **_costs(facts, "beyond the first sentence, per turn", saved),
         subject=tool.name,
     )
 
@@ -94,13 +82,11 @@ def _long_parameters(facts: PromptFacts) -> Iterator[Finding]:
             "warning" if saved >= MUCH else "hint",
             f"{tool.name}: long parameter descriptions",
             f"{', '.join(node.name for node, _ in found)}: a few words are enough for the model to fill them.",
-            evidence=(Evidence("beyond the first sentence, per turn", saved), _price(facts, saved)),
             places=tuple(_place(index, tool, (*n.path, "description"), e, len(n.description)) for n, e in found),
             fix=Fix("Keep the first sentences", with_tool(facts.document, index, edited(tool, changes)))
             if whole
             else None,
-            tokens=saved,
-            dollars=facts.cached_dollars(saved),
+            **_costs(facts, "beyond the first sentence, per turn", saved),
             subject=tool.name,
         )
 
@@ -118,7 +104,7 @@ def _undescribed(facts: PromptFacts) -> Iterator[Finding]:
         places = [_place(index, tool, n.path) for n in bare]
         names = [n.name for n in bare]
         subject = "parameters without description"
-        if not description(tool):
+        if not description_of(tool):
             subject = "without description"
             places.insert(0, _place(index, tool, _DESCRIPTION))
             names.insert(0, "the tool itself")
@@ -153,11 +139,9 @@ def _examples(facts: PromptFacts) -> Iterator[Finding]:
             "hint",
             f"{tool.name}: examples inside the definition",
             "Examples belong in the system prompt: one line there serves all tools, and the catalogue stays short.",
-            evidence=(Evidence("examples per turn", tokens), _price(facts, tokens)),
             places=tuple(places),
             fix=Fix("Move them into the system prompt", with_system_line(moved, "\n".join(lines))),
-            tokens=tokens,
-            dollars=facts.cached_dollars(tokens),
+            **_costs(facts, "examples per turn", tokens),
             subject=tool.name,
         )
 
@@ -166,7 +150,7 @@ def _without_examples(index: int, tool: Tool) -> tuple[dict[Path, Json], list[st
     """Return the edits, the lines for the system prompt, and the positions of the examples."""
     changes: dict[Path, Json] = {}
     lines, places = [], []
-    texts = [("", _DESCRIPTION, description(tool))]
+    texts = [("", _DESCRIPTION, description_of(tool))]
     for node in parameters(tool):
         texts.append((f".{node.name}", (*node.path, "description"), node.description))
         for key in _KEYS:
@@ -221,6 +205,12 @@ def _price(facts: PromptFacts, tokens: float) -> Evidence:
     return Evidence("per 1,000 turns at the cached rate", facts.cached_dollars(tokens), "dollars")
 
 
+def _costs(facts: PromptFacts, label: str, tokens: float) -> dict[str, Any]:
+    """Return the fields of a finding about tokens that every turn sends."""
+    evidence = (Evidence(label, tokens), _price(facts, tokens))
+    return {"evidence": evidence, "tokens": tokens, "dollars": facts.cached_dollars(tokens)}
+
+
 def _speak(facts: PromptFacts) -> Iterator[Finding]:
     """Report an empty list of tools. Applies to imported bodies only: this program omits an empty list."""
     if facts.body is None or facts.body.get("tools", None) != []:
@@ -259,7 +249,7 @@ def _size(facts: PromptFacts) -> Iterator[Finding]:
             Evidence("catalogue per turn", tokens),
             Evidence("per tool", tokens / len(tools)),
             Evidence(tools[index].name, facts.tool_tokens[index]),
-            Evidence("per 1,000 turns at the cached rate", facts.cached_dollars(tokens), "dollars"),
+            _price(facts, tokens),
             Evidence("per 1,000 turns at the fresh rate", facts.fresh_dollars(tokens), "dollars"),
         ),
         places=(FindingPlace(("tools",)),),
@@ -280,13 +270,8 @@ def _repeated(facts: PromptFacts) -> Iterator[Finding]:
             "The same schema in several tools",
             f"{', '.join(dict.fromkeys(names))} repeat it. Use one tool with a parameter that selects the case, or an "
             "id instead of the object.",
-            evidence=(
-                Evidence("repeated per turn", wasted),
-                Evidence("per 1,000 turns at the cached rate", facts.cached_dollars(wasted), "dollars"),
-            ),
             places=tuple(FindingPlace(("tools", i, *n.path), tool=facts.document.tools[i].name) for i, n in found),
-            tokens=wasted,
-            dollars=facts.cached_dollars(wasted),
+            **_costs(facts, "repeated per turn", wasted),
             subject=" ".join(dict.fromkeys(names)),
         )
 
@@ -336,7 +321,7 @@ def _unused(facts: PromptFacts) -> Iterator[Finding]:
             Evidence("never called", len(idle), "count", "counted"),
             Evidence("requests that offered them", history.tools_offered_in, "count", "counted"),
             Evidence("per turn", tokens),
-            Evidence("per 1,000 turns at the cached rate", facts.cached_dollars(tokens), "dollars"),
+            _price(facts, tokens),
         ),
         places=tuple(FindingPlace(("tools", index), tool=document.tools[index].name) for index in idle),
         fix=Fix(

@@ -16,7 +16,7 @@ RULES = "\n".join(f"Rule {number}: be kind and brief." for number in range(60))
 def _logged(number: int, system: str, prompt: int | None, cached: int | None, gap_s: float = 10.0) -> Logged:
     view = view_of_document(Document(messages=(Message("system", system), Message("user", "Hi")))).view
     sent = Sent(f"run{number}", f"id{number}", 1_000.0 + number * gap_s, view.text, view)
-    return Logged(sent, ("endpoint", "electron"), CacheUsage(prompt, cached))
+    return Logged(sent, CacheUsage(prompt, cached), ("endpoint", "electron"))
 
 
 def test_sums_and_the_hit_rate_are_weighted_by_tokens() -> None:

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from playground.client.endpoint import PLANS, PUBLISHED_RATES
+from playground.client.retry import RetryPolicy
 from playground.lint.engine import advise
-from playground.lint.prompt_facts import AgentLoopContext, Batch, LintContext, PastRequest, PromptHistory, Retries
+from playground.lint.prompt_facts import LintContext, PastRequest, PromptHistory
 from playground.prompt.document import Document, Json, Tool
 from tests.prefix_cache.prompts import DOCUMENTS, ODD
 
@@ -62,9 +63,7 @@ SETTINGS = st.builds(
     history=st.builds(
         PromptHistory, requests=st.lists(PAST, max_size=30).map(tuple), tools_offered_in=st.integers(0, 99)
     ),
-    batch=st.one_of(st.none(), st.builds(Batch, st.integers(0, 50), st.integers(1, 50), st.floats(0, 9))),
-    retries=st.one_of(st.none(), st.builds(Retries, attempts=st.integers(0, 50))),
-    chain=st.one_of(st.none(), st.builds(AgentLoopContext, st.one_of(st.none(), st.integers(1, 9)))),
+    retries=st.one_of(st.none(), st.builds(RetryPolicy, attempts=st.integers(0, 50))),
     fixture=st.booleans(),
 )
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from playground.client.endpoint import PUBLISHED_RATES, Rates
 from playground.lint.engine import advise
 from playground.lint.model import Finding
-from playground.lint.prompt_facts import NO_HISTORY, AgentLoopContext, LintContext, PastRequest, PromptHistory
+from playground.lint.prompt_facts import LintContext, PastRequest, PromptHistory
 from playground.prompt.document import Document, Json, Message, ToolCall
 from tests.lint.corpus import tool
 from tests.lint.judge import said, system, tools
@@ -183,20 +183,6 @@ def test_removing_the_last_tool_takes_its_choice_along() -> None:
     assert not advice.fix.after.tools
     assert "tool_choice" not in advice.fix.after.parameters
     assert not [a for a in advise(advice.fix.after) if a.rule == "refused"]
-
-
-def test_chains() -> None:
-    def chain(limit: int | None, document: Document, history: PromptHistory = NO_HISTORY) -> list[str]:
-        return [
-            a.subject
-            for a in said(document, "chain-limit", LintContext(chain=AgentLoopContext(limit), history=history))
-        ]
-
-    assert chain(None, CATALOGUE) == ["unlimited"]
-    assert chain(None, PROMPT) == []
-    assert chain(6, CATALOGUE) == []
-    assert chain(6, CATALOGUE, PromptHistory(chains=9, chains_stopped=2)) == ["stopped"]
-    assert chain(6, CATALOGUE, PromptHistory(chains=9)) == []
 
 
 def test_a_variable_that_never_varies_is_no_loss() -> None:

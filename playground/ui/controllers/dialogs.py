@@ -144,7 +144,8 @@ class DialogController(QObject):
 
     def rewrite_dialog(self, prompt: PromptPane, advice: tuple[Finding, ...]) -> None:
         """Offer ways to fix the prompt; applying one is one step of its undo history."""
-        from playground.lint.model import Option, options
+        from playground.lint.model import options
+        from playground.prefix_cache.rewrites import PromptRewrite
 
         document = prompt.document()
         found = options(document, advice)
@@ -153,7 +154,7 @@ class DialogController(QObject):
             return
         from playground.ui.dialogs.rewrite import RewriteDialog
 
-        def apply(option: Option) -> None:
+        def apply(option: PromptRewrite) -> None:
             if prompt.document() is document:
                 prompt.set_document(option.after, undoable=True, label=option.title)
                 prompt.history.page.fixed = option.after

@@ -13,6 +13,7 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QDialog, QLabel, QWidget
 
 from playground.client.endpoint import Endpoint, Rates, price
+from playground.experiments.batch_plan import plan_batch
 from playground.experiments.lab import (
     PLANS,
     TITLES,
@@ -28,7 +29,6 @@ from playground.experiments.lab import (
     to_json,
 )
 from playground.experiments.replay import Breaker, CacheHistory
-from playground.lint.requests import plan_batch
 from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError
 from playground.runs.metrics import counted, dollars, seconds, whole_seconds

@@ -14,8 +14,8 @@ from PySide6.QtWidgets import (
 )
 
 from playground.client.endpoint import PlanLimits, Rates, price
+from playground.experiments.batch_plan import plan_batch
 from playground.experiments.lab import MOST, Drift, drift, repeat
-from playground.lint.requests import plan_batch
 from playground.prefix_cache.text_compare import snippet
 from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError

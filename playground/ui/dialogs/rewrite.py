@@ -15,7 +15,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from playground.lint.model import Effect, Option
+from playground.lint.model import Effect
+from playground.prefix_cache.rewrites import PromptRewrite
 from playground.prompt.diff import DiffRow, changes
 from playground.prompt.document import Document
 from playground.runs.metrics import dollars
@@ -32,12 +33,12 @@ class RewriteDialog(QDialog):
     the undo history."""
 
     chosen = Signal(object)
-    """The Option."""
+    """The PromptRewrite."""
 
     def __init__(
         self,
         before: Document,
-        options: Sequence[Option],
+        options: Sequence[PromptRewrite],
         effect: Callable[[Document], Effect],
         parent: QWidget | None = None,
     ) -> None:
