@@ -33,6 +33,8 @@ settings.load_profile("tests")
 COLLECTED_EVERY = 20_000
 """New objects after which garbage is collected. With Python's 700, a tenth of the time of tests goes into collections
 that find nothing, because the objects of modules and tests outlive them. Processes of the program keep 700."""
+PATIENCE_S = 120.0
+"""What has not happened by then has failed; 20 s are too few on a machine with a load of 18."""
 HANGS_S = 600
 """A test that takes longer hangs: its process prints the stacks of all threads and ends. xdist names the test."""
 

@@ -177,6 +177,8 @@ def _pipe(*, writes: bool = False) -> tuple[int, int]:
 
 
 _server: list[_Server] = []
+_address: list[str | bytes] = []
+"""In a command: where its servers, the simulator for example, are forked, too."""
 
 
 def links(count: int) -> list[socket.socket]:
@@ -237,7 +239,11 @@ def start(
             cwd=folder,
             preexec_fn=None if file_limit is None else lambda: _limit_files(file_limit),  # noqa: PLW1509
         )
-    if not _server:
+    if not _server and _address:
+        link = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        link.connect(_address[0])
+        use(link)
+    elif not _server:
         use(*links(1))
     return _server[0].start(arguments, environment, folder or Path.cwd(), text=text, file_limit=file_limit)
 
@@ -327,11 +333,19 @@ def serve(numbers: Sequence[int]) -> None:
     """Fork a child for each message on one of these sockets, and write its exit status. Runs in the server process."""
     links = {number: socket.socket(fileno=number) for number in numbers}
     children: dict[int, tuple[int, int]] = {}
+    commands = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    commands.bind("")  # an abstract address that the kernel chooses
+    commands.listen()
     while links:
-        ready, _, _ = select.select([*links, *children], [], [])
+        ready, _, _ = select.select([*links, *children, commands.fileno()], [], [])
         for one in ready:
-            if one in links:
-                _, files, _, _ = socket.recv_fds(links[one], 1, 5)
+            if one == commands.fileno():
+                link, _ = commands.accept()
+                links[link.fileno()] = link
+            elif one in links:
+                files: Sequence[int] = ()
+                with contextlib.suppress(ConnectionError):  # a command was killed
+                    _, files, _, _ = socket.recv_fds(links[one], 1, 5)
                 if not files:
                     links.pop(one).close()
                     continue
@@ -340,12 +354,15 @@ def serve(numbers: Sequence[int]) -> None:
                 _load(message[0])
                 pid = os.fork()
                 if pid == 0:
-                    _become(message, files[1:], [*links, *children, *(status for _, status in children.values())])
+                    _address[:] = [commands.getsockname()]
+                    statuses = (status for _, status in children.values())
+                    _become(message, files[1:], [*links, *children, *statuses, commands.fileno()])
                 pidfd = os.pidfd_open(pid)
                 children[pidfd] = (pid, files[4])
                 for other in files[1:4]:
                     os.close(other)
-                socket.send_fds(links[one], [str(pid).encode()], [pidfd])
+                with contextlib.suppress(ConnectionError):
+                    socket.send_fds(links[one], [str(pid).encode()], [pidfd])
             else:
                 pid, status = children.pop(one)
                 _, ended = os.waitpid(pid, 0)
@@ -373,6 +390,8 @@ def _become(message: Sequence[Any], numbers: Sequence[int], unused: Sequence[int
         os.chdir(folder)
         if file_limit is not None:
             _limit_files(file_limit)
+        child_process = sys.modules["playground.child_process"]
+        child_process._popen = start  # type: ignore[attr-defined]
         if arguments[:1] == ["-c"]:
             sys.argv = ["-c", *arguments[2:]]
             exec(compile(arguments[1], "<script>", "exec"), {"__name__": "__main__"})

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from PySide6.QtWidgets import QApplication
 
 
-PATIENCE_S = 20.0
+PATIENCE_S = 120.0
+"""A step that has not happened by then has failed; 20 s are too few on a machine with a load of 18."""
 LOOK_S = 0.01
 
 

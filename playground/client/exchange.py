@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 import re
-import time
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Generator, Mapping
 from contextlib import aclosing, suppress
 from functools import partial
@@ -50,7 +49,7 @@ class SilenceLimit:
 
     def begins(self, limit_s: float) -> None:
         """Start a wait of at most `limit_s` seconds, in the calling task."""
-        self._waiting, self._since = asyncio.current_task(), time.monotonic()
+        self._waiting, self._since = asyncio.current_task(), asyncio.get_running_loop().time()
         if self._timer is None or limit_s != self._limit_s:
             self._stop_timer()
             self._limit_s = limit_s
@@ -65,7 +64,7 @@ class SilenceLimit:
         self._timer = None
         if self._waiting is None:
             return  # the next wait starts another timer
-        left_s = self._since + self._limit_s - time.monotonic()
+        left_s = self._since + self._limit_s - asyncio.get_running_loop().time()
         if left_s > 0:
             self._timer = asyncio.get_running_loop().call_later(left_s, self._look)
             return

@@ -26,6 +26,7 @@ from playground.prompt.request import to_request
 from playground.runs.run import Run
 from playground.runs.state import RunState
 from playground.simulator.process import SimulatorProcess
+from tests.conftest import PATIENCE_S
 
 Script = str | list[list[dict[str, Any]]]
 
@@ -121,7 +122,7 @@ def play(dialogue: Dialogue, use: Callable[[Dialogue], Awaitable[None]] | None =
 
     async def main() -> AgentLoopEnded:
         try:
-            ended = await asyncio.wait_for(dialogue.chain.run(), 30)
+            ended = await asyncio.wait_for(dialogue.chain.run(), PATIENCE_S)
             if use is not None:
                 await use(dialogue)
             return ended

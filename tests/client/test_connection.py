@@ -37,6 +37,7 @@ from playground.client.redact import MASK
 from playground.prompt.request import Request
 from tests.client import servers
 from tests.client.servers import Peer, Script, Server, serve
+from tests.virtual_time import run_in_virtual_time
 
 KEY = "sk_secret_0123456789"
 REQUEST = Request(b'{"model":"m","messages":[],"stream":true}', "m", True)
@@ -68,7 +69,7 @@ def _run(script: Script, key: str | None = KEY, request: Request = REQUEST, time
             events = await _exchange(connection, server.endpoint, key, request)
             return Told(events, server)
 
-    return asyncio.run(main())
+    return run_in_virtual_time(main())
 
 
 class Told:

@@ -20,7 +20,9 @@ from playground.runs.state import RunState, fold
 from playground.simulator.process import SimulatorProcess
 from tests.client import servers
 from tests.client.servers import Peer
+from tests.conftest import PATIENCE_S
 from tests.simulator.talk import request
+from tests.virtual_time import run_in_virtual_time
 
 KEY = "sk_test_0123456789"
 QUICK = RetryPolicy(first_s=0.01, longest_s=0.02)
@@ -134,7 +136,7 @@ async def hang_up(peer: Peer, _: Conversation) -> None:
 
 async def reset(peer: Peer, conversation: Conversation) -> None:
     """Break the connection after the client has read the sent bytes, since a reset can overtake them."""
-    await asyncio.wait_for(conversation.content.wait(), 30)
+    await asyncio.wait_for(conversation.content.wait(), PATIENCE_S)
     peer.reset()
 
 
@@ -170,7 +172,7 @@ def talk(*answers: Sequence[Step], timeouts: Timeouts = USUAL, retries: RetryPol
         assert asked == len(answers)
         return conversation
 
-    return asyncio.run(main())
+    return run_in_virtual_time(main())
 
 
 def _root(simulator: SimulatorProcess) -> str:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-import selectors
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime
-from typing import TypeVar
 
 import pytest
 
@@ -28,32 +26,12 @@ from playground.prompt.request import Request
 from playground.runs.run import Run
 from playground.runs.state import RunState
 from playground.simulator.engine import CacheOptions, PrefixCache
+from tests.virtual_time import run_in_virtual_time
 
 PROMPT = Document(messages=(Message("system", "Agent. {{sheet}}"), Message("user", "{{question}}")))
 COLUMNS = {"sheet": "sheet", "question": "question"}
 ENDPOINT = Endpoint("e", "E", "http://127.0.0.1:1/v1", needs_key=False)
 BLOCK = 16
-Result = TypeVar("Result")
-
-
-class _NoWaits(selectors.SelectSelector):
-    """Advances the clock of its loop where another selector waits."""
-
-    now = 0.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        assert timeout is not None, "every task waits, and no timer is set"
-        self.now += timeout
-        return super().select(0)
-
-
-def run_in_virtual_time(main: Coroutine[object, object, Result]) -> Result:
-    """Run on a loop whose time passes only in waits: the order of events does not depend on the machine's load."""
-    selector = _NoWaits()
-    loop = asyncio.SelectorEventLoop(selector)
-    loop.time = lambda: selector.now  # type: ignore[method-assign]
-    with asyncio.Runner(loop_factory=lambda: loop) as runner:
-        return runner.run(main)
 
 
 def tokens_of(item: PlannedRow) -> list[str]:

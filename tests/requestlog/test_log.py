@@ -21,6 +21,7 @@ from playground.requestlog.records import EndedRun, StoredEvents
 from playground.requestlog.store import FILE_NAME
 from playground.requestlog.writer import RAW_CAP_CHARS
 from playground.runs.state import fold
+from tests.conftest import PATIENCE_S
 from tests.requestlog.samples import answered, body_of, called, keep, record, refused, run, stopped
 
 ODD_BODIES = [
@@ -101,7 +102,7 @@ def test_notes_reach_the_disk_by_themselves(tmp_path: Path) -> None:
         log.subscribe(lambda run_id: seen.set())
         log.note(kept.run_id, AttemptStarted(0.0, 1))
         log.note(kept.run_id, HeadersReceived(0.1, 200, "early-id", "text/event-stream"))
-        await asyncio.wait_for(seen.wait(), 10)
+        await asyncio.wait_for(seen.wait(), PATIENCE_S)
         other = await RequestLog.open(tmp_path)
         row = (await other.page(EVERYTHING))[0]
         assert (row.phase, row.request_id) == ("sent", "early-id")

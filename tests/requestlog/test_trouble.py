@@ -33,6 +33,7 @@ from playground.requestlog.recovery import Ready, open_log, recovery_steps, reop
 from playground.requestlog.sent_body import SentBody
 from playground.requestlog.store import FILE_NAME, transaction
 from playground.runs.state import fold
+from tests.conftest import PATIENCE_S
 from tests.forked_program import start_script
 from tests.requestlog.samples import START, answered, body_of, keep, record, run, stopped
 
@@ -90,7 +91,7 @@ class Hearing:
     async def first(self, count: int) -> list[str]:
         while len(self.told) < count:
             self._more.clear()
-            await asyncio.wait_for(self._more.wait(), 20)
+            await asyncio.wait_for(self._more.wait(), PATIENCE_S)
         return self.told
 
 

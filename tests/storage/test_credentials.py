@@ -28,6 +28,7 @@ from playground.storage.credentials import (
     delete,
     write,
 )
+from tests.conftest import PATIENCE_S
 
 KEY = "sk_live-0123456789.abc"
 ELECTRON = Endpoint(ELECTRON_ID, "Electron", ELECTRON_BASE_URL, kind="electron")
@@ -371,7 +372,7 @@ def test_a_key_store_at_its_unlock_prompt_is_not_asked_twice_and_its_answer_is_t
         assert await revealed(keys, ELECTRON) == "sk_from_the_shell"
         assert backend.reads == reads + 1
         backend.answers.set()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while await keys.source(ELECTRON) != "key store":
                 pass
         assert await revealed(keys, ELECTRON) == KEY

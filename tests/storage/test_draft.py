@@ -19,6 +19,7 @@ from playground.prompt.field_errors import InputError
 from playground.prompt.files import FileFormat, dump
 from playground.storage.draft import MAX_SLOTS, Draft, DraftState, take
 from playground.tasks import Tasks
+from tests.conftest import PATIENCE_S
 from tests.forked_program import start_script
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="POSIX signals and permissions")
@@ -69,7 +70,7 @@ def _unexpected(name: str, error: BaseException) -> None:
 
 
 async def _until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while not true():  # noqa: ASYNC110 - a file on disk sets no event
             await asyncio.sleep(0.01)
 
@@ -317,7 +318,7 @@ def _said(process: subprocess.Popen[str]) -> str:
 
 
 def _wait_for(path: Path) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + PATIENCE_S
     while not path.exists():
         assert time.monotonic() < end, f"{path.name} was not written"
         time.sleep(0.01)

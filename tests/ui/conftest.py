@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 from PySide6.QtWidgets import QApplication
+from pytestqt.qtbot import QtBot
 
-from playground.cli import selftest
 from playground.cli.selftest import UiDriver
 from playground.ui.session import Session, make_runner
-from tests.conftest import FAST, Entered
+from tests.conftest import FAST, PATIENCE_S, Entered
 
 
 @pytest.fixture(autouse=True)
@@ -26,15 +26,13 @@ def garbage_is_collected_here() -> Iterator[None]:
     gc.collect(1)
 
 
-PATIENCE_S = 120.0
-"""A step that has not happened by then has failed; 20 s are too few on a machine with a load of 18."""
-
-
 @pytest.fixture(scope="session", autouse=True)
-def steps_have_time() -> Iterator[None]:
-    """Wait longer for steps than the self-test does in front of a user."""
+def waits_have_time() -> Iterator[None]:
+    """Wait longer for a widget than pytest-qt does by default."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(selftest, "PATIENCE_S", PATIENCE_S)
+        for wait in (QtBot.waitUntil, QtBot.waitSignal, QtBot.waitExposed):
+            assert wait.__kwdefaults__ is not None
+            patch.setitem(wait.__kwdefaults__, "timeout", int(PATIENCE_S * 1_000))
         yield
 
 

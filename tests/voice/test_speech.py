@@ -25,6 +25,7 @@ from playground.voice.speaker import Lightning, Speaker, as_wav
 from playground.voice.speech import Start, cuts
 from tests.client import servers
 from tests.client.servers import Peer
+from tests.conftest import PATIENCE_S
 
 
 def parts(text: str, start: Start = "clause") -> list[str]:
@@ -108,7 +109,7 @@ def play(folder: Path, base_url: str, story: Callable[[AppServices, Endpoint], A
         workspace = AppServices(folder, {"SMALLEST_API_KEY": key} if key else {}, Tasks(lambda *_: None))
         endpoint = Endpoint("test", "Test", base_url, needs_key=False)
         try:
-            return await asyncio.wait_for(story(workspace, endpoint), 30)
+            return await asyncio.wait_for(story(workspace, endpoint), PATIENCE_S)
         finally:
             await workspace.close()
 

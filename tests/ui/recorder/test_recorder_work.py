@@ -16,6 +16,7 @@ from playground.ui.recorder.programs import LeaksPanel
 from playground.ui.recorder.table import ASKS
 from playground.ui.session import Session
 from playground.ui.widgets.tab_bar import PaneTabs
+from tests.conftest import PATIENCE_S
 from tests.ui.recorder.test_recorder_mode import analysed, body, ended, post, record, recording
 
 
@@ -144,7 +145,7 @@ async def test_recorder_mode_hidden_reads_nothing_and_catches_up(session: Sessio
     await post(recorder, body(1))
     log = session.workspace.log
     assert log is not None
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while sum(row.phase == "done" for row in await log.page(EVERYTHING)) < 2:  # noqa: ASYNC110 - no event for the log of another process
             await asyncio.sleep(0.01)
     assert len(recorder.page.model.rows) == 1

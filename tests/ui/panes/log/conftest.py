@@ -14,7 +14,7 @@ from playground.requestlog.log import RequestLog
 from playground.tasks import Tasks
 from playground.ui.panes.log.columns import COLUMNS
 from playground.ui.panes.log.pane import LogPane
-from tests.conftest import Entered
+from tests.conftest import PATIENCE_S, Entered
 
 TITLES = [column.title for column in COLUMNS]
 
@@ -28,11 +28,11 @@ class Stage:
     async def until(self, holds: Callable[[], object], what: str) -> None:
         """Wait for something to become true."""
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE_S):
                 while not holds():  # noqa: ASYNC110 - what is on the screen sets no event
                     await asyncio.sleep(0.005)
         except TimeoutError:
-            raise AssertionError(f"not seen within 20 s: {what}") from None
+            raise AssertionError(f"not seen within {PATIENCE_S:.0f} s: {what}") from None
 
     async def shown(self, rows: int) -> None:
         """The log is in the pane, with so many rows, of which the first have come."""
