@@ -46,7 +46,9 @@ class StatusBar(QFrame):
         self._error.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._recovery = QLabel()
         self._saved = QLabel()
-        self._hint = QLabel()
+        self._hint = ElidedLabel("Keys", Qt.TextElideMode.ElideRight)  # in a narrow window it gives room to the others
+        self._hint.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._hint.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
         row = row_of(on=self, margins=(GRID + 4, 0, GRID + 4, 0), spacing=GRID * 2)
         for label in (self._in_flight, self._minute, self._recovery, self._error, self._saved, self._hint):
             label.setProperty("tone", "muted")
@@ -70,7 +72,7 @@ class StatusBar(QFrame):
 
     def show_hint(self, words: str) -> None:
         """Show the most important keys."""
-        self._hint.setText(words)
+        self._hint.set_full_text(words)
 
     def show_recovery(self, progress: RecoveryProgress) -> None:
         """Show how much of a damaged log is recovered; nothing at the end, unless requests could not be read."""

@@ -14,9 +14,9 @@ from PySide6.QtWidgets import (
 from shiboken6 import isValid
 
 from playground.storage.settings import Settings
-from playground.ui.theme import GRID
+from playground.ui.theme import GRID, scaled, zoom_factor
 from playground.ui.widgets.icons import icon_button
-from playground.ui.widgets.layouts import column_of, row_of
+from playground.ui.widgets.layouts import PageScroll, column_of, row_of
 from playground.ui.widgets.tab_bar import tab_bar
 from playground.ui.widgets.task_dialog import TaskDialog
 
@@ -25,6 +25,33 @@ MIN_WORK_PX = 480
 
 
 MIN_PANEL_PX = 320
+ALONE_PX = 520
+"""Below this width at 100 %, which only larger text can give, the panel takes the place of the work."""
+
+
+LEAST_PAGE_PX = 340
+"""Height at 100 % below which a page scrolls, which only larger text can give."""
+
+
+class _PageArea(PageScroll):
+    """Holds a page, which scrolls in a window too low for it."""
+
+    def __init__(self, page: QDialog) -> None:
+        super().__init__()
+        self.page, self._holder = page, QWidget()
+        page.setParent(self._holder)
+        self.setWidget(self._holder)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(self.page.minimumSizeHint().width(), 0)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        self._holder.setMinimumHeight(scaled(LEAST_PAGE_PX))
+        super().resizeEvent(event)
+        self.page.resize(self._holder.size())
 
 
 class SidePanel(QFrame):
@@ -47,11 +74,12 @@ class SidePanel(QFrame):
     @property
     def page(self) -> QWidget | None:
         """The page on display."""
-        return self._stack.currentWidget()
+        area = self._stack.currentWidget()
+        return area.page if isinstance(area, _PageArea) else None
 
     def show_page(self, page: QDialog) -> None:
         """Add a page, or display it again. Its window title is the tab's label."""
-        at = self._stack.indexOf(page)
+        at = self._at(page)
         if at < 0:
             at = self._add(page)
         self.tabs.setCurrentIndex(at)
@@ -66,17 +94,25 @@ class SidePanel(QFrame):
         for box in page.findChildren(QDialogButtonBox):
             if (button := box.button(QDialogButtonBox.StandardButton.Close)) is not None:
                 button.hide()  # the panel has a button for it
-        at = self._stack.addWidget(page)
+        at = self._stack.addWidget(_PageArea(page))
         self.tabs.insertTab(at, page.windowTitle())
-        page.windowTitleChanged.connect(lambda title: self.tabs.setTabText(self._stack.indexOf(page), title))
+        page.windowTitleChanged.connect(lambda title: self.tabs.setTabText(self._at(page), title))
         page.finished.connect(lambda _result: self._remove(page))
         return at
 
+    def _at(self, page: QDialog) -> int:
+        areas = [self._stack.widget(at) for at in range(self._stack.count())]
+        return next((at for at, area in enumerate(areas) if isinstance(area, _PageArea) and area.page is page), -1)
+
     def _remove(self, page: QDialog) -> None:
-        at = self._stack.indexOf(page)
+        at = self._at(page)
         if at < 0:
             return
-        self._stack.removeWidget(page)
+        area = self._stack.widget(at)
+        page.setParent(self)
+        if area is not None:
+            self._stack.removeWidget(area)
+            area.deleteLater()
         self.tabs.removeTab(at)
         if not isinstance(page, TaskDialog):  # which is deleted when its work has ended
             page.deleteLater()
@@ -146,6 +182,7 @@ class WorkArea(QSplitter):
         self.work_resized.emit(self.width() - panel)
         self.panel.show_page(page)
         self.panel.show()
+        self._fit(self.width())
         self.setSizes([self.width() - panel, panel])
         if opening:
             self.divided.emit()
@@ -153,6 +190,7 @@ class WorkArea(QSplitter):
 
     def _close(self) -> None:
         self.panel.hide()
+        self._fit(self.width())
         self.refresh()  # lays out at once, so that the panes get their sizes within the full width
         self.work_resized.emit(self.width())
         self.divided.emit()
@@ -162,12 +200,17 @@ class WorkArea(QSplitter):
         else:
             self.focus_lost.emit()
 
+    def _fit(self, width: int) -> None:
+        """Show the work, unless the panel needs all of the width."""
+        self.work.setVisible(self.panel.isHidden() or width >= ALONE_PX * zoom_factor())
+
     def minimumSizeHint(self) -> QSize:
         """Return a width at which panes are hidden: they would keep the window from becoming narrower."""
         return QSize(min(super().minimumSizeHint().width(), MIN_WORK_PX), super().minimumSizeHint().height())
 
     def announce_width(self) -> None:
         """Announce the width of the work again: the panes need another one."""
+        self._fit(self.width())
         self.work_resized.emit(self.width() - (0 if self.panel.isHidden() else self.panel.minimumWidth()))
 
     def _moved(self, _place: int, _index: int) -> None:
@@ -176,6 +219,7 @@ class WorkArea(QSplitter):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Announce the width of the work: before it shrinks, after it has grown."""
+        self._fit(event.size().width())
         beside = 0 if self.panel.isHidden() else self.panel.width()
         growing = event.size().width() > event.oldSize().width()
         if growing:

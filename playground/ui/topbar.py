@@ -211,19 +211,20 @@ def _label(text: str, tone: str, *, right: bool = False) -> QLabel:
 
 HEIGHT_PX = 44
 LEAST_PX = 860
-COMPACT = range(8)
+COMPACT = range(9)
 """Levels of compactness: 0 all words; 1 "Verify" for "Verify caching"; 2 no words for it, 3 the modes, 4 the context,
-5 Send's keys and a mode's tools; 6 names shortened, 7 more so."""
+5 Send's keys and a mode's tools; 6 names shortened, 7 more so; 8 most of all, an icon for the endpoint, small
+gaps and the fewest words in a mode's tools, for text of 200 % in 900 pixels."""
 VERIFY = "Verify caching"
-_NAME_CHARACTERS, _FEW_CHARACTERS = 40, (14, 10)
+_NAME_CHARACTERS, _FEW_CHARACTERS = 40, (14, 10, 6)
 
 
 @runtime_checkable
 class CompactTools(Protocol):
     """Controls of a mode that can be narrower."""
 
-    def show_compact(self, compact: bool) -> None:
-        """Leave out words, or show all."""
+    def show_compact(self, level: int) -> None:
+        """Show all words (0), leave some out (1), or as many as possible (2)."""
 
 
 class ModeSwitch(QFrame):
@@ -348,10 +349,14 @@ class TopBar(QFrame):
         set_label(self._send, f"{label}  {self._shortcut}" if level < 2 else label)
         tools: object = self._mode_tools
         if isinstance(tools, CompactTools):
-            tools.show_compact(level >= 5)
+            tools.show_compact((level >= 5) + (level >= 8))
         most = _FEW_CHARACTERS[level - 6] if level >= 6 else _NAME_CHARACTERS
         for button, name in zip((self._endpoint, self.file_button), self._names, strict=True):
             set_label(button, shortened_name(name, most))
+        if level == COMPACT[-1]:
+            set_label(self._endpoint, "")
+        self._row.setSpacing(GRID if level < COMPACT[-1] else GRID // 2)
+        set_icon(self._endpoint, "bolt" if level == COMPACT[-1] else "", "text")
 
     def show_tools(self, tools: QWidget | None, *, prompt: bool) -> None:
         """Display the prompt's controls, or those of another mode in their place."""

@@ -29,6 +29,8 @@ MIN_PROMPT_PX = 320
 """Minimum width of the prompt while a widget is beside it."""
 NARROW_PX = 1_150
 """Below this width at 100 % the inspector is a strip under the response."""
+LOW_PX = 360
+"""Below this height at 100 %, which only larger text can give, the log is hidden."""
 ONE_COLUMN_PX = 780
 """Below this width at 100 %, which the work has only beside the side panel, the prompt is the only column."""
 PANES = {"prompt": 0, "response": 1, "inspector": 2}
@@ -104,6 +106,8 @@ class Places:
         with_panel = width < self._window.width()
         one = width < max(ONE_COLUMN_PX * (zoom_factor() if with_panel else 1), both)
         narrow = {"response", "inspector"} if one else {"inspector"} if few else set()
+        if self._window.height() < LOW_PX * zoom_factor():
+            narrow.add("log")
         fitting = frozenset((*PANES, "log")) - narrow
         if fitting != self._fitting:
             self._fitting = fitting
@@ -112,7 +116,7 @@ class Places:
             self.note_sizes()
             self.show_panes()
             if self._beside is None:
-                self._columns.setSizes(self._sizes if not narrow and self._sizes else list(COLUMNS))
+                self._columns.setSizes(self._sizes if fitting.issuperset(PANES) and self._sizes else list(COLUMNS))
 
     def note_sizes(self) -> None:
         """Remember the widths of the columns, for `share`."""

@@ -28,6 +28,8 @@ from playground.ui.appearance import Appearance, ZoomScaler
 from playground.ui.batch.model import WIDTHS
 from playground.ui.dialogs.palette import KeysSheet
 from playground.ui.main_window import MainWindow
+from playground.ui.panes.inspector.sections import STRIP_PX, InspectorStrip
+from playground.ui.panes.response.pane import FOOTER_PX, ResponseFooter
 from playground.ui.session import Session
 from playground.ui.theme import PROMPT_PX, ZOOM, apply_theme, load_theme, scaled, zoom_factor
 from playground.ui.widgets.icons import IconLabel, paint_row_icon
@@ -177,6 +179,8 @@ def test_zoom_and_size_of_the_settings_are_used_from_the_start(tell: Tell, qapp:
         found = sizes(session.window)
         assert (found["editor"], found["response"]) == (round(16 * 1.25), round(16 * 1.25))
         assert (found["top"], found["rows"]) == (55, 31)
+        for kind, px in ((ResponseFooter, FOOTER_PX), (InspectorStrip, STRIP_PX)):
+            assert session.window.response.findChildren(kind)[0].minimumHeight() == round(px * 1.25)
 
     tell(first)
     for name in (ZOOM, PROMPT_PX):

@@ -10,11 +10,9 @@ from PySide6.QtGui import QDragEnterEvent, QDropEvent, QPainter, QPaintEvent, QS
 from PySide6.QtWidgets import (
     QButtonGroup,
     QFrame,
-    QHBoxLayout,
     QLabel,
     QLineEdit,
     QMenu,
-    QPlainTextEdit,
     QPushButton,
     QSizePolicy,
     QSplitter,
@@ -32,6 +30,7 @@ from playground.ui.modes import Pane
 from playground.ui.theme import GRID, current_theme, mono_font, scaled, ui_font
 from playground.ui.topbar import shortened_name
 from playground.ui.widgets.figure_row import FigureRow
+from playground.ui.widgets.form import DirectedEdit
 from playground.ui.widgets.icons import set_icon, set_label
 from playground.ui.widgets.labels import ChoiceButton, ElidedLabel, IdLabel, push_button, toned
 from playground.ui.widgets.layouts import (
@@ -46,6 +45,8 @@ from playground.ui.widgets.layouts import (
 from playground.ui.widgets.notice import SlimBar, words
 
 DETAIL_PX = 152
+_EMPTY_PX = 560
+"""Greatest width of the page without a batch."""
 TABLE_PX = 90
 """Minimum height of the rows."""
 VALUE_CHARS = 60
@@ -112,7 +113,7 @@ class BatchDetail(QFrame):
         self.setMinimumHeight(DETAIL_PX)
         self._title = ElidedLabel("Row", Qt.TextElideMode.ElideRight)
         self.open = push_button("Open in Prompt", "link", self.open_asked)
-        self.text = QPlainTextEdit()
+        self.text = DirectedEdit()
         self.text.setReadOnly(True)
         self.text.setAccessibleName("Completion of the row")
         self.text.setProperty("textZoom", True)
@@ -207,12 +208,12 @@ class BatchPage(QWidget):
         self.model.modelReset.connect(self._restore_selection)
 
     def _empty_page(self) -> QWidget:
-        title = toned("Send this prompt for every row of a table", "title")
+        title = toned("Send this prompt for every row of a table", "title", wraps=True)
         text = words(
             "Columns fill the variables of the same name. Before anything is sent, you see the forecast of tokens, "
             "cost and time. Drop a CSV, TSV or JSON lines file here, or:"
         )
-        buttons = QHBoxLayout()
+        buttons = FlowLayout()
         self.first_button = QPushButton("Open data file…")
         for button, icon, signal in (
             (self.first_button, "folder", self.open_data_asked),
@@ -222,14 +223,13 @@ class BatchPage(QWidget):
             set_icon(button, icon, "text")
             button.clicked.connect(signal)
             buttons.addWidget(button)
-        buttons.addStretch(1)
         page = QFrame()
         page.setProperty("look", "pane")
         box = column_of(title, text, buttons, spacing=GRID * 2)
-        holder = QWidget()
-        holder.setFixedWidth(560)
-        holder.setLayout(box)
-        middle = row_of(STRETCH, holder, STRETCH)
+        self._holder = QWidget()
+        self._holder.setMaximumWidth(scaled(_EMPTY_PX))
+        self._holder.setLayout(box)
+        middle = row_of(STRETCH, (self._holder, 100), STRETCH)
         column_of(Space(stretch=2), middle, Space(stretch=3), on=page)
         return page
 
@@ -276,6 +276,7 @@ class BatchPage(QWidget):
     def show_zoom(self) -> None:
         """Apply the text size to the rows and their columns."""
         self.table.show_zoom()
+        self._holder.setMaximumWidth(scaled(_EMPTY_PX))
 
     def _filter_row(self) -> QWidget:
         self.filter = QLineEdit()
@@ -407,7 +408,7 @@ class BatchTools(QFrame):
         self.run = push_button("Start", "primary")
         row = row_of(on=self, margins=0, spacing=GRID)
         self._with = QLabel("with")
-        self._names, self._compact = ["", ""], False
+        self._names, self._level = ["", ""], 0
         left: Sequence[QWidget] = (self.prompt, self._with, self.data)
         for widget in left:
             row.addWidget(widget)
@@ -415,9 +416,10 @@ class BatchTools(QFrame):
         for widget in (self.export, self.stop, self.run):
             row.addWidget(widget)
 
-    def show_compact(self, compact: bool) -> None:
-        """Show icons in place of the words on Export and Stop, or the words."""
-        self._compact = compact
+    def show_compact(self, level: int) -> None:
+        """Show the words on Export and Stop (0), icons in their place (1), and the shortest names (2)."""
+        self._level = level
+        compact = level > 0
         self._show_names()
         self._with.setVisible(not compact)
         for button, label in ((self.export, "Export…"), (self.stop, "Stop")):
@@ -437,7 +439,10 @@ class BatchTools(QFrame):
 
     def _show_names(self) -> None:
         for button, name in zip((self.prompt, self.data), self._names, strict=True):
-            set_label(button, shortened_name(name, 10 if self._compact else 40))
+            set_label(button, shortened_name(name, (40, 10, 7)[self._level]))
+        if self._level == 2:
+            set_label(self.prompt, "")
+        self.prompt.setAccessibleName(f"Prompt: {self._names[0]}")
 
     def set_data_menu(self, *entries: tuple[str, Callable[[], object]]) -> None:
         """Set the menu of the data button: labels and functions."""

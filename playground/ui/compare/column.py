@@ -10,7 +10,6 @@ from PySide6.QtWidgets import (
     QFrame,
     QLabel,
     QMenu,
-    QPlainTextEdit,
     QPushButton,
     QStackedWidget,
 )
@@ -35,6 +34,7 @@ from playground.ui.panes.response.live_text import LiveText
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Recolored, current_theme, mono_font, scaled, zoom_factor
 from playground.ui.widgets.figure_row import Bar, BarPiece
+from playground.ui.widgets.form import DirectedEdit
 from playground.ui.widgets.highlight import change_format
 from playground.ui.widgets.icons import IconLabel, icon_button, set_icon
 from playground.ui.widgets.labels import CopyButton, ElidedLabel, IdLabel, text_data, toned
@@ -48,7 +48,7 @@ SLICE = 200
 """Pieces that are inserted in one turn of the event loop: a frame."""
 
 
-class PieceView(Recolored, QPlainTextEdit):
+class PieceView(Recolored, DirectedEdit):
     """Displays pieces as plain text. Copying leaves out removed parts: they are not in this column's text."""
 
     def __init__(self, name: str, *, margin: int = GRID * 2) -> None:

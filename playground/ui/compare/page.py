@@ -163,7 +163,7 @@ class CompareTools(QWidget):
         self.runs.setFixedWidth(52)
         self.stop = push_button("Stop all", icon=("stop", "text"))
         self.send = push_button("", "primary")
-        self._shortcut, self._compact = "", False
+        self._shortcut, self._level = "", 0
         self._runs_label = QLabel("Runs")
         row_of(
             self.add,
@@ -178,15 +178,19 @@ class CompareTools(QWidget):
             spacing=GRID,
         )
 
-    def show_compact(self, compact: bool) -> None:
-        """Leave out the shortcut and shorten labels, or show all."""
-        self._compact = compact
-        self.send.setText("Send all" if compact else f"Send all  {self._shortcut}")
-        self.differences.setText("Differences" if compact else "Word differences from A")
+    def show_compact(self, level: int) -> None:
+        """Show all words (0), leave out the shortcut and shorten labels (1), or shorten them more (2)."""
+        self._level = level
+        compact = level > 0
+        self.send.setText((f"Send all  {self._shortcut}", "Send all", "Send")[level])
+        self.send.setAccessibleName("Send all")
+        self.differences.setText(("Word differences from A", "Differences", "Diff")[level])
+        self.differences.setToolTip("Word differences from A" if compact else "")
         self.differences.setAccessibleName("Word differences from A")
         self._runs_label.setVisible(not compact)
         self.runs.setToolTip("Runs per column" if compact else "")
-        self.add.setText("Add" if compact else "Add column")
+        set_label(self.add, ("Add column", "Add", "")[level])
+        self.add.setToolTip("" if level < 2 else "Add column")
         self.add.setAccessibleName("Add column")
         set_label(self.stop, "" if compact else "Stop all")
         self.stop.setAccessibleName("Stop all")
@@ -197,7 +201,7 @@ class CompareTools(QWidget):
         self.stop.setEnabled(running)
         self.send.setEnabled(not running)
         self._shortcut = shortcut
-        self.show_compact(self._compact)
+        self.show_compact(self._level)
         set_icon(self.send, "play", "muted" if running else "on_accent")
         self.runs.setEnabled(not running)
 
@@ -420,7 +424,9 @@ class ComparePage(QWidget):
         pane.setProperty("look", "checks")
         pane.setMinimumHeight(SUMMARY_PX)
         title = toned("Summary", "strong")
-        head = row_of(title, (self.caption, 1), margins=(14, 4, 14, 0), spacing=GRID)
+        flow = FlowLayout()
+        flow.add_all((title, self.caption))
+        head = row_of(flow, margins=(14, 4, 14, 0))
         self.exports: list[QPushButton] = []
         for label, icon, signal in (
             ("Copy as table", "copy", self.copy_asked),
@@ -428,7 +434,7 @@ class ComparePage(QWidget):
             ("Export Markdown…", "export", self.markdown_asked),
         ):
             button = push_button(label, "link", signal, icon=(icon, "accent"))
-            head.addWidget(button)
+            flow.addWidget(button)
             self.exports.append(button)
         self.summary.verticalHeader().setDefaultSectionSize(24)
         column = column_of(head, on=pane, margins=0, spacing=0)

@@ -39,7 +39,7 @@ from playground.ui.theme import GRID
 from playground.ui.widgets.figure_row import Chart, Series
 from playground.ui.widgets.form import combo_box, line_edit, progress_bar
 from playground.ui.widgets.labels import push_button
-from playground.ui.widgets.layouts import STRETCH, column_of, repeating_timer, row_of
+from playground.ui.widgets.layouts import STRETCH, FittedScroll, column_of, repeating_timer, row_of
 from playground.ui.widgets.notice import words, write_errors
 from playground.ui.widgets.plain_table import fill_table, plain_table
 from playground.ui.widgets.task_dialog import ANY_FILE, TaskDialog, ask_save, button_box, resize_dialog
@@ -203,6 +203,7 @@ class CacheLabDialog(TaskDialog):
         row = row_of(QLabel("Experiment"), (self.choice, 1))
         buttons = button_box(self.close, self.go, self.again, self.use, self.save)
         self.chart.setMaximumHeight(360)
+        above = QWidget()
         column_of(
             words(
                 f"Block size, minimum and lifetime of {self._services.endpoint.name}'s cache are not published. "
@@ -213,12 +214,10 @@ class CacheLabDialog(TaskDialog):
             self.bar,
             self.waits,
             self.said,
-            (self.chart, 100),
-            STRETCH,
-            buttons,
-            on=self,
-            margins=GRID * 2,
+            on=above,
+            margins=0,
         )
+        column_of(FittedScroll(above), (self.chart, 100), STRETCH, buttons, on=self, margins=GRID * 2)
         resize_dialog(self, 760, 520)
 
     @property

@@ -53,7 +53,7 @@ class RecorderTools(QWidget):
         self.button = push_button(
             "", clicked=lambda _checked: (self.stop_wanted if self._running else self.start_wanted).emit()
         )
-        self._compact = False
+        self._level = 0
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         row_of(
             STRETCH,
@@ -94,21 +94,22 @@ class RecorderTools(QWidget):
         self.button.setEnabled(not busy)
         set_icon(self.button, "stop" if running else "record", "text" if running else "on_accent")
         restyle(self.button, look="" if running else "primary")
-        self.show_compact(self._compact)
+        self.show_compact(self._level)
 
     def show_paused(self, paused: bool) -> None:
         """Show Resume instead of Pause."""
         self._paused = paused
-        self.show_compact(self._compact)
+        self.show_compact(self._level)
         set_icon(self.pause, "play" if paused else "pause", "text")
         tip = "Show the requests that arrived meanwhile" if paused else "Keep the rows in place; recording continues"
         self.pause.setToolTip(tip)
         self.pause.setAccessibleName("Resume the display" if paused else "Pause the display")
 
-    def show_compact(self, compact: bool) -> None:
-        """Shorten the address, and leave out words, or show all."""
-        self._compact = compact
-        self.url.setFixedWidth(scaled(_SHORT_URL_PX if compact else _URL_PX))
+    def show_compact(self, level: int) -> None:
+        """Show all (0), shorten the address and leave out words (1), or shorten it more (2)."""
+        self._level, compact = level, level > 0
+        self.state.setVisible(self._running or level < 2)  # the button says it, too
+        self.url.setFixedWidth(scaled((_URL_PX, _SHORT_URL_PX, _SHORT_URL_PX - 30)[level]))
         self.url.setProperty("zoomApplied", zoom_factor())  # the width is in the present text size
         set_label(self.pause, "" if compact else "Resume" if self._paused else "Pause")
         start = "Record" if compact else "Start recording"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from PySide6.QtCore import QEvent, QObject, Qt
-from PySide6.QtGui import QFont, QInputMethodEvent, QValidator
+from PySide6.QtGui import QFont, QInputMethodEvent, QPaintEvent, QTextBlock, QTextLayout, QValidator
 from PySide6.QtWidgets import QLabel, QLineEdit, QPlainTextEdit, QVBoxLayout, QWidget
 
 from playground.prompt.field_errors import InputError
@@ -78,7 +78,33 @@ def combo_box(name: str, items: Sequence[str] = ()) -> QComboBox:
     return box
 
 
-class PlainEdit(QPlainTextEdit):
+def aligned(block: QTextBlock) -> QTextLayout:
+    """Return the layout of a paragraph, at the right if its first letter is from right to left.
+
+    QPlainTextEdit leaves it at the left, and forgets the alignment when it lays the block out again.
+    """
+    layout = block.layout()
+    if block.textDirection() == Qt.LayoutDirection.RightToLeft:
+        option = layout.textOption()
+        option.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignAbsolute)
+        layout.setTextOption(option)
+    return layout
+
+
+class DirectedEdit(QPlainTextEdit):
+    """Aligns each paragraph by its own direction."""
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Align the paragraphs that are painted."""
+        block, top = self.firstVisibleBlock(), self.contentOffset().y()
+        while block.isValid() and top <= event.rect().bottom():
+            top += self.blockBoundingRect(block).height()
+            aligned(block)
+            block = block.next()
+        super().paintEvent(event)
+
+
+class PlainEdit(DirectedEdit):
     """Hides its placeholder during a composition: Qt 6.11 paints it below the text of the input method."""
 
     _hidden = ""

@@ -138,8 +138,8 @@ class _Tint(QObject):
         if self._shown == shown:
             return
         self._shown = shown
-        made = QIcon(_pixmap(self.name, color, px, scale, gap))
-        if not enabled:
+        made = QIcon(_pixmap(self.name, color, px, scale, gap)) if self.name else QIcon()
+        if self.name and not enabled:
             gray = theme.fresh_outline.name()
             made.addPixmap(_pixmap(self.name, gray, px, scale, gap), QIcon.Mode.Disabled)
         self._button.setIconSize(QSize(px + gap, px))
@@ -152,7 +152,7 @@ class _Tint(QObject):
 
 
 def set_icon(button: QAbstractButton, name: str, role: str = "muted") -> None:
-    """Give a button an icon in the color of a theme role; it follows a change of theme."""
+    """Give a button an icon in the color of a theme role, which follows a change of theme; no name: remove it."""
     tint = button.findChild(_Tint, options=Qt.FindChildOption.FindDirectChildrenOnly)
     if tint is None:
         _Tint(button, name, role)

@@ -290,7 +290,7 @@ class InspectorStrip(QFrame):
         self.details.setAccessibleName("Show the inspector")
         self.details.setToolTip("Show the inspector: usage, forecast, why tokens were not cached, latency, cost")
         row = row_of(on=self, margins=(GRID * 2, 0, GRID, 0))
-        self.setFixedHeight(scaled(STRIP_PX))
+        self.setFixedHeight(STRIP_PX)
         row.setSpacing(GRID)
         row.addWidget(self.id, 1)
         for label in (self.cached, self.ttft):

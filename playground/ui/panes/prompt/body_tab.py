@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QCheckBox, QWidget
 
 from playground.prompt.document import Document
@@ -12,8 +13,8 @@ from playground.prompt.field_errors import FieldError
 from playground.prompt.request import body_fields, encode
 from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.theme import GRID
-from playground.ui.widgets.labels import CopyButton, toned
-from playground.ui.widgets.layouts import column_of, row_of, scrolled
+from playground.ui.widgets.labels import CopyButton, ElidedLabel
+from playground.ui.widgets.layouts import FlowLayout, column_of, row_of, scrolled
 
 if TYPE_CHECKING:
     from playground.ui.panes.prompt.pane import PromptPane
@@ -66,7 +67,9 @@ class BodyTab(QWidget):
         super().__init__()
         self._document: Document | None = None
         self._model = "electron"
-        self._size = toned("", "muted")
+        self._size = ElidedLabel("Request body", Qt.TextElideMode.ElideRight)
+        self._size.setProperty("tone", "muted")
+        self._size.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._pretty = QCheckBox("indented, to read")
         self._pretty.toggled.connect(self._show)
         self._copy = CopyButton("the exact request body")
@@ -74,7 +77,9 @@ class BodyTab(QWidget):
         self._text.setAccessibleName("Request body")
         self._text.setReadOnly(True)
         scroll = scrolled(self._text)
-        head = row_of((self._size, 1), self._pretty, self._copy, margins=(GRID * 2, GRID, GRID, 0))
+        flow = FlowLayout()
+        flow.add_all((self._size, self._pretty, self._copy))
+        head = row_of(flow, margins=(GRID * 2, GRID, GRID, 0))
         column_of(head, (scroll, 1), on=self, margins=0)
 
     def show_body(self, document: Document, model: str) -> None:
@@ -89,7 +94,7 @@ class BodyTab(QWidget):
         fields = body_fields(self._document, self._model)
         body = encode(fields)
         text = body.decode("utf-8", "surrogatepass")
-        self._size.setText(
+        self._size.set_full_text(
             f"{len(body):,} bytes, as Send would send it" if not self._pretty.isChecked() else "indented"
         )
         self._copy.set_text_to_copy(text)

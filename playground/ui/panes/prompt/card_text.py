@@ -12,6 +12,8 @@ from PySide6.QtCore import QEvent, QMimeData, QPoint, QPointF, QRect, QRectF, QS
 from PySide6.QtGui import (
     QHelpEvent,
     QInputMethodEvent,
+    QKeyEvent,
+    QKeySequence,
     QPainter,
     QPaintEvent,
     QPalette,
@@ -51,6 +53,12 @@ LINE_CHARACTERS = 100
 LONG_BLOCKS = 300
 LONG_CHARACTERS = 30_000
 """Blocks and characters from which on a text is long: its visible blocks are painted, and their marks found, here."""
+_PAGES = (
+    (QKeySequence.StandardKey.MoveToNextPage, 1, QTextCursor.MoveMode.MoveAnchor),
+    (QKeySequence.StandardKey.MoveToPreviousPage, -1, QTextCursor.MoveMode.MoveAnchor),
+    (QKeySequence.StandardKey.SelectNextPage, 1, QTextCursor.MoveMode.KeepAnchor),
+    (QKeySequence.StandardKey.SelectPreviousPage, -1, QTextCursor.MoveMode.KeepAnchor),
+)
 TYPED_S = 0.5
 """Time after a typed character during which the cursor does not blink, in seconds."""
 
@@ -266,7 +274,7 @@ class CardText(Recolored, ExactEdit):
         super().resizeEvent(event)
         self._limit_lines()
         if event.size().width() != event.oldSize().width():
-            self._lines.forget()
+            self._lines.reflow()
             self.laid_out()
 
     def showEvent(self, event: QShowEvent) -> None:
@@ -275,7 +283,7 @@ class CardText(Recolored, ExactEdit):
         first = self.document().firstBlock().layout()
         if first.lineCount() and round(first.lineAt(0).width()) != self.viewport().width():
             super().resizeEvent(QResizeEvent(self.viewport().size(), QSize()))
-            self._lines.forget()
+            self._lines.reflow()
             self.laid_out()
 
     def changeEvent(self, event: QEvent) -> None:
@@ -286,6 +294,28 @@ class CardText(Recolored, ExactEdit):
             self._limit_lines()
             self._lines.forget()
             self.laid_out()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Page Up and Page Down move by what is visible of the text: for Qt, a page is the whole text."""
+        for key, step, mode in _PAGES:
+            if event.matches(key):
+                self._move_by_page(step, mode)
+                return
+        super().keyPressEvent(event)
+
+    def _move_by_page(self, step: int, mode: QTextCursor.MoveMode) -> None:
+        cursor = self.textCursor()
+        before, height = cursor.position(), self.viewport().visibleRegion().boundingRect().height()
+        by_line = QTextCursor.MoveOperation.Down if step > 0 else QTextCursor.MoveOperation.Up
+        begin = self._lines.spot(before)
+        page = height - (begin.bottom - begin.top)  # a line of the page before stays visible
+        while cursor.movePosition(by_line, mode) and abs(self._lines.spot(cursor.position()).top - begin.top) < page:
+            pass
+        if cursor.position() != before:
+            self.setTextCursor(cursor)
+            self.caret_moved.emit()
+        elif mode == QTextCursor.MoveMode.MoveAnchor:
+            self.leave_requested.emit(step)
 
     def _limit_lines(self) -> None:
         most = ceil(LINE_CHARACTERS * self.fontMetrics().horizontalAdvance("n"))
@@ -350,8 +380,7 @@ class CardText(Recolored, ExactEdit):
         if caret == -1 and self.hasFocus() and monotonic() - self._typed_at < TYPED_S:
             caret = self.textCursor().position()  # as Qt does: the cursor is visible after a key
         for number in range(first, last + 1):
-            document.documentLayout().blockBoundingRect(block)  # lays the block out if it has no layout yet
-            layout, position = block.layout(), block.position()
+            layout, position = self._lines.lay_out(block), block.position()
             place = QPointF(offset.x(), offset.y() + tops[number])
             layout.draw(painter, place, _within(ranges, position, block.length()), QRectF(area))
             if position <= caret < position + block.length():

@@ -9,18 +9,29 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
-from math import ceil
+from math import ceil, inf
 from operator import attrgetter
 from typing import Literal, cast
 
 from msgspec import Struct
 from msgspec.structs import replace
 from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPainterPath, QPen, QTextBlock, QTextCursor, QTextLine
+from PySide6.QtGui import (
+    QColor,
+    QFontMetricsF,
+    QPainter,
+    QPainterPath,
+    QPen,
+    QTextBlock,
+    QTextCursor,
+    QTextLayout,
+    QTextLine,
+)
 from PySide6.QtWidgets import QPlainTextEdit
 
 from playground.prompt.document import places
 from playground.ui.theme import Theme
+from playground.ui.widgets.form import aligned
 from playground.ui.widgets.lossless_text import ExactText, name_of, utf16_length
 
 MarkKind = Literal["value", "missing", "odd", "advice"]
@@ -172,7 +183,7 @@ def _wave(painter: QPainter, color: QColor, area: QRectF) -> None:
 
 _KEEP = QTextCursor.MoveMode.KeepAnchor
 _MANY = 300
-"""Blocks from which on short ones are measured without a layout."""
+"""Blocks from which on those of one line are measured without a layout."""
 GAP_PX = 22
 """Height of a row (boundary, served rule) inside a text."""
 
@@ -193,6 +204,10 @@ class TextGeometry:
     def __init__(self, edit: QPlainTextEdit) -> None:
         self._edit = edit
         self._heights: list[float] = []
+        self._widths: list[float] = []
+        """For each block a width in which it is one line; infinite if none is known."""
+        self._room = 0
+        """Width at which the heights were measured; negative: it may be another now."""
         self._tops: list[float] | None = None
         self._changed: tuple[int, int] | None = None
         self._gap_cursors: list[QTextCursor] = []
@@ -206,9 +221,14 @@ class TextGeometry:
 
     def forget(self) -> None:
         """Discard all heights."""
-        self._heights = []
-        self._tops = None
-        self._changed = None
+        self._heights, self._widths = [], []
+        self._tops = self._changed = None
+
+    def reflow(self) -> None:
+        """Discard the heights that another width of the widget may have changed; the font is the same."""
+        if self._changed is not None:
+            self.forget()
+        self._room = -abs(self._room)
 
     def forget_block(self, number: int) -> None:
         """Discard the height of one block."""
@@ -234,6 +254,11 @@ class TextGeometry:
         first = bisect_right(tops, top) - 1
         return min(max(first, 0), last), min(max(bisect_right(tops, bottom) - 1, 0), last)
 
+    def lay_out(self, block: QTextBlock) -> QTextLayout:
+        """Return the layout of a block, which Qt lays out if it has not."""
+        self._edit.document().documentLayout().blockBoundingRect(block)
+        return aligned(block)
+
     def spot(self, unit: int) -> TextSpot:
         """Return the position of the character at UTF-16 unit `unit`."""
         block = self._edit.document().findBlock(unit)
@@ -241,10 +266,9 @@ class TextGeometry:
             block = self._edit.document().lastBlock()
         tops = self.tops()
         top = tops[block.blockNumber()]
-        self._edit.document().documentLayout().blockBoundingRect(block)
         inside = unit - block.position()
         rtl = block.textDirection() == Qt.LayoutDirection.RightToLeft
-        layout = block.layout()
+        layout = self.lay_out(block)
         line = layout.lineForTextPosition(min(inside, block.length() - 1))
         if not line.isValid():
             return TextSpot(0.0, top, tops[block.blockNumber() + 1], rtl)
@@ -255,8 +279,7 @@ class TextGeometry:
         block = self._edit.document().findBlock(start)
         if not block.isValid():
             return []
-        self._edit.document().documentLayout().blockBoundingRect(block)
-        top, layout = self.tops()[block.blockNumber()], block.layout()
+        top, layout = self.tops()[block.blockNumber()], self.lay_out(block)
         start, end = start - block.position(), end - block.position()
         found = []
         for number in range(layout.lineCount()):
@@ -296,9 +319,7 @@ class TextGeometry:
             self._place_lines(block, inside)
 
     def _place_lines(self, block: QTextBlock, inside: Sequence[int]) -> None:
-        # Asking for its size lays the block out if it has no layout yet.
-        self._edit.document().documentLayout().blockBoundingRect(block)
-        layout = block.layout()
+        layout = self.lay_out(block)
         numbers = [layout.lineForTextPosition(unit).lineNumber() for unit in inside]
         y, moved = 0.0, False
         for index in range(layout.lineCount()):
@@ -317,8 +338,7 @@ class TextGeometry:
         block = self._edit.document().findBlock(unit)
         if not block.isValid():
             return None
-        self._edit.document().documentLayout().blockBoundingRect(block)
-        layout = block.layout()
+        layout = self.lay_out(block)
         line = layout.lineForTextPosition(min(unit - block.position(), block.length() - 1))
         if line.isValid() and line.lineNumber() + 1 < layout.lineCount():
             return block.position() + layout.lineAt(line.lineNumber() + 1).textStart()
@@ -326,56 +346,64 @@ class TextGeometry:
         return following.position() if following.isValid() else None
 
     def _bring_up_to_date(self) -> None:
-        if not self._heights:
-            self._heights = self._measured(self._edit.document().firstBlock(), self._edit.blockCount())
-            self._tops = self._changed = None
+        document = self._edit.document()
+        if not self._widths:
+            self._widths, self._room = self._room_of(0, document.blockCount()), 0
+            self._heights, self._changed = [0.0] * len(self._widths), None
+        if self._room <= 0:
+            known = zip(self._heights, self._widths, strict=True)
+            self._heights = [height if width <= -self._room else 0.0 for height, width in known]
+            self._room, self._tops = self._edit.viewport().width(), None
+            self._measure(0, self._heights, self._widths)
         if self._changed is None:
             return
         (position, added), self._changed = self._changed, None
-        document = self._edit.document()
-        first = document.findBlock(position)
         end = min(position + added, document.characterCount() - 1)
-        count = document.findBlock(end).blockNumber() - first.blockNumber() + 1
-        start = first.blockNumber()
+        start = document.findBlock(position).blockNumber()
+        count = document.findBlock(end).blockNumber() - start + 1
         before = count - (document.blockCount() - len(self._heights))
         if before < 1 or start + before > len(self._heights):
             self.forget()
             self._bring_up_to_date()
             return
-        if start + before < len(self._heights):
-            # Qt lays the block behind a removed paragraph out again, which forgets its alignment.
-            count, before = count + 1, before + 1
-        measured = self._measured(first, count)
-        if measured != self._heights[start : start + before]:
-            self._heights[start : start + before] = measured
+        widths, heights = self._room_of(start, count), [0.0] * count
+        self._measure(start, heights, widths)
+        self._widths[start : start + before] = widths
+        if heights != self._heights[start : start + before]:
+            self._heights[start : start + before] = heights
             self._tops = None
 
-    def _short(self) -> int:
-        """Return how many ASCII characters certainly fit in one line.
-
-        Blocks of so few characters are laid out when they are displayed: to lay out each of 66,000 takes seconds.
-        """
-        metrics = QFontMetricsF(self._edit.font())
-        widest = max(metrics.horizontalAdvance(chr(character)) for character in range(32, 127))
-        return int(self._edit.viewport().width() / ceil(widest)) - 1
-
-    def _measured(self, block: QTextBlock, count: int) -> list[float]:
+    def _room_of(self, start: int, count: int) -> list[float]:
+        """Return for each block a width in which it certainly is one line; infinite: it has to be laid out."""
         document = self._edit.document()
-        measure = document.documentLayout().blockBoundingRect
-        selection = QTextCursor(block)
-        selection.setPosition(document.findBlockByNumber(block.blockNumber() + count - 1).position(), _KEEP)
+        selection = QTextCursor(document.findBlockByNumber(start))
+        selection.setPosition(document.findBlockByNumber(start + count - 1).position(), _KEEP)
         selection.movePosition(QTextCursor.MoveOperation.EndOfBlock, _KEEP)
-        heights: list[float] = []
-        short, line = self._short() if count >= _MANY else 0, 0.0
-        for text in selection.selectedText().split("\u2029"):
-            plain = 0 < len(text) <= short and text.isascii() and text.isprintable()
-            heights.append(line if plain and line else measure(block).height())
-            line = heights[-1] if plain else line
-            # Text in ASCII is never right to left, and the question costs as much as a measurement.
-            if not text.isascii() and block.textDirection() == Qt.LayoutDirection.RightToLeft:
-                _align_right(block)
-            block = block.next()
-        return heights
+        metrics = QFontMetricsF(self._edit.font())
+        widest = ceil(max(metrics.horizontalAdvance(chr(character)) for character in range(32, 127)))
+        return [
+            (len(text) + 1) * widest if text.isascii() and text.isprintable() else inf
+            for text in selection.selectedText().split("\u2029")
+        ]
+
+    def _measure(self, start: int, heights: list[float], widths: list[float]) -> None:
+        """Fill in heights that are 0, from block `start` on. Of many blocks, lines of ASCII are not laid out."""
+        document = self._edit.document()
+        gaps = {document.findBlock(cursor.position()).blockNumber() - start for cursor in self._gap_cursors}
+        room, line = self._room if len(heights) >= _MANY else 0, 0.0
+        for index, width in enumerate(widths):
+            if width <= room and index not in gaps and (heights[index] or line):
+                heights[index] = heights[index] or line
+                continue
+            block = document.findBlockByNumber(start + index)
+            layout = self.lay_out(block)
+            if width <= room:
+                line = layout.lineAt(0).height()
+            heights[index] = document.documentLayout().blockBoundingRect(block).height()
+            if layout.lineCount() == 1:
+                widths[index] = ceil(layout.lineAt(0).naturalTextWidth()) + 1
+            elif not block.text().isascii():
+                widths[index] = inf
 
 
 def x_of(line: QTextLine, unit: int) -> float:
@@ -383,11 +411,3 @@ def x_of(line: QTextLine, unit: int) -> float:
     # Qt hands back the unit beside its x, as it may have had to choose another.
     x, _unit = cast("tuple[float, int]", line.cursorToX(unit))
     return x
-
-
-def _align_right(block: QTextBlock) -> None:
-    """Align a right-to-left paragraph at the right; QPlainTextEdit by itself leaves it at the left."""
-    layout = block.layout()
-    option = layout.textOption()
-    option.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignAbsolute)
-    layout.setTextOption(option)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPoint, Qt, QTimer, Signal
 from PySide6.QtGui import QAction, QKeySequence, QShowEvent
-from PySide6.QtWidgets import QFrame, QMenu, QPushButton, QWidget
+from PySide6.QtWidgets import QFrame, QMenu, QPushButton, QSizePolicy, QWidget
 
 from playground.prompt.document import Tool
 from playground.runs.metrics import counted
@@ -18,7 +18,7 @@ from playground.ui.panes.prompt.tools_json import blank_tool, hint, moved, templ
 from playground.ui.panes.prompt.undo import UndoHistory
 from playground.ui.theme import GRID
 from playground.ui.widgets.labels import push_button, toned
-from playground.ui.widgets.layouts import STRETCH, column_of, row_of, scrolled
+from playground.ui.widgets.layouts import STRETCH, FittedScroll, FlowLayout, column_of, row_of, scrolled
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import hairline
 
@@ -104,7 +104,9 @@ class ToolsBar(QFrame):
         self.show_moved("")
 
     def _lay_out(self) -> None:
-        row = row_of((self.total, 1), self.collapse, self.paste, self.add)
+        row = FlowLayout()
+        row.add_all((self.total, self.collapse, self.paste, self.add))
+        self.total.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.notice.setProperty("look", "callout")
         row_of(
             (self.moved, 1),
@@ -182,7 +184,7 @@ class ToolsTab(QWidget):
 
     def _lay_out(self) -> None:
         self.area = scrolled(self._inside)
-        column_of(self.bar, hairline(), (self.area, 1), on=self, margins=0, spacing=0)
+        column_of(FittedScroll(self.bar), hairline(), (self.area, 1), on=self, margins=0, spacing=0)
 
     def _connect(self) -> None:
         self.bar.tool_chosen.connect(self.add_tool)

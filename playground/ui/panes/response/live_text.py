@@ -11,9 +11,10 @@ from time import perf_counter
 from msgspec import Struct, field
 from PySide6.QtCore import QEvent, QMimeData, QObject, QRect, Qt, QTimer
 from PySide6.QtGui import QColor, QPainter, QPaintEvent, QTextCharFormat, QTextCursor, QTextOption
-from PySide6.QtWidgets import QAbstractScrollArea, QFrame, QPlainTextEdit, QTextEdit, QWidget
+from PySide6.QtWidgets import QAbstractScrollArea, QFrame, QTextEdit, QWidget
 
 from playground.ui.theme import GRID, current_theme, mono_font
+from playground.ui.widgets.form import DirectedEdit, aligned
 from playground.ui.widgets.labels import text_data
 
 LEAST_GAP_S = 0.25
@@ -184,7 +185,7 @@ def _joined(text: str, at: int) -> bool:
     return unicodedata.category(text[at]).startswith("M") or "\u200d" in text[at - 1 : at + 1]
 
 
-class LiveText(QPlainTextEdit):
+class LiveText(DirectedEdit):
     """Append-only view of one text. The exact text is `exact_text`; Qt's own copy of it is for display only."""
 
     def __init__(self, name: str, *, follows: bool = True, parent: QWidget | None = None) -> None:
@@ -239,6 +240,8 @@ class LiveText(QPlainTextEdit):
             return QRect()
         cursor = QTextCursor(self.document())
         cursor.movePosition(QTextCursor.MoveOperation.End)
+        self.blockBoundingRect(cursor.block())
+        aligned(cursor.block())
         end, width = self.cursorRect(cursor), self.fontMetrics().averageCharWidth()
         mirrored = cursor.block().textDirection() == Qt.LayoutDirection.RightToLeft
         return QRect(end.left() - width if mirrored else end.left() + 1, end.top() + 2, width, end.height() - 3)

@@ -30,7 +30,7 @@ from playground.ui.panes.response.raw_tabs import DisplayedRequest, JsonTab, Req
 from playground.ui.panes.response.text_tab import TextTab
 from playground.ui.panes.response.tools_tab import ToolCallsTab
 from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID, mono_font, scaled, ui_font
+from playground.ui.theme import GRID, mono_font, ui_font
 from playground.ui.widgets.icons import IconLabel
 from playground.ui.widgets.labels import CopyButton
 from playground.ui.widgets.layouts import FittedScroll, column_of, repeating_timer, row_of
@@ -147,7 +147,7 @@ class ResponseFooter(QFrame):
         self._icon = IconLabel("")
         self._icon.hide()
         row = row_of(on=self, margins=(GRID * 2, 0, GRID * 2, 0), spacing=GRID * 2)
-        self.setFixedHeight(scaled(FOOTER_PX))
+        self.setFixedHeight(FOOTER_PX)
         for label in (self._outcome, self._speed, self._input, self._output):
             label.setProperty("tone", "muted")
             label.setTextFormat(Qt.TextFormat.PlainText)

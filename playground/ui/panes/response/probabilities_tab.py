@@ -11,7 +11,6 @@ from PySide6.QtGui import QColor, QFont, QHelpEvent, QTextCharFormat, QTextCurso
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QFrame,
-    QPlainTextEdit,
     QSplitter,
     QTableView,
     QToolTip,
@@ -22,6 +21,7 @@ from playground.runs.metrics import counted
 from playground.runs.state import RunState
 from playground.ui.panes.response.live_text import SlowSteps
 from playground.ui.theme import GRID, Recolored, current_theme, mono_font, ui_font
+from playground.ui.widgets.form import DirectedEdit
 from playground.ui.widgets.layouts import column_of, single_timer
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import plain_tip, set_list_look
@@ -94,7 +94,7 @@ _BREAKS = re.compile("\r\n|[\n\r\u2029\ufdd0\ufdd1]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-class TintedText(QPlainTextEdit):
+class TintedText(DirectedEdit):
     """One hue; the stronger, the less probable. The caret is on a token: arrow keys step through them."""
 
     token_chosen = Signal(int)

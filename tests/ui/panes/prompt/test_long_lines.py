@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from itertools import pairwise
+from math import ceil
 
 import pytest
 from hypothesis import given
@@ -17,6 +19,7 @@ from pytestqt.qtbot import QtBot
 
 from playground.prompt.document import Document, Message
 from playground.ui.panes.prompt.card_text import CardText
+from playground.ui.panes.prompt.marks import GAP_PX
 from playground.ui.widgets.lossless_text import LONG, ExactText, Splice, breaks_in, image_of
 from tests.ui.panes.prompt.conftest import OpenPane
 
@@ -185,6 +188,7 @@ def test_line_from_right_to_left_stays_at_the_right_after_a_selection_in_front_o
     cursor.setPosition(6, QTextCursor.MoveMode.KeepAnchor)
     text.setTextCursor(cursor)
     QTest.keyClick(text, Key.Key_Delete)
+    text.grab()  # a paragraph is aligned when it is painted
     line = text.document().findBlockByNumber(1).layout().lineAt(0)
     assert line.naturalTextRect().right() > text.viewport().width() - 10
 
@@ -198,8 +202,8 @@ def _laid_out(text: CardText) -> int:
 
 
 def test_another_width_of_many_short_lines_lays_out_only_those_that_need_it(text: CardText) -> None:
-    text.set_exact("\n".join(["short"] * 2_000 + ["wide " * 60, "", "नमस्ते"] + ["short"] * 2_000))
-    for width in (400, 700):
+    text.set_exact("\n".join(["short"] * 2_000 + ["wide " * 60, "", "नमस्ते " * 9] + ["short"] * 2_000))
+    for width in (400, 700, 300, 700):
         text.resize(width, text.height())
         assert _laid_out(text) < 100  # before it is painted, here as a whole
         measure = text.document().documentLayout().blockBoundingRect
@@ -208,3 +212,42 @@ def test_another_width_of_many_short_lines_lays_out_only_those_that_need_it(text
             tops.append(tops[-1] + measure(block).height())
             block = block.next()
         assert text.geometry_of_text.tops() == pytest.approx(tops)
+
+
+@pytest.mark.parametrize("line", [0, 1, 1_500, 3_999])
+def test_gap_in_a_long_text_keeps_its_room_at_other_widths(text: CardText, line: int) -> None:
+    text.set_exact("\n".join(["short"] * 4_000))
+    text.set_gap("end", text.document().findBlockByNumber(line).position())
+    for width in (400, 700, 900, 600):
+        text.resize(width, text.height())
+        QApplication.processEvents()
+        tops = text.geometry_of_text.tops()
+        heights = {round(below - top) for number, (top, below) in enumerate(pairwise(tops)) if number != line}
+        assert len(heights) == 1
+        assert tops[line + 1] - tops[line] == pytest.approx(heights.pop() + GAP_PX, abs=1)
+        assert text.height() == ceil(tops[-1])
+
+
+def test_page_keys_move_by_the_visible_part_of_a_long_text(open_pane: Callable[[Document], OpenPane]) -> None:
+    lines = "\n".join(f"line {number}" for number in range(2_000))
+    pane = open_pane(Document(name="long", messages=(Message("system", lines), Message("user", "question")))).pane
+    first, second = (card.text for card in pane.prompt_tab.cards)
+    pane.prompt_tab.go_to(0, 0)
+    QApplication.processEvents()
+    page = pane.prompt_tab.area.viewport().height()
+
+    def moved(key: Qt.Key, held: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier) -> float:
+        before = first.geometry_of_text.spot(first.textCursor().position()).top
+        QTest.keyClick(first, key, held)
+        QApplication.processEvents()
+        return (first.geometry_of_text.spot(first.textCursor().position()).top - before) / page
+
+    moved(Key.Key_PageDown)
+    assert 0.7 < moved(Key.Key_PageDown) <= 1
+    assert 0.7 < -moved(Key.Key_PageUp) <= 1
+    assert 0.7 < moved(Key.Key_PageDown, Qt.KeyboardModifier.ShiftModifier) <= 1
+    assert first.textCursor().hasSelection()
+    pane.prompt_tab.go_to(0, len(lines))
+    assert not second.hasFocus()
+    QTest.keyClick(first, Key.Key_PageDown)
+    assert second.hasFocus()

@@ -130,3 +130,16 @@ def test_live_text_streaming_marks_its_end_until_it_is_final(qtbot: QtBot, text:
     assert (block.center().x() < view.cursorRect(QTextCursor(view.document())).center().x()) == left
     view.show_text(text)
     assert view.caret_rect().isEmpty()
+
+
+def test_live_text_paragraphs_are_at_the_side_of_their_first_letter(qtbot: QtBot) -> None:
+    text = _shown(qtbot)
+    paragraphs = {"abc שלום": False, "שלום abc": True, "1. مرحبا abc": True, "नमस्ते": False}
+    text.show_text("\n".join(paragraphs))
+    text.resize(text.width() + 100, text.height())
+    text.grab()
+    block, sides = text.document().firstBlock(), []
+    while block.isValid():
+        sides.append(block.layout().lineAt(0).naturalTextRect().left() > text.viewport().width() / 2)
+        block = block.next()
+    assert sides == list(paragraphs.values())
