@@ -8,6 +8,7 @@ saves, once those in front are fixed. So the prices of all spans add up to all l
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from math import exp, log
@@ -336,7 +337,7 @@ class _Program:
         sizes = list(served.items())[:: max(len(served) // _LEARNED, 1)]
         empty_sizes = [(one[0], len(one)) for one in list(empty.values())[:: max(len(empty) // _LEARNED, 1)]]
         weight = min(len(empty_sizes), _TIMES) / max(len(empty_sizes), 1)
-        figures = {cached for cached, _ in served}
+        figures = Counter(cached for cached, _ in served)
         spread = max(served.values())[0] - min(served.values())[0] if served else 0.0
         likely = BlockSizeEstimator().likely
         if not self._reported:
@@ -353,7 +354,7 @@ class _Program:
             for (cached, _), (shared, error) in sizes:
                 # Text of another kind than most of the prompt may have a size that is far from the estimate.
                 odd = unit.block / (unit.block + abs(cached - shared)) if cached % unit.block == 0 else 1e-3
-                likelihood += log((1 - _ODD) * unit.chance(cached, shared, error) + _ODD * odd)
+                likelihood += log((1 - _ODD) * unit.chance(cached, shared, error) + _ODD * odd) / figures[cached]
             # Reports about the same text have the same error of its size, but are odd one by one.
             rows = ((unit.chance(0, *size), _ODD**times) for size, times in empty_sizes)
             likelihood += weight * sum(log((1 - odd) * chance + odd) for chance, odd in rows)
