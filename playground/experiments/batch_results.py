@@ -21,7 +21,7 @@ from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, InputError, UnwritableOutputError
 from playground.runs.metrics import decimal
 from playground.runs.state import RunState
-from playground.runs.summary import error_object, rounded_ms, wire_tool_calls, wire_usage
+from playground.runs.summary import error_object, rounded_ms, warning_objects, wire_tool_calls, wire_usage
 from playground.storage.paths import write_shared
 
 if TYPE_CHECKING:
@@ -45,8 +45,9 @@ COLUMNS = (
     "variables",
     "earlier",
     "attempts",
+    "warnings",
 )
-_COLUMN_NAMES = (COLUMNS, COLUMNS[:-1], COLUMNS[:-2])
+_COLUMN_NAMES = tuple(COLUMNS[:count] for count in range(len(COLUMNS) - 3, len(COLUMNS) + 1))
 """Of a table of this version and of earlier ones."""
 
 NOTE_SUFFIX = ".batch"
@@ -86,6 +87,7 @@ def result_of(
         "error": error_object(state.error),
         "run_id": run_id,
         "attempts": len(state.attempts),
+        "warnings": warning_objects(state),
     }
     if checks:
         result["checks"] = dict(checks)
@@ -106,7 +108,7 @@ def failed_result(
         "tool_calls": [],
     }
     result |= dict.fromkeys(("request_id", "status", "finish_reason", "usage", "cost", "ttft_ms", "run_id"))
-    result |= {"error": {"kind": "input", "message": message}, "attempts": 0}
+    result |= {"error": {"kind": "input", "message": message}, "attempts": 0, "warnings": []}
     if earlier:
         result["earlier"] = earlier.fields()
     return result

@@ -114,12 +114,15 @@ class BatchTotals(Sums):
 
     rows: int = 0
     done: int = 0
+    warned: int = 0
+    """Answers with a warning: cut, or not known to be complete."""
     passed: dict[str, int] = field(default_factory=dict)
 
     def add(self, result: Mapping[str, Json]) -> None:
         """Add a row's result, without the requests before it."""
         self.rows += 1
         self.done += result.get("phase") == "done"
+        self.warned += bool(result.get("warnings"))
         self.add_figures(result)
         checks = result.get("checks")
         for name, passed in checks.items() if isinstance(checks, dict) else ():
