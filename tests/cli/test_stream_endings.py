@@ -267,7 +267,7 @@ def test_send_signal_while_another_program_holds_the_log_ends_the_wait(
         assert process.stdout is not None
         answer = json.loads(process.stdout.readline())
         process.send_signal(number)
-        _, errors = process.communicate(timeout=40)  # the wait without a signal is longer
+        _, errors = process.communicate(timeout=55)  # the wait without a signal is longer
     assert (process.returncode, answer["text"], "Traceback" in errors) == (NOT_LOGGED, "hi", False), errors
 
 
