@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import threading
 import traceback
@@ -23,6 +24,13 @@ STOPPED = 130
 def discard_output() -> None:
     """Discard what is left of standard output: its reader has closed the pipe, as `head` does."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def ignore_signals() -> None:
+    """Let SIGINT and SIGTERM no longer end the process: everything is written, and its exit status is decided."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Not SIG_IGN, which child processes would inherit.
+        signal.signal(number, lambda *_: None)
 
 
 def install_masking() -> None:

@@ -15,8 +15,8 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from playground.cli import FAILED, FINISHED, STOPPED
-from playground.cli.send import endpoint_of, note_version, open_prompt
+from playground.cli import FAILED, FINISHED, STOPPED, ignore_signals
+from playground.cli.send import check_document, endpoint_of, note_version, open_prompt
 from playground.client.endpoint import Endpoint
 from playground.experiments.batch_job import BatchJob, BatchProgress, BatchRunner, concurrency_of
 from playground.experiments.batch_plan import (
@@ -162,6 +162,7 @@ class _Job:
             return await self._send(services, endpoint, plan)
         finally:
             await services.close()
+            ignore_signals()
 
     def _print_forecasts(self, plan: BatchPlan) -> None:
         chosen, other = plan.forecast, plan.file_order
@@ -193,6 +194,7 @@ class _Job:
             row.number: {name: row.values.get(column, "") for name, column in self._columns.items()}
             for row in self._rows
         }
+        check_document(self._document, electron=endpoint.kind != "other", refuse=False)
         prompt = dump(replace(self._document, variables={}, name="", id=""))
         results = ResultFile(output, resume=self._options.resume, rows=rows, prompt=prompt)
         if results.is_changed:
@@ -268,6 +270,7 @@ class _Figures(Struct):
             "cached_tokens": sums.cached_tokens,
             "completion_tokens": sums.completion_tokens,
             "unreported": sums.unreported,
+            "warned": sums.warned,
             "cost": sums.cost,
             "checks": dict(sums.passed),
         }
@@ -282,6 +285,8 @@ class _Figures(Struct):
         if sums.unreported:
             requests = counted(sums.unreported, "request")
             yield f"{requests} without reported tokens {'is' if sums.unreported == 1 else 'are'} not in these sums"
+        if sums.warned:
+            yield f"{counted(sums.warned, 'answer')} cut or not known to be complete: see “warnings” in the results"
         for name, passed in sums.passed.items():
             yield f"{name}: passed {passed:,} of {sums.done:,}"
 

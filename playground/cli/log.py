@@ -361,6 +361,7 @@ def _fields(row: LogRow) -> dict[str, Json]:
         "duration_ms": rounded_ms(row.duration_s),
         "answer": row.answer,
         "trouble": row.error_title or None,
+        "warning": row.warning or None,
     }
 
 

@@ -38,6 +38,7 @@ from playground.recorder.spool import Orphan, orphans, recording_lock, release
 from playground.requestlog.filter import parse
 from playground.requestlog.log import RequestLog
 from playground.runs.state import ENDED, RunState
+from playground.runs.summary import warnings
 from playground.services import AppServices
 from playground.tasks import Tasks
 
@@ -309,7 +310,8 @@ def _line(state: RunState | None) -> str:
     cached = "—" if state.usage is None or state.usage.cached_tokens is None else f"{state.usage.cached_tokens:,}"
     total = "—" if state.usage is None or state.usage.prompt_tokens is None else f"{state.usage.prompt_tokens:,}"
     request_id = (state.request_id or "—")[:MAX_ID_CHARS]
-    reason = f"  {state.error.title}" if state.error is not None else ""
+    problems = (*warnings(state), *((state.error,) if state.error is not None else ()))
+    reason = "".join(f"  {problem.title}" for problem in problems)
     return f"{state.status or '—'} {state.phase}  request_id {request_id}  cached {cached} of {total}{reason}"
 
 

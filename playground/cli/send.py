@@ -8,10 +8,10 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from pathlib import Path
 
-from playground.cli import FAILED, FINISHED, NOT_LOGGED, STOPPED
+from playground.cli import FAILED, FINISHED, NOT_LOGGED, STOPPED, ignore_signals
 from playground.client.endpoint import PLANS, Endpoint, Rates, check_base_url, refuse_key
 from playground.client.events import AnyEvent, ContentDelta, Queued, RetryScheduled
 from playground.client.redact import redact
@@ -24,7 +24,7 @@ from playground.prompt.limits import check
 from playground.prompt.secret_addresses import masked_address
 from playground.runs.run import Run
 from playground.runs.service import PendingRequest
-from playground.runs.summary import further_choices, summary
+from playground.runs.summary import further_choices, summary, warnings
 from playground.services import AppServices
 from playground.simulator.process import SimulatorError
 from playground.storage.paths import data_folder
@@ -32,14 +32,6 @@ from playground.tasks import Tasks
 
 ADDRESS_ID = "address"
 """Begins the id of an endpoint that is only an address on the command line. It has no key in the key store."""
-
-
-_INCOMPLETE = {
-    "length": "The answer was cut at max_tokens (finish_reason length).",
-    "none": "The answer ended without finish_reason: it may be cut.",
-    "content_filter": "The answer was filtered by the server (finish_reason content_filter).",
-}
-"""Notes on answers that their server ended early. Their exit status is 0: the response itself is complete."""
 LOCK_WAIT_S = 60.0
 """Seconds that the command waits at its end for a request log that another program holds."""
 
@@ -111,6 +103,7 @@ def endpoint_of(workspace: AppServices, model: str | None, options: argparse.Nam
 async def _session(folder: Path, document: Document, opened: OpenedPrompt, options: argparse.Namespace) -> int:
     workspace = AppServices(folder, os.environ, Tasks(print_task_error), source="command")
     workspace.on_notice.subscribe(print_error)
+    stopper = _Stopper()
     try:
         endpoint = endpoint_of(workspace, opened.model, options)
         await workspace.open_log()
@@ -119,11 +112,12 @@ async def _session(folder: Path, document: Document, opened: OpenedPrompt, optio
         if workspace.log is not None:
             workspace.log.on_notice(lambda message: print_error(message) if message != workspace.log_notice else None)
         await workspace.remember_sent(endpoint)
-        status = await _send(workspace, document, opened, endpoint, options)
+        status = await _send(workspace, document, opened, endpoint, stopper, options)
         if workspace.log is not None and workspace.log.read_only_reason is None:
-            await workspace.log.saved(LOCK_WAIT_S)
+            await stopper.until_asked(workspace.log.saved(LOCK_WAIT_S))
     finally:
         await workspace.close()
+        stopper.end()
     return status if status != FINISHED or _is_logged(workspace) else NOT_LOGGED
 
 
@@ -133,9 +127,13 @@ def _is_logged(workspace: AppServices) -> bool:
 
 
 async def _send(
-    workspace: AppServices, document: Document, opened: OpenedPrompt, endpoint: Endpoint, options: argparse.Namespace
+    workspace: AppServices,
+    document: Document,
+    opened: OpenedPrompt,
+    endpoint: Endpoint,
+    stopper: _Stopper,
+    options: argparse.Namespace,
 ) -> int:
-    stopper = _Stopper()
     output = _Output(quiet=options.json)
 
     def dispatched(dispatch: PendingRequest) -> None:
@@ -143,10 +141,10 @@ async def _send(
         dispatch.run.subscribe(output.heard)
 
     if not options.no_check:
-        _check(document, electron=endpoint.kind != "other")
+        check_document(document, electron=endpoint.kind != "other")
     explicit = options.base_url is not None
-    with stopper:
-        dispatch = await workspace.sender.send(document, endpoint, dispatched, explicit=explicit)
+    stopper.begin()
+    dispatch = await workspace.sender.send(document, endpoint, dispatched, explicit=explicit)
     note_version(workspace, options.file, opened, (dispatch.run.id,))
     state = dispatch.run.state
     if options.json:
@@ -156,11 +154,14 @@ async def _send(
     return {"done": FINISHED, "stopped": STOPPED}.get(state.phase, FAILED)
 
 
-def _check(document: Document, *, electron: bool) -> None:
-    """Refuse a document that the server would answer with HTTP 400, and print likely mistakes. Raises InputError."""
+def check_document(document: Document, *, electron: bool, refuse: bool = True) -> None:
+    """Print likely mistakes, and raise InputError for a document that the server would answer with HTTP 400.
+
+    Not `refuse`: print those, too.
+    """
     found = check(document, electron=electron)
     refused = [finding.problem for finding in found if finding.refused]
-    if refused:
+    if refused and refuse:
         raise InputError(*refused)
     for problem in (*(finding.problem for finding in found), *_schema_problems(document)):
         print_error(str(problem))
@@ -176,23 +177,38 @@ def _schema_problems(document: Document) -> Iterator[FieldError]:
 
 
 class _Stopper:
-    """Ctrl+C stops the run, as Stop does in the window: the text stays, and the log has it."""
+    """Ctrl+C stops the run, as Stop does in the window: the text stays, and the log has it.
+
+    A later one ends the wait for another program that holds the log; the files are closed in any case.
+    """
 
     def __init__(self) -> None:
         self.run: Run | None = None
+        self._asked = asyncio.Event()
 
-    def __enter__(self) -> None:
+    async def until_asked(self, work: Coroutine[object, object, object]) -> None:
+        """Wait for `work`, or until the user has no more patience."""
+        tasks = [asyncio.ensure_future(work), asyncio.ensure_future(self._asked.wait())]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+
+    def begin(self) -> None:
+        """Take the signals over."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(self._stop))
 
-    def __exit__(self, *_: object) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_DFL)
+    @staticmethod
+    def end() -> None:
+        """Let no signal change the exit status of a command that is done."""
+        ignore_signals()
 
     def _stop(self) -> None:
         if self.run is None:
             raise KeyboardInterrupt
+        if self.run.state.ended:
+            self._asked.set()
         self.run.stop()
 
 
@@ -233,10 +249,8 @@ class _Output:
         if count := len(further_choices(state)):
             choices = "choice" if count == 1 else "choices"
             print_error(f"The response has {count} further {choices}: see “log show {run.id}”, or send with --json.")
-        if state.phase == "done" and (note := _INCOMPLETE.get(state.finish_reason or "none")):
-            print_error(note)
-        if state.error is not None:
-            words = (state.error.title, state.error.detail, state.error.advice)
+        for problem in (*warnings(state), *((state.error,) if state.error is not None else ())):
+            words = (problem.title, problem.detail, problem.advice)
             print_error(redact(" ".join(_sentence(word) for word in words if word), None))
         print(f"request_id {visible_line(redact(state.request_id or '—', None))}", file=sys.stderr)
 

@@ -218,6 +218,26 @@ def cut_error(rest: str = "") -> ApiError:
     )
 
 
+def unreadable_error(coding: str) -> ApiError:
+    """Return the error for a response in a content coding that is not read."""
+    return ApiError(
+        "protocol",
+        "The response cannot be read",
+        f"It has the content coding {coding}; only gzip and deflate are read.",
+        "Let the request accept gzip, and the endpoint send it. The Recorder forwards such a response unchanged.",
+    )
+
+
+def unpack_error() -> ApiError:
+    """Return the error for compressed data that is damaged."""
+    return ApiError(
+        "protocol",
+        "The response cannot be unpacked",
+        "Its content coding is damaged.",
+        "The received text remains. Check that the base URL is that of an OpenAI-compatible server.",
+    )
+
+
 def cut_call_error(reason: str | None = None) -> ApiError:
     """Return the error for a response that ended inside a tool call. `reason`: its finish_reason."""
     ending = f"with finish_reason {reason}" if reason else "without finish_reason"

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from playground import __version__
 from playground.client.connection import Proxy
+from playground.client.content_coding import ACCEPTED, Decompressor
 from playground.client.credentials import credentials, stored_headers
 from playground.client.endpoint import Endpoint
 from playground.client.errors import http_error, without_request_id
@@ -188,9 +189,9 @@ class Exchange:
                     httpx.ReadTimeout("headers"), self._endpoint.base_url, begun=False, proxy=self._proxy
                 )
             )
-            yield [*decoder.broken(self._clock()), self._failed(error)]
+            yield self._broken(decoder, error)
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, OSError) as error:  # UnicodeError: from idna
-            yield [*decoder.broken(self._clock()), self._failed(self._network_error(error))]
+            yield self._broken(decoder, self._network_error(error))
 
     async def _send(self) -> httpx.Response:
         """Send the request and return the response once its headers have come. Raises TimeoutError, httpx errors.
@@ -201,10 +202,9 @@ class Exchange:
             "Content-Type": "application/json",
             "Accept": EVENT_STREAM if self._request.stream else "application/json",
             "User-Agent": f"electron-playground/{__version__}",
+            # A compressing proxy would hold tokens of a stream back to fill larger blocks.
+            "Accept-Encoding": "identity" if self._request.stream else ACCEPTED,
         }
-        if self._request.stream:
-            # A compressing proxy would hold tokens back to fill larger blocks.
-            headers["Accept-Encoding"] = "identity"
         if self._key is not None:
             headers["Authorization"] = f"Bearer {self._key}"
         request = self._client.build_request(
@@ -223,6 +223,10 @@ class Exchange:
         self.stale = not self._begun and not self._connect.opened and isinstance(raised, stale_kinds)
         error = network_error(raised, self._endpoint.base_url, begun=self._begun, proxy=self._proxy)
         return replace(error, stale=True, advice="Send again.") if self.stale else error
+
+    def _broken(self, decoder: ResponseDecoder, error: ApiError) -> list[AnyEvent]:
+        events = decoder.broken(self._clock(), error)
+        return events if decoder.error is None else [*events, self._failed(decoder.error)]
 
     def _failed(self, error: ApiError) -> AttemptFailed:
         if self._request_id is None:
@@ -248,6 +252,7 @@ class Exchange:
         # httpx would start a timer for each read. httpcore looks at the limit only when the reading begins.
         limits = response.request.extensions["timeout"]
         limit_s, limits["read"] = limits["read"], None
+        coding = _coding(response)
         async with aclosing(joined_pieces(_bytes(response))) as body:
             try:
                 with SilenceLimit() as silence:
@@ -255,15 +260,16 @@ class Exchange:
                     silence.begins(math.inf if limit_s is None else float(limit_s))
                     async for received in body:
                         silence.ends()
-                        for start in range(0, len(received), SLICE_BYTES):
+                        plain = coding.feed(received)
+                        for start in range(0, len(plain), SLICE_BYTES):
                             if start:  # unpacked data can be many times a read: let Stop and the window have a turn
                                 await asyncio.sleep(0)
-                            if events := decoder.feed(received[start : start + SLICE_BYTES], self._clock()):
+                            if events := decoder.feed(plain[start : start + SLICE_BYTES], self._clock()):
                                 yield events
                             if decoder.ended:
                                 break
-                        if decoder.ended:
-                            if decoder.error is None:
+                        if decoder.ended or coding.failed:
+                            if decoder.error is None and not coding.failed:
                                 await _drain(body)
                             break
                         silence.begins(self._timeouts.idle)
@@ -272,17 +278,19 @@ class Exchange:
                 # response closed they have nothing left to wait for.
                 await response.aclose()
                 raise
-        yield decoder.end(self._clock())
+        yield decoder.end(self._clock(), coding)
         if decoder.error is not None:
             yield [self._failed(decoder.error)]
 
 
 def _bytes(response: httpx.Response) -> AsyncGenerator[bytes, None]:
-    """Return the body's decoded bytes. Without a content coding, httpx's generators for decoding are left out."""
-    plain = "content-encoding" not in response.headers
-    body = aiter(cast("AsyncIterable[bytes]", response.stream)) if plain else response.aiter_bytes()
+    """Return the body's bytes as they are sent: httpx does not report compressed data that is cut."""
     # httpx types it as an iterator; it is a generator, and only a generator can be closed at once.
-    return cast("AsyncGenerator[bytes, None]", body)
+    return cast("AsyncGenerator[bytes, None]", aiter(cast("AsyncIterable[bytes]", response.stream)))
+
+
+def _coding(response: httpx.Response) -> Decompressor:
+    return Decompressor(response.headers.get("content-encoding", ""))
 
 
 class _Wait:
@@ -374,11 +382,11 @@ async def _drain(body: AsyncIterator[bytes]) -> None:
 
 async def _error_body(response: httpx.Response) -> str:
     """Return as much of an error's body as comes in time; the status matters more, so failures here are ignored."""
-    held = bytearray()
+    held, coding = bytearray(), _coding(response)
     with suppress(TimeoutError, httpx.HTTPError):
         async with asyncio.timeout(ERROR_BODY_S), aclosing(_bytes(response)) as body:
             async for received in body:
-                held += received
+                held += coding.feed(received)
                 if len(held) > MAX_ERROR_BYTES:
                     break
     return as_utf8(bytes(held[:MAX_ERROR_BYTES])).decode("utf-8", "replace")

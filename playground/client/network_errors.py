@@ -21,8 +21,6 @@ def network_error(error: Exception, base_url: str, *, begun: bool, proxy: Proxy 
     """Return the error for an httpx error. `begun`: headers had come. `proxy`: the request's proxy, if it had one."""
     if isinstance(error, httpx.TimeoutException):
         return stalled_error() if begun else _timeout(error, base_url, proxy)
-    if isinstance(error, httpx.DecodingError):
-        return ApiError("protocol", "The response cannot be unpacked", f"{base_url}: {error}", _CHECK_SERVER)
     if begun:
         return cut_error()
     if proxy is not None and (found := _proxy_error(error, proxy)) is not None:

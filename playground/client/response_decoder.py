@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 
 from playground.client import tolerant_json
 from playground.client.chunks import ChunkDecoder, NotAChunk, StreamError, is_done
+from playground.client.content_coding import Decompressor
 from playground.client.error_body import is_error_name
 from playground.client.errors import (
     MAX_BODY_CHARS,
@@ -21,6 +22,8 @@ from playground.client.errors import (
     empty_error,
     not_a_chunk,
     stream_error,
+    unpack_error,
+    unreadable_error,
 )
 from playground.client.events import AnyEvent, ApiError, Completed, RawEvent
 from playground.client.redact import mask_pieces, redact
@@ -116,24 +119,48 @@ class ResponseDecoder:
             self._fail(bounds_error(error), at, events)
         return events
 
-    def end(self, at: float) -> list[AnyEvent]:
-        """Return the remaining events at the end of the body. Nothing if the response has ended before."""
+    def end(self, at: float, coding: Decompressor | None = None) -> list[AnyEvent]:
+        """Return the remaining events at the end of the body. Nothing if the response has ended before.
+
+        `coding`: has decompressed the body.
+        """
         events: list[AnyEvent] = []
         if self.ended:
             return events
+        if coding is not None and coding.unreadable:
+            return self.broken(at, unreadable_error(coding.unreadable))
+        if coding is not None and not coding.is_whole and not coding.is_damaged:
+            return self.broken(at, cut_error(self._cut(self._framer.rest)))
         try:
-            if self._mode != "stream":
-                self._whole(at, events)
+            if coding is not None and coding.is_damaged:
+                self._fail(unpack_error(), at, events)
+            elif self._mode != "stream":
+                self._whole(at, events, is_cut=False)
             else:
                 self._end_of_stream(at, events)
         except (FrameTooLarge, TooMuch) as error:
             self._fail(bounds_error(error), at, events)
         return events
 
-    def broken(self, at: float) -> list[AnyEvent]:
-        """Return the held-back text when the connection breaks; the caller reports the error."""
+    def broken(self, at: float, error: ApiError | None = None) -> list[AnyEvent]:
+        """Return the remaining events when the transfer breaks off, with `error` or one that the caller reports.
+
+        With its finish_reason the answer is complete, and the response is not failed: only what may follow is lost.
+        """
         events: list[AnyEvent] = []
-        if not self.ended:
+        if self.ended:
+            return events
+        if error is not None and self._decoder.finished and not self._decoder.cut_call:
+            self._complete(at, events, saw_done=False)
+        elif (
+            error is not None
+            and self._mode != "stream"
+            and _is_json(as_utf8(bytes(self._held)).decode("utf-8-sig", "replace"))
+        ):
+            self._whole(at, events, is_cut=True)
+        elif error is not None:
+            self._fail(error, at, events)
+        else:
             self.ended = True
             self._flush(at, events)
         return events
@@ -192,7 +219,7 @@ class ResponseDecoder:
         text = redact(str(data), self._key)
         return not_a_chunk(text, "" if known else self._content_type, begun=self._decoder.begun)
 
-    def _whole(self, at: float, events: list[AnyEvent]) -> None:
+    def _whole(self, at: float, events: list[AnyEvent], *, is_cut: bool) -> None:
         if bytes(self._held).lstrip()[:1] not in (b"{", b"[", b"<") and _DATA_LINE.search(self._held):
             # A stream whose first line did not look like one.
             self._mode = "stream"
@@ -208,7 +235,7 @@ class ResponseDecoder:
         if not self._decoder.begun:
             self._fail(self._not_a_chunk(self._decoder.passed_over), at, events)
         else:
-            self._complete(at, events, saw_done=True)
+            self._complete(at, events, saw_done=not is_cut)
 
     @staticmethod
     def _is_json_lines(data: str) -> bool:

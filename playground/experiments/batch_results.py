@@ -22,7 +22,7 @@ from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, InputError, UnwritableOutputError
 from playground.runs.metrics import decimal
 from playground.runs.state import RunState
-from playground.runs.summary import error_object, rounded_ms, wire_tool_calls, wire_usage
+from playground.runs.summary import error_object, rounded_ms, warning_objects, wire_tool_calls, wire_usage
 from playground.storage.paths import append_whole, write_shared
 
 if TYPE_CHECKING:
@@ -132,12 +132,15 @@ class BatchTotals(Sums):
 
     rows: int = 0
     done: int = 0
+    warned: int = 0
+    """Answers with a warning: cut, or not known to be complete."""
     passed: dict[str, int] = field(default_factory=dict)
 
     def add(self, result: Mapping[str, Json]) -> None:
         """Add a row's result, without the requests before it."""
         self.rows += 1
         self.done += result.get("phase") == "done"
+        self.warned += bool(result.get("warnings"))
         self.add_figures(result)
         checks = result.get("checks")
         for name, passed in checks.items() if isinstance(checks, dict) else ():
@@ -189,9 +192,9 @@ def _count(value: Json) -> int | None:
 COLUMNS = (
     *("row", "request_id", "status", "phase", "text", "tool_calls", "finish_reason", "prompt_tokens"),
     *("completion_tokens", "total_tokens", "cached_tokens", "cost", "error", "checks", "variables", "earlier"),
-    *("attempts",),
+    *("attempts", "warnings"),
 )
-_COLUMN_NAMES = (COLUMNS, COLUMNS[:-1], COLUMNS[:-2])
+_COLUMN_NAMES = tuple(COLUMNS[:count] for count in range(len(COLUMNS) - 3, len(COLUMNS) + 1))
 """Of a table of this version and of earlier ones."""
 
 NOTE_SUFFIX = ".batch"
@@ -231,6 +234,7 @@ def result_of(
         "error": error_object(state.error),
         "run_id": run_id,
         "attempts": len(state.attempts),
+        "warnings": warning_objects(state),
     }
     if checks:
         result["checks"] = dict(checks)

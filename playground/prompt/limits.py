@@ -214,14 +214,26 @@ def _tool_choice(value: Json, tools: tuple[Tool, ...]) -> Iterator[FieldError]:
 def _warnings(document: Document) -> Iterator[FieldError]:
     yield from _partners(document.messages)
     yield from _same_names(document.tools)
+    for index, tool in enumerate(document.tools):
+        yield from _function_name(tool.name, ("tools", index))
     for index, message in enumerate(document.messages):
         for number_, call in enumerate(message.tool_calls):
+            yield from _function_name(call.name, ("messages", index, "tool_calls", number_))
             if not _is_json_object(call.arguments):
                 path = ("messages", index, "tool_calls", number_, "function", "arguments")
                 yield FieldError(path, "is not a JSON object, as a call's arguments are.")
     if document.stream and not document.include_usage:
         words = "is off: usage, and with it what the cache served, will be unknown for this request."
         yield FieldError(("stream_options", "include_usage"), words)
+
+
+_FUNCTION_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+
+
+def _function_name(name: str, path: Path) -> Iterator[FieldError]:
+    if name and _FUNCTION_NAME.fullmatch(name) is None:
+        words = f"{name[:64]!r} is no name of a function for most servers, which refuse it."
+        yield FieldError((*path, "function", "name"), words, "Use 1 to 64 of the letters a to z, digits, _ and -.")
 
 
 def _partners(messages: tuple[Message, ...]) -> Iterator[FieldError]:

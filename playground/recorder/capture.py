@@ -15,9 +15,10 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
+from playground.client.content_coding import MAX_BODY_BYTES, Decompressor
 from playground.client.credentials import credentials, stored_headers
 from playground.client.endpoint import Endpoint
-from playground.client.errors import cut_error, http_error
+from playground.client.errors import cut_error, http_error, unreadable_error
 from playground.client.events import AnyEvent, ApiError, AttemptFailed, AttemptStarted, HeadersReceived, Stopped
 from playground.client.redact import redact, redact_error
 from playground.client.response_decoder import ResponseDecoder, request_ids
@@ -27,7 +28,7 @@ from playground.prompt.document import Document, Json, Message
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import dump, parse
 from playground.prompt.json_text import loads
-from playground.recorder.masking import MAX_BODY_BYTES, Decompressor, caller_credentials, header
+from playground.recorder.masking import caller_credentials, header
 from playground.recorder.proxy import Outcome
 from playground.recorder.wire import RawHeaders, is_recorded
 from playground.runs.record import RequestRecord
@@ -287,18 +288,16 @@ class CapturedExchange:
             reached = outcome == "upstream_invalid"
             title = "The endpoint sent no valid response" if reached else "The endpoint could not be reached"
             return [self._failed(at, ApiError("connect", title, detail, "Try again."))]
-        if outcome == "upstream_cut":
-            return [*(decoder.broken(at) if decoder else ()), self._failed(at, cut_error())]
+        if decoder is None and outcome == "upstream_cut":
+            return [self._failed(at, cut_error())]
         if decoder is None:
             text = self._error_body.decode("utf-8", "replace")
             error = http_error(self._status, dict(self._headers), text, self._key)
             if self._response.unreadable:
-                why = _unreadable_error(self._response.unreadable)
+                why = unreadable_error(self._response.unreadable)
                 error = replace(error, detail=f"{error.detail} {why.title}. {why.detail}".strip(), advice=why.advice)
             return [self._failed(at, error)]
-        if self._response.unreadable:
-            return [self._failed(at, _unreadable_error(self._response.unreadable))]
-        events = decoder.end(at)
+        events = decoder.broken(at, cut_error()) if outcome == "upstream_cut" else decoder.end(at, self._response)
         return [*events, self._failed(at, decoder.error)] if decoder.error is not None else events
 
     def _failed(self, at: float, error: ApiError) -> AttemptFailed:
@@ -350,15 +349,6 @@ class CapturedExchange:
 
 def _unrecorded_error(detail: str) -> ApiError:
     return ApiError("protocol", "The rest of the response was forwarded and is not recorded", detail)
-
-
-def _unreadable_error(coding: str) -> ApiError:
-    return ApiError(
-        "protocol",
-        "The response was forwarded and cannot be read",
-        f"It has the content coding {coding}; only gzip and deflate are read. The program received it unchanged.",
-        "Let the program accept gzip, and the endpoint send it.",
-    )
 
 
 def _fields(text: str) -> dict[str, Json] | None:

@@ -1,14 +1,13 @@
-"""Decompression of recorded bodies, and masking of the caller's key in all messages of an exchange."""
+"""Masking of the caller's key in all messages of an exchange, bodies decompressed."""
 
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
 
 from playground.client.chunks import is_done
+from playground.client.content_coding import Decompressor
 from playground.client.credentials import credentials, stored_headers
 from playground.client.errors import MAX_BODY_CHARS
 from playground.client.redact import MASK, key_forms, key_search, mask_pieces, redact
@@ -23,65 +22,9 @@ from playground.recorder.feed_messages import (
     ResponseData,
     ResponseStart,
 )
-from playground.recorder.wire import READ_CODINGS, RawHeaders
-
-MAX_BODY_BYTES = 64 * 1024 * 1024
-"""A larger request is forwarded and not recorded."""
+from playground.recorder.wire import RawHeaders
 
 _ANY_BYTES = ("utf-8", "surrogateescape")
-
-MAX_CODINGS = 4
-
-
-class Decompressor:
-    """Decompresses a body piece by piece, also one with several codings. Other codings than gzip and deflate give
-    nothing; `unreadable` then names the first of them.
-    """
-
-    def __init__(self, encoding: str) -> None:
-        names = [name for one in encoding.lower().split(",") if (name := one.strip()) not in ("", "identity")]
-        self.unreadable = next((name for name in names if name not in READ_CODINGS), "")
-        if len(names) > MAX_CODINGS:
-            self.unreadable = encoding
-        # The coding that was applied last is removed first.
-        self._steps = [] if self.unreadable else [_Inflater(READ_CODINGS[name]) for name in reversed(names)]
-
-    def feed(self, data: bytes) -> bytes:
-        """Return the decompressed bytes that `data` completes. Nothing follows on a piece that is too large."""
-        if self.unreadable:
-            return b""
-        for step in self._steps:
-            data = step.feed(data)
-        return data
-
-
-class _Inflater:
-    """Removes one coding."""
-
-    def __init__(self, bits: int) -> None:
-        self._bits = bits
-        self._member: Any = zlib.decompressobj(bits)
-        self._begun = False
-
-    def feed(self, data: bytes) -> bytes:
-        received, plain = data, bytearray()
-        try:
-            while data and self._member is not None:
-                plain += self._member.decompress(data, MAX_BODY_BYTES + 1 - len(plain))
-                data = self._member.unused_data
-                if self._member.eof:
-                    self._member = zlib.decompressobj(self._bits)  # a body may have several members
-                if len(plain) > MAX_BODY_BYTES:
-                    self._member = None
-        except zlib.error:
-            self._member = None
-            if self._bits == 15 and not self._begun:
-                # Many servers send deflate without the header of zlib, and clients accept it.
-                self._bits = -15
-                self._member = zlib.decompressobj(self._bits)
-                return self.feed(received)
-        self._begun = True
-        return bytes(plain)
 
 
 def caller_credentials(target: str, headers: RawHeaders, added: str | None = None, body: bytes = b"") -> str | None:
@@ -117,10 +60,12 @@ def masked_exchange(messages: Sequence[ExchangeMessage], key: str | None) -> lis
             encoding = header(message.headers, b"content-encoding")
             found.append(ResponseStart(message.exchange, message.at, message.status, _masked_fields(message, key)))
     pieces = [one for one in messages if isinstance(one, ResponseData)]
-    found += _masked_response(pieces, Decompressor(encoding), key, whole=whole)
+    response = Decompressor(encoding)
+    found += _masked_response(pieces, response, key, whole=whole)
     for message in messages:
         if isinstance(message, End):
-            found.append(End(message.exchange, message.at, message.outcome, redact(message.detail, key)))
+            outcome = "upstream_cut" if whole and not response.is_whole else message.outcome
+            found.append(End(message.exchange, message.at, outcome, redact(message.detail, key)))
     return found
 
 

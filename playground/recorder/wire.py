@@ -17,16 +17,13 @@ from typing import Literal, cast
 
 from msgspec import Struct, field
 
+from playground.client.content_coding import READ_CODINGS
 from playground.tasks import Subscribers
 
 MAX_LINE_BYTES = 65_536
 """Longest line of a chunk's size or of a trailer field."""
 
 _State = Literal["size", "data", "after_data", "trailer", "plain", "until_close"]
-
-
-READ_CODINGS = {"gzip": 47, "x-gzip": 47, "deflate": 15}
-"""Content codings of bodies that are recorded with their text, each with the window bits of zlib."""
 
 
 def is_recorded(method: str, target: str) -> bool:

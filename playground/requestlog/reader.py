@@ -303,7 +303,8 @@ class Reader:
         values[_RATES] = self.runs.rates_of(str(values[_RATES]))
         values[_MARKED], values[_IMPORTED] = bool(values[_MARKED]), bool(values[_IMPORTED])
         values[_TAGS] = tags_of(values[_TAGS])
-        return LogRow(*values)  # type: ignore[arg-type]  # the columns of _ROW are LogRow's fields, in order
+        row = LogRow(*values)  # type: ignore[arg-type]  # the columns of _ROW are LogRow's fields, in order
+        return replace(row, error_title="", warning=row.error_title) if row.phase == "done" else row
 
     def _numbers_of(self, log_filter: LogFilter) -> array[int]:
         """Return the numbers of the matches, the last of the list first.

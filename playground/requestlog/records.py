@@ -65,6 +65,7 @@ class LogRow(Struct, frozen=True):
     `number` increases with every request and is never reused; pages start from it.
     `prompt_tokens_estimated` and `forecast_cached` are estimates (≈); `question` and `answer` are their first
     PREVIEW_CHARS code points; `called` names the tools that the completion called. `imported`: read from a file.
+    `warning`: what `runs.summary.warnings` says of a request that is done.
     `group`: the row is the heading of a group, and its other fields are those of the group's newest request.
     """
 
@@ -100,6 +101,7 @@ class LogRow(Struct, frozen=True):
     conversation: str | None = None
     tags: tuple[str, ...] = ()
     group: LogGroup | None = None
+    warning: str = ""
 
 
 class LogGroup(Struct, frozen=True):

@@ -38,6 +38,7 @@ from playground.requestlog.records import DamagedRunError, StoredRun
 from playground.requestlog.store import is_damage
 from playground.runs.record import RequestRecord, SentRow
 from playground.runs.state import fold
+from playground.runs.summary import CUT_TRANSFER
 
 DAMAGE = (zlib.error, ValueError, TypeError, LookupError, AttributeError, OverflowError)
 """Exceptions from decoding a damaged row or blob; msgspec's errors are ValueErrors."""
@@ -326,7 +327,7 @@ def events_of_figures(connection: sqlite3.Connection, number: int) -> tuple[AnyE
             prompt, completion, total, cached = tokens
             events.append(UsageReported(at, Usage(prompt, completion, total, cached)))
     if phase == "done":
-        events.append(Completed(at))
+        events.append(Completed(at, saw_done=CUT_TRANSFER.title not in title))
     elif phase == "failed":
         events.append(AttemptFailed(at, ApiError("http", title, error, status=status), request_id))
     elif phase == "stopped":

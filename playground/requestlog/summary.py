@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from playground.requestlog.index import column_text, readable
 from playground.runs.state import Phase, RunState
-from playground.runs.summary import further_choices
+from playground.runs.summary import further_choices, warnings
 
 TRAITS = ("tools", "error", "json", "answer", "usage", "retries", "logprobs")
 """Values of `has:` that derive from a run's events. Append only: the index is the bit in the file."""
@@ -64,7 +64,8 @@ def summarize(state: RunState, seen_ids: Iterable[str] = ()) -> Summary:
         duration_s=state.ended_at,
         answer=column_text(state.text),
         called=column_text(", ".join(call.name for _, call in sorted(state.tool_calls.items()))),
-        error_title=column_text(state.error.title) if state.error else "",
+        # Of a run that is done: its warnings.
+        error_title=column_text(state.error.title if state.error else "; ".join(one.title for one in warnings(state))),
         # Stored at the end only, and each event is searched for further choices.
         error=hidden_text(state) if state.ended else "",
         traits=traits_of(state),

@@ -111,7 +111,8 @@ class Writer:
         """
         self._report, self._changed, self._damaged, self._is_replaced = report, changed, damaged, is_replaced
         self._live: dict[str, LiveRun] = {}
-        self._given_up = 0
+        self._given_up = self._given_up_cut = 0
+        """Requests that are no longer in memory and not in the log, and those of which the log has the beginning."""
         self.connect(connection, owner)
 
     def connect(self, connection: sqlite3.Connection, owner: Owner) -> None:
@@ -351,11 +352,18 @@ class Writer:
         # An open transaction here would be a bug; a closed file must not raise.
         with suppress(sqlite3.Error):
             self.settle(durable=False)
-        unsaved = sum(live.owes for live in self._live.values()) + self._given_up
-        if unsaved:
-            self._report(f"{counted(unsaved, 'request')} could not be saved in the request log, and the program ends.")
+        owing = [live.number is None for live in self._live.values() if live.owes]
+        lost, cut = owing.count(True) + self._given_up, owing.count(False) + self._given_up_cut
+        words = [f"{counted(lost, 'request')} could not be saved in the request log"] if lost else []
+        words += (
+            [f"{counted(cut, 'request')} could be saved there without {'its' if cut == 1 else 'their'} end only"]
+            if cut
+            else []
+        )
+        if words:
+            self._report(f"{' and '.join(words)}, and the program ends.")
         self.disconnect()
-        return unsaved
+        return lost + cut
 
     def _save(self, owing: list[LiveRun], durable: bool, refused: dict[str, sqlite3.IntegrityError]) -> bool:
         try:
@@ -434,8 +442,9 @@ class Writer:
     def _give_up_oldest(self) -> None:
         ended = [run_id for run_id, live in self._live.items() if live.end is not None]
         for run_id in ended[: max(0, len(ended) - KEPT_UNSAVED)]:
-            del self._live[run_id]
-            self._given_up += 1
+            is_begun = self._live.pop(run_id).number is not None
+            self._given_up_cut += is_begun
+            self._given_up += not is_begun
 
 
 def _sentence(error: sqlite3.Error) -> str:

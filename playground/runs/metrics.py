@@ -23,8 +23,8 @@ _TEXTS = {
 
 
 def finish_text(reason: str | None) -> str:
-    """Return the text for a request that ended by itself: "finished" for `stop`, which reads as stopped by the user."""
-    return _TEXTS.get(reason or "", reason or "finished")
+    """Return the text for a request that is done: "finished" for `stop`, which reads as stopped by the user."""
+    return _TEXTS.get(reason, reason) if reason else "no finish_reason"
 
 
 UNKNOWN = "—"

@@ -42,7 +42,40 @@ def summary(run: Run) -> dict[str, Json]:
         "ttft_ms": rounded_ms(state.ttft_s),
         "duration_ms": rounded_ms(state.ended_at),
         "error": error_object(state.error),
+        "warnings": warning_objects(state),
     }
+
+
+_ENDED_EARLY = {
+    None: ("The answer ended without finish_reason", "It may be cut.", "Compare it with what was asked."),
+    "length": ("The answer was cut at max_tokens (finish_reason length)", "", "Raise max_tokens for the rest."),
+    "content_filter": ("The server's filter ended the answer (finish_reason content_filter)", "", ""),
+}
+CUT_TRANSFER = ApiError(
+    "cut_transfer",
+    "The response ended early, after its finish_reason",
+    "The answer is complete. What follows it (usage, further choices, [DONE]) did not come in full.",
+)
+
+
+def warnings(state: RunState) -> tuple[ApiError, ...]:
+    """Return what keeps the answer of a run that is done from being known as complete. Not failures: the model, or
+    only the transfer, ended early. Kinds: no_finish_reason, length, content_filter, cut_transfer."""
+    if state.phase != "done":
+        return ()
+    found = []
+    if (reason := state.finish_reason) in _ENDED_EARLY:
+        found.append(ApiError(reason or "no_finish_reason", *_ENDED_EARLY[reason]))
+    if not state.saw_done and reason is not None:
+        found.append(CUT_TRANSFER)
+    return tuple(found)
+
+
+def warning_objects(state: RunState) -> list[Json]:
+    """Return the warnings as JSON objects."""
+    return [
+        {"kind": one.kind, "message": one.title, "detail": one.detail, "advice": one.advice} for one in warnings(state)
+    ]
 
 
 def _attempts(state: RunState) -> list[Json]:

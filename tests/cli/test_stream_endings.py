@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import os
 import signal
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from http.client import IncompleteRead
 from pathlib import Path
 from urllib.request import Request, urlopen
 
 import pytest
 
+from playground.cli import NOT_LOGGED
 from playground.client.endpoint import Endpoint
 from playground.prompt.document import Document, Message
+from playground.requestlog.store import FILE_NAME
 from playground.simulator.process import SimulatorProcess
 from tests.agent.dialogue import Dialogue, play
 from tests.forked_program import run_text, start_text
@@ -112,20 +118,42 @@ ANSWERED = {
     "text in a bracket": _call("[see the note") + _finish("tool_calls") + DONE,
     "call without parameters": _call("") + _finish("tool_calls") + DONE,
 }
+# The model has finished, and the transfer is cut: headers, and what is sent of the body.
+_PACKED = gzip.compress((TEXT + _finish()).encode(), mtime=0)
+_JSON = {"Content-Type": "application/json"}
+_WHOLE = json.dumps({"choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}]}).encode()
+CUT_TRANSFERS = {
+    "cut length": ({"Content-Length": "500"}, (TEXT + _finish()).encode()),
+    "cut chunk": ({"Transfer-Encoding": "chunked"}, b"900\r\n" + (TEXT + _finish()).encode()),
+    "cut gzip": ({"Content-Encoding": "gzip"}, _PACKED[:-9]),
+    "cut gzip of a whole body": ({"Content-Encoding": "gzip", **_JSON}, gzip.compress(_WHOLE, mtime=0)[:-4]),
+    "cut length of a whole body": ({"Content-Length": "500", **_JSON}, _WHOLE),
+}
+# Its checksum says that the text is not what was sent.
+_DAMAGED = {"damaged gzip": ({"Content-Encoding": "gzip"}, _PACKED[:-8] + bytes(8))}
+FAILED |= dict.fromkeys(_DAMAGED, "")
+ANSWERED |= dict.fromkeys(CUT_TRANSFERS, "")
+WARNED = dict.fromkeys(("end and no finish", "whole call and no finish"), "no_finish_reason")
+WARNED |= dict.fromkeys(("finish and no end", *CUT_TRANSFERS), "cut_transfer") | {"text cut by length": "length"}
 ALL = FAILED | ANSWERED
 PHASES = dict.fromkeys(FAILED, "failed") | dict.fromkeys(ANSWERED, "done")
 
 
 class _Answer(QuietHandler):
+    before: Callable[[], object] = staticmethod(lambda: None)
+
     def do_POST(self) -> None:
+        self.before()
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         name = body["messages"][-1]["content"]
-        self.send_response(200)
-        self.send_header("Content-Type", "text/html" if name == "login page" else "text/event-stream")
-        self.send_header("Connection", "close")
-        self.end_headers()
         # An agent sends the result of a call, which gets an answer.
-        self.wfile.write(ALL.get(name, ALL["whole"]).encode())
+        headers, sent = (CUT_TRANSFERS | _DAMAGED).get(name, ({}, ALL.get(name, ALL["whole"]).encode()))
+        self.send_response(200)
+        kind = "text/html" if name == "login page" else "text/event-stream"
+        for pair in {"Content-Type": kind, "Connection": "close", **headers}.items():
+            self.send_header(*pair)
+        self.end_headers()
+        self.wfile.write(sent)
         self.close_connection = True
 
 
@@ -155,6 +183,9 @@ def test_batch_rows_are_failed(base_url: str, tmp_path: Path) -> None:
         rows = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
         phases = {row["variables"]["question"]: row["phase"] for row in rows}
         assert phases == {name: PHASES[name] for name in names}
+        kinds = {row["variables"]["question"]: [one["kind"] for one in row["warnings"]] for row in rows}
+        assert kinds == {name: [WARNED[name]] if name in WARNED else [] for name in names}
+        assert f"{len(WARNED)} answers" in done.stderr
         assert all((row["error"] is None) == (row["phase"] == "done") for row in rows)
 
 
@@ -164,7 +195,10 @@ def test_recorded_rows_are_failed(base_url: str, tmp_path: Path) -> None:
     assert process.stdout is not None
     address = json.loads(process.stdout.readline())["base_url"] + "/chat/completions"
     for name in ALL:
-        with urlopen(Request(address, _body(name).encode(), {"Content-Type": "application/json"})) as answer:
+        with (
+            urlopen(Request(address, _body(name).encode(), {"Content-Type": "application/json"})) as answer,
+            suppress(IncompleteRead),
+        ):
             answer.read()
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=120)
@@ -173,6 +207,7 @@ def test_recorded_rows_are_failed(base_url: str, tmp_path: Path) -> None:
     assert [(row["phase"], row["trouble"] is None) for row in rows] == [
         (PHASES[name], PHASES[name] == "done") for name in ALL
     ]
+    assert {name for name, row in zip(ALL, rows, strict=True) if row["warning"]} == set(WARNED)
 
 
 def test_agent_loop_is_failed(base_url: str, simulator: SimulatorProcess) -> None:
@@ -203,11 +238,44 @@ def test_send_text_cut_by_length_is_noted(base_url: str, tmp_path: Path) -> None
     assert "cut at max_tokens (finish_reason length)" in done.stderr
 
 
-@pytest.mark.parametrize(("name", "is_noted"), [("whole", False), ("end and no finish", True)])
-def test_send_says_that_an_answer_ended_without_finish_reason(
-    base_url: str, tmp_path: Path, name: str, is_noted: bool
-) -> None:
+@pytest.mark.parametrize("name", ["whole", "end and no finish", "finish and no end", *CUT_TRANSFERS])
+def test_send_says_that_an_answer_may_be_cut(base_url: str, tmp_path: Path, name: str) -> None:
     (tmp_path / "b.json").write_text(json.dumps({"messages": [{"role": "user", "content": name}]}), "utf-8")
-    done = run_text(["send", str(tmp_path / "b.json"), "--base-url", base_url], _environment(tmp_path))
-    assert done.returncode == 0, done.stderr
-    assert ("ended without finish_reason" in done.stderr) is is_noted
+    command = ["send", str(tmp_path / "b.json"), "--base-url", base_url]
+    as_json, as_text = (run_text([*command, *more], _environment(tmp_path)) for more in (["--json"], []))
+    fields = json.loads(as_json.stdout)
+    assert (as_json.returncode, fields["text"], fields["error"]) == (0, "hi", None)
+    assert [one["kind"] for one in fields["warnings"]] == ([WARNED[name]] if name in WARNED else [])
+    assert (as_text.returncode, as_text.stdout) == (0, "hi\n")
+    assert all(one["message"] in as_text.stderr for one in fields["warnings"])
+    assert len(as_text.stderr.splitlines()) == 1 + len(fields["warnings"])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_send_signal_while_another_program_holds_the_log_ends_the_wait(
+    base_url: str, tmp_path: Path, number: signal.Signals
+) -> None:
+    (tmp_path / "p.json").write_text(_body("whole"))
+    command = ["send", str(tmp_path / "p.json"), "--base-url", base_url, "--json"]
+    assert run_text(command, _environment(tmp_path)).returncode == 0
+    with (
+        closing(sqlite3.connect(tmp_path / "home" / FILE_NAME, isolation_level=None, check_same_thread=False)) as other,
+        _holding(other),
+    ):
+        process = start_text(command, _environment(tmp_path))
+        assert process.stdout is not None
+        answer = json.loads(process.stdout.readline())
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=55)  # the wait without a signal is longer
+    assert (process.returncode, answer["text"], "Traceback" in errors) == (NOT_LOGGED, "hi", False), errors
+
+
+@contextmanager
+def _holding(connection: sqlite3.Connection) -> Iterator[None]:
+    """Hold a log from the next request on."""
+    _Answer.before = staticmethod(lambda: connection.execute("BEGIN IMMEDIATE"))
+    try:
+        yield
+    finally:
+        _Answer.before = staticmethod(lambda: None)

@@ -98,7 +98,6 @@ def test_a_certificate_that_is_not_trusted() -> None:
         (httpx.ReadError("reset"), "protocol", "hung up"),
         (httpx.WriteError("reset"), "connect", "could not be sent"),
         (httpx.InvalidURL("odd host"), "connect", "could not be sent"),
-        (httpx.DecodingError("not gzip"), "protocol", "unpacked"),
         (OSError("too many open files"), "connect", "could not be sent"),
     ],
 )

@@ -181,7 +181,7 @@ def _judged(parts: list[_Part], breaks: bool, typed: bool) -> Expected:
         passed_over = passed_over or part.name == "foreign"
         said = _added(said, part)
         open_calls = part.name == "call" or (open_calls and part.name != "finish")
-    if breaks or _is_cut(said, open_calls):
+    if (breaks and said.finish_reason is None) or _is_cut(said, open_calls):
         return replace(said, error="cut")
     if said.finish_reason is None:
         return replace(said, error="cut" if begun or (typed and not passed_over) else "protocol")

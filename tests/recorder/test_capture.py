@@ -7,11 +7,11 @@ import json
 
 import pytest
 
+from playground.client import content_coding
 from playground.client.endpoint import Endpoint
 from playground.client.events import AnyEvent
 from playground.export.pages import as_markdown
 from playground.export.ticket import Outline
-from playground.recorder import masking
 from playground.recorder.capture import Capture, CapturedExchange, Conversations
 from playground.recorder.proxy import Outcome
 from playground.recorder.wire import is_recorded
@@ -157,8 +157,8 @@ def test_gzip_of_several_members_is_decoded(size: int) -> None:
 
 
 def test_gzip_that_unpacks_to_more_than_the_bound_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(masking, "MAX_BODY_BYTES", 10_000)
-    unpacked = masking.Decompressor("gzip")
+    monkeypatch.setattr(content_coding, "MAX_BODY_BYTES", 10_000)
+    unpacked = content_coding.Decompressor("gzip")
     assert len(unpacked.feed(gzip.compress(bytes(1_000_000)))) == 10_001
     assert unpacked.feed(b"more") == b""
 

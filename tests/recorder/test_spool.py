@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from playground.cli.recording_process import recover_spools
+from playground.client.content_coding import Decompressor
 from playground.client.endpoint import Endpoint
 from playground.recorder import spool as spool_module
 from playground.recorder.feed_messages import (
@@ -30,7 +31,7 @@ from playground.recorder.feed_messages import (
     Setup,
     frame,
 )
-from playground.recorder.masking import Decompressor, masked_exchange
+from playground.recorder.masking import masked_exchange
 from playground.recorder.spool import FOLDER, Spool, orphans
 from playground.requestlog.filter import EVERYTHING
 from playground.requestlog.log import RequestLog

@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from playground.client.events import ContentDelta
 from playground.requestlog import rows
 from playground.requestlog.blob_store import Keeper
 from playground.requestlog.filter import EVERYTHING, parse
@@ -338,6 +339,31 @@ def test_what_could_not_be_saved_is_said_at_the_end(tmp_path: Path) -> None:
         await keep(log, record("question " + os.urandom(20_000).hex()), answered())
         await log.close()
         assert "1 request could not be saved" in (await hearing.first(2))[1]
+
+    run(work())
+
+
+def test_request_whose_beginning_is_saved_is_not_counted_as_lost(tmp_path: Path) -> None:
+    async def work() -> None:
+        log = await RequestLog.open(tmp_path)
+        begun = record("question")
+        await log.begin(begun)
+        await limit_pages(log, 1)
+        hearing = Hearing(log)
+        for one in answered():
+            log.note(begun.run_id, one)
+        log.note(begun.run_id, ContentDelta(0.9, os.urandom(20_000).hex()))
+        await log.finish(begun.run_id, fold(answered()))
+        for _ in range(2):
+            await keep(log, record("question " + os.urandom(20_000).hex()), answered())
+        await log.close()
+        assert log.unsaved == 3
+        words = (await hearing.first(2))[1]
+        assert "2 requests could not be saved" in words
+        assert "1 request could be saved there without its end only" in words
+        log = await RequestLog.open(tmp_path)
+        assert [row.phase for row in await log.page(EVERYTHING)] == ["interrupted"]
+        await log.close()
 
     run(work())
 

@@ -189,6 +189,7 @@ def test_all_that_was_reported() -> None:
         "forecast": {"cached_tokens": 8, "basis": "shared with r0"},
         "ttft_ms": 200.0,
         "duration_ms": 500.0,
+        "warnings": [],
         "error": None,
     }
 

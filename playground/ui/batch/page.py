@@ -151,7 +151,7 @@ class BatchDetail(QFrame):
         prompt, cached = (line.prompt_tokens.text, line.cached_tokens.text) if line else ("—", "—")
         status, finish, ttft = (result.get(key) for key in ("status", "finish_reason", "ttft_ms"))
         output = line.output_tokens.text if line else UNKNOWN
-        ended = finish_text(finish) if isinstance(finish, str) else ""
+        ended = finish_text(str(finish or "")) if result.get("phase") == "done" else ""
         known = [visible_line(str(value)) for value in (status, ended) if value]
         texts = {
             "status": " ".join(known) or "—",

@@ -217,7 +217,8 @@ def _going_on(live: LiveRequests) -> str:
 def _outcome(row: LogRow) -> tuple[str, str]:
     """Return a description of the newest attempt, and the tone that says the same in color."""
     if row.phase == "done":
-        return " ".join(part for part in (str(row.status or ""), finish_text(row.finish_reason)) if part), ""
+        words = " ".join(part for part in (str(row.status or ""), finish_text(row.finish_reason)) if part)
+        return words, "variable_edge" if row.warning else ""
     if row.phase == "failed":
         # 200, and then an error: the status alone would read as success.
         word = "failed" if row.status in (None, 200) else ""
@@ -228,8 +229,8 @@ def _outcome(row: LogRow) -> tuple[str, str]:
 
 
 def _explained(row: LogRow) -> str:
-    if row.phase == "failed":
-        return row.error_title
+    if row.error_title or row.warning:
+        return row.error_title or row.warning
     return {"stopped": "Stopped by you", "interrupted": "The program ended before the request did"}.get(row.phase, "")
 
 

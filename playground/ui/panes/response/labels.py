@@ -6,7 +6,7 @@ from playground.client.events import ApiError, Queued, RetryScheduled
 from playground.export.terminal import visible_line
 from playground.runs.metrics import counted, finish_text, whole_seconds
 from playground.runs.state import Phase, RunState
-from playground.runs.summary import has_further_choices
+from playground.runs.summary import has_further_choices, warnings
 
 EMPTY = "Nothing sent yet"
 
@@ -112,12 +112,8 @@ def ending(state: RunState | None) -> str:
         return STOPPED if state.usage is None else STOPPED_WITH_USAGE
     if state.phase == "interrupted":
         return INTERRUPTED
-    if state.phase == "done" and not state.saw_done:
-        return "Ended without [DONE] · the server closed the stream early; the text may be incomplete"
-    if state.phase == "done" and state.finish_reason == "length":
-        return "Cut at the token limit (finish_reason length): raise max_tokens for the rest"
-    if state.phase == "done" and state.finish_reason == "content_filter":
-        return "Ended by the server's content filter"
+    if found := warnings(state):
+        return " · ".join(f"{one.title}. {one.detail or one.advice}".strip() for one in found)
     if state.phase == "done" and has_further_choices(state):
         return "This is choice 0. The further choices are in the JSON tab"
     return ""
