@@ -174,9 +174,9 @@ def test_batch_failed_rows_alone_are_sent_again_by_resume(project: MakeProject) 
     assert every["prompt_tokens"] == sum(prompts)
     assert 0 < totals["prompt_tokens"] < every["prompt_tokens"]
     again = made.run("-o", str(out), "--resume")
-    assert again.stderr.splitlines()[-3].startswith("this run: 0 of 0 rows answered, 0 failed, 0 requests;")
-    assert again.stderr.splitlines()[-2].startswith("all runs: 12 of 12 rows answered, 0 failed, 14 requests;")
-    assert again.stderr.splitlines()[-1] == "all runs: 2 requests without reported tokens are not in these sums"
+    assert again.stderr.splitlines()[-4].startswith("this run: 0 of 0 rows answered, 0 failed, 0 requests;")
+    assert again.stderr.splitlines()[-3].startswith("all runs: 12 of 12 rows answered, 0 failed, 14 requests;")
+    assert again.stderr.splitlines()[-2] == "all runs: 2 requests without reported tokens are not in these sums"
     with out.open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     assert sorted(int(row["row"]) for row in rows) == list(range(12))

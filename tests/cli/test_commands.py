@@ -23,6 +23,7 @@ LIMIT_S = 120
 KEYS = {
     "request_id",
     "request_ids",
+    "warnings",
     "reasoning",
     "refusal",
     "status",
