@@ -58,13 +58,19 @@ _CONTEXT_CHARS = GRAM - 1 + MARK_CHARS
 """Characters of a text that count for the next piece of it: those of a key, and a mask before them."""
 _CUT = "\0"
 """Stands for the missing rest of a text."""
-_NOISE = re.compile(r"[*`~\u00ad\u200b-\u200f\u2060-\u2064\ufeff]+|\\+[nrt]?|[\r\n]+[ \t]*|</?[A-Za-z][^<>]{0,99}>")
+_MARKUP = re.compile(r"[*`~\u00ad\u200b-\u200f\u2060-\u2064\ufeff]+|\\+[nrt]?|[\r\n]+[ \t]*")
+_TAG = re.compile("</?[A-Za-z][^<>]{0,99}>")
+_NOISE = re.compile(f"{_MARKUP.pattern}|{_TAG.pattern}")
 may_differ = re.compile(r"[*`~\\\r\n<%&\u00ad\u200b-\u200f\u2060-\u2064\ufeff]").search
 """Finds a character of escapes and of what is removed, also of an unfinished one."""
-_UNFINISHED = re.compile(
-    r"(?:(?<!\\)\\++(?:u[0-9a-fA-F]{0,3}|x[0-9a-fA-F]?)?|%(?:25)*[0-9a-fA-F]?|&(?:#?[xX]?[0-9a-fA-F]{0,6}|[a-z]{1,4})"
-    r"|</?(?:[A-Za-z][^<>]{0,99})?)$"
+_UNFINISHED_ESCAPE = (
+    r"(?<!\\)\\++(?:u[0-9a-fA-F]{0,3}|x[0-9a-fA-F]?)?|%(?:25)*[0-9a-fA-F]?|&(?:#?[xX]?[0-9a-fA-F]{0,6}|[a-z]{1,4})"
 )
+_READINGS = {
+    _NOISE: re.compile(rf"(?:{_UNFINISHED_ESCAPE}|</?(?:[A-Za-z][^<>]{{0,99}})?)$"),
+    _MARKUP: re.compile(f"(?:{_UNFINISHED_ESCAPE})$"),
+}
+"""What is removed from a text, and the unfinished end of such: a key may be around tags, or in one."""
 _UNFINISHED_CHARS = 128
 _LONGEST_ESCAPE = 12
 
@@ -151,20 +157,12 @@ def _decoded(text: str) -> tuple[str, list[_Layer]]:
 
 
 def _character(found: re.Match[str]) -> str:
-    if found.re is _NOISE:
+    if found.re is not _ESCAPE:
         return ""
     decimal, name = found[5], found[6]
     if name:
         return _NAMED[name]
     return chr(int(decimal) if decimal else int(found[found.lastindex or 0], 16))
-
-
-def _plain(text: str) -> tuple[str, list[_Layer]]:
-    """Return the text in which keys are searched, and the layers that were removed."""
-    if not may_differ(text):
-        return text, []
-    plain, layers = _decoded(text)
-    return _NOISE.sub("", plain), [*layers, (_NOISE, plain)]
 
 
 def _outer(spans: list[Span], layers: list[_Layer]) -> list[Span]:
@@ -206,7 +204,7 @@ class _Form(NamedTuple):
 
 
 def _forms(key: str) -> Iterator[_Form]:
-    plain = _plain(key)[0]
+    plain = _NOISE.sub("", _decoded(key)[0])
     found = _PUBLIC_PREFIX.match(plain)
     prefix = found.end() if found else 0
     head = prefix + PIECE_CHARS
@@ -256,16 +254,18 @@ class KeySearch:
         """
         if not self.places:
             return []
-        plain, layers = _plain(text)
-        marked = layers[-1][1] if layers else plain
+        differs = may_differ(text) is not None
+        marked, layers = _decoded(text) if differs else (text, [])
         is_marked = any(mark in marked for mark in _MARKS)
         samples = self._close_samples if is_marked or least < PART_CHARS else self._samples
-        runs = self._runs(_lower(plain) + _CUT * is_cut, self._all if is_cut else samples, least)
-        kinds = list(runs.values())
-        spans = _outer(list(runs), layers[-1:])
-        if not all(kinds):
-            spans = [span for span, is_sure in zip(spans, kinds, strict=True) if is_sure or _has_mark(marked, *span)]
-        spans = _outer(joined(spans), layers[:-1])
+        spans: list[Span] = []
+        for removed in _READINGS if differs and _TAG.search(marked) else (_MARKUP,):
+            plain = removed.sub("", marked) if differs else marked
+            runs = self._runs(_lower(plain) + _CUT * is_cut, self._all if is_cut else samples, least)
+            places = _outer(list(runs), [(removed, marked)] if plain != marked else [])
+            kinds = zip(places, runs.values(), strict=True)
+            spans += [span for span, is_sure in kinds if is_sure or _has_mark(marked, *span)]
+        spans = _outer(joined(spans), layers)
         return [(_with_backslash(text, start), end) for start, end in spans] if "\\" in text else spans
 
     def masked(self, text: str) -> str:
@@ -276,11 +276,11 @@ class KeySearch:
         """Return the end of a text as it counts for the next piece; None if characters of a key end behind `known`."""
         if not may_differ(text):
             return None if self._has_gram(text, known) else text[-_CONTEXT_CHARS:]
-        if text[-1] == "*" or any(mark in text for mark in _MARKS):
+        if text[-1] == "*" or "<" in text or any(mark in text for mark in _MARKS):
             return None
-        unfinished = _UNFINISHED.search(text, max(len(text) - _UNFINISHED_CHARS, 0))
+        unfinished = _READINGS[_NOISE].search(text, max(len(text) - _UNFINISHED_CHARS, 0))
         begin = unfinished.start() if unfinished else len(text)
-        plain = _plain(text[:begin])[0]
+        plain = _MARKUP.sub("", _decoded(text[:begin])[0])
         return None if self._has_gram(plain, 0) else plain[-_CONTEXT_CHARS:] + text[begin:]
 
     def _has_gram(self, text: str, known: int) -> bool:
@@ -324,16 +324,24 @@ class KeySearch:
         """Return where the end of a text begins that may go on as a part of a key, and where GRAM - 1 characters before
         it begin."""
         skipped = max(len(text) - self.window, 0)
-        unfinished = _UNFINISHED.search(text, max(len(text) - _UNFINISHED_CHARS, skipped))
+        readings = _READINGS if may_differ(text, skipped) else (_MARKUP,)
+        ends = [self._open_end(text, skipped, removed) for removed in readings]
+        return min(end for end, _ in ends), min(context for _, context in ends)
+
+    def _open_end(self, text: str, skipped: int, removed: re.Pattern[str]) -> tuple[int, int]:
+        pattern = _READINGS[removed]
+        unfinished = pattern.search(text, max(len(text) - _UNFINISHED_CHARS, skipped))
         plain, layers = _decoded(text[skipped : unfinished.start() if unfinished else len(text)])
-        unfinished = _UNFINISHED.search(plain, max(len(plain) - _UNFINISHED_CHARS, 0))  # `&lt;b` is a tag too
-        layers.append((_NOISE, plain))
-        lower = _lower(_NOISE.sub("", plain[: unfinished.start()] if unfinished else plain))
+        unfinished = pattern.search(plain, max(len(plain) - _UNFINISHED_CHARS, 0))  # `&lt;b` is a tag too
+        layers.append((removed, plain))
+        lower = _lower(removed.sub("", plain[: unfinished.start()] if unfinished else plain))
         length = 0
         at = len(lower) - GRAM
         for form, place in self.places.get(lower[at:], ()) if at >= 0 else ():
-            if place + GRAM < len(form.text):
-                length = max(length, GRAM + _common(lower, at, form.text, place)[0])
+            before = _common(lower, at, form.text, place)[0]
+            # A public prefix without its beginning is no part of a key.
+            if place + GRAM < len(form.text) and (place == before or place + GRAM > form.secret):
+                length = max(length, GRAM + before)
         begin = len(lower) - length
         context = max(begin - GRAM + 1, 0)
         spans = _outer([(one, one + 1) for one in (begin, context) if one < len(lower)], layers)

@@ -40,6 +40,7 @@ def _echoes(random: Random, prefix: str, secret: str) -> Iterator[str]:
     yield f"{prefix}{secret[: BEGINNING + random.randint(4, 8)]} is"
     yield f"**{key[:4]}**{key[4:]}"
     yield f"{first}{random.choice(TAGS)}{second}</b>{third}<wbr>{fourth}"
+    yield f'<add name="Key" value="{key}"/>' if random.random() < 0.5 else f"&lt;user key='{part}' name='x'&gt;"
     yield f"{first}\n{second}\r\n  {third}\u200b{fourth}"
     for escape in ("\\u{:04x}", "%{:02X}", "&#{};"):
         yield "".join(escape.format(ord(one)) if random.random() < 0.5 else one for one in key)
@@ -59,7 +60,9 @@ def _bare(text: str) -> str:
     """Return a text as a reader of secrets sees it."""
     text = re.sub(r"\\u00([0-9a-f]{2})|%([0-9A-F]{2})", lambda found: chr(int(found[1] or found[2], 16)), text)
     text = re.sub(r"&#(\d+);", lambda found: chr(int(found[1])), text).replace("&lt;", "<").replace("&gt;", ">")
-    return re.sub("<[^<>]*>|[*`\u200b]|[\r\n]+ *", "", text).lower()
+    # A key may be around tags, or in one.
+    texts = (re.sub(f"{tags}[*`\u200b]|[\r\n]+ *", "", text) for tags in ("<[^<>]*>|", ""))
+    return "\0".join(texts).lower()
 
 
 def _left(text: str, prefix: str, secret: str) -> list[str]:
