@@ -302,10 +302,10 @@ _PACKED_LATER = 16_384
 
 
 def fold_blocks(blocks: Iterable[Block]) -> RunState:
-    """Return the state after the events of these blocks, without their raw events, which no figure needs."""
+    """Return the state after the events of these blocks, without the raw events of pairs, which no figure needs."""
     state = RunState()
     for block in blocks:
-        fold((event for event in block.others if type(event) is not RawEvent), state)
+        fold(block.others, state)
         if block.texts:
             for micro, text in ((block.at[0], block.texts[0]), (sum(block.at), "".join(block.texts[1:]))):
                 state.apply(ContentDelta(micro / _MICRO, text))
