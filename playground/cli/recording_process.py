@@ -106,7 +106,8 @@ async def _record() -> None:
     try:
         log = await _open_log(services, setup)
         model = None if log is None else RecordedCacheModel(services.sender.forecaster)
-        recording = Recording(log, model, say, lambda run_id, state: _report_ended(run_id, _line(state)))
+        written = log if log is not None and log.read_only_reason is None else None
+        recording = Recording(written, model, say, lambda run_id, state: _report_ended(run_id, _line(state)))
         capture = Capture(setup.endpoint, recording, services.rate_limiter, setup.key)
         if log is not None:
             await _continue_conversations(capture, log)

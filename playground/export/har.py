@@ -259,7 +259,8 @@ def _run(entry: Any, path: Path) -> EndedRun:
         conversation=_text(entry.get("_conversation")) or None,
     )
     timings = _mapping(entry.get("timings"))
-    took_s = _seconds(entry.get("time"))
+    parts_s = sum(_seconds(timings.get(name)) for name in ("blocked", "dns", "connect", "send", "wait", "receive"))
+    took_s = _seconds(entry.get("time")) or parts_s
     headers_s = max(took_s - _seconds(timings.get("receive")), 0.0)
     events = tuple(_events(response, headers_s, took_s, key, redact(_text(entry.get("_request_id")), key)))
     tags = [_text(tag) for tag in tags] if isinstance(tags := entry.get("_tags"), list) else []
@@ -369,7 +370,7 @@ def _content(content: Mapping[str, Any]) -> str:
     text = content.get("text")
     if not isinstance(text, str):
         return ""
-    if content.get("encoding") != "base64":
+    if _text(content.get("encoding")).lower() != "base64":
         return text
     try:
         return base64.b64decode("".join(text.split()), validate=True).decode("utf-8", "replace")

@@ -85,9 +85,13 @@ async def _import_batches(
     seen = replaced = 0
     try:
         while (batch := await asyncio.to_thread(next, batches, None)) is not None:
-            stored = await log.add(await _without_other_forms(log, batch))
-            added += stored.new
-            replaced += len(stored.replaced)
+            adding = asyncio.create_task(log.add(await _without_other_forms(log, batch)), name="import")
+            try:
+                await asyncio.shield(adding)
+            finally:  # what is being written while the import is cancelled is written, and deleted below
+                stored = await adding
+                added += stored.new
+                replaced += len(stored.replaced)
             seen += len(batch)
             progress(seen)
     except BaseException:

@@ -199,7 +199,12 @@ class RecordingFeed:
         finally:
             if self._spool is not None:
                 self._drop_spooled()
-                await asyncio.get_running_loop().run_in_executor(self._spooling, self._spool.close)
+                left = await asyncio.get_running_loop().run_in_executor(self._spooling, self._spool.close)
+                if left:
+                    self._on_problem(
+                        f"Requests in the Recorder's spool that are not in the request log: {left:,}. The next start "
+                        "of the Recorder or the window writes them to it."
+                    )
             self._spooling.shutdown()
 
     def _backlog(self) -> int:

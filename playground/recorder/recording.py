@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Protocol, TypeVar
 
 from msgspec import Struct, field
@@ -99,8 +100,10 @@ class RecordingLog(Protocol):
     def note(self, run_id: str, event: AnyEvent) -> None:
         """Record an event."""
 
-    async def finish(self, run_id: str, state: RunState) -> None:
-        """Record the end of a request."""
+    async def finish(
+        self, run_id: str, state: RunState, *, explanation: Json, saved: Callable[[], None] | None
+    ) -> None:
+        """Record the end of a request. `saved` is called when it is on disk, which may be later."""
 
     async def set_explanation(self, run_id: str, explanation: Json) -> None:
         """Store the explanation of a request."""
@@ -142,7 +145,8 @@ class Recording:
 
     Args:
         log: None: no log can be opened; everything is discarded.
-        on_ended: called with each request that has ended and is in the log; the state is None if it cannot be recorded.
+        on_ended: called with each request that has ended and is on disk in the log, never if the log was closed before;
+            the state is None if it cannot be recorded.
     """
 
     def __init__(
@@ -221,10 +225,13 @@ class Recording:
             while (event := await run.steps.get()) is not None:
                 if self._log is not None:
                     self._log.note(run_id, event)
-            if self._log is not None:
-                await self._log.finish(run_id, run.state)
-            await self._explain(run)
-            self._on_ended(run_id, run.state)
+            explanation = run.explanations.pop(run_id, None)
+            await self._explain(run)  # before the end is reported: only then another process would not write it again
+            if self._log is None:
+                self._on_ended(run_id, run.state)
+            else:
+                saved = partial(self._on_ended, run_id, run.state)
+                await self._log.finish(run_id, run.state, explanation=explanation, saved=saved)
         except Exception as error:  # the log reports expected failures itself; forwarding continues in any case
             self._on_problem(f"A request is not recorded: {type(error).__name__}: {error}")
             self._on_ended(run_id, None)
@@ -234,11 +241,11 @@ class Recording:
                 self._has_room.set()
 
     async def _explain(self, run: _Run) -> None:
-        """Write the explanation before the end is reported: only then another process would not write it again."""
+        """Write the explanations of earlier requests that this one corrects."""
         if self._log is None:
             return
         try:
             for run_id, explanation in run.explanations.items():
                 await self._log.set_explanation(run_id, explanation)
-        except Exception as error:  # the request itself is in the log
+        except Exception as error:
             self._on_problem(f"A request is recorded without explanation: {type(error).__name__}: {error}")

@@ -92,15 +92,20 @@ class Spool:
                     del self._segments[number]
                     self._path(number).unlink()
 
-    def close(self) -> None:
-        """Release the lock; remove the files if everything is in the log. Otherwise the next Recorder replays them."""
+    def close(self) -> int:
+        """Release the lock; remove the files if everything is in the log. Otherwise the next Recorder replays them.
+
+        Returns how many exchanges are not in the log.
+        """
         self._close_file()
-        if all(not waiting for _, waiting in self._segments.values()):
+        left = sum(len(waiting) for _, waiting in self._segments.values())
+        if not left:
             for number in self._segments:
                 with suppress(OSError):
                     self._path(number).unlink()
         if self._lock is not None:
             release(self._lock)
+        return left
 
     def _append(self, data: bytes) -> None:
         if self._file is None or self._size > SEGMENT_BYTES:

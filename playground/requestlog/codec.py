@@ -250,7 +250,8 @@ def encode_events(events: Sequence[AnyEvent]) -> bytes:
 
 
 _STREAM = b"\x04"
-"""First byte of the events of an ended run: then a CRC-32, and Streams deflated with _COMMON_STREAM and its ids."""
+"""First byte of the events of an ended run: then a CRC-32, Streams deflated with _COMMON_STREAM and its ids, and since
+0.1.0 of 2026-11-30 the answer's CRC-32, which earlier versions ignore."""
 _COMMON_STREAM = (
     b'{"error": {"message": "", "type": "invalid_request_error", "param": null, "code": null, "status": }}'
     b'{"error":{"message":"","type":"","param":null,"code":"rate_limit_exceeded"}}"tool_calls":[{"index":0,"id":"call_'
@@ -301,10 +302,10 @@ _PACKED_LATER = 16_384
 
 
 def fold_blocks(blocks: Iterable[Block]) -> RunState:
-    """Return the state after the events of these blocks, without their raw events, which no figure needs."""
+    """Return the state after the events of these blocks, without the raw events of pairs, which no figure needs."""
     state = RunState()
     for block in blocks:
-        fold((event for event in block.others if type(event) is not RawEvent), state)
+        fold(block.others, state)
         if block.texts:
             for micro, text in ((block.at[0], block.texts[0]), (sum(block.at), "".join(block.texts[1:]))):
                 state.apply(ContentDelta(micro / _MICRO, text))
@@ -320,16 +321,25 @@ def encode_ended(blocks: Sequence[Block], answer: str, ids: str) -> bytes:
         data = _encoder.encode([_stream(block, answer) for block in blocks])
     except UnicodeEncodeError:
         return encode_events(list(of_blocks(blocks)))
-    crc = zlib.crc32(data).to_bytes(_CRC_BYTES, "little")
-    return _STREAM + crc + (_deflated(data, ids) if len(data) > _PACKED_LATER else zlib.compress(data, 0, _WINDOW))
+    deflated = _deflated(data, ids) if len(data) > _PACKED_LATER else zlib.compress(data, 0, _WINDOW)
+    return _STREAM + _crc(data) + deflated + _crc_of_text(answer)
+
+
+def _crc(data: bytes) -> bytes:
+    return zlib.crc32(data).to_bytes(_CRC_BYTES, "little")
+
+
+def _crc_of_text(text: str) -> bytes:
+    return _crc(text.encode("utf-8", "surrogatepass"))
 
 
 def packed_ended(blob: bytes, ids: str) -> bytes | None:
     """Return the shortest form of a result of `encode_ended`; None if it has this form. Raises zlib.error."""
     if blob[:1] != _STREAM or blob[_STREAM_HEAD] & _BLOCK_TYPE:
         return None
-    data = zlib.decompress(blob[_STREAM_HEAD:], wbits=_WINDOW)
-    return blob[:_STREAM_HEAD] + _deflated(data, ids)
+    unpacker = zlib.decompressobj(wbits=_WINDOW)
+    data = unpacker.decompress(blob[_STREAM_HEAD:])
+    return blob[:_STREAM_HEAD] + _deflated(data, ids) + unpacker.unused_data
 
 
 def _deflated(data: bytes, ids: str) -> bytes:
@@ -339,16 +349,23 @@ def _deflated(data: bytes, ids: str) -> bytes:
     return packer.compress(data) + packer.flush()
 
 
-def decode_ended(blob: bytes, answer: str, ids: str) -> Iterator[AnyEvent]:
-    """Yield the events of an ended run. Raises ValueError or zlib.error if they are damaged."""
+def decode_ended(blob: bytes, answer: str, ids: str, *, any_answer: bool = False) -> Iterator[AnyEvent]:
+    """Yield the events of an ended run. Raises ValueError or zlib.error if they are damaged.
+
+    `any_answer`: also with a damaged answer.
+    """
     if blob[:1] != _STREAM:
         yield from decode_events((blob,))
         return
     unpacker = zlib.decompressobj(wbits=_WINDOW, zdict=_COMMON_STREAM + ids.encode("utf-8", "replace"))
-    data = unpacker.decompress(blob[1 + _CRC_BYTES :])
-    if zlib.crc32(data) != int.from_bytes(blob[1 : 1 + _CRC_BYTES], "little"):
+    data = unpacker.decompress(blob[_STREAM_HEAD:])
+    if _crc(data) != blob[1:_STREAM_HEAD]:
         raise ValueError("damaged events")
-    for stream in _stream_decoder.decode(data):
+    streams = _stream_decoder.decode(data)
+    uses_answer = any(stream.start >= 0 for stream in streams)
+    if uses_answer and not any_answer and unpacker.unused_data not in (b"", _crc_of_text(answer)):
+        raise ValueError("damaged answer")
+    for stream in streams:
         yield from _of_stream(stream, answer)
 
 

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import repeat, starmap
 from pathlib import Path
 from typing import TypeVar
@@ -162,19 +163,26 @@ class RequestLog(LogReads):
             self._write_worker.later(FLUSH_S, self._flush_by_timer)
 
     async def finish(
-        self, run_id: str, state: RunState, forecast: Forecast | None = None, explanation: Json = None
+        self,
+        run_id: str,
+        state: RunState,
+        forecast: Forecast | None = None,
+        explanation: Json = None,
+        saved: Callable[[], None] | None = None,
     ) -> None:
         """End a run that has begun: it is on disk on return, or `on_notice` callbacks were called.
 
         Args:
             forecast: replaces the cache forecast with which the run began.
             explanation: why the prompt cache was or was not used, as JSON.
+            saved: called when it is on disk, which is later if it cannot be written yet.
         """
         if (writer := self._writer) is not None:
             # A copy, since the state may still change; the thread computes the figures.
             end = replace(state, pieces=list(state.pieces))
             text = None if explanation is None else json.dumps(explanation)
-            await self._settled(run_id, lambda: writer.finish(run_id, summarize(end), forecast, text))
+            on_disk = None if saved is None else partial(self._on_loop, saved)
+            await self._settled(run_id, lambda: writer.finish(run_id, summarize(end), forecast, text, on_disk))
 
     async def add(self, runs: Sequence[EndedRun]) -> AddedRuns:
         """Store runs that ended elsewhere, all or none. One imported from a HAR is replaced by itself with exact times.

@@ -20,6 +20,7 @@ from playground.requestlog.ordered import NEAR
 from playground.requestlog.reader import COUNT_UP_TO, Reader
 from playground.requestlog.records import Count, DamagedRunError, Found, LogRow, StoredRun, Totals, damaged_message
 from playground.requestlog.store import OpenedStore, connect_another, is_damage
+from playground.requestlog.stored_runs import OTHER_ANSWER
 from playground.requestlog.worker import Worker
 from playground.runs.record import SentRow
 
@@ -259,8 +260,11 @@ class LogReads(ABC):
             return self._reader.runs.get(run_id)
         except DamagedRunError:
             remaining = self._reader.runs.remaining(run_id)
-            result = "the readable part is displayed" if remaining else "it could not be read"
-            self._report(f"The stored data of a request is damaged; {result} ({run_id}).")
+            if remaining is not None and OTHER_ANSWER in remaining.comment:
+                self._report(f"{OTHER_ANSWER} ({run_id})")
+            else:
+                result = "the readable part is displayed" if remaining else "it could not be read"
+                self._report(f"The stored data of a request is damaged; {result} ({run_id}).")
             return remaining
 
     async def _ask(self, question: Callable[[Reader], A], empty: A) -> A:

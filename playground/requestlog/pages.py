@@ -210,7 +210,8 @@ class Pages:
 def committed_frames(wal: Path) -> tuple[bytes, int]:
     """Return the salts of a write-ahead file and how many frames it has up to its last commit, by their heads alone.
 
-    (b"", 0) without one. SQLite reads fewer if one of them is damaged. Raises ValueError if the file's head is damaged.
+    (b"", 0) without one. SQLite reads fewer if one of them is damaged. A frame with one of the two salts has a damaged
+    head: frames of an earlier use of the file have two others. Raises ValueError if the file's head is damaged.
     """
     try:
         file = wal.open("rb")
@@ -220,14 +221,14 @@ def committed_frames(wal: Path) -> tuple[bytes, int]:
         head = file.read(_WAL_HEAD.size)
         if len(head) < _WAL_HEAD.size:
             return b"", 0
-        magic, _, size, *_, one, two = _WAL_HEAD.unpack(head)
+        magic, _, size, _, *salts, one, two = _WAL_HEAD.unpack(head)
         if magic & ~1 != _WAL_MAGIC or _checksum(head[:24], magic, (0, 0)) != (one, two):
             raise ValueError("the head of its write-ahead file is damaged")
         frame_bytes, found = _FRAME_HEAD.size + size, 0
         for number in range(1, (wal.stat().st_size - _WAL_HEAD.size) // frame_bytes + 1):
             file.seek(_WAL_HEAD.size + (number - 1) * frame_bytes)
-            _, pages, *_ = _FRAME_HEAD.unpack(frame := file.read(_FRAME_HEAD.size))
-            if pages and frame[8:16] == head[16:24]:
+            _, pages, first, second, *_ = _FRAME_HEAD.unpack(file.read(_FRAME_HEAD.size))
+            if pages and (first == salts[0] or second == salts[1]):
                 found = number
         return head[16:24], found
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from msgspec import Struct, field
 
-from playground.client.events import AnyEvent, BodyIdReceived, ContentDelta, RawEvent, TokenProbabilities
+from playground.client.events import AnyEvent, BodyIdReceived, ContentDelta, TokenProbabilities
 from playground.requestlog import index, ordered, retention, rows
 from playground.requestlog.blob_store import Keeper
 from playground.requestlog.codec import decode_events
@@ -168,8 +168,8 @@ def _end_orphan(connection: sqlite3.Connection, number: int) -> Iterator[None]:
                 body_ids.add(event.id)
             if isinstance(event, ContentDelta):
                 chars += len(event.text)
-            # Raw events and texts beyond the bound are not needed for the figures.
-            if not isinstance(event, RawEvent | TokenProbabilities) and (
+            # Texts beyond the bound are not needed for the figures. Raw events are bounded, and have further choices.
+            if not isinstance(event, TokenProbabilities) and (
                 chars <= MAX_TEXT_CHARS or not isinstance(event, ContentDelta)
             ):
                 state.apply(event)

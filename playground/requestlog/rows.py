@@ -274,10 +274,10 @@ def add_events(connection: sqlite3.Connection, number: int, events: Sequence[Any
     connection.execute("INSERT INTO events (number, data) VALUES (?, ?)", (number, encode_events(events)))
 
 
-def read_events(connection: sqlite3.Connection, number: int) -> Sequence[AnyEvent]:
+def read_events(connection: sqlite3.Connection, number: int, *, any_answer: bool = False) -> Sequence[AnyEvent]:
     """Return all events of a run, in order: those of a long run are decoded whenever they are iterated.
 
-    Raises an error of `stored_runs.DAMAGE`.
+    `any_answer`: also with an answer that was changed on disk. Raises an error of `stored_runs.DAMAGE`.
     """
     row = connection.execute(
         "SELECT s.data, t.answer, r.request_id, r.body_id FROM streams AS s "
@@ -285,7 +285,7 @@ def read_events(connection: sqlite3.Connection, number: int) -> Sequence[AnyEven
         (number,),
     ).fetchone()
     if row is not None:
-        ended = partial(decode_ended, row[0], row[1], _ids_text(row[2], row[3]))
+        ended = partial(decode_ended, row[0], row[1], _ids_text(row[2], row[3]), any_answer=any_answer)
         return StoredEvents(ended) if len(row[0]) + len(row[1]) > _LONG_BYTES else tuple(ended())
     # A live run, one that was too long to be rewritten after a crash, or one from before version 6.
     rows = connection.execute("SELECT data FROM events WHERE number = ? ORDER BY id", (number,))

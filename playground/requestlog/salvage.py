@@ -221,7 +221,7 @@ class Salvage:
                 rows.insert_ended(self._connection, self._keeper, run, SentBody(run.record.body), free)
             self._keeper.end()
         self.copied += len(found)
-        self.without_events, self.incomplete = len(reader.without_events), len(reader.incomplete)
+        self.without_events, self.incomplete = len(reader.without_events), len(reader.incomplete | reader.other_answer)
 
     @property
     def is_incomplete(self) -> bool:
@@ -237,7 +237,7 @@ class Salvage:
         if self.without_events:
             text += f" ({self.without_events:,} without events: their times and tool calls are lost)"
         if self.incomplete:
-            text += f" ({self.incomplete:,} with an incomplete prompt, which their comments state)"
+            text += f" ({self.incomplete:,} with an incomplete prompt or a damaged answer, which their comments state)"
         if self.without_target:
             text += f" ({self.without_target:,} without endpoint, model and rates)"
         if self.has_lost_changes:

@@ -78,6 +78,8 @@ class StoredRuns:
         """Numbers of salvaged runs whose events are lost."""
         self.incomplete: set[int] = set()
         """Numbers of salvaged runs of whose prompt a part is lost."""
+        self.other_answer: set[int] = set()
+        """Numbers of salvaged runs whose answer was changed on disk."""
 
     def get(self, run_id: str) -> StoredRun | None:
         """Return one run; None if it does not exist. Raises DamagedRunError."""
@@ -96,14 +98,15 @@ class StoredRuns:
         """Return one run with all its events, without the use of an index. None if it does not exist.
 
         If its events are damaged, others have its stored figures and answer. A lost part of the prompt is replaced by
-        LOST, with a comment. Raises DamagedRunError.
+        LOST; a comment states it, and an answer that was changed on disk. Raises DamagedRunError.
         """
         joiner = _LossyJoiner(self._connection)
         stored = self._intact("r.number = ?", (number,), f"number {number}", self._salvaged_events, joiner)
-        if stored is not None and joiner.is_incomplete:
+        if joiner.is_incomplete:
             self.incomplete.add(number)
-            if INCOMPLETE not in stored.comment:
-                return replace(stored, comment=f"{stored.comment} {INCOMPLETE}".lstrip())
+        for numbers, note in ((self.incomplete, INCOMPLETE), (self.other_answer, OTHER_ANSWER)):
+            if stored is not None and number in numbers and note not in stored.comment:
+                stored = replace(stored, comment=f"{stored.comment} {note}".lstrip())
         return stored
 
     def _salvaged_events(self, number: int) -> Sequence[AnyEvent]:
@@ -115,7 +118,10 @@ class StoredRuns:
             if not is_damage(error):
                 raise
         except DAMAGE:
-            pass
+            with suppress(*DAMAGE):
+                events = tuple(rows.read_events(self._connection, number, any_answer=True))
+                self.other_answer.add(number)
+                return events
         self.without_events.add(number)
         return events_of_figures(self._connection, number)
 
@@ -262,6 +268,8 @@ LOST = "\N{REPLACEMENT CHARACTER}".encode()
 """Replaces a lost part of a salvaged body, which is text of a message then: it is no JSON any more."""
 INCOMPLETE = "Incomplete: parts of the prompt were lost with a damaged log."
 """Comment of a salvaged request without a part of its prompt."""
+OTHER_ANSWER = "This answer was damaged on disk: it is not what the server sent."
+"""Comment of a request whose answer has another checksum."""
 
 
 class _LossyJoiner(Joiner):

@@ -47,6 +47,8 @@ class LiveRun(Struct):
     forecast: Forecast | None = None
     """Replaces the forecast of `record` when the run ends."""
     explanation: str | None = None
+    saved: Callable[[], None] | None = None
+    """Called when the end is on disk."""
 
     @property
     def owes(self) -> bool:
@@ -193,11 +195,16 @@ class Writer:
                 live.take(events)
 
     def finish(
-        self, run_id: str, end: Summary, forecast: Forecast | None = None, explanation: str | None = None
+        self,
+        run_id: str,
+        end: Summary,
+        forecast: Forecast | None = None,
+        explanation: str | None = None,
+        saved: Callable[[], None] | None = None,
     ) -> None:
         """End a run; written by `settle`. Does nothing if the run is not live. `explanation` is JSON text."""
         if (live := self._live.get(run_id)) is not None:
-            live.forecast, live.explanation = forecast, explanation
+            live.forecast, live.explanation, live.saved = forecast, explanation, saved
             live.end = replace(end, ids=tuple(sorted({*end.ids, *live.body_ids})))
 
     def add(self, runs: Sequence[EndedRun]) -> AddedRuns:
@@ -383,6 +390,8 @@ class Writer:
             live.number, live.written = number, len(live.events)
             if live.end is not None:
                 del self._live[live.record.run_id]
+                if live.saved is not None:
+                    live.saved()
         self._recovered()
         self._changed([live.record.run_id for live in owing])
         return True

@@ -252,8 +252,21 @@ def _end_in_the_second_row(project: Project, number: signal.Signals) -> None:
         assert json.loads(out)["unreported"] == 1, error
 
 
-def _end_when_logged(project: Project, phases: list[str], number: signal.Signals) -> tuple[str, str]:
-    """Send a signal to the batch when the logged requests, newest first, have these phases. Returns its output."""
+def test_batch_signals_after_the_first_one_change_nothing(project: Project) -> None:
+    Server.hanging = {"beta"}
+    out, error = _end_when_logged(project, ["streaming", "done"], signal.SIGINT, repeated=True)
+    Server.hanging = set()
+    assert (json.loads(out)["unreported"], "Traceback" in error) == (1, False)
+    assert [row["phase"] for row in project.logged()] == ["stopped", "done"]
+
+
+def _end_when_logged(
+    project: Project, phases: list[str], number: signal.Signals, *, repeated: bool = False
+) -> tuple[str, str]:
+    """Send a signal to the batch when the logged requests, newest first, have these phases. Returns its output.
+
+    `repeated`: send it until the batch has ended.
+    """
     with start_text(project.arguments, project.environment) as process:
         found: list[str] = []
         deadline = time.monotonic() + LIMIT_S
@@ -262,4 +275,7 @@ def _end_when_logged(project: Project, phases: list[str], number: signal.Signals
         assert found == phases
         assert process.poll() is None
         process.send_signal(number)
+        while repeated and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.002)
+            process.send_signal(number)
         return process.communicate(timeout=LIMIT_S)

@@ -6,7 +6,7 @@ import asyncio
 import csv
 import io
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from playground.prompt.field_errors import InputError
 from playground.prompt.files import dump
 from playground.requestlog.filter import EVERYTHING, parse
 from playground.requestlog.log import RequestLog
-from playground.requestlog.records import EndedRun, StoredRun
+from playground.requestlog.records import AddedRuns, EndedRun, StoredRun
 from playground.services import AppServices
 from playground.simulator.process import SimulatorProcess
 from playground.tasks import Tasks
@@ -212,6 +212,26 @@ def test_a_stop_leaves_the_file_that_was_there(folder: Path) -> None:
     with_log(folder, story)
     assert path.read_text() == "before"
     assert sorted(file.name for file in folder.parent.iterdir()) == ["export.jsonl", folder.name]
+
+
+def test_import_cancelled_while_requests_are_written_leaves_none(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = folder.parent / "in.jsonl"
+    path.write_bytes(exported(folder, "jsonl"))
+
+    async def story(log: RequestLog) -> None:
+        add, importing = log.add, asyncio.create_task(import_file(log, path))
+
+        async def cancelled(runs: Sequence[EndedRun]) -> AddedRuns:
+            asyncio.get_running_loop().call_soon(importing.cancel)
+            return await add(runs)
+
+        monkeypatch.setattr(log, "add", cancelled)
+        with pytest.raises(asyncio.CancelledError):
+            await importing
+        await log.saved(0)
+
+    with_log(folder.parent / "other", story)
+    assert all_of(folder.parent / "other") == []
 
 
 @pytest.mark.parametrize(("first", "second"), [("jsonl", "har"), ("har", "jsonl")])

@@ -6,6 +6,9 @@ import base64
 import json
 from typing import Any
 
+import pytest
+
+from playground.client.events import HeadersReceived
 from playground.export.har import from_har
 from playground.runs.state import fold
 
@@ -78,8 +81,15 @@ def har(*entries: dict[str, Any]) -> dict[str, Any]:
     return {"log": {"version": "1.2", "creator": creator, "pages": [], "entries": list(entries)}}
 
 
+@pytest.mark.parametrize("time", [None, -1])
+def test_from_har_without_a_time_adds_its_timings(time: float | None) -> None:
+    (run,) = from_har(har({**entry(response({"text": STREAM})), "time": time})).runs
+    headers = next(event for event in run.events if isinstance(event, HeadersReceived))
+    assert [headers.at, fold(run.events).ended_at] == pytest.approx([0.2005, 0.2505])
+
+
 def test_from_har_of_mitmproxy_reads_stream_base64_error_and_missing_response() -> None:
-    encoded = {"text": base64.b64encode(STREAM.encode()).decode(), "encoding": "base64"}
+    encoded = {"text": base64.b64encode(STREAM.encode()).decode(), "encoding": "Base64"}
     error = {"text": '{"error": {"message": "slow down"}}'}
     found = from_har(
         har(

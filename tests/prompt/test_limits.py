@@ -30,7 +30,13 @@ from playground.prompt.request import to_request
 from playground.simulator.wire import problems as server_problems
 
 ASK = Message("user", "Where is my order?")
-LOOK_UP = Tool.of({"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}})
+
+
+def _tool(name: str) -> Tool:
+    return Tool.of({"type": "function", "function": {"name": name, "parameters": {"type": "object"}}})
+
+
+LOOK_UP = _tool("look_up")
 CALL = ToolCall("call_1", "look_up", "{}")
 NAMED: Json = {"type": "function", "function": {"name": "look_up"}}
 UNKNOWN_NAME: Json = {"type": "function", "function": {"name": "search"}}
@@ -116,6 +122,7 @@ GOOD: dict[str, Document] = {
         Message("tool", "2", tool_call_id="call_2"),
         Message("tool", "1", tool_call_id="call_1"),
     ),
+    "a name of 64 letters": with_({}, _tool("look-UP_" * 8)),
     "a named tool": with_({"tool_choice": NAMED}, LOOK_UP),
     "required": with_({"tool_choice": "required"}, LOOK_UP),
     "undocumented fields": with_({"reasoning_effort": "low", "metadata": {"a": [1, None]}}),
@@ -157,6 +164,16 @@ WARNED: dict[str, tuple[Document, tuple[str | int, ...]]] = {
             Message("tool", "1", tool_call_id="call_1"),
         ),
         ("messages", 1, "tool_calls", 0, "function", "arguments"),
+    ),
+    "a name of a function with a dot": (with_({}, _tool("look.up")), ("tools", 0, "function", "name")),
+    "a name of a function with 65 letters": (with_({}, _tool("a" * 65)), ("tools", 0, "function", "name")),
+    "a call of such a name": (
+        talk(
+            ASK,
+            Message("assistant", None, (CALL, ToolCall("call_2", "look up", "{}"))),
+            *(Message("tool", "1", tool_call_id=each) for each in ("call_1", "call_2")),
+        ),
+        ("messages", 1, "tool_calls", 1, "function", "name"),
     ),
     "a name twice": (with_({}, LOOK_UP, LOOK_UP), ("tools", 1, "function", "name")),
     "no usage": (Document(messages=(ASK,), include_usage=False), ("stream_options", "include_usage")),

@@ -25,6 +25,7 @@ from playground.requestlog.records import StoredRun
 from playground.services import AppServices
 from playground.simulator.process import SimulatorProcess
 from playground.tasks import Tasks
+from tests.faults.cases import _fill_up, _small_disk
 from tests.forked_program import run_text, start_text
 
 KEY = "sk_planted_0123456789abcdef"
@@ -364,6 +365,31 @@ def test_record_locked_log_forwards_and_reports_what_is_not_recorded(
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=60)
         assert process.returncode == 0
+
+
+def test_record_request_that_a_full_disk_kept_out_of_the_log_is_written_by_the_next_start(
+    tmp_path: Path, make_simulator: Callable[..., SimulatorProcess]
+) -> None:
+    with _small_disk(tmp_path / "disk") as disk:
+        if disk is None:
+            pytest.skip("a tmpfs cannot be mounted")
+        base_url = make_simulator("--plan", "none").base_url
+        Recording(disk / "data", base_url).end()
+        (tmp_path / "spool").mkdir()
+        (disk / "data" / "recorder-spool").rmdir()
+        (disk / "data" / "recorder-spool").symlink_to(tmp_path / "spool")
+        made = Recording(disk / "data", base_url)
+        _fill_up(disk, 0)
+        assert post(made, BODY).status_code == 200
+        errors = made.end()
+        assert "disk is full" in errors
+        assert "its spool" not in errors
+        (disk / "filler").unlink()
+        assert made.runs() == []
+        services = AppServices(made.folder, os.environ, Tasks(lambda _name, _error: None))
+        asyncio.run(services.recover_recordings())
+        assert [stored.state().phase for stored in made.runs()] == ["done"]
+        assert not list((made.folder / "recorder-spool").iterdir())
 
 
 def test_record_log_that_cannot_be_opened_forwards_and_reports_it(

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -13,6 +17,8 @@ from playground.prefix_cache.forecaster import CacheForecaster
 from playground.prompt.document import Json
 from playground.recorder import recording
 from playground.recorder.recording import RecordedCacheModel, Recording
+from playground.requestlog.log import RequestLog
+from playground.requestlog.store import FILE_NAME
 from playground.runs.record import RequestRecord
 from playground.runs.state import RunState
 
@@ -31,9 +37,13 @@ class SlowLog:
     def note(self, run_id: str, event: AnyEvent) -> None:
         self.steps.append(f"note {run_id}")
 
-    async def finish(self, run_id: str, state: RunState) -> None:
+    async def finish(
+        self, run_id: str, state: RunState, *, explanation: Json, saved: Callable[[], None] | None
+    ) -> None:
         await self.free.wait()
-        self.steps.append(f"finish {run_id}")
+        self.steps.append(f"finish {run_id}" if explanation is None else f"finish and explain {run_id}")
+        if saved is not None:
+            saved()
 
     async def set_explanation(self, run_id: str, explanation: Json) -> None:
         self.steps.append(f"explain {run_id}")
@@ -78,8 +88,8 @@ def test_recording_model_follows_the_order_of_messages_however_slow_the_log_is()
         assert model.calls == [f"{call} {run}" for run in ("one", "two") for call in ("forecast", "accept", "settle")]
         log.free.set()
         await made.close()
-        of_one = [step.split()[0] for step in log.steps if step.endswith("one")]
-        assert of_one == ["begin", "note", "note", "finish", "explain"]
+        of_one = [step for step in log.steps if step.endswith("one")]
+        assert of_one == ["begin one", "note one", "note one", "finish and explain one"]
 
     asyncio.run(story())
 
@@ -150,5 +160,34 @@ def test_recording_request_that_cannot_be_written_is_reported_and_the_next_one_i
         assert len(problems) == 1
         assert ended == {"one": False, "two": True}
         await asyncio.wait_for(made.has_room(), 10)
+
+    asyncio.run(story())
+
+
+def test_recording_end_is_reported_when_a_locked_log_has_it_and_not_before(tmp_path: Path) -> None:
+    async def story() -> None:
+        log = await RequestLog.open(tmp_path)
+        writer = log._files.writer
+        assert writer is not None
+        await log._write_worker.call(lambda: writer.execute("PRAGMA busy_timeout = 50").fetchall())
+        ended: asyncio.Queue[str] = asyncio.Queue()
+        made = Recording(log, Model(), lambda _problem: None, lambda run_id, _state: ended.put_nowait(run_id))
+        with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            pass_request(made, "one")
+            await made.close()
+            await asyncio.sleep(0)
+            assert ended.empty()
+            other.execute("ROLLBACK")
+            assert await asyncio.wait_for(ended.get(), 30) == "one"
+            stored = await log.get("one")
+            assert stored is not None
+            assert stored.explanation == {}
+            other.execute("BEGIN IMMEDIATE")
+            pass_request(made, "two")
+            await made.close()
+            await log.close()
+            await asyncio.sleep(0)
+            assert ended.empty()
 
     asyncio.run(story())

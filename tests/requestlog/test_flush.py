@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from playground.client.events import AnyEvent, AttemptStarted, Completed, ContentDelta, HeadersReceived, RawEvent
 from playground.requestlog.filter import parse
 from playground.requestlog.log import RequestLog
+from playground.requestlog.records import EndedRun
 from playground.runs.state import RunState
 from playground.runs.summary import further_choices
 from tests.requestlog.samples import START, answered, keep, record, run
@@ -59,6 +61,36 @@ def test_note_while_other_requests_end_waits_for_one_timer(tmp_path: Path, monke
     run(work())
 
 
+_CALL = {"index": 0, "id": "c", "function": {"name": "f", "arguments": '{"town": "Uppsala"}'}}
+_DELTAS = [{"content": "Gothen"}, {"content": "burg"}, {"tool_calls": [_CALL]}]
+TWO_CHOICES: list[AnyEvent] = [
+    *(AttemptStarted(0.0, 1), HeadersReceived(0.2, 200, "id", "text/event-stream"), ContentDelta(0.3, "Lund")),
+    *(RawEvent(0.3, json.dumps({"choices": [{"index": 1, "delta": delta}]})) for delta in _DELTAS),
+]
+
+
+@pytest.mark.parametrize("how", ["recovered", "imported"])
+def test_further_choices_of_a_recovered_or_imported_request_are_searched(tmp_path: Path, how: str) -> None:
+    async def work() -> None:
+        log, live = await RequestLog.open(tmp_path / "first"), record()
+        if how == "imported":
+            await log.add([EndedRun(live, (*TWO_CHOICES, Completed(0.4)))])
+        else:
+            await log.begin(live)
+            for event in TWO_CHOICES:
+                log.note(live.run_id, event)
+            await log._write_worker.call(log._flush)
+        shutil.copytree(tmp_path / "first", tmp_path / "copy")  # no process holds its lock
+        await log.close()
+        log = await RequestLog.open(tmp_path / "copy")
+        await log.recovered()
+        for text in ("Gothenburg", "Uppsala", "Lund"):
+            assert [row.run_id for row in await log.page(parse(text, START))] == [live.run_id]
+        await log.close()
+
+    run(work())
+
+
 def test_further_choices_are_read_once_at_the_end_and_then_searched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,13 +105,7 @@ def test_further_choices_are_read_once_at_the_end_and_then_searched(
     async def work() -> None:
         log, live, state = await RequestLog.open(tmp_path), record(), RunState()
         await log.begin(live)
-        call = {"index": 0, "id": "c", "function": {"name": "f", "arguments": '{"town": "Uppsala"}'}}
-        deltas = [{"content": "Gothen"}, {"content": "burg"}, {"tool_calls": [call]}]
-        raw: list[AnyEvent] = [
-            RawEvent(0.3, json.dumps({"choices": [{"index": 1, "delta": delta}]})) for delta in deltas
-        ]
-        begun: list[AnyEvent] = [AttemptStarted(0.0, 1), HeadersReceived(0.2, 200, "id", "text/event-stream")]
-        for event in (*begun, ContentDelta(0.3, "Lund"), *raw):
+        for event in TWO_CHOICES:
             log.note(live.run_id, event)
             state.apply(event)
             await log._write_worker.call(log._flush)

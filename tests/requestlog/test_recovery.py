@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from playground.client.events import AttemptStarted, ContentDelta, HeadersReceived
+from playground.client.events import AnyEvent, AttemptStarted, Completed, ContentDelta, HeadersReceived, RawEvent
 from playground.export.log_files import export, import_file
 from playground.export.ticket import ticket
 from playground.prompt.files import load
@@ -26,7 +26,7 @@ from playground.requestlog.pages import Pages
 from playground.requestlog.records import EndedRun, StoredRun
 from playground.requestlog.sent_body import SentBody
 from playground.requestlog.store import FILE_NAME, MOST_NUMBER, PAGE_BYTES, RUNS_VALUES, transaction
-from playground.requestlog.stored_runs import INCOMPLETE, LOST
+from playground.requestlog.stored_runs import INCOMPLETE, LOST, OTHER_ANSWER
 from playground.runs.state import fold
 from tests.requestlog import samples
 
@@ -125,6 +125,38 @@ def test_export_damaged_request_exports_the_others_and_names_it(tmp_path: Path, 
     messages = samples.run(work())
     assert all(run_ids[6] in message for message in messages)
     assert messages
+
+
+def test_get_answer_that_was_changed_on_disk_is_stated_and_not_exported(tmp_path: Path) -> None:
+    events: list[AnyEvent] = [
+        AttemptStarted(0.0, 1),
+        *(RawEvent(0.5, '{"content":"One"}'), ContentDelta(0.5, "One")),
+        *(RawEvent(0.5, '{"content":" two"}'), ContentDelta(0.5, " two")),
+        Completed(0.6),
+    ]
+    record = samples.record("question")
+
+    async def work() -> tuple[StoredRun | None, list[str]]:
+        log = await RequestLog.open(tmp_path)
+        messages: list[str] = []
+        log.on_notice(messages.append)
+        try:
+            assert await export(log, EVERYTHING, tmp_path / "x.jsonl", "jsonl") == 0
+            return await log.get(record.run_id), messages
+        finally:
+            await log.close()
+
+    async def store() -> None:
+        log = await RequestLog.open(tmp_path)
+        await log.add([EndedRun(record, tuple(events))])
+        await log.close()
+
+    samples.run(store())
+    change(tmp_path, "UPDATE texts SET answer = 'Ome two'")
+    stored, messages = samples.run(work())
+    assert stored is not None
+    assert (stored.state().text, stored.comment) == ("Ome two", OTHER_ANSWER)
+    assert any(OTHER_ANSWER in message and record.run_id in message for message in messages)
 
 
 def test_open_schema_that_is_not_utf8_is_set_aside_with_a_notice(tmp_path: Path) -> None:
@@ -351,9 +383,13 @@ def test_full_disk_while_rows_are_copied_stops_the_recovery_and_the_next_opening
 
 
 HEAD, PAGE, ALL, EMPTY, CUT = "head", "page", "no damage", "empty file", "cut in the last frame"
+SALT = "a bit of a salt of the last frame"
 
 
-@pytest.mark.parametrize(("damage", "least"), [(HEAD, 0), (PAGE, 1), (ALL, COUNT), (EMPTY, COUNT), (CUT, COUNT - 1)])
+@pytest.mark.parametrize(
+    ("damage", "least"),
+    [(HEAD, 0), (PAGE, 1), (ALL, COUNT), (EMPTY, COUNT), (CUT, COUNT - 1), (SALT, COUNT - 1)],
+)
 def test_open_file_with_a_damaged_write_ahead_file_sets_it_aside(tmp_path: Path, damage: str, least: int) -> None:
     good, damaged = tmp_path / "good", tmp_path / "damaged"
 
@@ -373,12 +409,14 @@ def test_open_file_with_a_damaged_write_ahead_file_sets_it_aside(tmp_path: Path,
         content[len(content) // 2 : len(content) // 2 + 64] = bytes([170]) * 64
     elif damage == CUT:
         del content[-100:]
+    elif damage == SALT:
+        content[-PAGE_BYTES - 16] ^= 1
     wal.write_bytes(content)
     if damage == EMPTY:
         (damaged / FILE_NAME).write_bytes(b"")
     stored, has_failed = samples.run(recover(damaged))
     assert least <= len(stored) <= COUNT
-    assert has_failed is (damage in (HEAD, PAGE))  # requests are missing
+    assert has_failed is (damage in (HEAD, PAGE, SALT))  # requests are missing
     is_aside = damage not in (ALL, CUT)  # a file that ends in a frame is that of a killed process
     assert [file.read_bytes() for file in damaged.glob("request-log.damaged-*-wal")] == [content] * is_aside
 
