@@ -14,9 +14,9 @@ from PySide6.QtWidgets import (
 from shiboken6 import isValid
 
 from playground.storage.settings import Settings
-from playground.ui.theme import GRID, scaled, zoom_factor
+from playground.ui.theme import GRID, zoom_factor
 from playground.ui.widgets.icons import icon_button
-from playground.ui.widgets.layouts import PageScroll, column_of, row_of
+from playground.ui.widgets.layouts import PageArea, column_of, row_of
 from playground.ui.widgets.tab_bar import tab_bar
 from playground.ui.widgets.task_dialog import TaskDialog
 
@@ -31,27 +31,6 @@ ALONE_PX = 520
 
 LEAST_PAGE_PX = 340
 """Height at 100 % below which a page scrolls, which only larger text can give."""
-
-
-class _PageArea(PageScroll):
-    """Holds a page, which scrolls in a window too low for it."""
-
-    def __init__(self, page: QDialog) -> None:
-        super().__init__()
-        self.page, self._holder = page, QWidget()
-        page.setParent(self._holder)
-        self.setWidget(self._holder)
-        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-
-    def minimumSizeHint(self) -> QSize:
-        return QSize(self.page.minimumSizeHint().width(), 0)
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        self._holder.setMinimumHeight(scaled(LEAST_PAGE_PX))
-        super().resizeEvent(event)
-        self.page.resize(self._holder.size())
 
 
 class SidePanel(QFrame):
@@ -75,7 +54,7 @@ class SidePanel(QFrame):
     def page(self) -> QWidget | None:
         """The page on display."""
         area = self._stack.currentWidget()
-        return area.page if isinstance(area, _PageArea) else None
+        return area.page if isinstance(area, PageArea) else None
 
     def show_page(self, page: QDialog) -> None:
         """Add a page, or display it again. Its window title is the tab's label."""
@@ -94,7 +73,7 @@ class SidePanel(QFrame):
         for box in page.findChildren(QDialogButtonBox):
             if (button := box.button(QDialogButtonBox.StandardButton.Close)) is not None:
                 button.hide()  # the panel has a button for it
-        at = self._stack.addWidget(_PageArea(page))
+        at = self._stack.addWidget(PageArea(page, LEAST_PAGE_PX))
         self.tabs.insertTab(at, page.windowTitle())
         page.windowTitleChanged.connect(lambda title: self.tabs.setTabText(self._at(page), title))
         page.finished.connect(lambda _result: self._remove(page))
@@ -102,7 +81,7 @@ class SidePanel(QFrame):
 
     def _at(self, page: QDialog) -> int:
         areas = [self._stack.widget(at) for at in range(self._stack.count())]
-        return next((at for at, area in enumerate(areas) if isinstance(area, _PageArea) and area.page is page), -1)
+        return next((at for at, area in enumerate(areas) if isinstance(area, PageArea) and area.page is page), -1)
 
     def _remove(self, page: QDialog) -> None:
         at = self._at(page)

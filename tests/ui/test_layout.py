@@ -35,7 +35,7 @@ from playground.ui.theme import PROMPT_PX, ZOOM, apply_theme, load_theme, zoom_f
 from playground.ui.widgets.labels import ElidedLabel, IdLabel
 from tests.pictures import States
 
-SIZES = ((1280, 800, 150), (900, 600, 100), (1280, 800, 200), (1280, 800, 100))
+SIZES = ((1280, 800, 150), (900, 600, 100), (900, 600, 200), (1280, 800, 200), (1280, 800, 100))
 """Width and height of the window, text size in percent. Each second state is checked in the reverse order."""
 TURNS = 200
 """Turns of the event loop in which a layout settles; a hidden fault is none of a busy machine."""

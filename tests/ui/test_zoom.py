@@ -32,6 +32,7 @@ from playground.ui.panes.inspector.sections import STRIP_PX, InspectorStrip
 from playground.ui.panes.response.pane import FOOTER_PX, ResponseFooter
 from playground.ui.session import Session
 from playground.ui.theme import PROMPT_PX, ZOOM, apply_theme, load_theme, scaled, zoom_factor
+from playground.ui.widgets.figure_row import Chart, Series
 from playground.ui.widgets.icons import IconLabel, paint_row_icon
 from tests.ui.conftest import Tell
 
@@ -355,3 +356,12 @@ async def test_marks_beside_text_are_as_large_as_the_text(session: Session, hand
     await hand.until(lambda: zoom_factor() == 2.0, "the larger text")
     window.modes.show_mode("compare")
     assert widths() == [2 * px for px in before]
+
+
+def test_figures_beside_a_chart_in_large_text_are_whole(qapp: QApplication) -> None:
+    qapp.setProperty(ZOOM, 2.0)
+    chart = Chart("Tokens", lambda work, _name: work.close())
+    chart.resize(600, 300)
+    chart.show_series([Series("cached", ((0, 1), (1, 2_000)), "warm_edge")], "min", "tokens")
+    image = QImage.fromData(chart.as_png())
+    assert len({image.pixel(x, y) for x in range(2) for y in range(image.height())}) == 1

@@ -37,6 +37,7 @@ from playground.ui.widgets.layouts import (
     STRETCH,
     FittedScroll,
     FlowLayout,
+    PageArea,
     Space,
     column_of,
     row_of,
@@ -256,7 +257,7 @@ class BatchPage(QWidget):
         page, above = QWidget(), QWidget()
         column_of(self.setup, self.progress, order, self._filter_row(), on=above, margins=0, spacing=0)
         column_of(FittedScroll(above), (self.body, 1), on=page, margins=0, spacing=0)
-        return page
+        return PageArea(page)
 
     def panes(self) -> Sequence[Pane]:
         """Return the settings, the rows and the detail of a row; without rows, the buttons that add some."""
@@ -390,7 +391,7 @@ class BatchTools(QFrame):
     """Toolbar of Batch mode: prompt and data, export, stop, and the one filled button."""
 
     prompt_asked = Signal()
-    _run_state: tuple[str, bool] | None = None
+    _run_state = "Start", True
 
     def __init__(self) -> None:
         super().__init__()
@@ -442,6 +443,9 @@ class BatchTools(QFrame):
             set_label(button, shortened_name(name, (40, 10, 7)[self._level]))
         if self._level == 2:
             set_label(self.prompt, "")
+        run = self._run_state[0]
+        self.run.setText(run.partition(" ")[0] if self._level == 2 else run)
+        self.run.setAccessibleName(run)
         self.prompt.setAccessibleName(f"Prompt: {self._names[0]}")
 
     def set_data_menu(self, *entries: tuple[str, Callable[[], object]]) -> None:
@@ -455,6 +459,6 @@ class BatchTools(QFrame):
         """Set the filled button."""
         if self._run_state != (label, enabled):
             self._run_state = label, enabled
-            self.run.setText(label)
+            self._show_names()
             self.run.setEnabled(enabled)
             set_icon(self.run, "pause" if label == "Pause" else "play", "on_accent" if enabled else "muted")

@@ -248,8 +248,8 @@ class BatchSetup(QFrame):
         if self.minimumHeight() != height:
             for at, section in enumerate(self._sections):
                 self._grid.addWidget(section, at // columns, at % columns)
-            for at in range(4):
-                self._grid.setColumnStretch(at, int(at < columns))
+            for at, share in enumerate((5, 3, 4, 5) if columns == 4 else (1, 1, 0, 0)):
+                self._grid.setColumnStretch(at, share)
             self.setProperty("zoomApplied", zoom_factor())  # the height is in the present text size
             self.setFixedHeight(height)
 

@@ -49,7 +49,16 @@ from playground.ui.widgets.figure_row import Bar, BarPiece
 from playground.ui.widgets.form import combo_box, padded, spin_box
 from playground.ui.widgets.icons import set_icon, set_label
 from playground.ui.widgets.labels import ElidedLabel, push_button, toned
-from playground.ui.widgets.layouts import STRETCH, FittedScroll, FlowLayout, column_of, row_of, scrolled, single_timer
+from playground.ui.widgets.layouts import (
+    STRETCH,
+    FittedScroll,
+    FlowLayout,
+    PageArea,
+    column_of,
+    row_of,
+    scrolled,
+    single_timer,
+)
 from playground.ui.widgets.notice import SlimBar, words
 from playground.ui.widgets.plain_table import fill_table, plain_table
 from playground.ui.widgets.task_dialog import open_once, resize_dialog
@@ -417,7 +426,9 @@ class ComparePage(QWidget):
         columns.setMinimumHeight(COLUMNS_PX)
         self.body.setMinimumHeight(COLUMNS_PX + SUMMARY_PX + 1)
         parts = self.notice, self.values, FittedScroll(self.strip), (self.body, 1)
-        column_of(*parts, on=self, margins=0, spacing=0)
+        inside = QWidget()
+        column_of(*parts, on=inside, margins=0, spacing=0)
+        column_of(PageArea(inside), on=self, margins=0)
 
     def _summary_pane(self) -> QFrame:
         pane = QFrame()
@@ -479,4 +490,4 @@ class ComparePage(QWidget):
         fill_table(self.summary, [(label, *cells) for label, cells in rows])
         self.caption.set_full_text(caption)
         for button in self.exports:
-            button.setEnabled(any(column.runs for column in columns))
+            button.setVisible(any(column.runs for column in columns))

@@ -108,7 +108,7 @@ class RecorderTools(QWidget):
     def show_compact(self, level: int) -> None:
         """Show all (0), shorten the address and leave out words (1), or shorten it more (2)."""
         self._level, compact = level, level > 0
-        self.state.setVisible(self._running or level < 2)  # the button says it, too
+        self.state.setVisible(level < 2)  # the button says it, too
         self.url.setFixedWidth(scaled((_URL_PX, _SHORT_URL_PX, _SHORT_URL_PX - 30)[level]))
         self.url.setProperty("zoomApplied", zoom_factor())  # the width is in the present text size
         set_label(self.pause, "" if compact else "Resume" if self._paused else "Pause")

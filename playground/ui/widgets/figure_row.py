@@ -30,7 +30,7 @@ from playground.export.terminal import visible, visible_line
 from playground.runs.state import RunState
 from playground.storage.paths import write_shared
 from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID, current_theme, ui_font
+from playground.ui.theme import GRID, current_theme, scaled, ui_font
 from playground.ui.widgets.labels import ElidedLabel, IdLabel, copy_text
 from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.notice import write_errors
@@ -349,7 +349,8 @@ class Chart(QWidget):
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setFont(ui_font(11, tabular=True))
         painter.fillRect(self.rect(), current_theme().surface)
-        area = QRectF(_LEFT, _TOP, self.width() - _LEFT - GRID * 2, self.height() - _TOP - _BOTTOM)
+        left, top = scaled(_LEFT), scaled(_TOP)
+        area = QRectF(left, top, self.width() - left - GRID * 2, self.height() - top - scaled(_BOTTOM))
         points = [point for one in self._series for point in one.points]
         if not points:
             painter.setPen(current_theme().muted)
@@ -368,23 +369,27 @@ class Chart(QWidget):
             painter.drawLine(QPointF(area.left(), y), QPointF(area.right(), y))
             painter.setPen(current_theme().muted)
             right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-            painter.drawText(QRectF(0, y - 8, _LEFT - 6, 16), right, figure(most[1] * step / 4))
+            painter.drawText(QRectF(0, y - scaled(8), area.left() - 6, scaled(16)), right, figure(most[1] * step / 4))
             x = area.left() + area.width() * step / 4
             middle = Qt.AlignmentFlag.AlignHCenter
-            painter.drawText(QRectF(x - 40, area.bottom() + 3, 80, 14), middle, figure(most[0] * step / 4))
-        foot = QRectF(area.left(), area.bottom() + 17, area.width(), 16)
+            painter.drawText(
+                QRectF(x - scaled(40), area.bottom() + scaled(3), scaled(80), scaled(14)),
+                middle,
+                figure(most[0] * step / 4),
+            )
+        foot = QRectF(area.left(), area.bottom() + scaled(17), area.width(), scaled(16))
         painter.drawText(foot, Qt.AlignmentFlag.AlignHCenter, self._axes[0])
 
     def _paint_legend(self, painter: QPainter, area: QRectF) -> None:
         x = area.left()
         painter.setPen(current_theme().muted)
-        painter.drawText(QPointF(4, 13), self._axes[1])
+        painter.drawText(QPointF(4, scaled(13)), self._axes[1])
         x += painter.fontMetrics().horizontalAdvance(self._axes[1])
         for one in self._series:
             x += GRID * 2
-            self._paint_point(painter, QPointF(x, 9), one)
+            self._paint_point(painter, QPointF(x, scaled(9)), one)
             painter.setPen(current_theme().text)
-            painter.drawText(QPointF(x + 8, 13), one.name)
+            painter.drawText(QPointF(x + 8, scaled(13)), one.name)
             x += painter.fontMetrics().horizontalAdvance(one.name) + 8
 
     def _paint_series(self, painter: QPainter, area: QRectF, most: tuple[float, float], one: Series) -> None:

@@ -10,6 +10,7 @@ from PySide6.QtCore import QEvent, QMargins, QObject, QPoint, QRect, QSize, Qt, 
 from PySide6.QtGui import QResizeEvent, QShowEvent
 from PySide6.QtWidgets import (
     QBoxLayout,
+    QFrame,
     QHBoxLayout,
     QLabel,
     QLayout,
@@ -20,7 +21,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from playground.ui.theme import GRID, scaled
+from playground.ui.theme import GRID, scaled, zoom_factor
 
 
 class Space(Struct, frozen=True):
@@ -90,6 +91,43 @@ class PageScroll(QScrollArea):
         page = self.widget()
         if page is not None and (layout := page.layout()) is not None:
             layout.setGeometry(page.contentsRect())
+
+
+class PageArea(PageScroll):
+    """Holds a page, which scrolls in a window too low for it: for its minimum height, or `least_px` at 100 %."""
+
+    def __init__(self, page: QWidget, least_px: int = 0) -> None:
+        super().__init__()
+        self.page, self._holder, self._least_px = page, QWidget(), least_px
+        page.setParent(self._holder)
+        page.installEventFilter(self)
+        self.setWidget(self._holder)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(self.page.minimumSizeHint().width(), 0)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        self._fit()
+        super().resizeEvent(event)
+        self.page.resize(self._holder.size())
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if watched is self.page and event.type() == QEvent.Type.LayoutRequest:
+            self._fit()
+        elif watched is self._holder and event.type() == QEvent.Type.Resize:
+            self.page.resize(self._holder.size())
+        return super().eventFilter(watched, event)
+
+    def _fit(self) -> None:
+        layout, least = self.page.layout(), scaled(self._least_px)
+        if layout is not None and not self._least_px:
+            least = layout.totalMinimumHeightForWidth(self.viewport().width())
+            least = max(least, layout.totalMinimumSize().height() * (not layout.hasHeightForWidth()))
+        self._holder.setProperty("zoomApplied", zoom_factor())  # the height is in the present text size
+        self._holder.setMinimumHeight(least)
 
 
 def scrolled(inside: QWidget, *, sideways: bool = True) -> QScrollArea:

@@ -55,7 +55,7 @@ def edited(old: str = "in rupees", new: str = "briefly", name: str = "shorter") 
 async def sent(compare: CompareController, hand: UiDriver) -> None:
     compare.send_or_stop()
     await hand.until(lambda: not compare.running, "the end of the comparison")
-    await hand.until(lambda: compare.page.exports[0].isEnabled(), "the summary")
+    await hand.until(lambda: not compare.page.exports[0].isHidden(), "the summary")
 
 
 def cell(compare: CompareController, row: int, column: int) -> str:
@@ -432,7 +432,7 @@ async def test_compare_source_menu_opened_many_times_keeps_one_submenu(session: 
 async def test_compare_hidden_page_is_not_painted_and_is_current_when_displayed(
     session: Session, hand: UiDriver
 ) -> None:
-    compare = compare_of(session, replace(PROMPT, name="slow", parameters={"simulate": "slow_first_byte=600"}))
+    compare = compare_of(session, replace(PROMPT, name="slow", parameters={"simulate": "slow_first_byte=3000"}))
     compare.send()
     await hand.until(lambda: bool(compare.slots[0].runs) and compare.slots[1].running, "the answer of A")
     session.window.modes.show_mode("prompt")

@@ -39,6 +39,7 @@ from playground.ui.panes.prompt.marks import (
     tip_of,
 )
 from playground.ui.theme import Recolored, current_theme
+from playground.ui.widgets.layouts import single_timer
 from playground.ui.widgets.lossless_text import Splice
 from playground.ui.widgets.lossless_text_edit import ExactEdit
 from playground.ui.widgets.plain_table import plain_tip
@@ -81,6 +82,7 @@ class CardText(Recolored, ExactEdit):
         self.paint_ground: Callable[[QPainter], object] = lambda _painter: None
         """Paints the background in the viewport's coordinates; called if the viewport is opaque."""
         super().__init__(parent)
+        self._refit = single_timer(self, 0, self.laid_out)
         self._marks: list[TextMark] = []
         """All marks of a text that is not long."""
         self._found: tuple[tuple[int, int], list[TextMark]] | None = None
@@ -275,7 +277,10 @@ class CardText(Recolored, ExactEdit):
         self._limit_lines()
         if event.size().width() != event.oldSize().width():
             self._lines.reflow()
-            self.laid_out()
+            if self.types_itself():
+                self._refit.start()  # a panel that opens gives several widths in one turn of the event loop
+            else:
+                self.laid_out()
 
     def showEvent(self, event: QShowEvent) -> None:
         """Break lines again that Qt has broken at another width, before the margins: it does not while it is hidden."""

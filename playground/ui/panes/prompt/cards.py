@@ -221,11 +221,13 @@ class MessageCard(QWidget):
             self.calls.show_message(self.message, visible=not self.collapsed)
 
     def show_message(self, message: Message) -> None:
-        """Show another message; the text is mirrored by its smallest change, so that the cursor stays."""
+        """Show another message: an entirely different text from its start, others by the smallest change."""
         self.message = message
         content = message.content or ""
         splice = self.text.exact.whole(content)
-        if splice.removed or splice.inserted:
+        if splice.removed == self.text.exact.text != content:
+            self.text.set_exact(content)  # after an insertion the cursor would be at its end
+        elif splice.removed or splice.inserted:
             self.text.apply(splice, select=False)
         self.head.role.setText(message.role)
         # Only an assistant makes calls.

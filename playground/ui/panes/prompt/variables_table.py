@@ -30,6 +30,8 @@ HEAD_PX = 32
 ROW_PX = 24
 _NAME_PX = 118
 _TOKENS_PX = 56
+_NAME_SHARE, _TOKENS_SHARE = 0.37, 0.2
+"""Most of a row's width that name and tokens take with large text; tokens that do not fit are left out."""
 _SIDE = 14
 _DOTS_PX = 16
 MOST_ROWS = 200
@@ -148,9 +150,19 @@ class _Row(QWidget):
         if event.type() == QEvent.Type.FontChange:
             self._set_margins()
 
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._set_margins()
+
+    def minimumSizeHint(self) -> QSize:
+        """Return no width: with large text the name and the tokens leave room for the value."""
+        return QSize(0, super().minimumSizeHint().height())
+
     def _set_margins(self) -> None:
+        self._name_px = min(scaled(_NAME_PX), round(self.width() * _NAME_SHARE))
+        self._tokens_px = min(scaled(_TOKENS_PX), round(self.width() * _TOKENS_SHARE))
         if (layout := self.layout()) is not None:
-            layout.setContentsMargins(scaled(_NAME_PX), 0, scaled(_TOKENS_PX), 0)
+            layout.setContentsMargins(self._name_px, 0, self._tokens_px, 0)
 
     def show_value(self, value: str | None, where: str, *, unused: bool) -> None:
         """Show the value (None: there is none); `where` names the messages that use it."""
@@ -171,12 +183,13 @@ class _Row(QWidget):
         painter.drawLine(0, 0, self.width(), 0)
         painter.setFont(mono_font(12))
         painter.setPen(theme.muted if self._unused else theme.variable_edge)
-        name = painter.fontMetrics().elidedText(self.name, Qt.TextElideMode.ElideRight, scaled(_NAME_PX) - _SIDE - 6)
-        painter.drawText(QRectF(_SIDE, 0, scaled(_NAME_PX), row_px()), Qt.AlignmentFlag.AlignVCenter, name)
+        name = painter.fontMetrics().elidedText(self.name, Qt.TextElideMode.ElideRight, self._name_px - _SIDE - 6)
+        painter.drawText(QRectF(_SIDE, 0, self._name_px, row_px()), Qt.AlignmentFlag.AlignVCenter, name)
         painter.setFont(ui_font(12, tabular=True))
         painter.setPen(theme.muted)
         area = QRectF(0, 0, self.width() - _SIDE, row_px())
-        painter.drawText(area, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, self.tokens)
+        if painter.fontMetrics().horizontalAdvance(self.tokens) + _SIDE <= self._tokens_px:
+            painter.drawText(area, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, self.tokens)
 
 
 class _Head(QAbstractButton):

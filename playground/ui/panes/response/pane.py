@@ -143,6 +143,8 @@ class ResponseFooter(QFrame):
         super().__init__()
         self.setProperty("look", "footer")
         self._outcome, self._speed, self._input, self._output = (QLabel() for _ in range(4))
+        self._head = ""
+        """The outcome and the time, which is left out where it does not fit."""
         self.setMinimumWidth(MIN_PX)
         self._icon = IconLabel("")
         self._icon.hide()
@@ -178,11 +180,8 @@ class ResponseFooter(QFrame):
         ended = state is not None and state.ended
         self.copy.setVisible(ended)
         self.copy.set_text_to_copy(state.text if ended and state is not None else "")
-        for label, text in zip(
-            (self._outcome, self._speed, self._input, self._output),
-            _texts(state, elapsed_s, estimated_prompt_tokens),
-            strict=True,
-        ):
+        self._head, *others = _texts(state, elapsed_s, estimated_prompt_tokens)
+        for label, text in zip((self._speed, self._input, self._output), others, strict=True):
             if label.text() != text:
                 label.setText(text)
         icon, role, tone = outcome_look(state.phase if state is not None else None)
@@ -209,6 +208,9 @@ class ResponseFooter(QFrame):
             - (0 if self._icon.isHidden() else self._icon.width() + GRID)
             - (self.copy.sizeHint().width() + 2 * GRID if not self.copy.isHidden() else 0)
         )
+        fits = self._outcome.fontMetrics().horizontalAdvance(self._head) <= left
+        if (head := self._head if fits else self._head.partition(" · ")[0]) != self._outcome.text():
+            self._outcome.setText(head)
         for label in (self._outcome, self._input, self._output, self._speed):
             left -= label.sizeHint().width() + 2 * GRID if label.text() else 0
             label.setVisible(bool(label.text()) and (label is self._outcome or left >= 0))

@@ -251,3 +251,30 @@ def test_page_keys_move_by_the_visible_part_of_a_long_text(open_pane: Callable[[
     assert not second.hasFocus()
     QTest.keyClick(first, Key.Key_PageDown)
     assert second.hasFocus()
+
+
+def test_several_widths_in_one_turn_lay_out_a_long_text_once(text: CardText, monkeypatch: pytest.MonkeyPatch) -> None:
+    text.set_exact("\n".join(f"{number} " + "words " * 20 for number in range(400)))
+    QApplication.processEvents()
+    before, counted = text.height(), 0
+    fit = CardText._fit
+
+    def _fit(self: CardText) -> None:
+        nonlocal counted
+        counted += 1
+        fit(self)
+
+    monkeypatch.setattr(CardText, "_fit", _fit)
+    for width in (400, 300, 250):
+        text.resize(width, text.height())
+    QApplication.processEvents()
+    assert counted == 1
+    assert text.height() == ceil(text.geometry_of_text.height()) > before
+
+
+def test_another_text_is_displayed_with_the_cursor_at_its_start(open_pane: Callable[[Document], OpenPane]) -> None:
+    pane = open_pane(Document(messages=(Message("system", "a\nb"), Message("user", "c")))).pane
+    pane.set_document(Document(messages=(Message("system", "one\ntwo"), Message("user", "three"))))
+    cards = pane.prompt_tab.cards
+    assert [card.text.textCursor().position() for card in cards] == [0, 0]
+    assert [card.text.exact.text for card in cards] == ["one\ntwo", "three"]
