@@ -200,7 +200,7 @@ class ReportLearner:
             text = measure.view.text
             if one.depth >= len(text):
                 continue
-            if one.rendering == prediction.rendering and step <= SMALL_BLOCK:
+            if one.rendering == prediction.rendering and (step <= SMALL_BLOCK or usage.prompt_tokens is None):
                 self._learn_prefix(order, measure, one.depth, cached + step / 2, step * step / 12 + 1.0)
             for node, _ in self._requests.trees[order].path(text):
                 if node.depth >= one.depth:
