@@ -247,7 +247,7 @@ class CacheForecaster:
         document: DocumentView | None = None,
     ) -> Settled:
         """Explain a report that has not been learned from. Live requests, the log and a replay use this."""
-        if usage.cached_tokens is None or usage.prompt_tokens is None:
+        if usage.cached_tokens is None:
             known = MissKnowledge([])
             return Settled(explain_miss(sent.view, sent.fields, None, usage, known), known)
         cache = self.model(*where)

@@ -145,6 +145,8 @@ class MissCase(Struct, frozen=True, dict=True):
     order: Order = "inside"
     agreeing: float = 1.0
     """Share of the probable orders in which the report is what the shared beginning gives."""
+    sign: str = ""
+    """Before the tokens of the prompt: "≈ " if these are estimated."""
 
     @property
     def extends(self) -> bool:
@@ -607,10 +609,13 @@ def case_of(
     earlier: EarlierRequest,
     parameters: tuple[str, ...],
     known: MissKnowledge,
-    report: tuple[int, int],
+    report: tuple[int, int | None],
 ) -> MissCase:
-    """Return the evidence of a report: `report` is cached and prompt tokens."""
-    found, shared, moved, order, agreeing = best_order(
-        now, earlier.view, report[0], known, likely_only=bool(parameters)
+    """Return the evidence of a report: `report` is cached and prompt tokens, None: not reported."""
+    cached, reported = report
+    prompt = max(round(known.prompt_tokens), cached) if reported is None else reported
+    found, shared, moved, order, agreeing = best_order(now, earlier.view, cached, known, likely_only=bool(parameters))
+    sign = "≈ " if reported is None else ""
+    return MissCase(
+        *(now, document, earlier, parameters, known, cached, prompt, found, shared, moved, order, agreeing, sign)
     )
-    return MissCase(now, document, earlier, parameters, known, *report, found, shared, moved, order, agreeing)

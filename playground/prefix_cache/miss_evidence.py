@@ -92,6 +92,8 @@ class MissKnowledge(Struct, frozen=True):
 
     orders: Sequence[OrderEvidence]
     block: int = 16
+    prompt_tokens: float = 0.0
+    """≈ tokens of the whole prompt, which count if the server reports none."""
     minimum: int | None = None
     lifetime_s: float | None = None
     assumed_lifetime_s: float = 300.0
@@ -211,6 +213,7 @@ def knowledge_of(
     return MissKnowledge(
         orders=[one for one in evidence.values() if one.weight >= 0.005],
         block=learned.units.step,
+        prompt_tokens=prediction.prompt.tokens,
         minimum=learned.units.least,
         lifetime_s=float(lifetime.value) if lifetime.value is not None and lifetime.confidence >= needed else None,
         assumed_lifetime_s=assumed_s,

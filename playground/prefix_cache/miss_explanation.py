@@ -140,15 +140,15 @@ def explain_miss(
     document: DocumentView | None = None,
 ) -> MissExplanation | None:
     """Return what ended the prefix of an answered request; None if nothing was missed."""
-    cached, prompt = usage.cached_tokens, usage.prompt_tokens
-    if cached is None or prompt is None:
+    cached = usage.cached_tokens
+    if cached is None:
         return _unreported(usage)
     if earlier is None:
         return _first(cached, known)
     both = fields is not None and earlier.fields is not None
     mine, theirs = that_may_matter(fields or {}), that_may_matter(earlier.fields or {})
     clauses = changed(mine, theirs, known.shared_parameters) if both else ()
-    case = case_of(now, document, earlier, clauses, known, (cached, prompt))
+    case = case_of(now, document, earlier, clauses, known, (cached, usage.prompt_tokens))
     if case.own_model_served or (case.at_point and case.extends):
         return None
     found, shared = case.found, case.shared

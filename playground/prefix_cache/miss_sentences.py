@@ -146,7 +146,7 @@ _SENTENCES: dict[Reason, Callable[[MissCase], str]] = {
     ),
     "below_minimum": lambda case: (
         (
-            f"The whole prompt is {case.prompt:,}"
+            f"The whole prompt is {case.sign}{case.prompt:,}"
             if case.prompt < (case.minimum or 0)
             else f"What the earlier request shares is ≈ {case.shared.tokens:,.0f}"
         )
@@ -215,7 +215,7 @@ _SENTENCES: dict[Reason, Callable[[MissCase], str]] = {
         + ", or the server did not find the rest."
     ),
     "edit_or_off": lambda case: (
-        f"None of {case.prompt:,} tokens came from the cache. Either the prefix ends in {_where(case)} "
+        f"None of {case.sign}{case.prompt:,} tokens came from the cache. Either the prefix ends in {_where(case)} "
         f"({_what(case)}), or the cache is "
         + (
             f"switched off or has a minimum above {case.known.unserved:,.0f} tokens: this server has reported no "
@@ -256,11 +256,11 @@ def _what(case: MissCase) -> str:
 
 
 def _fresh(case: MissCase) -> str:
-    return f"{case.prompt - case.cached:,} of {case.prompt:,} tokens were fresh"
+    return f"{case.sign}{case.prompt - case.cached:,} of {case.sign}{case.prompt:,} tokens were fresh"
 
 
 def _part(case: MissCase) -> str:
-    return f"{case.cached:,} of {case.prompt:,} tokens came from the cache."
+    return f"{case.cached:,} of {case.sign}{case.prompt:,} tokens came from the cache."
 
 
 def _unserved(case: MissCase) -> str:

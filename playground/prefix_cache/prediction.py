@@ -112,6 +112,12 @@ class Prediction(Struct):
         running = self.running
         return running.ended if running is not None and running.shares_more else None
 
+    def counted(self, usage: CacheUsage) -> int:
+        """Return the prompt tokens as reported, or else as estimated: at least the cached ones."""
+        if usage.prompt_tokens is not None:
+            return usage.prompt_tokens
+        return max(round(self.prompt.tokens), usage.cached_tokens or 0)
+
     @property
     def best(self) -> ReportOutcome | None:
         """The most probable outcome of the most probable rendering."""

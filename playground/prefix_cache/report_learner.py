@@ -30,28 +30,26 @@ class ReportLearner:
         self._learned = learned
 
     def learn(self, prediction: Prediction, usage: CacheUsage, run_id: str) -> None:
-        """Learn the parameters from a report. Without a count of prompt tokens it teaches nothing."""
-        if usage.prompt_tokens is None:
-            return
-        self._learn_tokens(prediction, usage)
+        """Learn the parameters from a report. Without a count of prompt tokens the estimated one stands for it."""
+        if usage.prompt_tokens is not None:
+            self._learn_tokens(prediction, usage, usage.prompt_tokens)
         cached = usage.cached_tokens
         if cached is not None and not self._may_be_too_early(prediction, cached):
             self._prove_shared(prediction, run_id, cached)
-            self._learn_cache(prediction, cached, usage.prompt_tokens, run_id)
+            self._learn_cache(prediction, cached, prediction.counted(usage), run_id)
 
     def _may_be_too_early(self, prediction: Prediction, cached: int) -> bool:
         """Return whether the prefix may not have been stored when the request arrived: such a report is no evidence of
         replicas, room or lifetime."""
         return prediction.ended_chars is not None and cached < prediction.interval.tokens - self._learned.units.step
 
-    def _learn_tokens(self, prediction: Prediction, usage: CacheUsage) -> None:
-        assert usage.prompt_tokens is not None
+    def _learn_tokens(self, prediction: Prediction, usage: CacheUsage, prompt: int) -> None:
         measure = prediction.measures.get("first", prediction.measure)
         order: Order = "first" if "first" in prediction.measures else self._requests.order_of(prediction.rendering)
         start, tokens = self._counted(order, measure.view.text, len(measure.view.text) - 1)
-        if usage.prompt_tokens > tokens and len(measure.view.text) - start >= 8:
+        if prompt > tokens and len(measure.view.text) - start >= 8:
             counts = measure.counts_between(start, len(measure.view.text))
-            self._learned.estimator.learn(counts, usage.prompt_tokens - tokens)
+            self._learned.estimator.learn(counts, prompt - tokens)
         message = usage.message
         text = message.get("content") if message else None
         if isinstance(text, str) and text and message and not message.get("tool_calls") and usage.completion_tokens:
@@ -202,7 +200,7 @@ class ReportLearner:
             text = measure.view.text
             if one.depth >= len(text):
                 continue
-            if one.rendering == prediction.rendering and step <= SMALL_BLOCK:
+            if one.rendering == prediction.rendering and (step <= SMALL_BLOCK or usage.prompt_tokens is None):
                 self._learn_prefix(order, measure, one.depth, cached + step / 2, step * step / 12 + 1.0)
             for node, _ in self._requests.trees[order].path(text):
                 if node.depth >= one.depth:

@@ -44,7 +44,8 @@ class TrafficRecord(Struct, frozen=True):
     def accepted(self) -> bool:
         """Whether the server took the request: only then it can be in the cache. It counted the tokens of a prompt
         whose usage it reports, also if the request failed in the end."""
-        return self.status == 200 or (self.usage is not None and self.usage.prompt_tokens is not None)
+        usage = self.usage or CacheUsage()
+        return self.status == 200 or usage.prompt_tokens is not None or usage.cached_tokens is not None
 
     @property
     def model(self) -> str:
@@ -252,8 +253,6 @@ def _issue_record(value: Mapping[str, Json], number: int) -> TrafficRecord:
     if isinstance(status, bool) or not isinstance(status, int):
         raise TrafficError(f"line {number}: `response.status` is missing or not a number.")
     usage, message = _object(response.get("usage")), _object(response.get("message")) or _message(response)
-    if status == 200 and usage is None and "usage" not in response:
-        raise TrafficError(f"line {number}: `response.usage` is missing.")
     took_s = response.get("duration_s")
     if took_s is not None and not _is_duration(took_s):
         raise TrafficError(f"line {number}: `response.duration_s` is not a number of seconds.")

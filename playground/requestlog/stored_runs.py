@@ -172,7 +172,8 @@ class StoredRuns:
             "r.completion_tokens, t.answer, t.called, r.source, t.question "
             "FROM targets AS g CROSS JOIN runs AS r ON r.target = g.id JOIN texts AS t ON t.number = r.number "
             "WHERE g.endpoint_id = ? AND g.model = ? AND r.started_us >= ? AND NOT r.imported "
-            "AND (? IS NULL OR g.base_url = ?) AND (NOT ? OR r.status = 200 OR r.prompt_tokens NOTNULL) "
+            "AND (? IS NULL OR g.base_url = ?) "
+            "AND (NOT ? OR r.status = 200 OR coalesce(r.prompt_tokens, r.cached_tokens) NOTNULL) "
             "ORDER BY r.number DESC LIMIT ?",
             (
                 column_text(endpoint_id),

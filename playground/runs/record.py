@@ -134,7 +134,10 @@ def explain_stored(
     usage = cache_usage(state, record.body)
     measure = Measure(view, TokenEstimator())
     scale = usage.prompt_tokens / measure.total if usage.prompt_tokens and measure.total else 1.0
-    known = MissKnowledge([OrderEvidence("first", 1.0, lambda offset: Size(measure.upto(offset) * scale, 4.0))])
+    known = MissKnowledge(
+        [OrderEvidence("first", 1.0, lambda offset: Size(measure.upto(offset) * scale, 4.0))],
+        prompt_tokens=measure.total,
+    )
     other = None
     if earlier is not None:
         before = sent_fields(earlier.body)
