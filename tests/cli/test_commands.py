@@ -113,7 +113,7 @@ def test_one_object_at_the_end_and_the_log_has_it(run: Run, prompt: Path, simula
 @pytest.mark.parametrize(
     ("arguments", "field"),
     [
-        ((), "name"),
+        ((), "--var name=VALUE"),
         (("--var", "name"), "--var"),
         (("--var", "nmae=x"), "--var: the prompt has no variable nmae. It has name."),
         (("--var", "name=x", "--base-url", "ftp://x"), "base_url"),

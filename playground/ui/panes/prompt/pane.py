@@ -348,7 +348,8 @@ class PromptPane(QFrame):
 
     def show_problem(self, problem: FieldError) -> None:
         """Show an error and move the cursor to its field."""
-        self.problem_bar.show_message(str(problem))
+        named = problem.path[:1] == ("variables",)  # the message itself names the variable
+        self.problem_bar.show_message(str(replace(problem, path=()) if named else problem))
         self.go_to(problem)
 
     def go_to(self, problem: FieldError) -> None:

@@ -232,12 +232,19 @@ def test_a_missing_variable_is_gone_to_and_named(open_pane: Open) -> None:
     pane.show_problem(problem)
     assert pane.tabs.currentIndex() == PROMPT
     assert "{{question}} has no value" in pane.problem_bar.text
-    text = pane.prompt_tab.cards[1].text
-    assert text.hasFocus()
-    assert text.selection()[0] == problem.offset
-    assert [mark.kind for mark in text.marks] == ["value", "missing"]
-    QTest.keyClicks(text, "x")
+    assert not any(word in pane.problem_bar.text for word in ("--var", "messages[", "variables."))
+    assert [mark.kind for mark in pane.prompt_tab.cards[1].text.marks] == ["value", "missing"]
+    value = pane.variables.rows["question"]
+    assert value.edit.hasFocus()
+    assert value.value.missing
+    asked = value.edit.placeholderText()
+    QTest.keyClicks(value.edit, "x")
     assert not pane.problem_bar.isVisible()
+    QTest.keyClick(value.edit, Qt.Key.Key_Backspace)
+    assert pane.document().variables["question"] == ""
+    assert missing_variables(pane.document()) == ()
+    assert not value.value.missing
+    assert value.edit.placeholderText() not in ("", asked)
 
 
 @pytest.mark.parametrize(
