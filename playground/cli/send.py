@@ -11,6 +11,8 @@ import sys
 from collections.abc import Coroutine, Iterator, Sequence
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from playground.cli import FAILED, FINISHED, NOT_LOGGED, STOPPED, ignore_signals
 from playground.client.endpoint import PLANS, Endpoint, Rates, check_base_url, refuse_key
 from playground.client.events import AnyEvent, ContentDelta, Queued, RetryScheduled
@@ -21,6 +23,7 @@ from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.files import OpenedPrompt, read_input
 from playground.prompt.import_formats.detect import open_any_bytes
 from playground.prompt.limits import check
+from playground.prompt.request import missing_variables
 from playground.prompt.secret_addresses import masked_address
 from playground.runs.run import Run
 from playground.runs.service import PendingRequest
@@ -77,6 +80,8 @@ def _with_values(document: Document, given: list[str]) -> Document:
             hint = f"It has {', '.join(known)}." if known else "It has none."
             raise InputError.of(("--var",), f"the prompt has no variable {name}.", hint)
         document = document.with_variable(name, value)
+    if missing := missing_variables(document):
+        raise InputError(*(replace(one, hint=f"Give it as --var {one.path[-1]}=VALUE.") for one in missing))
     return document
 
 

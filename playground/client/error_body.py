@@ -50,6 +50,13 @@ class TooLong(Struct, frozen=True):
 
     limit: int | None
     wanted: int | None
+    output: int | None = None
+    """The part of `wanted` that is for the answer."""
+
+    @property
+    def prompt(self) -> int | None:
+        """The tokens of the prompt; None if unknown."""
+        return None if self.wanted is None or self.output is None else self.wanted - self.output
 
     @property
     def over(self) -> int | None:
@@ -63,18 +70,18 @@ def too_long(message: str) -> TooLong | None:
     """Parse the figures of a refusal for length; None if the message is about something else."""
     text = " ".join(message.split())
     limit = _first(_LIMIT, text)
-    wanted = _both(text) or _first(_WANTED, text)
-    return None if limit is None else TooLong(limit, wanted)
+    if limit is None:
+        return None
+    if (both := next((match for one in _IN_TWO if (match := re.search(one, text, re.IGNORECASE))), None)) is None:
+        return TooLong(limit, _first(_WANTED, text))
+    first, second = _number(both.group(1)), _number(both.group(2))
+    # One of the patterns has the answer's tokens first.
+    return TooLong(limit, first + second, first if both.re.pattern == _IN_TWO[-1] else second)
 
 
 def _first(patterns: tuple[str, ...], text: str) -> int | None:
     found = next((match for pattern in patterns if (match := re.search(pattern, text, re.IGNORECASE))), None)
     return _number(found.group(1)) if found else None
-
-
-def _both(text: str) -> int | None:
-    found = next((match for pattern in _IN_TWO if (match := re.search(pattern, text, re.IGNORECASE))), None)
-    return _number(found.group(1)) + _number(found.group(2)) if found else None
 
 
 def _number(text: str) -> int:

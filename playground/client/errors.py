@@ -17,7 +17,7 @@ from playground.client.stream_masking import redact_body
 
 ADVICE = {
     400: "Correct the request; the same request gets the same answer.",
-    401: "Check the key under Connect to Electron.",
+    401: "Check the key of this endpoint.",
     403: "The key is valid, but this plan or workspace does not allow it. Look in the vendor's console.",
     407: "Set the proxy's user and password in HTTP_PROXY or HTTPS_PROXY, or name the host in NO_PROXY.",
     404: "Check the base URL (on most servers its path ends in /v1) and the model's name.",
@@ -48,7 +48,7 @@ MAX_SHOWN = 200
 
 
 NO_KEY_TITLE = "No key was sent"
-NO_KEY_ADVICE = "This server wants a key. Add one for this endpoint under Connect to Electron."
+NO_KEY_ADVICE = "This server wants a key. Add one to this endpoint."
 QUOTA_TITLE = "The quota is used up"
 QUOTA_ADVICE = "Waiting does not help. Look at the plan and the balance in the provider's console."
 _QUOTA_CODES = frozenset(
@@ -101,7 +101,9 @@ def http_error(
         context_length=length.limit if length else None,
     )
     if status in (401, 403) and key_sent is False:
-        error = replace(error, title=NO_KEY_TITLE, advice=NO_KEY_ADVICE)
+        # The server's words may be about a wrong key.
+        detail = f"The server answered: {error.detail}" if envelope.lines else error.detail
+        error = replace(error, title=NO_KEY_TITLE, detail=detail, advice=NO_KEY_ADVICE)
     elif is_quota(error):
         error = replace(error, title=QUOTA_TITLE, advice=QUOTA_ADVICE)
     return redact_error(error, key)
@@ -168,7 +170,8 @@ def _context_length(status: int, envelope: error_body.Envelope) -> TooLong | Non
         return None
     found = next((found for line in envelope.lines if (found := too_long(line)) is not None), None)
     if envelope.context_length is not None:
-        return TooLong(envelope.context_length, envelope.prompt_tokens or (found.wanted if found else None))
+        wanted = envelope.prompt_tokens or (found.wanted if found else None)
+        return TooLong(envelope.context_length, wanted, found.output if found else None)
     return found
 
 
@@ -179,7 +182,7 @@ def _shorten(length: TooLong | None) -> str:
     tokens = "token" if length.over == 1 else "tokens"
     return (
         f"{length.over:,} {tokens} over: {length.wanted:,} asked for, {length.limit:,} fit. "
-        "Shorten the prompt or lower max_tokens."
+        f"Shorten the prompt{'.' if length.output == 0 else ', or lower max_tokens if it is set.'}"
     )
 
 
@@ -297,7 +300,7 @@ def key_error() -> ApiError:
         "The key cannot be sent",
         "It is empty, or contains a space, a quotation mark, a backslash or a character not allowed in HTTP headers. "
         "Nothing was sent.",
-        "Paste the key alone, without quotation marks, under Connect to Electron.",
+        "Paste the key alone, without quotation marks, as the key of this endpoint.",
     )
 
 

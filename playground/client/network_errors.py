@@ -108,7 +108,7 @@ def _connect(error: httpx.ConnectError, base_url: str) -> ApiError:
             )
     return ApiError(
         "connect",
-        "Nothing answers there",
+        "No server at this address",
         f"Nothing answers at {base_url}: is the server running?",
         "Start it, or check the address and the port.",
     )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from playground.prompt.document import Document, Json, Message, Tool, ToolCall, names, places, render
+from playground.prompt.document import Document, Json, Message, Tool, ToolCall, names, render
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.limits import invalid_errors
 
@@ -70,26 +70,12 @@ def body_fields(document: Document, model: str) -> dict[str, Json]:
 
 
 def missing_variables(document: Document) -> tuple[FieldError, ...]:
-    """Return an error for each variable without a value, at its first occurrence."""
-    problems = []
-    for name in names(document.messages):
-        if name in document.variables:
-            continue
-        index, offset = next(
-            (i, place.start)
-            for i, message in enumerate(document.messages)
-            for place in places(message.content or "")
-            if place.name == name
-        )
-        problems.append(
-            FieldError(
-                ("messages", index, "content"),
-                f"the variable {{{{{name}}}}} has no value.",
-                "Give it one under Variables (or --var on the command line).",
-                offset,
-            )
-        )
-    return tuple(problems)
+    """Return an error for each variable without a value, in the order of first use. An empty text is a value."""
+    return tuple(
+        FieldError(("variables", name), f"{{{{{name}}}}} has no value.", "Give it one under Variables.")
+        for name in names(document.messages)
+        if name not in document.variables
+    )
 
 
 def to_request(document: Document, model: str) -> Request:

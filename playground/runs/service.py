@@ -228,7 +228,7 @@ class RequestService:
         secret = await self._keys.get(endpoint, explicit=explicit)
         if secret is None and endpoint.needs_key:
             reason = self._keys.error or f"there is no API key for {endpoint.name}."
-            hint = "Paste one under Connect to Electron, or set SMALLEST_API_KEY. Nothing was sent."
+            hint = "Add one to this endpoint, or set SMALLEST_API_KEY. Nothing was sent."
             raise InputError.of(("key",), reason, hint)
         return secret
 

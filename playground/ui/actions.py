@@ -335,7 +335,9 @@ class WindowActions:
         if self._several_chosen():
             self._window.answers.log_paths.ask("ticket")
         elif run_id is None or self._window.workspace.log is None:
-            self._window.show_notice("There is no request for a ticket yet.")
+            has_rows = self._window.log.table.model().rowCount() > 0
+            reason = "Select a row of the log first." if has_rows else "There is no request for a ticket yet."
+            self._window.show_notice(reason)
         else:
             self.ticket_of(run_id)
 

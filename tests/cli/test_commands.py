@@ -113,7 +113,7 @@ def test_one_object_at_the_end_and_the_log_has_it(run: Run, prompt: Path, simula
 @pytest.mark.parametrize(
     ("arguments", "field"),
     [
-        ((), "name"),
+        ((), "--var name=VALUE"),
         (("--var", "name"), "--var"),
         (("--var", "nmae=x"), "--var: the prompt has no variable nmae. It has name."),
         (("--var", "name=x", "--base-url", "ftp://x"), "base_url"),
@@ -233,6 +233,6 @@ def test_error_of_a_server_that_does_not_run_is_whole_sentences(run: Run, prompt
     done = run("send", str(prompt), "--var", "name=Ann", "--base-url", "http://127.0.0.1:9/v1")
     assert done.returncode == 1
     assert done.stderr.splitlines()[0] == (
-        "electron-playground: Nothing answers there. Nothing answers at http://127.0.0.1:9/v1: is the server running? "
-        "Start it, or check the address and the port."
+        "electron-playground: No server at this address. Nothing answers at http://127.0.0.1:9/v1: is the server "
+        "running? Start it, or check the address and the port."
     )

@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict
 
 import pytest
+from msgspec.structs import replace
 
 from playground.client.error_body import TooLong, too_long
 from playground.client.errors import http_error, stream_error
@@ -87,7 +88,25 @@ from playground.simulator.wire import context_problem
     ],
 )
 def test_the_numbers_are_found(message: str, expected: TooLong | None) -> None:
-    assert too_long(message) == expected
+    found = too_long(message)
+    assert (found and replace(found, output=None)) == expected
+
+
+def test_advice_and_prompt_tokens_know_whether_max_tokens_was_sent() -> None:
+    for asked, prompt in ((0, 33_517), (1_000, 32_517)):
+        problem = context_problem({"max_tokens": asked}, prompt)
+        assert problem is not None
+        error = http_error(400, {}, json.dumps({"error": {"message": problem.message}}), None)
+        assert ("max_tokens" in error.advice) == bool(asked)
+        counted = too_long(problem.message)
+        assert counted is not None
+        assert (counted.prompt, counted.output) == (prompt, asked)
+    answer_first = too_long(
+        "'max_tokens' or 'max_completion_tokens' is too large: 1000. This model's maximum context length is 32768 "
+        "tokens and your request has 33000 input tokens"
+    )
+    assert answer_first is not None
+    assert (answer_first.prompt, answer_first.output) == (33_000, 1_000)
 
 
 def test_what_is_not_longer_is_not_over() -> None:

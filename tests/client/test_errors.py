@@ -45,7 +45,7 @@ def test_electrons_envelope_names_the_field() -> None:
     ("status", "word"),
     [
         (400, "Correct"),
-        (401, "Connect"),
+        (401, "key"),
         (403, "plan"),
         (404, "base URL"),
         (429, "fewer"),

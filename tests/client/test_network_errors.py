@@ -94,7 +94,7 @@ def test_a_certificate_that_is_not_trusted() -> None:
         (httpx.WriteTimeout(""), "timeout", "could not be sent"),
         (httpx.ReadTimeout(""), "timeout", "No answer"),
         (httpx.ProxyError("407"), "connect", "proxy"),
-        (httpx.ConnectError("refused"), "connect", "Nothing answers"),
+        (httpx.ConnectError("refused"), "connect", "No server"),
         (httpx.ReadError("reset"), "protocol", "hung up"),
         (httpx.WriteError("reset"), "connect", "could not be sent"),
         (httpx.InvalidURL("odd host"), "connect", "could not be sent"),

@@ -74,8 +74,7 @@ def test_a_missing_variable_is_named_with_its_place() -> None:
     with pytest.raises(InputError) as caught:
         to_request(document.with_variable("question", "why?"), "electron")
     (problem,) = caught.value.problems
-    assert problem.path == ("messages", 1, "content")
-    assert problem.offset == 3
+    assert problem.path == ("variables", "name")
     assert "{{name}}" in problem.message
 
 
@@ -108,15 +107,11 @@ def test_a_new_call_is_of_a_tool_that_there_is() -> None:
     assert document.messages[0].tool_calls[0].name == "look_up"
 
 
-def test_missing_variables_are_named_at_their_first_place_also_behind_a_message_without_content() -> None:
+def test_missing_variables_are_named_in_the_order_of_first_use_also_behind_a_message_without_content() -> None:
     call = Message("assistant", None, (ToolCall("c", "f", "{}"),))
     document = Document(
         messages=(Message("user", "{{a}}"), call, Message("user", "ab {{b}} {{c}}"), Message("user", "{{c}} {{b}}")),
         variables={"a": ""},
     )
-    problems = missing_variables(document)
-    assert [(problem.path, problem.offset) for problem in problems] == [
-        (("messages", 2, "content"), 3),
-        (("messages", 2, "content"), 9),
-    ]
+    assert [problem.path for problem in missing_variables(document)] == [("variables", "b"), ("variables", "c")]
     assert missing_variables(replace(document, variables={"a": "", "b": "", "c": "{{d}}"})) == ()

@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 from PySide6.QtCore import QObject, Signal
 
 from playground.client.endpoint import Rates
+from playground.client.error_body import too_long
 from playground.client.events import AnyEvent, HeadersReceived
 from playground.prefix_cache.forecast import ago
 from playground.prompt.document import Document
@@ -191,8 +192,9 @@ class Requests(QObject):
         electron = self._workspace.endpoint.kind != "other"
         if (document, electron) != self._checks[0]:
             self._checks = ((document, electron), check(document, electron=electron))
+        axes = self._prompt.axes
         long = context_finding(
-            prompt_forecast.zones.total_tokens,
+            prompt_forecast.zones.total_tokens if axes is None or axes.document is not document else axes.total,
             document.parameters.get("max_tokens"),
             self._workspace.endpoint.context_tokens,
         )
@@ -361,11 +363,14 @@ class Requests(QObject):
         self.ended.emit(dispatch.run)
 
     def _show_reported(self) -> None:
-        """Show in the prompt what the server reported about the newest request."""
+        """Show in the prompt what the server reported about the newest request, also in a refusal for length."""
         run = self.current.run if self.current is not None else None
         usage = run.state.usage if run is not None else None
         if run is not None and usage is not None and usage.fresh_tokens is not None:
             self._prompt.set_reported(usage.cached_tokens, usage.prompt_tokens, run.document)
+        elif run is not None and (error := run.state.error) is not None and error.context_length is not None:
+            counted = too_long(error.detail)
+            self._prompt.set_reported(None, counted.prompt if counted else None, run.document)
         else:
             self._prompt.set_reported(None, None)
 

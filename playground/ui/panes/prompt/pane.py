@@ -79,7 +79,7 @@ class PromptPane(QFrame):
         self.axes: PromptAxes | None = None
         """What is painted."""
         self._held: PromptAxes | None = None
-        self._report: tuple[Document, int, int, str] | None = None
+        self._report: tuple[Document, int | None, int, str] | None = None
         self._served_at: tuple[int, int] | None = None
         self.variables = VariablesTable(self.history)
         self.footer = PromptFooter()
@@ -295,10 +295,10 @@ class PromptPane(QFrame):
 
             document, cached, prompt, at = self._report
             changed = first_difference(document, self.history.document)
-            if changed is None:
+            if changed is None and cached is not None:
                 self._served_at = served_place(self.axes, cached, prompt)
             place = self._served_at
-            if place is not None and (changed is None or changed >= place):
+            if place is not None and cached is not None and (changed is None or changed >= place):
                 served = Served(cached, at, *place)
         self.prompt_tab.show_served(served)
 
@@ -327,7 +327,7 @@ class PromptPane(QFrame):
         """
         self._served_at = None
         self._report = None
-        if cached_tokens is not None and prompt_tokens:
+        if prompt_tokens:
             at = datetime.now().astimezone().strftime("%H:%M:%S")
             self._report = (document or self.history.document, cached_tokens, prompt_tokens, at)
 
@@ -348,7 +348,8 @@ class PromptPane(QFrame):
 
     def show_problem(self, problem: FieldError) -> None:
         """Show an error and move the cursor to its field."""
-        self.problem_bar.show_message(str(problem))
+        named = problem.path[:1] == ("variables",)  # the message itself names the variable
+        self.problem_bar.show_message(str(replace(problem, path=()) if named else problem))
         self.go_to(problem)
 
     def go_to(self, problem: FieldError) -> None:

@@ -55,7 +55,6 @@ class _Value(QFrame):
         self.setProperty("fitsContents", True)
         self.text = CardText(self, sides=(6, 6))
         self.text.setAccessibleName(f"Value of {name}")
-        self.text.setPlaceholderText("no value: Send asks for one")
         self.text.height_changed.connect(self._fit)
         self.text.installEventFilter(self)
         self._wrap()
@@ -169,9 +168,9 @@ class _Row(QWidget):
         self._unused = unused
         self._remove.setVisible(unused)
         self.setToolTip(plain_tip(where))
-        if self.value.missing != (value is None):
-            self.value.missing = value is None
-            self.value.update()
+        self.value.missing = value is None
+        self.edit.setPlaceholderText("no value: Send asks for one" if value is None else "empty: sent as an empty text")
+        self.value.update()
         splice = self.edit.exact.whole(value or "")
         if splice.removed or splice.inserted:
             self.edit.apply(splice, select=False)

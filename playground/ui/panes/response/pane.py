@@ -102,6 +102,8 @@ def trouble_notice(state: RunState, go_to: Callable[[FieldError], object]) -> No
 
 def _buttons(error: ApiError) -> tuple[tuple[str, str], ...]:
     again = ("Send again", "send")
+    if error.context_length is not None:
+        return (("Fix prompt structure…", "mend"), again)
     if error.kind == "key" or error.status in _KEY_STATUSES:
         return (("Set the key…", "connect"), again)
     if error.kind in ("connect", "tls", "setup", "protocol"):
@@ -121,7 +123,7 @@ def _facts(error: ApiError) -> str:
 
 def _head(error: ApiError, problems: list[FieldError]) -> str:
     """Return the detail without the lines that are shown as separate rows."""
-    rows = {str(problem) for problem in problems}
+    rows = {line for problem in problems for line in (str(problem), problem.message)}
     return "\n".join(line for line in error.detail.split("\n") if line not in rows)
 
 

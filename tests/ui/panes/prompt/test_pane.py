@@ -217,6 +217,15 @@ def test_the_served_rule_goes_with_the_first_edit_before_it(open_pane: Open) -> 
     assert pane.prompt_tab.ruler.accessibleDescription() == ""
 
 
+def test_a_refusals_count_replaces_the_estimate_and_marks_nothing_as_served(open_pane: Open) -> None:
+    pane = open_pane(DOCUMENT).pane
+    pane.set_reported(None, 33_517)
+    pane.paint_forecast()
+    assert pane.axes is not None
+    assert pane.axes.total == 33_517
+    assert "served" not in pane.prompt_tab.ruler.accessibleDescription()
+
+
 def test_the_ruler_leads_to_the_place(open_pane: Open) -> None:
     pane = open_pane(DOCUMENT).pane
     ruler = pane.prompt_tab.ruler
@@ -232,12 +241,19 @@ def test_a_missing_variable_is_gone_to_and_named(open_pane: Open) -> None:
     pane.show_problem(problem)
     assert pane.tabs.currentIndex() == PROMPT
     assert "{{question}} has no value" in pane.problem_bar.text
-    text = pane.prompt_tab.cards[1].text
-    assert text.hasFocus()
-    assert text.selection()[0] == problem.offset
-    assert [mark.kind for mark in text.marks] == ["value", "missing"]
-    QTest.keyClicks(text, "x")
+    assert not any(word in pane.problem_bar.text for word in ("--var", "messages[", "variables."))
+    assert [mark.kind for mark in pane.prompt_tab.cards[1].text.marks] == ["value", "missing"]
+    value = pane.variables.rows["question"]
+    assert value.edit.hasFocus()
+    assert [value.value.missing] == [True]
+    asked = value.edit.placeholderText()
+    QTest.keyClicks(value.edit, "x")
     assert not pane.problem_bar.isVisible()
+    QTest.keyClick(value.edit, Qt.Key.Key_Backspace)
+    assert pane.document().variables["question"] == ""
+    assert missing_variables(pane.document()) == ()
+    assert [value.value.missing] == [False]
+    assert value.edit.placeholderText() not in ("", asked)
 
 
 @pytest.mark.parametrize(
