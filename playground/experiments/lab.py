@@ -408,22 +408,24 @@ def verdict(first: RunState, second: RunState) -> str:
         if state.phase != "done":
             return f"Caching could not be verified: the {name} request ended as {state.phase}."
     usage = second.usage
-    if usage is None or usage.cached_tokens is None or usage.prompt_tokens is None:
+    if usage is None or usage.cached_tokens is None:
         return "Caching could not be verified: this server does not report cached tokens."
     if usage.cached_tokens == 0:
+        size = "" if usage.prompt_tokens is None else f" ({usage.prompt_tokens:,} tokens)"
         return (
             "The second of two equal requests reports 0 cached tokens. Either this server has no prefix cache, or the "
-            f"prompt ({usage.prompt_tokens:,} tokens) is below the least it caches."
+            f"prompt{size} is below the least it caches."
         )
-    if usage.fresh_tokens is None:
+    if usage.prompt_tokens is not None and usage.fresh_tokens is None:
         return (
             f"Caching could not be verified: the second request reports {usage.cached_tokens:,} cached of "
             f"{usage.prompt_tokens:,} input tokens, which cannot be right."
         )
-    share = percent(usage.cached_tokens / usage.prompt_tokens)
+    size = f" of {usage.prompt_tokens:,}" if usage.prompt_tokens else ""
+    share = f" ({percent(usage.cached_tokens / usage.prompt_tokens)})" if usage.prompt_tokens else ""
     return (
-        f"Caching works: {usage.cached_tokens:,} of {usage.prompt_tokens:,} tokens of the second request came from the "
-        f"cache ({share}).{_faster(first, second)}{_already(first)}"
+        f"Caching works: {usage.cached_tokens:,}{size} tokens of the second request came from the "
+        f"cache{share}.{_faster(first, second)}{_already(first)}"
     )
 
 

@@ -55,7 +55,8 @@ class Breaker(Struct, frozen=True):
 
 
 class CacheHistory(Struct, frozen=True):
-    """`prompt` and `cached` are sums over the `compared` requests that reported both; `unreported` did not.
+    """`prompt` and `cached` are sums over the `compared` requests that reported cached tokens; `unreported` did not.
+    `sign` is "≈ " if prompt tokens that were not reported are estimated.
 
     `stable_cached` is the ≈ part of `prompt` that the cache would have served if every prompt began with the text in
     common with its earlier version.
@@ -68,14 +69,15 @@ class CacheHistory(Struct, frozen=True):
     stable_cached: float
     bins: tuple[Bin, ...]
     breakers: tuple[Breaker, ...]
+    sign: str = ""
 
     @property
     def sentences(self) -> tuple[str, ...]:
         if not self.compared:
             return ("None of these requests reported cached tokens: nothing is known of the cache.",)
         sentences = [
-            f"{counted(self.compared, 'request')}: {self.cached:,} of {self.prompt:,} tokens came from the cache "
-            f"({percent(self.cached / self.prompt if self.prompt else 0.0)}, weighted by tokens)."
+            f"{counted(self.compared, 'request')}: {self.cached:,} of {self.sign}{self.prompt:,} tokens came from the "
+            f"cache ({percent(self.cached / self.prompt if self.prompt else 0.0)}, weighted by tokens)."
         ]
         if self.unreported:
             sentences.append(f"{self.unreported:,} more reported no usable count, and are left out.")
@@ -91,7 +93,7 @@ def replay(requests: Iterable[Logged], lifetime_s: float) -> CacheHistory:
     now = [0.0]
     forecaster = CacheForecaster(lifetime_s, lambda: now[0])
     known: list[tuple[Sent, int, int]] = []
-    unreported, stable = 0, 0.0
+    unreported, stable, sign = 0, 0.0, ""
     breaks: dict[tuple[Cause, str], tuple[float, list[str]]] = {}
     for one in requests:
         sent, usage = one.sent, one.usage
@@ -101,14 +103,16 @@ def replay(requests: Iterable[Logged], lifetime_s: float) -> CacheHistory:
         prediction = cache.pending(sent.run_id)
         compared = prediction.compared if prediction is not None else None
         settled = forecaster.settle(*one.where, sent.run_id, usage)
-        if usage.prompt_tokens is None or usage.cached_tokens is None:
+        total = usage.prompt_tokens if prediction is None else prediction.counted(usage)
+        if total is None or usage.cached_tokens is None:
             unreported += 1
             continue
-        known.append((sent, usage.prompt_tokens, usage.cached_tokens))
+        sign = sign if usage.prompt_tokens is not None else "≈ "
+        known.append((sent, total, usage.cached_tokens))
         why = settled.explanation if settled is not None else None
-        stable += _add_break(sent, compared, usage.prompt_tokens, usage.cached_tokens, why, breaks)
+        stable += _add_break(sent, compared, total, usage.cached_tokens, why, breaks)
     prompt, cached = sum(p for _, p, _ in known), sum(c for _, _, c in known)
-    return CacheHistory(len(known), unreported, prompt, cached, stable, _bins(known), _breakers(breaks))
+    return CacheHistory(len(known), unreported, prompt, cached, stable, _bins(known), _breakers(breaks), sign)
 
 
 def _add_break(

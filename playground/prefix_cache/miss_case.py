@@ -103,7 +103,7 @@ def best_order(
                 best = fit, one.order, other, size, moved
         probable += one.weight
         agreeing += one.weight if fitting else 0.0
-    _, order, other, size, moved = best or (0.0, "first", earlier, _canonical_size(now, earlier, known), False)
+    _, order, other, size, moved = best or (0.0, *_plain(now, earlier, known), False)
     found = difference(arranged(now, order), arranged(other, order))
     return found, size, order if moved else None, order, agreeing / probable if probable else 1.0
 
@@ -118,10 +118,13 @@ def _refuted(one: OrderEvidence, now: CacheView, earlier: CacheView, cached: int
     return served_beyond(cached, one.size(shared), known.block)
 
 
-def _canonical_size(now: CacheView, earlier: CacheView, known: MissKnowledge) -> Size:
-    """Return the tokens that both share if tools are first."""
-    first = next((one for one in known.orders if one.order == "first"), None)
-    return first.size(common_prefix(now.text, earlier.text)) if first is not None else Size(0.0, 0.0)
+def _plain(now: CacheView, earlier: CacheView, known: MissKnowledge) -> tuple[Order, CacheView, Size]:
+    """Return the most probable order in which no message moves text, with the tokens that both share there: if too
+    little speaks for each of the probable orders, in all of which the template would end the prefix."""
+    one = known.plain or next((one for one in known.orders if one.order == "first"), None)
+    if one is None:
+        return "first", earlier, Size(0.0, 0.0)
+    return one.order, earlier, one.size(common_prefix(*(arranged(view, one.order).text for view in (now, earlier))))
 
 
 class MissCase(Struct, frozen=True, dict=True):

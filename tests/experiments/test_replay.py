@@ -50,6 +50,12 @@ def test_identical_bytes_are_the_servers_doing() -> None:
     assert replay([_logged(0, RULES, 800, 0), _logged(1, RULES, 800, 0)], 300).breakers == ()
 
 
+def test_prompt_tokens_that_are_not_reported_are_estimated() -> None:
+    found = replay([_logged(0, RULES, None, 0), _logged(1, RULES, None, 496)], 300)
+    assert (found.compared, found.unreported, found.cached, found.sign) == (2, 0, 496, "≈ ")
+    assert found.prompt > 496
+
+
 def test_nothing_reported_is_nothing_known() -> None:
     found = replay([_logged(0, RULES, 800, None)], 300)
     assert found.sentences == ("None of these requests reported cached tokens: nothing is known of the cache.",)

@@ -15,13 +15,13 @@ from playground.experiments.lab import verdict
 from playground.runs.state import RunState, fold
 
 
-def _done(cached: int | None, first_token_at: float = 0.2) -> RunState:
+def _done(cached: int | None, first_token_at: float = 0.2, prompt: int | None = 1000) -> RunState:
     return fold(
         (
             AttemptStarted(0.0, 1),
             HeadersReceived(0.1, 200, "id", "text/event-stream"),
             ContentDelta(first_token_at, "Hello"),
-            UsageReported(0.5, Usage(1000, 5, 1005, cached)),
+            UsageReported(0.5, Usage(prompt, 5, 1005, cached)),
             Completed(0.5),
         )
     )
@@ -41,6 +41,10 @@ def test_what_was_cached_before_is_not_hidden() -> None:
 
 def test_nothing_cached() -> None:
     assert verdict(_done(0), _done(0)).startswith("The second of two equal requests reports 0 cached tokens.")
+
+
+def test_cached_tokens_without_prompt_tokens_prove_it() -> None:
+    assert verdict(_done(0, prompt=None), _done(960, prompt=None)).startswith("Caching works: 960 tokens")
 
 
 def test_not_reported_is_not_zero() -> None:

@@ -176,6 +176,20 @@ def test_explain_miss_continued_conversation_below_a_minimum_is_the_server_not_t
     assert found.cause == "server"
 
 
+def test_explain_miss_prompt_that_only_improbable_templates_would_change_is_compared_as_sent() -> None:
+    """The tools may move in two ways, neither of which is probable enough to be named."""
+    earlier, now = _turns()
+    orders = [
+        OrderEvidence("before_last_user", 0.45, lambda _offset: Size(60.0, 2.0)),
+        OrderEvidence("system_last", 0.45, lambda _offset: Size(4.0, 1.0)),
+    ]
+    plain = OrderEvidence("inside", 0.001, lambda _offset: Size(1_401.0, 2.0))
+    known = MissKnowledge(orders, minimum=256, all_orders=[*orders, plain], figures=(1_024,))
+    found = explain_miss(now, None, EarlierRequest(earlier, None, "id", 10.0), CacheUsage(1_459, 0), known)
+    assert found is not None
+    assert (found.cause, found.reason) == ("server", "lost")
+
+
 def test_settle_request_that_continues_a_running_one_is_not_compared_with_another_conversation() -> None:
     room = desk(sent(agent(question="Another call?"), "other"))
     first = agent(question="Where is it?")

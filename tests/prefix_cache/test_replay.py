@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from playground.prefix_cache.prediction import CacheUsage
 from playground.prefix_cache.replay import ReplayResult, replay_traffic
@@ -58,6 +59,23 @@ def test_running_request_and_the_pause_before_it_are_candidates_where_an_older_o
     assert ("gap" in codes(last)) == running
     assert last.explanation is not None
     assert ("the 10 h since" in last.explanation.sentence) == running
+
+
+def test_cached_tokens_without_prompt_tokens_are_explained_and_learned_from() -> None:
+    cached = [0, *[1_024] * 7, 0]
+    traffic = [sent(number, 0, at=10.0 * number) for number in range(len(cached))]
+    usages = [CacheUsage(None, tokens) for tokens in cached]
+    *_, before, last = replay_traffic(replace(one, usage=use) for one, use in zip(traffic, usages, strict=True))
+    assert before.explanation is None or before.explanation.cause != "unreported"
+    assert abs(before.forecast.cached_tokens - 1_024) <= 16
+    assert last.explanation is not None
+    assert (last.explanation.reason, last.usage and last.usage.prompt_tokens) == ("kept_points_or_lost", None)
+    assert "room" in codes(last)
+
+
+def test_request_that_failed_with_cached_tokens_alone_was_accepted() -> None:
+    assert replace(sent(0, 0, at=0.0), status=500, usage=CacheUsage(None, 512)).accepted
+    assert not replace(sent(0, 0, at=0.0), status=500, usage=CacheUsage()).accepted
 
 
 def test_template_is_no_candidate_if_the_same_prompt_is_sent_again() -> None:

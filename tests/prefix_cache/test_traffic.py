@@ -63,6 +63,14 @@ def test_read_traffic_absent_cached_tokens_are_unknown(tmp_path: Path) -> None:
     assert record.usage.cached_tokens is None
 
 
+def test_read_traffic_absent_usage_is_not_reported(tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_text(json.dumps(without("response", "usage")), "utf-8")
+    (record,) = read_traffic(path)
+    assert record.accepted
+    assert record.usage is None
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -74,7 +82,6 @@ def test_read_traffic_absent_cached_tokens_are_unknown(tmp_path: Path) -> None:
         json.dumps(without("request", "messages")),
         json.dumps(without("response")),
         json.dumps(without("response", "status")),
-        json.dumps(without("response", "usage")),
         json.dumps({**GOOD, "at": True}),
         "[" * 100_000,
         json.dumps({**GOOD, "at": 10**400}),

@@ -436,7 +436,7 @@ class _TotalsBox(QFrame):
             self.figures[name].setAccessibleName(f"{name}: {before}, {fixes.lower()} about {later}")
         self.note.setText(
             f"Estimated from {counted(saved.requests, 'request')}"
-            + (" with reported tokens." if saved.prompt_tokens is not None else "; no cached tokens were reported.")
+            + (" with reported tokens." if saved.prompt_tokens is not None else "; none with both token counts.")
             + " A fix is a preview; make the change in your program."
         )
 
