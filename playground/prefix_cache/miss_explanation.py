@@ -411,9 +411,7 @@ def _candidates(case: MissCase, *, short: bool = True) -> tuple[Candidate, ...]:
         found.append(Candidate("switched_off"))
     elif case.may_be_bypassed:
         found.append(Candidate("bypassed"))
-    longest_pause = min(case.known.assumed_lifetime_s, 120.0)
-    if gap_s is not None and gap_s > min(longest_pause, max(case.known.served_pauses[1], SHORT_PAUSE_S)):
-        found.append(Candidate("gap", gap_s))
+    found += _gaps(case, gap_s)
     if short and (case.may_be_short or case.shorter_than_served):
         found.append(Candidate("minimum"))
     if case.may_be_running:
@@ -430,6 +428,15 @@ def _candidates(case: MissCase, *, short: bool = True) -> tuple[Candidate, ...]:
     if at is not None and gap_s is not None and at // DAY_S != (at - gap_s) // DAY_S:
         found.append(Candidate("date"))
     return tuple(found)
+
+
+def _gaps(case: MissCase, gap_s: float | None) -> Iterator[Candidate]:
+    longest_pause = min(case.known.assumed_lifetime_s, 120.0)
+    if gap_s is not None and gap_s > min(longest_pause, max(case.known.served_pauses[1], SHORT_PAUSE_S)):
+        yield Candidate("gap", gap_s)
+    age_s, outlived_s = case.known.stored_ages
+    if age_s > max(outlived_s, SHORT_PAUSE_S, (gap_s or 0.0) + 1.0):
+        yield Candidate("gap", age_s, stored=True)
 
 
 def _template_candidates(case: MissCase) -> Iterator[Candidate]:

@@ -67,15 +67,21 @@ CandidateCode = Literal[
 
 
 class Candidate(Struct, frozen=True):
-    """A reason that the evidence leaves. `seconds`: of a "gap", since the earlier request."""
+    """A reason that the evidence leaves. `seconds`: of a "gap", since the earlier request, or, if `stored`, since the
+    first request that stored the text."""
 
     code: CandidateCode
     seconds: float = 0.0
+    stored: bool = False
 
     @property
     def words(self) -> str:
         """The candidate as text."""
-        return f"the {span(self.seconds)} since the earlier request" if self.code == "gap" else _CANDIDATES[self.code]
+        if self.code != "gap":
+            return _CANDIDATES[self.code]
+        if self.stored:
+            return f"the {span(self.seconds)} since this text was first stored (a lifetime may count from then on)"
+        return f"the {span(self.seconds)} since the earlier request"
 
 
 _CANDIDATES: dict[CandidateCode, str] = {

@@ -307,3 +307,12 @@ def test_prompt_of_which_a_slot_has_the_template_alone_is_lost(row: int) -> None
     found = explained("m11_slot_of_three_users", row)
     assert found is not None
     assert (found.cause, found.reason) == ("server", "lost")
+
+
+def test_lifetime_that_a_use_does_not_renew_is_a_candidate_after_a_short_pause() -> None:
+    """60 s from when the text was stored: served after 49 s, without a pause as long, and not served after 102 s."""
+    found = explained("n15_fixed_lifetime", 6)
+    assert found is not None
+    (gap,) = (one for one in found.candidates if one.code == "gap")
+    assert gap.stored
+    assert gap.seconds == pytest.approx(102.0, abs=1.0)

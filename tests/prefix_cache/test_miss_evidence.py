@@ -11,7 +11,7 @@ from playground.prefix_cache.block_size import CacheUnit
 from playground.prefix_cache.endpoint_model import EndpointCacheModel
 from playground.prefix_cache.learned_state import restore, state_of
 from playground.prefix_cache.match_tree import MatchStep
-from playground.prefix_cache.miss_evidence import EarlierRequest, Expected, MissKnowledge, OrderEvidence
+from playground.prefix_cache.miss_evidence import EarlierRequest, Expected, MissKnowledge, OrderEvidence, stored_ages
 from playground.prefix_cache.miss_explanation import MissExplanation, explain_miss
 from playground.prefix_cache.prediction import CacheUsage
 from playground.prefix_cache.prefix_size import Size
@@ -218,3 +218,19 @@ def test_cache_off_with_another_user_in_each_request_knows_the_newest_only() -> 
     for fields in (*users[:-1], *users[:-1], users[0], users[-1], users[-1]):
         off.add(fields, 2_000.0, 0)
     assert [off.serves_nothing(fields, 2_000.0) for fields in users] == [True, False, *[True] * (MAX_PARAMETERS - 1)]
+
+
+@pytest.mark.parametrize(
+    ("reports", "cached", "expected"),
+    [
+        ([], 0, (0.0, 0.0)),
+        ([(10.0, 0, 1), (40.0, 900, 1), (90.0, 900, 1)], 0, (90.0, 80.0)),
+        ([(10.0, 0, 1), (40.0, 0, 1), (90.0, 900, 1)], 0, (60.0, 50.0)),  # lost before, and stored again
+        ([(10.0, 0, 1), (40.0, None, 1), (90.0, 900, 1)], 0, (90.0, 50.0)),
+        ([(10.0, 0, 1), (40.0, 500, 1), (90.0, 900, 1)], 500, (60.0, 50.0)),  # of the part behind 500 tokens
+    ],
+)
+def test_text_is_as_old_as_the_request_that_stored_it(
+    reports: Sequence[tuple[float, int | None, int]], cached: int, expected: tuple[float, float]
+) -> None:
+    assert stored_ages(reports, 100.0, cached) == expected
