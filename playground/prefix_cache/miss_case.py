@@ -143,6 +143,8 @@ class MissCase(Struct, frozen=True, dict=True):
     shared: Size
     moved: Order | None
     order: Order = "inside"
+    in_part: tuple[str, ...] = ()
+    """Parameters that differ, too, but with which a part at least of a prompt is shared, as reports have shown."""
     agreeing: float = 1.0
     """Share of the probable orders in which the report is what the shared beginning gives."""
 
@@ -419,8 +421,8 @@ class MissCase(Struct, frozen=True, dict=True):
     @property
     def may_be_bypassed(self) -> bool:
         """Return whether the cache may have been off for this request, or for the earlier one, which was then not
-        stored: nothing was served of one of them, though this server serves others."""
-        return not self.cached or self.earlier.cached_tokens == 0
+        stored: nothing is known to be served of one of them, though this server serves others."""
+        return not self.cached or not self.earlier.cached_tokens
 
     @property
     def at_the_end(self) -> bool:
@@ -613,4 +615,4 @@ def case_of(
     found, shared, moved, order, agreeing = best_order(
         now, earlier.view, report[0], known, likely_only=bool(parameters)
     )
-    return MissCase(now, document, earlier, parameters, known, *report, found, shared, moved, order, agreeing)
+    return MissCase(now, document, earlier, parameters, known, *report, found, shared, moved, order, agreeing=agreeing)

@@ -145,10 +145,7 @@ def explain_miss(
         return _unreported(usage)
     if earlier is None:
         return _first(cached, known)
-    both = fields is not None and earlier.fields is not None
-    mine, theirs = that_may_matter(fields or {}), that_may_matter(earlier.fields or {})
-    clauses = changed(mine, theirs, known.shared_parameters) if both else ()
-    case = case_of(now, document, earlier, clauses, known, (cached, prompt))
+    case = _case(now, fields, earlier, (cached, prompt), known, document)
     if case.own_model_served or (case.at_point and case.extends):
         return None
     found, shared = case.found, case.shared
@@ -173,6 +170,24 @@ def explain_miss(
     if found is None:
         return _identical(case)
     return _changed(case, found)
+
+
+def _case(
+    now: CacheView,
+    fields: Mapping[str, Json] | None,
+    earlier: EarlierRequest,
+    report: tuple[int, int],
+    known: MissKnowledge,
+    document: DocumentView | None,
+) -> MissCase:
+    """Return the evidence with the parameters that differ. One with which a part of a prompt is shared may be why no
+    more was served, but not why nothing was."""
+    if fields is None or earlier.fields is None:
+        return case_of(now, document, earlier, (), known, report)
+    mine, theirs = that_may_matter(fields), that_may_matter(earlier.fields)
+    clauses = changed(mine, theirs, known.shared_parameters)
+    in_part = tuple(one for one in changed(mine, theirs) if one not in clauses) if report[0] else ()
+    return replace(case_of(now, document, earlier, clauses, known, report), in_part=in_part)
 
 
 def _changed(case: MissCase, found: Difference) -> MissExplanation:
@@ -412,6 +427,8 @@ def _candidates(case: MissCase, *, short: bool = True) -> tuple[Candidate, ...]:
     elif case.may_be_bypassed:
         found.append(Candidate("bypassed"))
     found += _gaps(case, gap_s)
+    if case.in_part:
+        found.append(Candidate("parameters", text="; ".join(case.in_part)))
     if short and (case.may_be_short or case.shorter_than_served):
         found.append(Candidate("minimum"))
     if case.may_be_running:
