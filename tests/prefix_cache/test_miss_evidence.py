@@ -234,3 +234,15 @@ def test_text_is_as_old_as_the_request_that_stored_it(
     reports: Sequence[tuple[float, int | None, int]], cached: int, expected: tuple[float, float]
 ) -> None:
     assert stored_ages(reports, 100.0, cached) == expected
+
+
+@pytest.mark.parametrize(("cached", "possible"), [(0, True), (320, False)])
+def test_known_minimum_is_a_candidate_beside_another_user(cached: int, possible: bool) -> None:
+    one: dict[str, Json] = {"user": "u1"}
+    earlier = EarlierRequest(view(("system", RULES), ("user", "Where is it?")), one, "id", 10.0, prompt_tokens=1_400)
+    now = view(("system", RULES), ("user", "Is it here?"))
+    server = replace(known(), minimum=1_024, figures=(1_024, 1_280))
+    why = explain_miss(now, {"user": "u2"}, earlier, CacheUsage(830, cached), server)
+    assert why is not None
+    assert why.reason == "parameters"
+    assert ("minimum" in {one.code for one in why.candidates}) is possible
