@@ -13,9 +13,10 @@ from playground.prefix_cache.cache_profile import CacheProfile, ColdClock, capac
 from playground.prefix_cache.endpoint_model import RECENT, EndpointCacheModel
 from playground.prefix_cache.forecast import Forecast, Score, Scorer, ago, span
 from playground.prefix_cache.index import Match, Sent
-from playground.prefix_cache.miss_evidence import CONFIDENT, EarlierRequest, MissKnowledge, knowledge_of
+from playground.prefix_cache.miss_evidence import CONFIDENT, EarlierRequest, MissKnowledge, knowledge_of, stored_ages
 from playground.prefix_cache.miss_explanation import MissExplanation, explain_miss
 from playground.prefix_cache.prediction import CacheUsage, Prediction
+from playground.prefix_cache.proofs import PART
 from playground.prefix_cache.revisions import Revisions
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.token_estimator import TokenEstimator
@@ -34,6 +35,8 @@ from playground.prefix_cache.zones import (
 )
 from playground.prompt.document import Document, Json
 
+CHAIN = 64
+"""Requests that share most with one, among which is the first that stored what it was not served."""
 CANDIDATES = 24
 """How many earlier requests are offered for a comparison."""
 
@@ -252,6 +255,10 @@ class CacheForecaster:
             return Settled(explain_miss(sent.view, sent.fields, None, usage, known), known)
         cache = self.model(*where)
         known = knowledge_of(cache, prediction, self.lifetime_s, usage.prompt_tokens)
+        reports = cache.index.reports(sent.run_id, sent.text, CHAIN)
+        least, size = usage.cached_tokens + PART, prediction.reach.size
+        having = [one for one in reports if one[0] < sent.at and size(one[2]).tokens >= least]
+        known = replace(known, stored_ages=stored_ages(having, sent.at, usage.cached_tokens))
         compared = prediction.compared
         other = self.elsewhere(sent.view, *where)
         shared = common_prefix(sent.text, compared.text) if compared is not None else 0

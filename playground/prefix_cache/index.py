@@ -391,6 +391,14 @@ class PrefixIndex:
         """At most `limit` requests, the longest shared prefix first, of equals the newest first."""
         return [Match(self._sent(entry), length) for entry, length in self._tree.best(text, limit)]
 
+    def reports(self, run_id: str, text: str, limit: int) -> list[tuple[float, int | None, int]]:
+        """When requests that share most with a text, without its own one, were sent, their cached tokens and the shared
+        code points; the oldest first."""
+        found = (
+            (one.at, one.cached_tokens, length) for one, length in self._tree.best(text, limit) if one.run_id != run_id
+        )
+        return sorted(found, key=lambda each: each[0])
+
     def _sent(self, entry: Entry) -> Sent:
         made = self._made.get(entry.run_id)
         if made is not None:

@@ -146,6 +146,8 @@ class MissCase(Struct, frozen=True, dict=True):
     shared: Size
     moved: Order | None
     order: Order = "inside"
+    in_part: tuple[str, ...] = ()
+    """Parameters that differ, too, but with which a part at least of a prompt is shared, as reports have shown."""
     agreeing: float = 1.0
     """Share of the probable orders in which the report is what the shared beginning gives."""
     sign: str = ""
@@ -180,9 +182,10 @@ class MissCase(Struct, frozen=True, dict=True):
 
     @property
     def may_be_short(self) -> bool:
-        """Return whether the prefix may be below a minimum that is not known: nothing as short was served so far."""
+        """Return whether the prefix is below the known minimum, or may be below an unknown one: nothing as short was
+        served so far."""
         if self.cached or self.shared.tokens >= 1.1 * LARGE_BLOCK or self.minimum is not None:
-            return False
+            return not self.cached and self.shared.tokens < (self.minimum or 0)
         least = min(self.known.figures, default=inf)
         known_block = len(self.known.figures) > 1 and gcd(*self.known.figures) == least
         possible = [size for size in (*THRESHOLDS, *((least,) if known_block else ())) if size <= least]
@@ -424,8 +427,8 @@ class MissCase(Struct, frozen=True, dict=True):
     @property
     def may_be_bypassed(self) -> bool:
         """Return whether the cache may have been off for this request, or for the earlier one, which was then not
-        stored: nothing was served of one of them, though this server serves others."""
-        return not self.cached or self.earlier.cached_tokens == 0
+        stored: nothing is known to be served of one of them, though this server serves others."""
+        return not self.cached or not self.earlier.cached_tokens
 
     @property
     def at_the_end(self) -> bool:
@@ -620,5 +623,7 @@ def case_of(
     found, shared, moved, order, agreeing = best_order(now, earlier.view, cached, known, likely_only=bool(parameters))
     sign = "≈ " if reported is None else ""
     return MissCase(
-        *(now, document, earlier, parameters, known, cached, prompt, found, shared, moved, order, agreeing, sign)
+        *(now, document, earlier, parameters, known, cached, prompt, found, shared, moved, order),
+        agreeing=agreeing,
+        sign=sign,
     )

@@ -150,6 +150,9 @@ class MissKnowledge(Struct, frozen=True):
     """The shortest and the longest time since it was used after which a prefix was served, in seconds."""
     served: int = 0
     """The most tokens that were reported for a beginning that the prompt shares."""
+    stored_ages: tuple[float, float] = (0.0, 0.0)
+    """The seconds since the first part that was not served was stored, see `stored_ages`, and the longest such time
+    after which it was served before."""
     ended: Sequence[float] = ()
     """Tokens of the earlier requests, with their answers if these may be cached, that the prompt continues."""
     stored_s: float = inf
@@ -250,6 +253,25 @@ def knowledge_of(
         ended=[tokens for _, tokens in reach.counted],
         stored_s=learned.proofs.stored_s,
     )
+
+
+def stored_ages(reports: Sequence[tuple[float, int | None, int]], at: float, cached: int) -> tuple[float, float]:
+    """Return the seconds since text was stored that a request sent `at` was not served, and the longest such time after
+    which it was served before. A use may not renew it: some caches count a lifetime from then on.
+
+    `reports`: of the requests that have this text, the oldest first, see `PrefixIndex.reports`. One of which less was
+    served stored it again, and one without a report may have.
+    """
+    stored = surely = at
+    longest = 0.0
+    for sent, served, _ in reports:
+        if stored == at or (served is not None and served <= cached):
+            stored = surely = sent
+        elif served is None:
+            surely = sent
+        else:
+            longest = max(longest, sent - surely)
+    return at - stored, longest
 
 
 def _counted(prediction: Prediction, prompt_tokens: int | None, estimated: Callable[[int], Size], offset: int) -> Size:

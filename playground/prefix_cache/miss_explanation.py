@@ -145,10 +145,7 @@ def explain_miss(
         return _unreported(usage)
     if earlier is None:
         return _first(cached, known)
-    both = fields is not None and earlier.fields is not None
-    mine, theirs = that_may_matter(fields or {}), that_may_matter(earlier.fields or {})
-    clauses = changed(mine, theirs, known.shared_parameters) if both else ()
-    case = case_of(now, document, earlier, clauses, known, (cached, usage.prompt_tokens))
+    case = _case(now, fields, earlier, (cached, usage.prompt_tokens), known, document)
     if case.own_model_served or (case.at_point and case.extends):
         return None
     found, shared = case.found, case.shared
@@ -173,6 +170,24 @@ def explain_miss(
     if found is None:
         return _identical(case)
     return _changed(case, found)
+
+
+def _case(
+    now: CacheView,
+    fields: Mapping[str, Json] | None,
+    earlier: EarlierRequest,
+    report: tuple[int, int | None],
+    known: MissKnowledge,
+    document: DocumentView | None,
+) -> MissCase:
+    """Return the evidence with the parameters that differ. One with which a part of a prompt is shared may be why no
+    more was served, but not why nothing was."""
+    if fields is None or earlier.fields is None:
+        return case_of(now, document, earlier, (), known, report)
+    mine, theirs = that_may_matter(fields), that_may_matter(earlier.fields)
+    clauses = changed(mine, theirs, known.shared_parameters)
+    in_part = tuple(one for one in changed(mine, theirs) if one not in clauses) if report[0] else ()
+    return replace(case_of(now, document, earlier, clauses, known, report), in_part=in_part)
 
 
 def _changed(case: MissCase, found: Difference) -> MissExplanation:
@@ -411,9 +426,9 @@ def _candidates(case: MissCase, *, short: bool = True) -> tuple[Candidate, ...]:
         found.append(Candidate("switched_off"))
     elif case.may_be_bypassed:
         found.append(Candidate("bypassed"))
-    longest_pause = min(case.known.assumed_lifetime_s, 120.0)
-    if gap_s is not None and gap_s > min(longest_pause, max(case.known.served_pauses[1], SHORT_PAUSE_S)):
-        found.append(Candidate("gap", gap_s))
+    found += _gaps(case, gap_s)
+    if case.in_part:
+        found.append(Candidate("parameters", text="; ".join(case.in_part)))
     if short and (case.may_be_short or case.shorter_than_served):
         found.append(Candidate("minimum"))
     if case.may_be_running:
@@ -430,6 +445,15 @@ def _candidates(case: MissCase, *, short: bool = True) -> tuple[Candidate, ...]:
     if at is not None and gap_s is not None and at // DAY_S != (at - gap_s) // DAY_S:
         found.append(Candidate("date"))
     return tuple(found)
+
+
+def _gaps(case: MissCase, gap_s: float | None) -> Iterator[Candidate]:
+    longest_pause = min(case.known.assumed_lifetime_s, 120.0)
+    if gap_s is not None and gap_s > min(longest_pause, max(case.known.served_pauses[1], SHORT_PAUSE_S)):
+        yield Candidate("gap", gap_s)
+    age_s, outlived_s = case.known.stored_ages
+    if age_s > max(outlived_s, SHORT_PAUSE_S, (gap_s or 0.0) + 1.0):
+        yield Candidate("gap", age_s, stored=True)
 
 
 def _template_candidates(case: MissCase) -> Iterator[Candidate]:

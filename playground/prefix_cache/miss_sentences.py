@@ -63,19 +63,29 @@ CandidateCode = Literal[
     "date",
     "running",
     "not_stored",
+    "parameters",
 ]
 
 
 class Candidate(Struct, frozen=True):
-    """A reason that the evidence leaves. `seconds`: of a "gap", since the earlier request."""
+    """A reason that the evidence leaves. `seconds`: of a "gap", since the earlier request, or, if `stored`, since the
+    first request that stored the text. `text`: the "parameters" that differ."""
 
     code: CandidateCode
     seconds: float = 0.0
+    stored: bool = False
+    text: str = ""
 
     @property
     def words(self) -> str:
         """The candidate as text."""
-        return f"the {span(self.seconds)} since the earlier request" if self.code == "gap" else _CANDIDATES[self.code]
+        if self.code == "parameters":
+            return f"{self.text} (a part of the prompt was served after such a change before, but perhaps not all)"
+        if self.code != "gap":
+            return _CANDIDATES[self.code]
+        if self.stored:
+            return f"the {span(self.seconds)} since this text was first stored (a lifetime may count from then on)"
+        return f"the {span(self.seconds)} since the earlier request"
 
 
 _CANDIDATES: dict[CandidateCode, str] = {

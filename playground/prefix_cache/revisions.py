@@ -88,6 +88,8 @@ def _had_it(cache: EndpointCacheModel, missed: Sent, matches: list[Match], cache
     ends = (prompt or 0, (prompt or 0) + (answer or 1) - 1)
     if not any(-SAME <= end - cached < step + NEAR for end in ends):
         return False
+    # The missed request stored as much itself if another block, of those that reports allow, does not fit.
+    block = max((one.block for one in cache.learned.units.likely if not cached % one.block), default=step)
     shared = common_prefix(missed.text, older.sent.text) / len(older.sent.text) * ends[0]
     if not any(figure <= shared for figure in cache.learned.units.figures):
         return False  # it may be below a minimum
@@ -97,6 +99,6 @@ def _had_it(cache: EndpointCacheModel, missed: Sent, matches: list[Match], cache
             continue
         counted = cache.requests.usage_of(one.sent.run_id)[0] or 0
         whole = one.sent.run_id == missed.run_id and one.length == len(one.sent.text)
-        if not whole or counted < cached + step + NEAR:
+        if not whole or counted < cached + max(step, block) + NEAR:
             return False
     return True

@@ -205,6 +205,19 @@ def test_pauses_are_candidates_as_far_as_served_prefixes_leave_them(
     assert {one.code for one in why.candidates} & {"gap", "not_stored"} == codes
 
 
+@pytest.mark.parametrize(("served", "bypassed"), [(900, False), (0, True), (None, True)])
+def test_earlier_request_that_was_not_stored_is_a_candidate_unless_it_was_served(
+    served: int | None, bypassed: bool
+) -> None:
+    parts: list[Json] = [{"role": "system", "content": RULES}, {"role": "user", "content": "Where is crate 7?"}]
+    bodies: tuple[list[Json], list[Json]] = parts, [*parts, parts[1]]
+    earlier, now = (view_of_fields({"messages": messages}) for messages in bodies)
+    before = EarlierRequest(earlier, None, "id", 5.0, cached_tokens=served)
+    why = explain_miss(now, None, before, CacheUsage(830, 320), knowledge(0.6))
+    assert why is not None
+    assert ("bypassed" in {one.code for one in why.candidates}) is bypassed
+
+
 def test_answer_of_a_record_without_its_message_is_read_from_the_next_prompt() -> None:
     """The server caches answers; the records have only their tokens. Each forecast reaches to the end of the answer."""
     messages: list[Json] = [{"role": "system", "content": RULES}]

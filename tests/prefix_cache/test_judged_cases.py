@@ -307,3 +307,25 @@ def test_prompt_of_which_a_slot_has_the_template_alone_is_lost(row: int) -> None
     found = explained("m11_slot_of_three_users", row)
     assert found is not None
     assert (found.cause, found.reason) == ("server", "lost")
+
+
+def test_lifetime_that_a_use_does_not_renew_is_a_candidate_after_a_short_pause() -> None:
+    """60 s from when the text was stored: served after 49 s, without a pause as long, and not served after 102 s."""
+    found = explained("n15_fixed_lifetime", 6)
+    assert found is not None
+    (gap,) = (one for one in found.candidates if one.code == "gap")
+    assert gap.stored
+    assert gap.seconds == pytest.approx(102.0, abs=1.0)
+
+
+def test_correction_keeps_the_lifetime_if_the_unserved_request_stored_what_was_served_later() -> None:
+    """Blocks of 256 tokens: all that the request before a pause of 2.6 h had, the one after it had stored again."""
+    traffic = read_traffic(CASES / "n15_correction_of_lifetime.jsonl")
+    assert [result.corrections for result in replay_traffic(traffic)] == [()] * 4
+
+
+def test_parameter_with_which_a_part_of_a_prompt_was_served_may_end_another_prompt() -> None:
+    """The template writes the output format behind the system message, which is shared whatever the format."""
+    found = explained("n15_format_left_out")
+    assert found is not None
+    assert "response_format" in next(one.text for one in found.candidates if one.code == "parameters")

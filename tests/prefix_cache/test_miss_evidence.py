@@ -11,7 +11,7 @@ from playground.prefix_cache.block_size import CacheUnit
 from playground.prefix_cache.endpoint_model import EndpointCacheModel
 from playground.prefix_cache.learned_state import restore, state_of
 from playground.prefix_cache.match_tree import MatchStep
-from playground.prefix_cache.miss_evidence import EarlierRequest, Expected, MissKnowledge, OrderEvidence
+from playground.prefix_cache.miss_evidence import EarlierRequest, Expected, MissKnowledge, OrderEvidence, stored_ages
 from playground.prefix_cache.miss_explanation import MissExplanation, explain_miss
 from playground.prefix_cache.prediction import CacheUsage
 from playground.prefix_cache.prefix_size import Size
@@ -218,3 +218,31 @@ def test_cache_off_with_another_user_in_each_request_knows_the_newest_only() -> 
     for fields in (*users[:-1], *users[:-1], users[0], users[-1], users[-1]):
         off.add(fields, 2_000.0, 0)
     assert [off.serves_nothing(fields, 2_000.0) for fields in users] == [True, False, *[True] * (MAX_PARAMETERS - 1)]
+
+
+@pytest.mark.parametrize(
+    ("reports", "cached", "expected"),
+    [
+        ([], 0, (0.0, 0.0)),
+        ([(10.0, 0, 1), (40.0, 900, 1), (90.0, 900, 1)], 0, (90.0, 80.0)),
+        ([(10.0, 0, 1), (40.0, 0, 1), (90.0, 900, 1)], 0, (60.0, 50.0)),  # lost before, and stored again
+        ([(10.0, 0, 1), (40.0, None, 1), (90.0, 900, 1)], 0, (90.0, 50.0)),
+        ([(10.0, 0, 1), (40.0, 500, 1), (90.0, 900, 1)], 500, (60.0, 50.0)),  # of the part behind 500 tokens
+    ],
+)
+def test_text_is_as_old_as_the_request_that_stored_it(
+    reports: Sequence[tuple[float, int | None, int]], cached: int, expected: tuple[float, float]
+) -> None:
+    assert stored_ages(reports, 100.0, cached) == expected
+
+
+@pytest.mark.parametrize(("cached", "possible"), [(0, True), (320, False)])
+def test_known_minimum_is_a_candidate_beside_another_user(cached: int, possible: bool) -> None:
+    one: dict[str, Json] = {"user": "u1"}
+    earlier = EarlierRequest(view(("system", RULES), ("user", "Where is it?")), one, "id", 10.0, prompt_tokens=1_400)
+    now = view(("system", RULES), ("user", "Is it here?"))
+    server = replace(known(), minimum=1_024, figures=(1_024, 1_280))
+    why = explain_miss(now, {"user": "u2"}, earlier, CacheUsage(830, cached), server)
+    assert why is not None
+    assert why.reason == "parameters"
+    assert ("minimum" in {one.code for one in why.candidates}) is possible
