@@ -88,7 +88,7 @@ may_differ = re.compile(rf"[*`~\\\r\n\t<%&_\x1b{_INVISIBLE}\uff01-\uff5e\U0001d4
 """Finds a character of escapes and of what is removed, also of an unfinished one."""
 _UNFINISHED = (
     r"(?<!\\)\\++(?:u\{?[0-9a-fA-F]{0,6}|x[0-9a-fA-F]?)?|%(?:25)*[0-9a-fA-F]?|&(?:#?[xX]?[0-9a-fA-F]{0,6}|[a-z]{1,4})"
-    r"|\x1b(?:\[[0-?]{0,32}[ -/]?|\][^\x07\x1b]{0,99}\x1b?)?| ?[xX#·●█•.\-]{1,4}| ?[\[<(][a-zA-Z.…]{0,9}| "
+    r"|\x1b(?:\[[0-?]{0,32}[ -/]?|\][^\x07\x1b]{0,99}\x1b?)?| ?[*\\xX#·●█•.\-]{1,8}| ?[\[<(][a-zA-Z.…]{0,9}| "
 )
 _READINGS = {
     _NOISE: re.compile(rf"(?:{_UNFINISHED}|</?(?:[A-Za-z!][^<>]{{0,99}})?)$"),
