@@ -21,6 +21,7 @@ from urllib.parse import quote
 from msgspec.structs import replace
 
 from playground.prompt import secret_words
+from playground.prompt.field_errors import InputError
 
 if TYPE_CHECKING:
     from playground.client.events import ApiError
@@ -474,6 +475,16 @@ def _forms_of(key: str) -> Iterator[str]:
     escaped, data = json.dumps(key)[1:-1], key.encode("utf-8", "surrogatepass")
     yield from (key, escaped, escaped.replace("/", "\\/"), quote(data, safe=""), data.hex(), data.hex().upper())
     yield from _in_base64(data)
+
+
+def refuse_key_in(body: bytes, key: str) -> None:
+    """Raise InputError if a prompt contains the key: the model could repeat it, and it would be logged."""
+    if any(form.encode() in body for form in key_forms(key)):
+        raise InputError.of(
+            ("messages",),
+            "the prompt has this endpoint's API key in it; nothing was sent.",
+            "Take it out: the key is sent as a header, by itself.",
+        )
 
 
 def redact_error(error: ApiError, key: str | None) -> ApiError:
