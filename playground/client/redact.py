@@ -88,7 +88,7 @@ _WIDE = re.compile("[\uff01-\uff5e\U0001d400-\U0001d7ff]")
 may_differ = re.compile(rf"[*`~\\\r\n\t<%&_\x1b{_INVISIBLE}\uff01-\uff5e\U0001d400-\U0001d7ff]").search
 """Finds a character of escapes and of what is removed, also of an unfinished one."""
 _UNFINISHED = (
-    r"(?<!\\)\\++(?:u\{?[0-9a-fA-F]{0,6}|x[0-9a-fA-F]?)?|%(?:25)*[0-9a-fA-F]?|&(?:#?[xX]?[0-9a-fA-F]{0,6}|[a-z]{1,4})"
+    r"(?<!\\)\\++(?:u(?:[0-9a-fA-F]{0,3}|\{[0-9a-fA-F]{0,6})|x[0-9a-fA-F]?)?|%(?:25)*[0-9a-fA-F]?|&(?:#?[xX]?[0-9a-fA-F]{0,6}|[a-z]{1,4})"
     r"|\x1b(?:\[[0-?]{0,32}[ -/]?|\][^\x07\x1b]{0,99}\x1b?)?| ?[*\\xX#·●█•.\-]{1,8}| ?[\[<(][a-zA-Z.…]{0,9}| "
 )
 _READINGS = {
