@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
 from playground.cli import FINISHED
+from playground.client.redact import refuse_key_in
 from playground.export.prompt_files import WRITERS, left_out
 from playground.export.terminal import for_stream, print_error, visible_line
 from playground.prompt.document import Document
 from playground.prompt.field_errors import FieldError, UnwritableOutputError
 from playground.prompt.files import FileFormat, dump, missing_in, read_input
 from playground.prompt.import_formats.detect import open_any_bytes
+from playground.storage.credentials import VARIABLE
 from playground.storage.paths import write_shared
 
 _ENDINGS = {".prompt.yml": "github", ".prompty": "prompty", ".prompt.json": "prompt", ".json": "body"}
@@ -25,6 +28,7 @@ def convert(options: argparse.Namespace) -> int:
     kind = options.to or next(
         (kind for end, kind in _ENDINGS.items() if (output or "").lower().endswith(end)), "prompt"
     )
+    refuse_key_in(dump(opened.document, FileFormat()).encode(), os.environ.get(VARIABLE, "").strip())
     text, notes = converted(opened.document, kind, opened.model or "electron")
     for note in (*opened.notes, *notes):
         print_error(visible_line(note))

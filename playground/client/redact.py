@@ -15,11 +15,13 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
+from unicodedata import normalize
 from urllib.parse import quote
 
 from msgspec.structs import replace
 
 from playground.prompt import secret_words
+from playground.prompt.field_errors import InputError
 
 if TYPE_CHECKING:
     from playground.client.events import ApiError
@@ -43,32 +45,56 @@ _PUBLIC_PREFIX = re.compile(
 )
 _WORDS_ONLY = re.compile(r"[A-Z]*[a-z]*(?:[^A-Za-z0-9]+[A-Za-z]?[a-z]*)*|[0-9]{1,9}|[A-Z]+(?:[^A-Za-z0-9]+[A-Z]*)*")
 _LONG_HEAD_CHARS, _SURE_CHARS = 16, 12
-_MARKS = ("**", "••", "…", "...")
+_MARK = re.compile(
+    r" ?(?:\\?\*\\?\*|••|…|\.\.\.|xxx|----|··|●●|██|##|[\[<(](?:\.\.\.|(?:redacted|hidden|masked|removed)[\])>])) ?",
+    re.I,
+)
+"""What servers write in place of the middle of a key."""
+_MARK_BEFORE = re.compile(f"{_MARK.pattern}[\\])>]?$", re.I)
 
 # `(?<!\\)\\++`: a long run of backslashes must not cost quadratic time.
 _ESCAPE = re.compile(
-    r"(?<!\\)\\++(?:u(00[0-9a-fA-F]{2}|20[0-6][0-9a-fA-F]|[fF][eE][fF]{2})|x([0-7][0-9a-fA-F]))"
-    r"|%(?:25)*([0-7][0-9a-fA-F])|&#[xX]0*([0-9a-fA-F]{2});|&#0*([0-9]{2,3});|&(lt|gt|amp|quot);"
+    r"(?<!\\)\\++(?:u(?:\{0*)?((?:00|(?<=\{))[0-9a-fA-F]{2}|20[0-6][0-9a-fA-F]|[fF][eE][fF]{2})\}?|x([0-7][0-9a-fA-F]))"
+    r"|%(?:25)*([0-7][0-9a-fA-F])|&#[xX]0*([0-9a-fA-F]{2,5});|&#0*([0-9]{2,6})(?:;|(?![0-9]))|&(lt|gt|amp|quot|shy|nbsp|zwn?j);"
 )
-_NAMED = {"lt": "<", "gt": ">", "amp": "&", "quot": '"'}
+_NAMED = {
+    "lt": "<",
+    "gt": ">",
+    "amp": "&",
+    "quot": '"',
+    "shy": "\xad",
+    "nbsp": "\xa0",
+    "zwj": "\u200d",
+    "zwnj": "\u200c",
+}
 _NESTED = 4
 _NUMBER = re.compile(f"[0-9]{{{PIECE_CHARS}}}")
-MARK_CHARS = 4
+MARK_CHARS = 12
 _CONTEXT_CHARS = GRAM - 1 + MARK_CHARS
 """Characters of a text that count for the next piece of it: those of a key, and a mask before them."""
 _CUT = "\0"
 """Stands for the missing rest of a text."""
-_MARKUP = re.compile(r"[*`~\u00ad\u200b-\u200f\u2060-\u2064\ufeff]+|\\+[nrt]?|[\r\n]+[ \t]*")
-_TAG = re.compile("</?[A-Za-z][^<>]{0,99}>")
+_INVISIBLE = (
+    r"\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\xa0\u00ad\u0300-\u036f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+    r"\ufe00-\ufe0f\ufeff\U000e0000-\U000e01ef"
+)
+_TERMINAL = r"\x1b(?:\[[0-?]{0,32}[ -/]?[@-~]|\][^\x07\x1b]{0,99}(?:\x07|\x1b\\)|(?![\[\]]))"
+_MARKS = rf"[*`~{_INVISIBLE}]+|{_TERMINAL}"
+_MARKUP = re.compile(rf"{_MARKS}|\\+[nrtbf]?|[\r\n\t]+[ \t]*")
+_TAG = re.compile("</?[A-Za-z!][^<>]{0,99}>")
 _NOISE = re.compile(f"{_MARKUP.pattern}|{_TAG.pattern}")
-may_differ = re.compile(r"[*`~\\\r\n<%&\u00ad\u200b-\u200f\u2060-\u2064\ufeff]").search
+_UNDERLINE = re.compile(rf"{_MARKS}|[_\\\r\n\t]+")
+_WIDE = re.compile("[\uff01-\uff5e\U0001d400-\U0001d7ff]")
+may_differ = re.compile(rf"[*`~\\\r\n\t<%&_\x1b{_INVISIBLE}\uff01-\uff5e\U0001d400-\U0001d7ff]").search
 """Finds a character of escapes and of what is removed, also of an unfinished one."""
-_UNFINISHED_ESCAPE = (
-    r"(?<!\\)\\++(?:u[0-9a-fA-F]{0,3}|x[0-9a-fA-F]?)?|%(?:25)*[0-9a-fA-F]?|&(?:#?[xX]?[0-9a-fA-F]{0,6}|[a-z]{1,4})"
+_UNFINISHED = (
+    r"(?<!\\)\\++(?:u(?:[0-9a-fA-F]{0,3}|\{[0-9a-fA-F]{0,6})|x[0-9a-fA-F]?)?|%(?:25)*[0-9a-fA-F]?|&(?:#?[xX]?[0-9a-fA-F]{0,6}|[a-z]{1,4})"
+    r"|\x1b(?:\[[0-?]{0,32}[ -/]?|\][^\x07\x1b]{0,99}\x1b?)?| ?[*\\xX#·●█•.\-]{1,8}| ?[\[<(][a-zA-Z.…]{0,9}| "
 )
 _READINGS = {
-    _NOISE: re.compile(rf"(?:{_UNFINISHED_ESCAPE}|</?(?:[A-Za-z][^<>]{{0,99}})?)$"),
-    _MARKUP: re.compile(f"(?:{_UNFINISHED_ESCAPE})$"),
+    _NOISE: re.compile(rf"(?:{_UNFINISHED}|</?(?:[A-Za-z!][^<>]{{0,99}})?)$"),
+    _MARKUP: re.compile(f"(?:{_UNFINISHED})$"),
+    _UNDERLINE: re.compile(f"(?:{_UNFINISHED})$"),
 }
 """What is removed from a text, and the unfinished end of such: a key may be around tags, or in one."""
 _UNFINISHED_CHARS = 128
@@ -181,7 +207,14 @@ def _outer(spans: list[Span], layers: list[_Layer]) -> list[Span]:
     return spans
 
 
+def _ascii(found: re.Match[str]) -> str:
+    one = normalize("NFKC", found.group())
+    return one if len(one) == 1 else found.group()
+
+
 def _lower(text: str) -> str:
+    if not text.isascii():
+        text = _WIDE.sub(_ascii, text)
     lower = text.lower()
     if len(lower) != len(text):  # a few letters become two
         lower = "".join(one if len(one.lower()) > 1 else one.lower() for one in text)
@@ -207,7 +240,7 @@ def _forms(key: str) -> Iterator[_Form]:
     plain = _NOISE.sub("", _decoded(key)[0])
     found = _PUBLIC_PREFIX.match(plain)
     prefix = found.end() if found else 0
-    head = prefix + PIECE_CHARS
+    head = min(prefix + PIECE_CHARS, max(prefix + GRAM, PART_CHARS))
     while head < min(len(plain), prefix + _LONG_HEAD_CHARS) and _WORDS_ONLY.fullmatch(plain, prefix, head):
         head += 1
     sure = head + _SURE_CHARS * (_WORDS_ONLY.fullmatch(plain, prefix, head) is not None)
@@ -217,6 +250,10 @@ def _forms(key: str) -> Iterator[_Form]:
         texts |= {text: len(text) / len(plain) for text in (quote(data, safe=""), json.dumps(key)[1:-1])}
     for text, scale in texts.items():
         yield _Form(_lower(text), plain, scale, *(round(chars * scale) for chars in (prefix, head, sure)))
+    if "_" in plain:
+        places = (len(plain[:chars].replace("_", "")) for chars in (prefix, head, sure))
+        bare = plain.replace("_", "")
+        yield _Form(_lower(bare), bare, 1.0, *places)
 
 
 def _in_base64(key: bytes) -> Iterator[str]:
@@ -256,11 +293,15 @@ class KeySearch:
             return []
         differs = may_differ(text) is not None
         marked, layers = _decoded(text) if differs else (text, [])
-        is_marked = any(mark in marked for mark in _MARKS)
+        is_marked = _MARK.search(marked) is not None
         samples = self._close_samples if is_marked or least < PART_CHARS else self._samples
         spans: list[Span] = []
-        for removed in _READINGS if differs and _TAG.search(marked) else (_MARKUP,):
+        seen = set[str]()
+        for removed in _READINGS if differs else (_MARKUP,):
             plain = removed.sub("", marked) if differs else marked
+            if plain in seen:
+                continue
+            seen.add(plain)
             runs = self._runs(_lower(plain) + _CUT * is_cut, self._all if is_cut else samples, least)
             places = _outer(list(runs), [(removed, marked)] if plain != marked else [])
             kinds = zip(places, runs.values(), strict=True)
@@ -276,15 +317,18 @@ class KeySearch:
         """Return the end of a text as it counts for the next piece; None if characters of a key end behind `known`."""
         if not may_differ(text):
             return None if self._has_gram(text, known) else text[-_CONTEXT_CHARS:]
-        if text[-1] == "*" or "<" in text or any(mark in text for mark in _MARKS):
+        if text[-1] == "*" or "<" in text or _MARK.search(text):
             return None
         unfinished = _READINGS[_NOISE].search(text, max(len(text) - _UNFINISHED_CHARS, 0))
         begin = unfinished.start() if unfinished else len(text)
-        plain = _MARKUP.sub("", _decoded(text[:begin])[0])
-        return None if self._has_gram(plain, 0) else plain[-_CONTEXT_CHARS:] + text[begin:]
+        marked = _decoded(text[:begin])[0]
+        plain = _MARKUP.sub("", marked)
+        if self._has_gram(plain, 0) or self._has_gram(_UNDERLINE.sub("", marked), 0):
+            return None
+        return plain[-_CONTEXT_CHARS:] + text[begin:]
 
     def _has_gram(self, text: str, known: int) -> bool:
-        lower, places = text.lower(), self.places
+        lower, places = _lower(text), self.places
         for at in range(known - GRAM + 1 if known >= GRAM else 0, len(lower) - GRAM + 1):
             if lower[at : at + GRAM] in places:
                 return True
@@ -383,15 +427,22 @@ def _is_secret(form: _Form, place: int, length: int, following: str, least: int)
     head = max(PIECE_CHARS * form.scale, form.secret + 1) if following == _CUT else form.head
     if place == 0 and end >= head and (end >= form.sure or not following.isalnum()):
         return True
-    chars = (end - max(place, form.secret if least == PART_CHARS else 0)) / form.scale
-    if chars < PIECE_CHARS or _WORDS_ONLY.fullmatch(form.key, int(place / form.scale), math.ceil(end / form.scale)):
+    chars = (end - place) / form.scale
+    if (
+        chars < PIECE_CHARS
+        or end <= form.secret
+        or _WORDS_ONLY.fullmatch(form.key, int(place / form.scale), math.ceil(end / form.scale))
+    ):
         return None
-    return chars >= least or place <= form.secret
+    if least == PART_CHARS:
+        chars = (end - max(place, form.secret)) / form.scale
+    return chars >= least or (place <= form.secret and chars >= PIECE_CHARS)
 
 
 def _has_mark(text: str, start: int, end: int) -> bool:
     """Return whether a mask of a server's is in or beside this part of a text."""
-    return any(text.find(mark, max(start - len(mark), 0), end + len(mark)) >= 0 for mark in _MARKS)
+    before = max(start - MARK_CHARS, 0)
+    return bool(_MARK.search(text, start, end) or _MARK.match(text, end) or _MARK_BEFORE.search(text, before, start))
 
 
 def _with_backslash(text: str, start: int) -> int:
@@ -424,6 +475,16 @@ def _forms_of(key: str) -> Iterator[str]:
     escaped, data = json.dumps(key)[1:-1], key.encode("utf-8", "surrogatepass")
     yield from (key, escaped, escaped.replace("/", "\\/"), quote(data, safe=""), data.hex(), data.hex().upper())
     yield from _in_base64(data)
+
+
+def refuse_key_in(body: bytes, key: str) -> None:
+    """Raise InputError if a prompt contains the key: the model could repeat it, and it would be logged."""
+    if any(form.encode() in body for form in key_forms(key)):
+        raise InputError.of(
+            ("messages",),
+            "the prompt has this endpoint's API key in it; nothing was sent.",
+            "Take it out: the key is sent as a header, by itself.",
+        )
 
 
 def redact_error(error: ApiError, key: str | None) -> ApiError:

@@ -126,7 +126,7 @@ class StreamMasker:
         if prefix := _DATA_PREFIX.match(data):  # a proxy that repeats the field name
             return prefix.group() + self._masked(data[prefix.end() :], last=last)
         lines = json_lines(data)
-        if len(lines) > 1:
+        if len(lines) > 1 and any(line.lstrip().startswith(("{", "[", "data:")) for line in lines):
             return "\n".join([self._masked(line, last=last and line is lines[-1]) for line in lines])
         shown = self._pass(self._plain, data)
         return str(self._with_held(shown, self._plain)) if last else shown

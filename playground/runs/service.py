@@ -187,13 +187,14 @@ class RequestService:
         never raised.
         """
         # Imported here: the panes of the window need no run, and its modules compile 40 patterns.
+        from playground.client.redact import refuse_key_in
         from playground.runs.run import Run
 
         request = to_request(document, endpoint.model)
         endpoint = await self._simulation.resolve(endpoint)
         secret = await self._key(endpoint, explicit)
         if secret is not None:
-            _refuse_key_in(request.body, secret.reveal())
+            refuse_key_in(request.body, secret.reveal())
         async with self._one_a_turn:
             changes = self.forecaster.changes
             view = self.forecaster.view(document)
@@ -348,18 +349,6 @@ def stored_explanation(why: MissExplanation | None) -> Json:
 
 def _fitting(sending: PendingRequest, why: MissExplanation | None) -> MissExplanation | None:
     return why.expected_after_fix() if why is not None and sending.after_fix else why
-
-
-def _refuse_key_in(body: bytes, key: str) -> None:
-    """Raise InputError if the prompt contains the key: the model could repeat it, and it would be logged."""
-    from playground.client.redact import key_forms
-
-    if any(form.encode() in body for form in key_forms(key)):
-        raise InputError.of(
-            ("messages",),
-            "the prompt has this endpoint's API key in it; nothing was sent.",
-            "Take it out: the key is sent as a header, by itself.",
-        )
 
 
 def cache_usage(state: RunState, body: bytes) -> CacheUsage:

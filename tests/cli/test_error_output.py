@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -77,3 +78,13 @@ def test_command_masks_the_key_in_its_traceback(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "RuntimeError: the key is sk_" in done.stderr
     assert KEY not in done.stderr
+
+
+def test_prompt_with_the_key_of_the_environment_is_not_converted(tmp_path: Path) -> None:
+    prompt = tmp_path / "p.json"
+    prompt.write_text(json.dumps({"messages": [{"role": "user", "content": f"use {KEY} now"}]}))
+    command = [sys.executable, "-m", "playground", "convert", str(prompt)]
+    environment = {**os.environ, "SMALLEST_API_KEY": KEY}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert KEY not in done.stdout + done.stderr

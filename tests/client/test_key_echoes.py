@@ -8,6 +8,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 from random import Random
 from string import ascii_letters, digits, hexdigits
+from unicodedata import normalize
 
 import pytest
 
@@ -19,6 +20,23 @@ from playground.client.stream_masking import StreamMasker
 
 PREFIXES = ("sk-", "sk_", "sk-proj-", "sk_live_", "gsk_", "hf_", "", "", "")
 TAGS = ("<b>", "</span>", '<i class="x">', "<br/>", "&lt;b&gt;")
+INVISIBLE = (
+    *(
+        "\x1b[0m\x1b[1;32m",
+        "\x1b]0;t\x07",
+        "\\u001b[31m",
+        "\0",
+        "\b",
+        "\t",
+        "\u00a0",
+        "\u00ad",
+        "\u0332",
+        "\u202a",
+        "\u2066",
+    ),
+    *("\ufe0f", "\U000e0041", "<!-- c -->", "&shy;", "&#8203;", "&nbsp;", "__", "\\_"),
+)
+MARKS = ("xxxx", "-----", "[...]", "····", "●●●●", "████", "\\*\\*\\*\\*", "[redacted]", "####", " **** ", "<hidden>")
 PART, BEGINNING = 12, 8
 
 
@@ -36,6 +54,14 @@ def _echoes(random: Random, prefix: str, secret: str) -> Iterator[str]:
     yield from (key, key.upper(), key.lower(), key.swapcase(), secret, part, part.swapcase(), f"`{key}`")
     mark = random.choice(("****", "...", "…", "••••"))
     yield f"{key[: random.randint(0, 6)]}{mark}{key[-random.randint(BEGINNING, 16) :]}"
+    for mark in MARKS:
+        yield f"{key[: max(len(prefix) + 6, BEGINNING)]}{mark}{key[-random.randint(BEGINNING, 11) :]}"
+    for mark in INVISIBLE:
+        yield f"{first}{mark}{second}{mark}{third}{mark}{fourth}"
+    yield f"__{key}__"
+    yield "".join(chr(ord(one) + 0xFEE0) for one in key)
+    yield "".join(f"&#{ord(one)}" for one in key) + ";"
+    yield "".join(f"\\u{{{ord(one):x}}}" for one in key)
     yield f"{key}{random.choice(('Hello', 'and', '0', '_x'))}"
     yield f"{prefix}{secret[: BEGINNING + random.randint(4, 8)]} is"
     yield f"**{key[:4]}**{key[4:]}"
@@ -59,7 +85,9 @@ def _cut(random: Random, text: str) -> Iterator[str]:
 def _bare(text: str) -> str:
     """Return a text as a reader of secrets sees it."""
     text = re.sub(r"\\u00([0-9a-f]{2})|%([0-9A-F]{2})", lambda found: chr(int(found[1] or found[2], 16)), text)
-    text = re.sub(r"&#(\d+);", lambda found: chr(int(found[1])), text).replace("&lt;", "<").replace("&gt;", ">")
+    text = re.sub(r"\\u\{(\w+)\}", lambda found: chr(int(found[1], 16)), text)
+    text = normalize("NFKC", re.sub("|".join(map(re.escape, INVISIBLE)), "", text))
+    text = re.sub(r"&#(\d+);?", lambda found: chr(int(found[1])), text).replace("&lt;", "<").replace("&gt;", ">")
     # A key may be around tags, or in one.
     texts = (re.sub(f"{tags}[*`\u200b]|[\r\n]+ *", "", text) for tags in ("<[^<>]*>|", ""))
     return "\0".join(texts).lower()
@@ -73,6 +101,8 @@ def _left(text: str, prefix: str, secret: str) -> list[str]:
     for part in encoded:
         parts += (part.hex(), b64encode(part).decode().lower())
     marked = [key[-BEGINNING:]] if re.search(r"\*\*|•|…|\.\.\.", text.replace(MASK, "")) else []
+    if any(mark in text for mark in MARKS):
+        marked = [key[: max(len(prefix) + 6, BEGINNING)], key[-BEGINNING:]]
     return [part for part in (*parts, secret[:BEGINNING].lower(), *marked) if part in bare]
 
 

@@ -125,7 +125,8 @@ def test_no_beginning_of_a_random_key_is_shown_and_other_text_is_whole() -> None
         shown = "".join("".join(json.loads(masker.masked(line))) for line in lines)
         shown += "".join(json.loads(masker.rest()[0] or "[]"))  # the delayed text
         assert key[:8] not in shown, (key, text, size)
-        assert shown == text or key[:8] in text, (key, text, size)
+        # A key is found without its underlines too.
+        assert shown == text or key[:8].replace("_", "") in text.replace("_", ""), (key, text, size)
 
 
 @pytest.mark.parametrize(
