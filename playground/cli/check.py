@@ -113,7 +113,7 @@ def _linted(
             fixture=options.fixture,
             templates=templates[program_of[id(item)]],
         )
-        found = advise(item.document, context, counter, body=item.body, dismissed=ignored, rules=rules)
+        found = advise(item.document, context, counter, body=item.sent_body, dismissed=ignored, rules=rules)
         if item.recorded:
             program = program_of[id(item)]
             found = tuple(_sent(one) for one in found if (program, one.detail, one.places) not in reported)

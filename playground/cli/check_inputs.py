@@ -1,4 +1,4 @@
-"""Inputs of `check`: prompt files, request bodies, JSON lines, HAR and rows of the request log."""
+"""Inputs of `check`: prompt files, request bodies of any API, lists of them, HAR and rows of the request log."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from playground.prompt.document import Document, Json
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.field_errors import Path as FieldPath
 from playground.prompt.files import FORMAT_KEY, MAX_FILE_BYTES, parse_value, read_input
+from playground.prompt.import_formats.api_bodies import Report, chat_body
 from playground.prompt.import_formats.detect import open_any_bytes
 from playground.prompt.json_text import loads
 
@@ -34,7 +35,7 @@ REFUSED = 400
 """Status from which on a request failed."""
 _ID = re.compile(r"[0-9a-fA-F-]{16,}")
 _ENDED = ("done", None)
-_TIMES, _DURATIONS = ("started_utc", "timestamp", "at", "at_unix"), ("duration_s",)
+_TIMES, _DURATIONS = ("started_utc", "timestamp", "at", "at_unix", "startTime"), ("duration_s",)
 _TITLES = ("x-title", "user-agent")
 MAX_MESSAGES = 20_000
 """Messages of one body. Counted before it is parsed."""
@@ -114,7 +115,7 @@ class CheckedInput:
     `name` identifies it in output; `file` and `line` (from 1) are its source. `prefix` is the path in the file's
     JSON. `recorded`: one of many requests of a program, rather than a file of its own. `usage`: as reported; `at`:
     when it was sent, in Unix seconds; `failed`: it ended without a completion; `agent`: title or user agent of the
-    sender; `seconds`: how long it lasted, if known.
+    sender; `seconds`: how long it lasted, if known. `source`: the JSON that `value` was converted from, if it was.
     """
 
     name: str
@@ -129,12 +130,28 @@ class CheckedInput:
     failed: bool = False
     agent: str = ""
     seconds: float | None = None
+    source: Mapping[str, Json] | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        value = self.value
+        try:
+            body = chat_body(value, Report(self.recorded)) if isinstance(value, dict) else None
+        except InputError as error:
+            raise _named(self.name, error) from None
+        if body is not None:
+            object.__setattr__(self, "value", body)
+            object.__setattr__(self, "source", value)
 
     @property
     def body(self) -> Mapping[str, Json] | None:
         """The request body that another program sends; None for prompt files, and for prompts in other formats."""
         value = self.value
         return value if isinstance(value, dict) and "messages" in value and FORMAT_KEY not in value else None
+
+    @property
+    def sent_body(self) -> Mapping[str, Json] | None:
+        """The body, if it is sent as it is: not one of another API."""
+        return None if self.source is not None else self.body
 
     @cached_property
     def document(self) -> Document:
@@ -236,13 +253,18 @@ def _read(name: str) -> Iterator[CheckedInput]:
     elif name.lower().endswith(".har") or re.match(rb'\{\s*"log"\s*:', head):
         yield from _har(name, data)
     else:
-        yield CheckedInput(name, name, data, value=_value(data))
+        value = _value(data, MAX_MESSAGES * (8 if head.startswith(b"[") else 1))
+        if isinstance(value, list) and value and all(isinstance(one, dict) and "role" not in one for one in value):
+            for number, one in enumerate(value):
+                yield _item(name, f"{name}#{number + 1}", 1, _dumped(one), one, (number,))
+        else:
+            yield CheckedInput(name, name, data, value=value)
 
 
-def _value(data: bytes) -> Json:
+def _value(data: bytes, most: int = MAX_MESSAGES) -> Json:
     """Return the JSON of one body; None if it is none. Raises InputError for too many messages, before parsing them."""
-    if data.count(b'"role"') > MAX_MESSAGES:
-        raise InputError.of(("messages",), f"there are more than {MAX_MESSAGES:,} messages.")
+    if data.count(b'"role"') > most:
+        raise InputError.of(("messages",), f"there are more than {most:,} messages.")
     try:
         value: Json = loads(data)
     except ValueError:
@@ -269,6 +291,7 @@ def _lines(name: str, data: bytes) -> Iterator[CheckedInput]:
 
 
 def _item(file: str, name: str, line: int, data: bytes, value: Json, prefix: FieldPath) -> CheckedInput:
+    outcome = recorded_outcome(value)
     for key in ("request", "body"):
         inner = value.get(key) if isinstance(value, dict) else None
         if isinstance(inner, str) and inner.lstrip().startswith("{"):
@@ -276,10 +299,9 @@ def _item(file: str, name: str, line: int, data: bytes, value: Json, prefix: Fie
                 inner = loads(inner)
             except ValueError:
                 continue
-            return CheckedInput(name, file, _dumped(inner), line, (*prefix, key), True, inner, *recorded_outcome(value))
         if isinstance(inner, dict):
-            return CheckedInput(name, file, _dumped(inner), line, (*prefix, key), True, inner, *recorded_outcome(value))
-    return CheckedInput(name, file, data, line, prefix, True, value)
+            return CheckedInput(name, file, _dumped(inner), line, (*prefix, key), True, inner, *outcome)
+    return CheckedInput(name, file, data, line, prefix, True, value, *outcome)
 
 
 def _dumped(value: Json) -> bytes:
@@ -299,11 +321,12 @@ def _har(name: str, data: bytes) -> Iterator[CheckedInput]:
             value = _value(text.encode("utf-8", "surrogatepass"))
         except (KeyError, TypeError, AttributeError):
             continue
-        if isinstance(value, dict) and "messages" in value:
+        responses = str(entry["request"].get("url")).partition("?")[0].endswith("/responses")
+        if isinstance(value, dict) and ("messages" in value or responses):
             found += 1
             prefix: FieldPath = ("log", "entries", number, "request", "postData", "text")
             data = text.encode("utf-8", "surrogatepass")
-            yield CheckedInput(f"{name}#{number}", name, data, 1, prefix, True, value, *har_outcome(entry))
+            yield CheckedInput(f"{name}#{number + 1}", name, data, 1, prefix, True, value, *har_outcome(entry))
     if not found:
         raise InputError.of((name, "log", "entries"), "there is no chat completions request in it.")
 

@@ -294,7 +294,12 @@ def position(item: CheckedInput, finding: Finding) -> tuple[int, int]:
     base = 0
     for _ in range(item.line - 1):
         base = text.find("\n", base) + 1
-    at = _offset(text, base, (*item.prefix, *place.path), place.start or 0)
+    path, inside = place.path, place.start or 0
+    if item.source is not None:
+        # The first message of another API's request is a field of its own.
+        first = next((name for name in ("system", "instructions") if isinstance(item.source.get(name), str)), None)
+        path, inside = ((first,), inside) if first and path[:2] == ("messages", 0) else ((), 0)
+    at = _offset(text, base, (*item.prefix, *path), inside)
     before = text[:at]
     return before.count("\n") + 1, at - before.rfind("\n")
 

@@ -53,6 +53,8 @@ _OF_MESSAGES: frozenset[SpanKind] = frozenset(
     ("history_truncation", "inserted_messages", "removed_messages", "call_ids", "arguments")
 )
 """Kinds of changes of a history that are no values in the text of a message."""
+_SUMMARIES: frozenset[SpanKind] = frozenset(("inserted_messages", "retrieved_text", "text", "removed_messages"))
+"""Kinds of what stands, in some requests, for the turns that a history leaves out in front."""
 
 
 class PromptUsage(Struct, frozen=True):
@@ -238,7 +240,15 @@ class FoundSpans:
             self._saved[index] = [whole, *(unit.served(end) - unit.served(start) for unit, start, end in ends[1:])]
 
     def _join_moved(self) -> None:
-        """Count values of a message with text in another order as part of that finding: they are in the text."""
+        """Count values of a message with text in another order as part of that finding: they are in the text.
+
+        So are a summary in front of a history and its new versions part of the finding that old turns are left out.
+        """
+        cut = {
+            (found.span.path, found.span.start): key
+            for key, found in self._found.items()
+            if found.span.history and found.span.kind == "history_truncation"
+        }
         moved = {
             found.span.path: key
             for key, found in self._found.items()
@@ -248,6 +258,13 @@ class FoundSpans:
             key: moved[found.span.path]
             for key, found in self._found.items()
             if found.span.history and found.span.kind not in _OF_MESSAGES and moved.get(found.span.path, key) != key
+        }
+        joined |= {
+            key: cut[place]
+            for key, found in self._found.items()
+            if found.span.history
+            and found.span.kind in _SUMMARIES
+            and (place := (found.span.path, found.span.start)) in cut
         }
         for key, first in joined.items():
             found, into = self._found.pop(key), self._found[first]

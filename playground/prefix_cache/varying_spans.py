@@ -234,7 +234,12 @@ class _Head:
         if len(set(names)) > 1:
             kind: SpanKind = "reordered_tools" if len({frozenset(row) for row in names}) == 1 else "changed_tools"
             samples = [", ".join(row) for row in names]
-            span = _span(kind, "tool", -1, self._requests, (0, len(texts[0])), samples)
+            # The first tool that is another one somewhere; the whole list if the first request has none there.
+            places = range(min(map(len, names)))
+            first = next((at for at in places if len({row[at] for row in names}) > 1), len(places))
+            known = first < len(names[0])
+            index, end = (first, len(json.dumps(lists[0][first], ensure_ascii=False))) if known else (-1, len(texts[0]))
+            span = _span(kind, "tool", index, self._requests, (0, end), samples)
             yield HeadItem(span, self._of_tool(texts[0]), numbered(names), (0.0,) * len(names))
         for name in dict.fromkeys(name for row in names for name in row):
             yield from self._in_tool(name, lists, ordered=len(set(names)) == 1)

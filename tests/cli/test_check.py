@@ -491,3 +491,85 @@ def test_update_of_a_baseline_keeps_programs_of_standard_input_and_of_the_log(ru
     assert run("check", prompt, *update).returncode == 0
     assert set(json.loads(base.read_text("utf-8"))["prompts"]) == {name, "log#1", "prompt.json"}
     assert "is in the baseline, but not a file" not in run("check", prompt, "--baseline", str(base)).stdout
+
+
+def _dated(number: int) -> tuple[str, str]:
+    return f"Now 2026-11-30 10:0{number}:07. {LONG}", f"Question {number} about order {number * 7919}?"
+
+
+def _chat(system: str, user: str) -> dict[str, Any]:
+    messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]
+    return {"model": "electron", "max_tokens": 9, "messages": messages}
+
+
+OTHER_APIS: dict[str, Callable[[str, str], dict[str, Any]]] = {
+    "chat": _chat,
+    "anthropic": lambda system, user: {
+        "model": "claude-x",
+        "max_tokens": 9,
+        "system": system,
+        "messages": [
+            {"role": "user", "content": [{"type": "image", "source": {}}, {"type": "text", "text": user}]},
+        ],
+    },
+    "responses": lambda system, user: {
+        "model": "gpt-x",
+        "instructions": system,
+        "input": [{"role": "user", "content": user}, {"type": "reasoning", "summary": []}],
+    },
+    "observation": lambda system, user: {
+        "type": "GENERATION",
+        "traceId": user,
+        "startTime": "2026-11-30T10:00:00Z",
+        "model": "electron",
+        "input": _chat(system, user)["messages"],
+        "usage": {"input": 900, "output": 3},
+    },
+}
+
+
+@pytest.mark.parametrize("kind", OTHER_APIS)
+@pytest.mark.parametrize("form", ["lines", "wrapped", "array"])
+def test_requests_of_every_api_that_can_be_imported_are_compared(
+    run: Run, tmp_path: Path, kind: str, form: str
+) -> None:
+    """What varies is found at the same place, whichever API the program sends to."""
+    rows: list[dict[str, Any]] = [OTHER_APIS[kind](*_dated(number)) for number in range(6)]
+    if form == "wrapped":
+        rows = [{"request": row} for row in rows]
+    text = json.dumps(rows) if form == "array" else "\n".join(map(json.dumps, rows))
+    path = _file(tmp_path, text, "sent.json" if form == "array" else "sent.jsonl")
+    done = run("check", path, "--json")
+    assert done.returncode == 1, done.stderr
+    (span,) = json.loads(done.stdout)["varying"]
+    assert (span["kind"], span["severity"], span["start"]) == ("time", "serious", 4)
+    assert span["pointer"] == "/messages/0/content"
+    assert span["lost_tokens"] > 1000
+    assert span["request"] == path + ("#" if form == "array" else ":") + "1"
+    if kind in ("anthropic", "responses"):
+        (line,) = [one for one in run("check", path, "--format", "github").stdout.split("\n") if "Varies" in one]
+        at = (text.index(': "Now') + len(': "Now ')) + 1
+        assert f"line=1,col={at}" in line
+
+
+def test_the_system_text_of_an_anthropic_body_is_checked(run: Run, tmp_path: Path) -> None:
+    done = run(
+        "check",
+        _file(tmp_path, OTHER_APIS["anthropic"](*_dated(1)) | {"messages": [{"role": "user", "content": "?"}]}),
+        "--json",
+    )
+    assert done.returncode == 1
+    (finding,) = json.loads(done.stdout)["findings"]
+    assert (finding["rule"], finding["places"][0]["start"]) == ("prefix-order", 4)
+
+
+def test_entries_of_har_are_counted_from_one(run: Run, tmp_path: Path) -> None:
+    bodies = [OTHER_APIS["responses"](*_dated(number)) for number in range(3)]
+    entries = [
+        {"request": {"url": "http://x/v1/responses", "postData": {"text": json.dumps(one)}}, "response": {}}
+        for one in bodies
+    ]
+    path = _file(tmp_path, {"log": {"entries": entries}}, "sent.har")
+    value = json.loads(run("check", path, "--json").stdout)
+    assert [one["file"] for one in value["files"]] == [f"{path}#{number}" for number in (1, 2, 3)]
+    assert [one["kind"] for one in value["varying"]] == ["time"]

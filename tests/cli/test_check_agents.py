@@ -32,7 +32,7 @@ EXPECTED: dict[str, list[tuple[str, str]]] = {
     "documents in front": [("retrieved_text", "/messages/1/content")],
     "documents in the question": [("retrieved_text", "/messages/1/content")],
     "window of history": [("history_truncation", "/messages/1")],
-    "order of tools": [("reordered_tools", "/tools")],
+    "order of tools": [("reordered_tools", "/tools/0")],
     "new call ids": [("call_ids", "/messages/2/tool_calls/0/id")],
     "ages of messages": [("number", "/messages/1/content")],
     "counter in a tool": [("number", "/tools/1")],
@@ -41,7 +41,7 @@ EXPECTED: dict[str, list[tuple[str, str]]] = {
     "spaces cut": [("whitespace", "/messages/1/content")],
     "reasoning dropped": [("retrieved_text", "/messages/2")],
     "growing memory": [("retrieved_text", "/messages/0/content")],
-    "summary": [("history_truncation", "/messages/1/content"), ("retrieved_text", "/messages/1/content")],
+    "summary": [("history_truncation", "/messages/1/content")],
     "plan": [("retrieved_text", "/messages/0/content")],
     "results cut later": [("retrieved_text", "/messages/3/content")],
     "parameters": [],
@@ -433,3 +433,16 @@ def test_check_baseline_recognizes_a_program_whose_prefix_became_short(check: Ch
     assert span["tokens_per_request"] > 1_500
     assert shorter["evidence"][0]["value"] == 0
     assert "The cost is stated with the spans that vary." in shorter["detail"]
+
+
+@pytest.mark.parametrize(("swapped", "pointer"), [(range(4), "/tools/0"), (range(2, 4), "/tools/2")])
+def test_check_names_the_first_tool_that_moved(check: Check, swapped: range, pointer: str) -> None:
+    tools = [{"type": "function", "function": {"name": f"tool_{at}", "description": "Books. " * 90}} for at in range(4)]
+    sent = []
+    for number in range(6):
+        order = [*range(swapped.start), *(swapped[(at + number) % len(swapped)] for at in range(len(swapped)))]
+        messages = [{"role": "user", "content": f"Question {number}"}]
+        sent.append({"messages": messages, "tools": [tools[at] for at in order]})
+    (span,) = check(sent)["varying"]
+    assert (span["kind"], span["pointer"], span["start"]) == ("reordered_tools", pointer, 0)
+    assert span["end"] == len(json.dumps(tools[0]))

@@ -1,4 +1,4 @@
-"""JSON of other APIs: OpenAI's Responses and batch lines, Anthropic messages, Langfuse prompts, bare message lists."""
+"""JSON of other APIs: OpenAI's Responses and batch lines, Anthropic messages, Langfuse, bare message lists."""
 
 from __future__ import annotations
 
@@ -17,8 +17,12 @@ _IMAGES = "Electron accepts text only: images, audio and files cannot be importe
 
 
 class Report(Struct):
-    """What was changed or left out, as sentences for the user."""
+    """What was changed or left out, as sentences for the user.
 
+    `stand_ins`: a short text stands for each picture or other part that is no text, which is an error otherwise.
+    """
+
+    stand_ins: bool = False
     notes: list[str] = field(default_factory=list)
 
     def note(self, sentence: str) -> None:
@@ -72,6 +76,9 @@ def joined_parts(parts: Json, path: Path, report: Report) -> str:
         text = part if isinstance(part, str) else part.get("text") if isinstance(part, dict) else None
         if not isinstance(text, str):
             kind = part.get("type", "?") if isinstance(part, dict) else type(part).__name__
+            if report.stand_ins:
+                texts.append(f"[{kind}]")
+                continue
             raise InputError.of((*path, position), f"is a part of type {kind}.", _IMAGES)
         texts.append(text)
     if len(texts) > 1:
@@ -97,19 +104,24 @@ def open_json(value: Json, text: str, *, is_file: bool = True) -> OpenedPrompt:
         raise InputError.of((), "this is JSON, but neither an object nor a list of messages.")
     if FORMAT_KEY in value:
         return parse(text)
-    if isinstance(value.get("body"), dict) and ("custom_id" in value or "url" in value):
-        return _batch_line(value, report)
+    if (body := chat_body(value, report)) is not None:
+        return opened_body(body, report, name=str(value.get("custom_id") or value.get("name") or ""))
     if "messages" in value:
-        if _is_anthropic(value):
-            return _anthropic(value, report)
         return parse(text) if is_file else opened_body(value, report)
-    if "input" in value:
-        return _responses(value, report)
-    if isinstance(value.get("prompt"), str | list):
-        return _langfuse(value, report)
     if "log" in value:
         raise InputError.of((), "this is a HAR file.", "Import it into the request log, then open a request.")
     raise InputError.of((), "this JSON has no messages, input or prompt.")
+
+
+def chat_body(value: Mapping[str, Json], report: Report) -> dict[str, Json] | None:
+    """Return the JSON of another API as a body of chat completions; None if it is none. Raises InputError."""
+    if isinstance(value.get("body"), dict) and ("custom_id" in value or "url" in value):
+        return _batch_line(value, report)
+    if "messages" in value:
+        return _anthropic(value, report) if FORMAT_KEY not in value and _is_anthropic(value) else None
+    if "input" in value:
+        return _observation(value) if {"traceId", "trace_id"} & value.keys() else _responses(value, report)
+    return _langfuse(value, report) if isinstance(value.get("prompt"), str | list) else None
 
 
 def open_json_lines(lines: list[str]) -> OpenedPrompt:
@@ -123,7 +135,7 @@ def open_json_lines(lines: list[str]) -> OpenedPrompt:
     return OpenedPrompt(opened.document, opened.format, (*opened.notes, note), imported=True)
 
 
-def _batch_line(value: Mapping[str, Json], report: Report) -> OpenedPrompt:
+def _batch_line(value: Mapping[str, Json], report: Report) -> dict[str, Json]:
     body = value["body"]
     assert isinstance(body, dict)
     url = value.get("url")
@@ -131,10 +143,10 @@ def _batch_line(value: Mapping[str, Json], report: Report) -> OpenedPrompt:
         if url.endswith("/responses"):
             return _responses(body, report)
         raise InputError.of(("url",), f"{url} is not a chat completions request.")
-    return opened_body(body, report, name=str(value.get("custom_id", "")))
+    return dict(body)
 
 
-def _responses(value: Mapping[str, Json], report: Report) -> OpenedPrompt:
+def _responses(value: Mapping[str, Json], report: Report) -> dict[str, Json]:
     messages: list[Json] = []
     if isinstance(value.get("instructions"), str):
         messages.append({"role": "system", "content": value["instructions"]})
@@ -156,7 +168,7 @@ def _responses(value: Mapping[str, Json], report: Report) -> OpenedPrompt:
         body["tools"] = [tool for item in tools if (tool := _responses_tool(item, report)) is not None]
         if not body["tools"]:
             del body["tools"]
-    return opened_body({**body, "messages": messages}, report)
+    return {**body, "messages": messages}
 
 
 def _responses_item(item: Json, index: int, report: Report) -> Json:
@@ -170,6 +182,8 @@ def _responses_item(item: Json, index: int, report: Report) -> Json:
     if kind == "function_call_output":
         return {"role": "tool", "tool_call_id": item.get("call_id"), "content": item.get("output")}
     if kind != "message":
+        if report.stand_ins:
+            return {"role": "assistant", "content": f"[{kind}]"}
         raise InputError.of(("input", index), f"is an item of type {kind}, which chat completions do not have.")
     content = item.get("content")
     text = joined_parts(content, ("input", index, "content"), report) if isinstance(content, list) else content
@@ -213,7 +227,7 @@ def _list(value: Json, name: str) -> list[Json]:
     return value
 
 
-def _anthropic(value: Mapping[str, Json], report: Report) -> OpenedPrompt:
+def _anthropic(value: Mapping[str, Json], report: Report) -> dict[str, Json]:
     messages: list[Json] = []
     system = value.get("system")
     if system:
@@ -231,7 +245,7 @@ def _anthropic(value: Mapping[str, Json], report: Report) -> OpenedPrompt:
     tools = value.get("tools")
     if isinstance(tools, list) and tools:
         body["tools"] = [_anthropic_tool(tool, index) for index, tool in enumerate(tools)]
-    return opened_body({**body, "messages": messages}, report)
+    return {**body, "messages": messages}
 
 
 def _anthropic_message(item: Json, index: int, report: Report) -> list[Json]:
@@ -277,7 +291,7 @@ def _anthropic_tool(tool: Json, index: int) -> Json:
     return {"type": "function", "function": {**function, "parameters": tool["input_schema"]}}
 
 
-def _langfuse(value: Mapping[str, Json], report: Report) -> OpenedPrompt:
+def _langfuse(value: Mapping[str, Json], report: Report) -> dict[str, Json]:
     prompt = value["prompt"]
     messages: list[Json] = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else _list(prompt, "prompt")
     placeholders = [
@@ -295,4 +309,12 @@ def _langfuse(value: Mapping[str, Json], report: Report) -> OpenedPrompt:
     ]
     config = value.get("config")
     settings = config if isinstance(config, dict) else {}
-    return opened_body({**settings, "messages": kept}, report, name=str(value.get("name") or ""))
+    return {**settings, "messages": kept}
+
+
+def _observation(value: Mapping[str, Json]) -> dict[str, Json]:
+    """Return the request that Langfuse has recorded: its `input` is a body, the messages or one text."""
+    given, settings = value["input"], value.get("modelParameters")
+    messages: Json = [{"role": "user", "content": given}] if isinstance(given, str) else given
+    body = given if isinstance(given, dict) else {"messages": messages}
+    return {"model": value.get("model"), **(settings if isinstance(settings, dict) else {}), **body}
