@@ -78,6 +78,8 @@ FAILED = {
     "cut call called finished": _call('{"amount": "1') + _finish("tool_calls") + DONE,
     "cut call, stop and no end": _call('{"amount": [1') + _finish(),
     "cut call between whole calls": _call("{}") + _call('{"a":', "b") + _call("{}", "c") + _finish("tool_calls") + DONE,
+    "two whole bodies": 2 * (json.dumps({"choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}]}) + "\n"),
+    "two whole bodies in events": 2 * _event({"choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}]}),
     "cut call, whole body by length": json.dumps(
         {
             "choices": [
