@@ -204,22 +204,13 @@ _ACCEPTED = "Open a prompt file saved by this program, or the JSON body of a cha
 
 def _json(text: str) -> Json:
     try:
-        value: Json = loads(text, max_bytes=MAX_FILE_BYTES, of_pairs=_object)
+        value: Json = loads(text, max_bytes=MAX_FILE_BYTES)
     except json.JSONDecodeError as error:
         position = f"line {error.lineno}, column {error.colno}"
         raise InputError.of((), f"this is not JSON: {error.msg} at {position}.", _ACCEPTED, error.pos) from None
     except JsonBoundsError as error:
         raise InputError.of((), str(error)) from None
     return value
-
-
-def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise InputError.of((twice,), "is in one object more than once.", "Remove one of them.")
-    return fields
 
 
 class _Reader(FieldReader):

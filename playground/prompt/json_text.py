@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import accumulate, islice
 from typing import Any, NoReturn
 
@@ -31,17 +31,13 @@ class JsonBoundsError(ValueError):
     """JSON that exceeds a bound. The text names the bound and reads well after "the file: "."""
 
 
-Pairs = Callable[[list[tuple[str, Any]]], Any]
-
-
-def loads(data: str | bytes, *, max_bytes: int = MAX_BYTES, finite: bool = True, of_pairs: Pairs | None = None) -> Any:
+def loads(data: str | bytes, *, max_bytes: int = MAX_BYTES, finite: bool = True) -> Any:
     """Parse JSON within the bounds.
 
     Args:
         data: text, or bytes in UTF-8, UTF-16 or UTF-32 (detected as `json.loads` does); a byte-order mark is accepted.
         max_bytes: bound on the length of `data` (characters of a str count as bytes).
         finite: refuse NaN, Infinity and numbers that overflow a float. If false, they become float values.
-        of_pairs: returns the value of an object's names and values. Without it, the last of two equal names counts.
 
     Raises:
         JsonBoundsError: too large, too deep, a number with too many digits, or not finite.
@@ -57,7 +53,6 @@ def loads(data: str | bytes, *, max_bytes: int = MAX_BYTES, finite: bool = True,
         parse_int=_int,
         parse_float=_finite if finite else None,
         parse_constant=_refuse_constant if finite else None,
-        object_pairs_hook=of_pairs,
     )
 
 

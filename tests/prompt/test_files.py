@@ -215,17 +215,3 @@ def test_unknown_field_of_a_prompt_file_is_an_error_or_a_note() -> None:
         parse(json.dumps(text))
     opened = parse(json.dumps({"electron_playground_prompt": 1, "messages": [], "owner": "me"}))
     assert opened.notes == ("owner is not a field of a prompt file: it was left out.",)
-
-
-@pytest.mark.parametrize(
-    ("text", "name"),
-    [
-        ('{"messages": [{"role": "user", "content": "A"}], "messages": []}', "messages"),
-        ('{"messages": [], "temperature": 1, "temperature": 0}', "temperature"),
-        ('{"messages": [{"role": "user", "content": "A", "content": "B"}]}', "content"),
-    ],
-)
-def test_name_that_is_twice_in_an_object_is_refused(text: str, name: str) -> None:
-    with pytest.raises(InputError) as raised:
-        parse(text)
-    assert raised.value.problems[0].path == (name,)
