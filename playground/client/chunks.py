@@ -130,6 +130,10 @@ class NotAChunk(ValueError):  # noqa: N818 - expected from a server that is not 
     """The data is not a chat completion or a chunk of one."""
 
 
+class SecondAnswer(NotAChunk):
+    """A second whole completion follows the first one."""
+
+
 class StreamError(Exception):
     """The server reports an error inside its response. `events`: the contents of the same chunk before the error."""
 
@@ -151,7 +155,7 @@ class ChunkDecoder:
         self._calls = ToolCallAssembler()
         self._halves: dict[object, str] = {}
         self.begun = self.finished = self.answered = False
-        self._open_calls = False
+        self._open_calls = self._has_whole = False
         self.finish_reason = ""
         self.passed_over = ""
         self.passed_message = ""
@@ -292,6 +296,10 @@ class ChunkDecoder:
 
     def _message(self, message: _Message, at: float, events: list[AnyEvent], *, whole: bool) -> None:
         content = message.content
+        if whole and (content or message.tool_calls):
+            if self._has_whole and self.finished:
+                raise SecondAnswer
+            self._has_whole = True
         if (reasoning := message.reasoning_content).__class__ is not str and not (
             content.__class__ is str
             and reasoning is None

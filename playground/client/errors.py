@@ -278,6 +278,11 @@ def not_a_chunk(data: str, content_type: str = "", *, begun: bool = False) -> Ap
     return ApiError("protocol", title, detail, advice, body=data[:MAX_BODY_CHARS])
 
 
+def second_answer_error() -> ApiError:
+    """Return the error for a response with two whole completions."""
+    return ApiError("protocol", "The response has two answers", "One was expected.", "The first remains. Send again.")
+
+
 def bounds_error(error: Exception) -> ApiError:
     """Return the error for a response that exceeds a bound: bytes, events, or size and depth of its JSON."""
     return ApiError("protocol", "The response is too large", str(error), "The received text remains.")

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Literal, NamedTuple
 
 from playground.client import tolerant_json
-from playground.client.chunks import ChunkDecoder, NotAChunk, StreamError, is_done
+from playground.client.chunks import ChunkDecoder, NotAChunk, SecondAnswer, StreamError, is_done
 from playground.client.content_coding import Decompressor
 from playground.client.error_body import is_error_name
 from playground.client.errors import (
@@ -21,6 +21,7 @@ from playground.client.errors import (
     cut_error,
     empty_error,
     not_a_chunk,
+    second_answer_error,
     stream_error,
     unpack_error,
     unreadable_error,
@@ -198,6 +199,8 @@ class ResponseDecoder:
             found = self._decoder.events(shown, at)
         except StreamError as failed:
             found, error = failed.events, stream_error(failed.body, self._key)
+        except SecondAnswer:
+            found, error = [], second_answer_error()
         except NotAChunk:
             found, error = [], self._not_a_chunk(shown)
         except JsonBoundsError as failed:

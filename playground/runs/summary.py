@@ -60,12 +60,14 @@ CUT_TRANSFER = ApiError(
 
 def warnings(state: RunState) -> tuple[ApiError, ...]:
     """Return what keeps the answer of a run that is done from being known as complete. Not failures: the model, or
-    only the transfer, ended early. Kinds: no_finish_reason, length, content_filter, cut_transfer."""
+    only the transfer, ended early. Kinds: no_finish_reason, length, content_filter, no_tool_call, cut_transfer."""
     if state.phase != "done":
         return ()
     found = []
     if (reason := state.finish_reason) in _ENDED_EARLY:
         found.append(ApiError(reason or "no_finish_reason", *_ENDED_EARLY[reason]))
+    if reason == "tool_calls" and not state.tool_calls:
+        found.append(ApiError("no_tool_call", "The answer has no tool call, and finish_reason tool_calls"))
     if not state.saw_done and reason is not None:
         found.append(CUT_TRANSFER)
     return tuple(found)

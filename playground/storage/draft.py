@@ -205,7 +205,7 @@ class Draft:
             self.notice = f"What is typed is not saved as a draft: {error.strerror or error}. Save prompts to files."
         else:
             self._remove_temporary_files(self._slot.path)
-            self._file = JsonFile(self._slot.path, "The draft")
+            self._file = JsonFile(self._slot.path, "The draft", recover=_recovered)
 
     def _remove_temporary_files(self, path: Path) -> None:
         for temporary in path.parent.glob(f".{path.name}.*"):
@@ -297,7 +297,7 @@ class Draft:
             except (InputError, OSError):
                 self._slot = self._file = None
                 return
-            self._file, self._written = JsonFile(self._slot.path, "The draft"), None
+            self._file, self._written = JsonFile(self._slot.path, "The draft", recover=_recovered), None
         self._error = self._write_newest()
 
     def close(self) -> None:
@@ -315,6 +315,14 @@ def _row(state: DraftState) -> dict[str, Json]:
         "others": [],
         "place": 0,
     }
+
+
+def _recovered(data: bytes) -> Json:
+    """Return a draft with the prompts that can be read in a damaged one. Raises IndexError if there are none."""
+    from playground.storage.recovery import prompts  # rarely needed
+
+    rows: list[dict[str, Json]] = [{"document": text, "file": None, "saved": ""} for text in prompts(data)]
+    return {**rows[0], "others": [*rows[1:]]}
 
 
 def _state(value: Json) -> DraftState:

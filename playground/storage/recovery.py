@@ -1,12 +1,15 @@
-"""What can still be read of a damaged file of endpoints or settings: its rows, one by one."""
+"""What can still be read of a damaged file of endpoints, settings or drafts: its rows, one by one."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 
 from playground.prompt.document import Json
+from playground.prompt.field_errors import InputError
+from playground.prompt.files import FORMAT_KEY, FORMAT_VERSION, load
 from playground.prompt.json_text import JsonBoundsError, check_depth, encoding_of, loads
 
 _MOST_FAILURES = 2_000
@@ -78,6 +81,48 @@ def members(text: str, names: Iterable[str], tables: Iterable[str]) -> dict[str,
         found[member[1]] = value
         at = end
     return found
+
+
+_PROMPT = re.compile(r'(?<!"saved": )(?<!"stream_options": )(?<!\\)"\{(?:[^"\\]|\\.)*+"?', re.DOTALL)
+_CUT_MESSAGE = re.compile(r'\{\s*"role":\s*"(\w+)",\s*"content":\s*("(?:[^"\\]|\\.)*+\\?)\Z', re.DOTALL)
+_CUT_ESCAPE = re.compile(r"(?<!\\)((?:\\\\)*)\\(?:u[0-9a-fA-F]{0,3})?\Z")
+
+
+def prompts(data: bytes) -> list[str]:
+    """Return the prompt files in a damaged draft, each with its whole messages and the readable part of a cut one."""
+    found = []
+    for match in _PROMPT.finditer(_UNDECODED.sub("\ufffd", text_of(data))):
+        prompt = _string(match[0])
+        try:
+            prompt = prompt if (read := load(prompt)).messages or read.tools else ""
+        except InputError:
+            prompt = _readable_part(prompt)
+        if prompt:
+            found.append(prompt)
+    return found
+
+
+def _readable_part(prompt: str) -> str:
+    """Return the readable part of a prompt file; empty without any message."""
+    messages = rows(prompt, keys=("role", "content"), names=("role",))
+    if cut := _CUT_MESSAGE.search(prompt):
+        messages.append({"role": cut[1], "content": _string(cut[2])})
+    kept = members(prompt, ("tools", "variables", "parameters"), ("variables", "parameters"))
+    for fields in (kept, {}) if messages else ():
+        text = json.dumps({FORMAT_KEY: FORMAT_VERSION, **fields, "messages": messages})
+        with suppress(InputError):
+            load(text)
+            return text
+    return ""
+
+
+def _string(text: str) -> str:
+    """Return the value of a JSON string, of which the end may be cut."""
+    whole = text if text.endswith('"') and len(text) > 1 else _CUT_ESCAPE.sub(r"\1", text) + '"'
+    try:
+        return str(json.loads(whole, strict=False))
+    except ValueError:
+        return ""
 
 
 def _entries(text: str, at: int, begins: re.Pattern[str]) -> tuple[dict[str, Json], int]:

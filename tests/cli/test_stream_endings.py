@@ -78,6 +78,8 @@ FAILED = {
     "cut call called finished": _call('{"amount": "1') + _finish("tool_calls") + DONE,
     "cut call, stop and no end": _call('{"amount": [1') + _finish(),
     "cut call between whole calls": _call("{}") + _call('{"a":', "b") + _call("{}", "c") + _finish("tool_calls") + DONE,
+    "two whole bodies": 2 * (json.dumps({"choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}]}) + "\n"),
+    "two whole bodies in events": 2 * _event({"choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}]}),
     "cut call, whole body by length": json.dumps(
         {
             "choices": [
@@ -116,6 +118,7 @@ ANSWERED = {
     "text cut by length": TEXT + _finish("length") + DONE,
     "closed arguments that are no JSON": _call('{"amount": }') + _finish("tool_calls") + DONE,
     "text in a bracket": _call("[see the note") + _finish("tool_calls") + DONE,
+    "finished by a call that is missing": TEXT + _finish("tool_calls") + DONE,
     "call without parameters": _call("") + _finish("tool_calls") + DONE,
 }
 # The model has finished, and the transfer is cut: headers, and what is sent of the body.
@@ -135,6 +138,7 @@ FAILED |= dict.fromkeys(_DAMAGED, "")
 ANSWERED |= dict.fromkeys(CUT_TRANSFERS, "")
 WARNED = dict.fromkeys(("end and no finish", "whole call and no finish"), "no_finish_reason")
 WARNED |= dict.fromkeys(("finish and no end", *CUT_TRANSFERS), "cut_transfer") | {"text cut by length": "length"}
+WARNED["finished by a call that is missing"] = "no_tool_call"
 ALL = FAILED | ANSWERED
 PHASES = dict.fromkeys(FAILED, "failed") | dict.fromkeys(ANSWERED, "done")
 

@@ -183,6 +183,41 @@ def test_a_damaged_draft_is_set_aside_whole_and_said(tmp_path: Path, data: bytes
     assert kept(tmp_path) == STATE
 
 
+LONG = Document(messages=(Message("system", "Be \\ brief."), Message("user", "é\n" * 500)))
+
+
+@pytest.mark.parametrize(
+    ("damage", "least"),
+    [
+        (lambda data: data[:-3], 1000),
+        (lambda data: data[: len(data) // 2], 100),
+        (lambda data: data.replace(b'"document"', b'"dgcument"'), 1000),
+        (lambda data: data.replace(b'\\"role\\"', b'\\"rgle\\"', 1), 1000),
+    ],
+)
+def test_readable_part_of_a_damaged_draft_is_restored(
+    tmp_path: Path, damage: Callable[[bytes], bytes], least: int
+) -> None:
+    async def work(draft: Draft) -> None:
+        draft.note(DraftState(LONG, others=(typed("other"),)))
+        await draft.flush()
+
+    in_session(tmp_path, work)
+    file = tmp_path / "draft.json"
+    file.write_bytes(damaged := damage(file.read_bytes()))
+    draft = Draft(tmp_path, Tasks(_unexpected))
+    state = draft.load()
+    draft.close()
+    assert state is not None
+    assert "draft.damaged.json" in draft.notice
+    last = state.document.messages[-1]
+    assert last.role == "user"
+    assert len(last.content or "") >= least
+    assert (LONG.messages[-1].content or "").startswith(last.content or "")
+    assert (len(state.others) == 1) == (least == 1000)
+    assert (tmp_path / "draft.damaged.json").read_bytes() == damaged
+
+
 @POSIX
 def test_a_draft_that_cannot_be_kept_is_told_once_and_kept_when_it_can(tmp_path: Path) -> None:
     folder, away = tmp_path / "data", tmp_path / "away"
