@@ -80,8 +80,9 @@ def best_order(
     best: tuple[float, Order, CacheView, Size, bool] | None = None
     most = max((one.plausible for one in known.orders), default=0.0)
     extends = now.text.startswith(earlier.text)
-    least = most if likely_only else min(CONFIDENT if extends else PLAUSIBLE, most)
+    least = most if likely_only and cached else min(CONFIDENT if extends else PLAUSIBLE, most)
     same = rewritten(earlier, now)
+    fits: dict[object, list[tuple[float, Order, CacheView, Size, bool]]] = {}
     probable = agreeing = 0.0
     orders = [one for one in known.orders if one.plausible >= least]
     if extends and all(_refuted(one, now, earlier, cached, known) for one in orders):
@@ -101,11 +102,23 @@ def best_order(
             )
             if best is None or fit > best[0] * 1.0001:
                 best = fit, one.order, other, size, moved
+            if not cached:  # such a report tells no order: those with the same first difference count as one
+                place = _place(mine, theirs)
+                fits.setdefault(place, []).append((fit, one.order, other, size, moved))
         probable += one.weight
         agreeing += one.weight if fitting else 0.0
+    if fits:
+        together = max(fits.values(), key=lambda each: sum(one[0] for one in each))
+        best = max(together, key=lambda each: each[0])
     _, order, other, size, moved = best or (0.0, *_plain(now, earlier, known), False)
     found = difference(arranged(now, order), arranged(other, order))
     return found, size, order if moved else None, order, agreeing / probable if probable else 1.0
+
+
+def _place(mine: CacheView, theirs: CacheView) -> object:
+    """Return the part and the code point in it with the first difference; None if there is none."""
+    found = mine.locate(common_prefix(mine.text, theirs.text))
+    return None if found is None else (found[0].kind, found[0].index, found[1])
 
 
 def served_beyond(cached: int, size: Size, block: int) -> bool:

@@ -329,3 +329,11 @@ def test_parameter_with_which_a_part_of_a_prompt_was_served_may_end_another_prom
     found = explained("n15_format_left_out")
     assert found is not None
     assert "response_format" in next(one.text for one in found.candidates if one.code == "parameters")
+
+
+def test_place_of_a_difference_is_that_of_most_orders_if_nothing_was_served() -> None:
+    """The order with the system text last is the most probable one, but less so than all others together."""
+    found = explained("n15_place_of_most_orders")
+    assert found is not None
+    assert found.position is not None
+    assert (found.message, found.position.column) == (0, 9)
