@@ -146,7 +146,7 @@ class Predictor:
             # What the template adds around messages is not known yet.
             slack = float(min(max(learned.units.step, SLACK), SMALL_BLOCK))
             below, above = max(below, slack), max(above, slack)
-        widened = residuals.narrowed(raw).widened(below, above, prompt.tokens + 2 * prompt.error)
+        widened = residuals.narrowed(raw).widened(below, above, max(prompt.tokens, 0.0))
         return Prediction(now, view, measures, reaches, prompt, outcomes, raw, widened, best)
 
     def _measure(self, view: CacheView, order: Order) -> Measure:

@@ -367,7 +367,7 @@ def cache_usage(state: RunState, body: bytes) -> CacheUsage:
     found = CacheUsage.reported(usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens, body, whole)
     is_whole = found.implausible or None not in (found.prompt_tokens, found.cached_tokens)
     counts = "" if is_whole else unusable_counts(state)
-    return replace(found, implausible=not_plausible(counts)) if counts else found
+    return replace(found, implausible=not_plausible(counts), cached_tokens=None) if counts else found
 
 
 def _sent(sending: PendingRequest) -> Sent:

@@ -180,8 +180,10 @@ def test_zoom_and_size_of_the_settings_are_used_from_the_start(tell: Tell, qapp:
         found = sizes(session.window)
         assert (found["editor"], found["response"]) == (round(16 * 1.25), round(16 * 1.25))
         assert (found["top"], found["rows"]) == (55, 31)
+        # The strip is built after the first paint.
+        await hand.until(lambda: bool(session.window.findChildren(InspectorStrip)), "the strip")
         for kind, px in ((ResponseFooter, FOOTER_PX), (InspectorStrip, STRIP_PX)):
-            assert session.window.response.findChildren(kind)[0].minimumHeight() == round(px * 1.25)
+            assert session.window.findChildren(kind)[0].minimumHeight() == round(px * 1.25)
 
     tell(first)
     for name in (ZOOM, PROMPT_PX):
