@@ -149,6 +149,7 @@ class EndpointForm(Form):
             field.setEnabled(own)
         self._show_context(endpoint.context_tokens, endpoint.context_source)
         self.preset.setEnabled(own)
+        self.preset.setItemText(0, CUSTOM if own else endpoint.name)
         known = next((n for n, preset in enumerate(OFFERED, 1) if preset.base_url == endpoint.base_url), 0)
         self.preset.setCurrentIndex(known)
         self.needs_key.setChecked(endpoint.needs_key)

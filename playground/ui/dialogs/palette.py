@@ -220,5 +220,6 @@ def score(wanted: str, label: str) -> int | None:
 
 def _row(label: str, shortcut: str) -> QWidget:
     holder = QWidget()
-    row_of((QLabel(label), 1), toned(shortcut, "muted"), on=holder, margins=(GRID, 3, GRID, 3))
+    # The list takes its own padding from the height of the row.
+    row_of((QLabel(label), 1), toned(shortcut, "muted"), on=holder, margins=(GRID, 0, GRID, 0))
     return holder

@@ -127,6 +127,7 @@ async def test_built_in_endpoint_context_length_and_server_are_fixed(dialog: Con
     assert dialog.form.context.value() == 32_768
     assert not dialog.form.context.isEnabled()
     assert not dialog.form.preset.isEnabled()
+    assert dialog.form.preset.currentText() == dialog.form.name.text()
 
 
 async def test_a_new_endpoint_has_its_own_key(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QWidget
+from PySide6.QtWidgets import QApplication, QLabel, QWidget
 from pytestqt.qtbot import QtBot
 
 from playground.ui.actions import ACTIONS
 from playground.ui.dialogs.palette import CommandPalette, KeysSheet, Rebound, score
+from playground.ui.theme import apply_theme, load_theme
 
 ROWS = [(spec.group, spec.label, spec.shortcut) for spec in ACTIONS]
 
@@ -29,6 +30,14 @@ def _palette(host: QWidget, ran: list[str]) -> CommandPalette:
     palette = CommandPalette(entries, host)
     palette.open_at(host)
     return palette
+
+
+def test_palette_has_the_whole_height_of_the_letters(qapp: QApplication, host: QWidget) -> None:
+    apply_theme(qapp, load_theme("light"))
+    palette = _palette(host, [])
+    labels = [label for label in palette.list.findChildren(QLabel) if label.text()]
+    assert len(labels) == 4
+    assert [label.text() for label in labels if label.height() < label.sizeHint().height()] == []
 
 
 def test_a_few_letters_and_enter_run_a_command(qtbot: QtBot, host: QWidget) -> None:
