@@ -75,24 +75,25 @@ _CONTEXT_CHARS = GRAM - 1 + MARK_CHARS
 _CUT = "\0"
 """Stands for the missing rest of a text."""
 _INVISIBLE = (
-    r"\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\xa0\u00ad\u0300-\u036f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+    r"\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9a\x9c-\xa0\u00ad\u0300-\u036f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f"
     r"\ufe00-\ufe0f\ufeff\U000e0000-\U000e01ef"
 )
-_TERMINAL = r"\x1b(?:\[[0-?]{0,32}[ -/]?[@-~]|\][^\x07\x1b]{0,99}(?:\x07|\x1b\\)|(?![\[\]]))"
+_TERMINAL = r"(?:\x1b\[|\x9b)[0-?]{0,32}[ -/]?[@-~]|\x1b(?:\][^\x07\x1b]{0,99}(?:\x07|\x1b\\)|(?![\[\]]))"
 _MARKS = rf"[*`~{_INVISIBLE}]+|{_TERMINAL}"
 _MARKUP = re.compile(rf"{_MARKS}|\\+[nrtbf]?|[\r\n\t]+[ \t]*")
-_TAG = re.compile("</?[A-Za-z!][^<>]{0,99}>")
+_TAG = re.compile("<[/?]?[A-Za-z!][^<>]{0,99}>")
 _NOISE = re.compile(f"{_MARKUP.pattern}|{_TAG.pattern}")
 _UNDERLINE = re.compile(rf"{_MARKS}|[_\\\r\n\t]+")
 _WIDE = re.compile("[\uff01-\uff5e\U0001d400-\U0001d7ff]")
-may_differ = re.compile(rf"[*`~\\\r\n\t<%&_\x1b{_INVISIBLE}\uff01-\uff5e\U0001d400-\U0001d7ff]").search
+may_differ = re.compile(rf"[*`~\\\r\n\t<%&_\x1b\x9b{_INVISIBLE}\uff01-\uff5e\U0001d400-\U0001d7ff]").search
 """Finds a character of escapes and of what is removed, also of an unfinished one."""
 _UNFINISHED = (
     r"(?<!\\)\\++(?:u(?:[0-9a-fA-F]{0,3}|\{[0-9a-fA-F]{0,6})|x[0-9a-fA-F]?)?|%(?:25)*[0-9a-fA-F]?|&(?:#?[xX]?[0-9a-fA-F]{0,6}|[a-z]{1,4})"
-    r"|\x1b(?:\[[0-?]{0,32}[ -/]?|\][^\x07\x1b]{0,99}\x1b?)?| ?[*\\xX#·●█•.\-]{1,8}| ?[\[<(][a-zA-Z.…]{0,9}| "
+    r"|\x9b[0-?]{0,32}[ -/]?|\x1b(?:\[[0-?]{0,32}[ -/]?|\][^\x07\x1b]{0,99}\x1b?)?"
+    r"| ?[*\\xX#·●█•.\-]{1,8}| ?[\[<(][a-zA-Z.…]{0,9}| "
 )
 _READINGS = {
-    _NOISE: re.compile(rf"(?:{_UNFINISHED}|</?(?:[A-Za-z!][^<>]{{0,99}})?)$"),
+    _NOISE: re.compile(rf"(?:{_UNFINISHED}|<[/?]?(?:[A-Za-z!][^<>]{{0,99}})?)$"),
     _MARKUP: re.compile(f"(?:{_UNFINISHED})$"),
     _UNDERLINE: re.compile(f"(?:{_UNFINISHED})$"),
 }

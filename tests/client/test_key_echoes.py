@@ -117,6 +117,16 @@ def _shown(pieces: list[str], key: str) -> str:
     return "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks)
 
 
+@pytest.mark.parametrize("mark", ["\x9b31m", "\x9b38;5;1m", "<?x?>"])
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_key_with_marks_between_its_pieces_is_masked(mark: str, size: int) -> None:
+    pieces = ("sk_nQvWys", "81vp7hBd", "HXe3PYiG", "kPz0Tq2L")
+    text = f"The key is {mark.join(pieces)}."
+    shown = _shown([text[at : at + size] for at in range(0, len(text), size)], "".join(pieces))
+    assert [piece for piece in pieces for each in (shown, redact(text, "".join(pieces))) if piece in each] == []
+    assert (shown[:11], shown[-1:]) == ("The key is ", ".")
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_no_part_of_a_key_is_left_in_a_stream_or_a_whole_text(seed: int) -> None:
     random = Random(seed)
