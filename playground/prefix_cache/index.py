@@ -15,6 +15,7 @@ from typing import get_args
 
 from msgspec import Struct
 
+from playground.prefix_cache.match_tree import TextNode, TextTree
 from playground.prefix_cache.text_compare import common_prefix, common_suffix, in_another_form
 from playground.prefix_cache.view import CacheView, PartKind, ViewPart
 from playground.prompt.document import Json
@@ -41,29 +42,30 @@ class Entry(Struct, eq=False):
     shared_chars: int
     fields: Mapping[str, Json] | None
     tag: str = ""
-    node: TextNode | None = None
+    node: EntryNode | None = None
     parts: tuple[ViewPart, ...] | None = None
     """Own parts, if the first sender of the text divided it differently."""
 
 
-class TextNode:
-    """The text between two branches: `label`, which ends `depth` code points from the beginning.
+class EntryNode(TextNode):
+    """`marks` are the parts that end in this node's text: an end, then kind and index in one, by turns."""
 
-    `marks` are the parts that end in it: an end, then kind and index in one, by turns.
-    """
+    __slots__ = ("counted", "entries", "marks", "newest")
 
-    __slots__ = ("children", "counted", "depth", "entries", "label", "marks", "newest", "parent")
-
-    def __init__(self, label: str, depth: int, parent: TextNode | None, marks: array[int] = _NONE) -> None:
-        self.label, self.depth, self.parent, self.marks = label, depth, parent, marks
-        self.children: dict[str, TextNode] | None = None
+    def __init__(self, label: str, depth: int, parent: EntryNode | None) -> None:
+        super().__init__(label, depth, parent)
+        self.marks = _NONE
         self.entries: tuple[Entry, ...] = ()
         self.newest: Entry | None = None
         self.counted: Entry | None = None
 
+    def divide(self, upper: EntryNode) -> None:
+        upper.newest, upper.counted = self.newest, self.counted
+        upper.marks, self.marks = _between(self.marks, 0, upper.depth), _between(self.marks, upper.depth, self.depth)
+
     def refresh(self) -> None:
-        below = [child.newest for child in (self.children or {}).values()]
-        counted = [child.counted for child in (self.children or {}).values()]
+        below = [child.newest for child in self.children.values()]
+        counted = [child.counted for child in self.children.values()]
         self.newest = _newest((*self.entries, *(entry for entry in below if entry)))
         mine = (entry for entry in self.entries if entry.prompt_tokens)
         self.counted = _newest((*mine, *(entry for entry in counted if entry)))
@@ -73,21 +75,22 @@ def _newest(entries: tuple[Entry, ...]) -> Entry | None:
     return max(entries, key=lambda entry: entry.at, default=None)
 
 
-class PrefixTree:
-    """`size` is the bytes of all labels."""
+class PrefixTree(TextTree[EntryNode]):
+    """`size` is in bytes."""
 
     def __init__(self) -> None:
-        self._root = TextNode("", 0, None)
+        super().__init__(EntryNode, sys.getsizeof)
         self._known: dict[tuple[int, int, int], ViewPart] = {}
-        self.size = 0
 
     def add(self, entry: Entry, view: CacheView) -> None:
         """Take an entry in, with its text."""
         marks = _packed(view.parts)
-        node = self._place(view.text, marks)
+        node = self._insert(self._root, view.text)
+        if node.newest is None and node.parent is not None:
+            node.marks = _between(marks, node.parent.depth, node.depth)
         node.entries = (*node.entries, entry)
         entry.node = node
-        above: TextNode | None = node
+        above: EntryNode | None = node
         while above is not None:
             if above.newest is None or entry.at >= above.newest.at:
                 above.newest = entry
@@ -109,44 +112,6 @@ class PrefixTree:
                 node.refresh()
             node = node.parent
 
-    def _place(self, text: str, marks: array[int]) -> TextNode:
-        node = self._root
-        while node.depth < len(text):
-            child = (node.children or {}).get(text[node.depth])
-            if child is None:
-                return self._leaf(node, text, marks)
-            if not text.startswith(child.label, node.depth):
-                common = common_prefix(child.label, text[node.depth : child.depth])
-                child = self._split(child, node.depth + common)
-            node = child
-        return node
-
-    def _leaf(self, above: TextNode, text: str, marks: array[int]) -> TextNode:
-        leaf = TextNode(text[above.depth :], len(text), above, _between(marks, above.depth, len(text)))
-        self._hang(above, leaf)
-        self.size += sys.getsizeof(leaf.label)
-        return leaf
-
-    @staticmethod
-    def _hang(above: TextNode, node: TextNode) -> None:
-        if above.children is None:
-            above.children = {}
-        above.children[node.label[0]] = node
-        node.parent = above
-
-    def _split(self, node: TextNode, depth: int) -> TextNode:
-        above, label = node.parent, node.label
-        if above is None:
-            return node
-        cut = depth - above.depth
-        upper = TextNode(label[:cut], depth, None, _between(node.marks, above.depth, depth))
-        upper.newest, upper.counted = node.newest, node.counted
-        self._hang(above, upper)
-        node.label, node.marks = label[cut:], _between(node.marks, depth, node.depth)
-        self._hang(upper, node)
-        self.size += sys.getsizeof(upper.label) + sys.getsizeof(node.label) - sys.getsizeof(label)
-        return upper
-
     def drop(self, entry: Entry) -> None:
         node = entry.node
         if node is None:
@@ -154,26 +119,25 @@ class PrefixTree:
         node.entries = tuple(other for other in node.entries if other is not entry)
         entry.node = None
         self._prune(node)
-        above: TextNode | None = node
+        above: EntryNode | None = node
         while above is not None:
             if entry in (above.newest, above.counted):
                 above.refresh()
             above = above.parent
 
-    def _prune(self, node: TextNode) -> None:
+    def _prune(self, node: EntryNode) -> None:
         above = node.parent
         if above is None or node.entries:
             return
         if not node.children:
-            del (above.children or {})[node.label[0]]
-            self.size -= sys.getsizeof(node.label)
+            self._cut_off(node, above)
             self._join(above)
         else:
             self._join(node)
 
-    def _join(self, node: TextNode) -> None:
+    def _join(self, node: EntryNode) -> None:
         """Make one of a node and its only child, if nothing ends between them."""
-        above, children = node.parent, list((node.children or {}).values())
+        above, children = node.parent, list(node.children.values())
         if above is None or node.entries or len(children) != 1:
             return
         child = children[0]
@@ -182,26 +146,10 @@ class PrefixTree:
         self._hang(above, child)
         self.size += sys.getsizeof(child.label) - before
 
-    def path(self, text: str) -> list[tuple[TextNode, int]]:
-        """Yield the nodes along a text, from the root on, each with how many code points all below it share with it."""
-        node, found = self._root, [(self._root, 0)]
-        end = len(text)
-        while node.depth < end and node.children:
-            child = node.children.get(text[node.depth])
-            if child is None:
-                break
-            if not text.startswith(child.label, node.depth):
-                common = common_prefix(child.label, text[node.depth : child.depth])
-                found.append((child, node.depth + common))
-                break
-            found.append((child, child.depth))
-            node = child
-        return found
-
     def best(self, text: str, limit: int) -> list[tuple[Entry, int]]:
         """At most `limit` entries with their shared lengths, the longest first, of equals the newest first."""
         found: list[tuple[Entry, int]] = []
-        done: TextNode | None = None
+        done: EntryNode | None = None
         for node, length in reversed(self.path(text)):
             found += ((entry, length) for entry in islice(_by_age(node, done), limit - len(found)))
             if len(found) >= limit:
@@ -233,7 +181,7 @@ class PrefixTree:
         return tuple(found)
 
     @staticmethod
-    def _marks(node: TextNode | None) -> array[int]:
+    def _marks(node: EntryNode | None) -> array[int]:
         pieces = []
         while node is not None:
             pieces.append(node.marks)
@@ -244,10 +192,10 @@ class PrefixTree:
         return marks
 
 
-def _by_age(node: TextNode, leave_out: TextNode | None) -> Iterator[Entry]:
+def _by_age(node: EntryNode, leave_out: EntryNode | None) -> Iterator[Entry]:
     """Yield the entries below a node, the newest first; without those below `leave_out`."""
     order = count()
-    waiting: list[tuple[float, int, TextNode | Entry]] = [(0.0, next(order), node)]
+    waiting: list[tuple[float, int, EntryNode | Entry]] = [(0.0, next(order), node)]
     while waiting:
         item = heappop(waiting)[2]
         if isinstance(item, Entry):
@@ -255,7 +203,7 @@ def _by_age(node: TextNode, leave_out: TextNode | None) -> Iterator[Entry]:
             continue
         for entry in item.entries:
             heappush(waiting, (-entry.at, next(order), entry))
-        for child in (item.children or {}).values():
+        for child in item.children.values():
             if child is not leave_out and child.newest is not None:
                 heappush(waiting, (-child.newest.at, next(order), child))
 

@@ -1,13 +1,14 @@
-"""A radix tree of the token sequences that a server may have cached, as text in one order, prompts with their
-answers.
+"""Radix trees of prompts: text that several share is stored once. `TextTree` for any use of a node; `MatchTree` for the
+token sequences that a server may have cached, as text in one order, prompts with their answers.
 
-Requests are added in the order in which they were sent. A walk along a prompt finds, for each depth, the newest
-request that shares it: when that part was last used.
+In a `MatchTree`, requests are added in the order in which they were sent. A walk along a prompt finds, for each depth,
+the newest request that shares it: when that part was last used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Generic, Self, TypeVar
 
 from msgspec import Struct
 
@@ -16,42 +17,111 @@ from playground.prefix_cache.view import AnswerCuts, Reuse
 
 MAX_CODE_POINTS = 16_000_000
 MAX_SEQUENCES = 5_000
+_NO_CHILDREN: dict[str, Any] = {}
+"""Shared by all leaves, never changed: half of all nodes are leaves."""
 
 
-class MatchNode:
-    """The text between two places where sequences part; it ends `depth` code points from the start.
+class TextNode:
+    """The text between two places where texts part: `label`, which ends `depth` code points from the start."""
 
-    `newest` is the last request that reaches the end of this node (`newest_prompt`: with its prompt, without the
+    __slots__ = ("children", "depth", "label", "parent")
+
+    def __init__(self, label: str, depth: int, parent: Self | None) -> None:
+        self.label, self.depth, self.parent = label, depth, parent
+        self.children: dict[str, Self] = _NO_CHILDREN
+
+    def divide(self, upper: Self) -> None:
+        """Give `upper`, which takes over the first part of this node's text, what belongs to it."""
+        raise NotImplementedError
+
+
+_Node = TypeVar("_Node", bound=TextNode)
+
+
+class TextTree(Generic[_Node]):
+    """`size` is the size of all labels, as `size_of` measures one."""
+
+    def __init__(self, new: Callable[[str, int, _Node | None], _Node], size_of: Callable[[str], int]) -> None:
+        self._new, self._size_of = new, size_of
+        self._root = new("", 0, None)
+        self.size = 0
+
+    def _insert(self, node: _Node, text: str) -> _Node:
+        """Add `text` below a node. Returns the node at its end."""
+        base = node.depth
+        end = base + len(text)
+        while node.depth < end:
+            start = node.depth - base
+            child = node.children.get(text[start])
+            if child is None:
+                child = self._new(text[start:], end, node)
+                self._hang(node, child)
+                self.size += self._size_of(child.label)
+            elif not text.startswith(child.label, start):
+                rest = text[start : child.depth - base]
+                child = self._split(child, node, common_prefix(child.label, rest))
+            node = child
+        return node
+
+    @staticmethod
+    def _hang(above: _Node, node: _Node) -> None:
+        if not above.children:
+            above.children = {}
+        above.children[node.label[0]] = node
+        node.parent = above
+
+    def _split(self, node: _Node, above: _Node, cut: int) -> _Node:
+        label = node.label
+        upper = self._new(label[:cut], above.depth + cut, above)
+        node.label = label[cut:]
+        self.size += self._size_of(upper.label) + self._size_of(node.label) - self._size_of(label)
+        node.divide(upper)
+        self._hang(above, upper)
+        self._hang(upper, node)
+        return upper
+
+    def _cut_off(self, node: _Node, above: _Node) -> None:
+        del above.children[node.label[0]]
+        self.size -= self._size_of(node.label)
+
+    def path(self, text: str) -> list[tuple[_Node, int]]:
+        """Return the nodes along a text from the root, each with how many code points its texts share with it."""
+        node, found = self._root, [(self._root, 0)]
+        end = len(text)
+        while node.depth < end and node.children:
+            child = node.children.get(text[node.depth])
+            if child is None:
+                break
+            if not text.startswith(child.label, node.depth):
+                found.append((child, node.depth + common_prefix(child.label, text[node.depth : child.depth])))
+                break
+            found.append((child, child.depth))
+            node = child
+        return found
+
+
+class MatchNode(TextNode):
+    """`newest` is the last request that reaches the end of this node (`newest_prompt`: with its prompt, without the
     answer); `count` and `prompt_count` how many do. `exact` is the token count at `depth` if a server counted it.
     `served` holds cached tokens that were reported for a match that ended at a depth inside this node.
     """
 
-    __slots__ = (
-        "children",
-        "count",
-        "depth",
-        "exact",
-        "exact_prompt",
-        "label",
-        "newest",
-        "newest_prompt",
-        "parent",
-        "prompt_count",
-        "served",
-    )
+    __slots__ = ("count", "exact", "exact_prompt", "newest", "newest_prompt", "prompt_count", "served")
 
     def __init__(self, label: str, depth: int, parent: MatchNode | None) -> None:
-        self.label, self.depth, self.parent = label, depth, parent
-        self.children: dict[str, MatchNode] = _NO_CHILDREN
+        super().__init__(label, depth, parent)
         self.newest = self.newest_prompt = -1
         self.count = self.prompt_count = 0
         self.exact: float | None = None
         self.exact_prompt: float | None = None
         self.served: dict[int, tuple[int, int]] | None = None
 
-
-_NO_CHILDREN: dict[str, MatchNode] = {}
-"""Shared by all leaves, never changed: half of all nodes are leaves."""
+    def divide(self, upper: MatchNode) -> None:
+        upper.newest, upper.count = self.newest, self.count
+        upper.newest_prompt, upper.prompt_count = self.newest_prompt, self.prompt_count
+        if self.served:
+            upper.served = {at: value for at, value in self.served.items() if at <= upper.depth} or None
+            self.served = {at: value for at, value in self.served.items() if at > upper.depth} or None
 
 
 class MatchStep(Struct, frozen=True):
@@ -75,27 +145,31 @@ def most_served(path: Iterable[tuple[MatchNode, int]]) -> int:
     return max((served for at, served, shared in marks if at <= shared), default=0)
 
 
-class MatchTree:
+class MatchTree(TextTree[MatchNode]):
     """The sequences of one endpoint, model and order. `cuts`: of the answers with tool calls, by request number, in
     code points behind the `lead` that all answers begin with."""
 
     def __init__(self, cuts: Mapping[int, AnswerCuts] | None = None, lead: int = 0) -> None:
+        super().__init__(MatchNode, len)
         self._lead = lead
         self._cuts = {} if cuts is None else cuts
-        self._root = MatchNode("", 0, None)
         self._ends: dict[int, tuple[MatchNode, MatchNode]] = {}
-        self.code_points = 0
 
     def __len__(self) -> int:
         return len(self._ends)
 
     def add(self, number: int, prompt: str, answer: str = "") -> None:
         """Add a request; numbers rise. The oldest are removed if the tree becomes too large."""
-        end = self._insert(self._root, prompt, number, prompt=True)
+        node: MatchNode | None = (end := self._insert(self._root, prompt))
+        while node is not None:
+            node.newest = node.newest_prompt = number
+            node.count += 1
+            node.prompt_count += 1
+            node = node.parent
         self._ends[number] = (end, end)
         if answer:
             self.extend(number, answer)
-        while len(self._ends) > MAX_SEQUENCES or (self.code_points > MAX_CODE_POINTS and len(self._ends) > 1):
+        while len(self._ends) > MAX_SEQUENCES or (self.size > MAX_CODE_POINTS and len(self._ends) > 1):
             self._remove(next(iter(self._ends)))
 
     def extend(self, number: int, answer: str) -> None:
@@ -103,7 +177,13 @@ class MatchTree:
         ends = self._ends.get(number)
         if ends is None or not answer or ends[0] is not ends[1]:
             return
-        self._ends[number] = (ends[0], self._insert(ends[0], answer, number, prompt=False))
+        node = end = self._insert(ends[0], answer)
+        self._ends[number] = (ends[0], end)
+        while node is not ends[0]:
+            node.newest = number
+            node.count += 1
+            assert node.parent is not None
+            node = node.parent
 
     def ends(self, number: int) -> tuple[MatchNode, MatchNode] | None:
         """Return the nodes at which a request's prompt and its whole sequence end."""
@@ -113,56 +193,6 @@ class MatchTree:
         """Return the code points of a request's whole sequence; 0 if it was removed."""
         ends = self._ends.get(number)
         return 0 if ends is None else ends[1].depth
-
-    def _insert(self, node: MatchNode, text: str, number: int, *, prompt: bool) -> MatchNode:
-        """Add `text` below a node. Returns the node at its end."""
-        base = node.depth
-        end = base + len(text)
-        if prompt:
-            self._touch(node, number, prompt=True)
-        while node.depth < end:
-            start = node.depth - base
-            child = node.children.get(text[start])
-            if child is None:
-                child = MatchNode(text[start:], end, node)
-                self._hang(node, child)
-                self.code_points += len(child.label)
-            elif not text.startswith(child.label, start):
-                rest = text[start : child.depth - base]
-                child = self._split(child, node.depth + common_prefix(child.label, rest))
-            node = child
-            self._touch(node, number, prompt=prompt)
-        return node
-
-    @staticmethod
-    def _hang(above: MatchNode, node: MatchNode) -> None:
-        if not above.children:
-            above.children = {}
-        above.children[node.label[0]] = node
-
-    @staticmethod
-    def _touch(node: MatchNode, number: int, *, prompt: bool) -> None:
-        node.newest = number
-        node.count += 1
-        if prompt:
-            node.newest_prompt = number
-            node.prompt_count += 1
-
-    @staticmethod
-    def _split(node: MatchNode, depth: int) -> MatchNode:
-        above = node.parent
-        assert above is not None
-        cut = depth - above.depth
-        upper = MatchNode(node.label[:cut], depth, above)
-        upper.newest, upper.count = node.newest, node.count
-        upper.newest_prompt, upper.prompt_count = node.newest_prompt, node.prompt_count
-        MatchTree._hang(above, upper)
-        node.label, node.parent = node.label[cut:], upper
-        MatchTree._hang(upper, node)
-        if node.served:
-            upper.served = {at: value for at, value in node.served.items() if at <= depth} or None
-            node.served = {at: value for at, value in node.served.items() if at > depth} or None
-        return upper
 
     def _remove(self, number: int) -> None:
         end, full = self._ends.pop(number)
@@ -174,24 +204,8 @@ class MatchTree:
             node.count -= 1
             node.prompt_count -= in_prompt
             if not node.count and above is not None:
-                del above.children[node.label[0]]
-                self.code_points -= len(node.label)
+                self._cut_off(node, above)
             node = above
-
-    def path(self, text: str) -> list[tuple[MatchNode, int]]:
-        """Return the nodes along a text from the root, each with how many code points its sequences share with it."""
-        node, found = self._root, [(self._root, 0)]
-        end = len(text)
-        while node.depth < end and node.children:
-            child = node.children.get(text[node.depth])
-            if child is None:
-                break
-            if not text.startswith(child.label, node.depth):
-                found.append((child, node.depth + common_prefix(child.label, text[node.depth : child.depth])))
-                break
-            found.append((child, child.depth))
-            node = child
-        return found
 
     def steps(self, path: list[tuple[MatchNode, int]], reuse: Reuse) -> list[MatchStep]:
         """Return what a path shares with earlier requests, the shortest prefix first, and with as much of their answers
