@@ -25,12 +25,11 @@ from playground.cli.send import endpoint_of
 from playground.client.endpoint import Endpoint, is_loopback
 from playground.export.terminal import print_error, print_task_error
 from playground.prompt.field_errors import InputError
-from playground.prompt.secret_addresses import masked_address
-from playground.recorder.access import AccessPolicy
+from playground.prompt.secret_values import masked_address
 from playground.recorder.feed import RecordingFeed
 from playground.recorder.feed_messages import Setup
 from playground.recorder.proxy import Recorder
-from playground.recorder.upstream import Upstream
+from playground.recorder.upstream import AccessPolicy, Upstream
 from playground.services import AppServices
 from playground.storage.paths import data_folder
 from playground.tasks import Tasks

@@ -28,7 +28,7 @@ from playground.prompt.document import Document, Json, Message
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import dump, parse
 from playground.prompt.json_text import loads
-from playground.recorder.masking import caller_credentials, header
+from playground.recorder.feed_messages import caller_credentials, header
 from playground.recorder.proxy import Outcome
 from playground.recorder.wire import RawHeaders, is_recorded
 from playground.runs.record import RequestRecord

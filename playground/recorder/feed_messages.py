@@ -1,4 +1,5 @@
-"""Messages from the forwarding process to the recording process: MessagePack arrays with a length in front.
+"""Messages from the forwarding process to the recording process, MessagePack arrays with a length in front, and the
+masking of the caller's key in them.
 
 The recording process answers with JSON lines: `{"ready": true}` once, `{"ended": EXCHANGE, "line": TEXT}` when an
 exchange is in the log, and `{"finished": true}` last, when everything is written.
@@ -6,13 +7,23 @@ exchange is in the log, and `{"finished": true}` last, when everything is writte
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import TypeAlias
 
 import msgspec
 
+from playground.client.chunks import is_done
+from playground.client.content_coding import Decompressor
+from playground.client.credentials import credentials, stored_headers
 from playground.client.endpoint import Endpoint
+from playground.client.errors import MAX_BODY_CHARS
+from playground.client.redact import MASK, key_forms, key_search, mask_pieces, redact
+from playground.client.stream_masking import StreamMasker
+from playground.prompt.secret_values import masked_address
 from playground.recorder.proxy import Outcome
+from playground.recorder.wire import RawHeaders
 
 LENGTH_BYTES = 4
 
@@ -117,3 +128,130 @@ class MessageReader:
             yield _decoder.decode(memoryview(received)[start:end])
             offset = end
         del self._received[:offset]
+
+
+_ANY_BYTES = ("utf-8", "surrogateescape")
+
+
+def caller_credentials(target: str, headers: RawHeaders, added: str | None = None, body: bytes = b"") -> str | None:
+    """Return every credential of a recorded request, one per line, for `redact`. `added`: the Recorder's key."""
+    texts = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
+    return credentials(target, texts, added, body)
+
+
+def header(headers: RawHeaders, wanted: bytes) -> str:
+    """Return the values of a header, separated by commas, or ""."""
+    return ", ".join(value.decode("latin-1") for name, value in headers if name.lower() == wanted)
+
+
+def masked_exchange(messages: Sequence[ExchangeMessage], key: str | None) -> list[ExchangeMessage]:
+    """Return the messages of an ended exchange with its key masked, bodies decompressed, and no request headers.
+
+    Args:
+        key: the key that the Recorder adds, if it does; the caller's credentials are masked in any case.
+    """
+    begin = next(message for message in messages if isinstance(message, Begin))
+    request = Decompressor(header(begin.headers, b"content-encoding"))
+    body = b"".join(request.feed(message.data) for message in messages if isinstance(message, RequestData))
+    key = caller_credentials(begin.target, begin.headers, key, body)
+    whole = any(isinstance(message, End) and message.outcome == "complete" for message in messages)
+    target = masked_address(redact(begin.target, key))
+    found: list[ExchangeMessage] = [Begin(begin.exchange, begin.started_unix, begin.method, target, [])]
+    if body:
+        found.append(RequestData(begin.exchange, _masked_body(body, key, whole=whole)))
+    found += [message for message in messages if isinstance(message, RequestEnd)]
+    encoding = ""
+    for message in messages:
+        if isinstance(message, ResponseStart):
+            encoding = header(message.headers, b"content-encoding")
+            found.append(ResponseStart(message.exchange, message.at, message.status, _masked_fields(message, key)))
+    pieces = [one for one in messages if isinstance(one, ResponseData)]
+    response = Decompressor(encoding)
+    found += _masked_response(pieces, response, key, whole=whole)
+    for message in messages:
+        if isinstance(message, End):
+            outcome = "upstream_cut" if whole and not response.is_whole else message.outcome
+            found.append(End(message.exchange, message.at, outcome, redact(message.detail, key)))
+    return found
+
+
+def _masked_fields(head: ResponseStart, key: str | None) -> RawHeaders:
+    texts = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers]
+    # The pieces that follow are decompressed.
+    left_out = "" if Decompressor(header(head.headers, b"content-encoding")).unreadable else "content-encoding"
+    kept = [(name, value) for name, value in stored_headers(texts, key) if name != left_out]
+    # The mask has a character outside Latin-1.
+    return [(name.encode("latin-1", "replace"), value.encode("latin-1", "replace")) for name, value in kept]
+
+
+def _masked_response(
+    pieces: Sequence[ResponseData], body: Decompressor, key: str | None, *, whole: bool
+) -> list[ExchangeMessage]:
+    """Return the pieces as they are if they do not have the key, else one piece with the time of the first."""
+    plain = [(piece, body.feed(piece.data)) for piece in pieces]
+    joined = b"".join(data for _, data in plain)
+    masked = _masked_body(joined, key, whole=whole, is_response=True)
+    if masked != joined:
+        return [ResponseData(pieces[0].exchange, pieces[0].at, masked)]
+    return [ResponseData(piece.exchange, piece.at, data) for piece, data in plain if data]
+
+
+def _masked_body(body: bytes, key: str | None, *, whole: bool, is_response: bool = False) -> bytes:
+    """Return a body with its keys masked. One that is not whole may end within a key, which is masked too."""
+    if b"\0" in body:
+        body = _masked_wide(body, key)
+    text = body.decode(*_ANY_BYTES)
+    masked = text
+    if is_response:  # first in pieces: a masked piece would hide that the others belong to it
+        masked = _masked_events(masked, key) if "data:" in masked else StreamMasker(key).masked(masked, last=True)
+    masked = _masked_text(masked, key, whole=whole)
+    if is_response:
+        # An event that is cut may go on with a key.
+        masked = masked if whole else masked[:-MAX_BODY_CHARS] + mask_pieces(masked[-MAX_BODY_CHARS:], key)
+    return body if masked is text or masked == text else masked.encode(*_ANY_BYTES)
+
+
+_WIDE = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
+
+
+def _masked_wide(body: bytes, key: str | None) -> bytes:
+    """Return a body with its keys masked if it is in UTF-16 or UTF-32, also in a part of it."""
+    encoding = json.detect_encoding(body)
+    if encoding.startswith(("utf-16", "utf-32")):
+        with suppress(ValueError):
+            text = body.decode(encoding)
+            masked = redact(text, key)
+            return body if masked == text else masked.encode(encoding)
+    for form in key_forms(key):
+        for wide in _WIDE:
+            body = body.replace(form.encode(wide), MASK.encode(wide))
+    return body
+
+
+def _masked_text(text: str, key: str | None, *, whole: bool) -> str:
+    """Mask keys, and a part of a key at the end of a text that is not whole."""
+    text = redact(text, key)
+    begin = len(text) if whole else key_search(key).open_end(text)[0]
+    return text if begin == len(text) else text[:begin] + MASK
+
+
+def _masked_events(text: str, key: str | None) -> str:
+    """Mask keys that are split over server-sent events. Delayed text comes before the end mark, or at the end."""
+    masker = StreamMasker(key)
+    lines: list[str] = []
+    for line in text.split("\n"):
+        if not line.startswith("data:"):
+            lines.append(line)
+            continue
+        data = line[5:].removeprefix(" ")
+        if is_done(data):
+            lines += [*_rest(masker), line]
+        else:
+            shown = masker.masked(data)
+            lines.append(line if shown == data else f"data: {shown}")
+    rest = _rest(masker)
+    return "\n".join(lines if not rest else [*lines, *rest])
+
+
+def _rest(masker: StreamMasker) -> list[str]:
+    return [line for data in masker.rest() if data for line in (f"data: {data}", "")]

@@ -13,8 +13,14 @@ import socket
 from contextlib import suppress
 from typing import Literal, Protocol
 
-from playground.recorder.access import AccessPolicy, AccessRefusal
-from playground.recorder.upstream import Origin, Upstream, UpstreamConnection, UpstreamError
+from playground.recorder.upstream import (
+    AccessPolicy,
+    AccessRefusal,
+    Origin,
+    Upstream,
+    UpstreamConnection,
+    UpstreamError,
+)
 from playground.recorder.wire import (
     BodyFramer,
     FramingError,

@@ -19,8 +19,15 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct, field
 
-from playground.recorder.feed_messages import Begin, Closed, ExchangeMessage, MessageReader, Setup, frame
-from playground.recorder.masking import masked_exchange
+from playground.recorder.feed_messages import (
+    Begin,
+    Closed,
+    ExchangeMessage,
+    MessageReader,
+    Setup,
+    frame,
+    masked_exchange,
+)
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock

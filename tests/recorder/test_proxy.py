@@ -13,9 +13,8 @@ from typing import Any
 
 import pytest
 
-from playground.recorder.access import AccessPolicy
 from playground.recorder.proxy import Outcome, Recorder
-from playground.recorder.upstream import Upstream, UpstreamError
+from playground.recorder.upstream import AccessPolicy, Upstream, UpstreamError
 from playground.recorder.wire import RawHeaders
 from tests.recorder.raw_server import RawServer, exchange, hang_up, raw_server
 

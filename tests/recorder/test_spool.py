@@ -30,8 +30,8 @@ from playground.recorder.feed_messages import (
     ResponseStart,
     Setup,
     frame,
+    masked_exchange,
 )
-from playground.recorder.masking import masked_exchange
 from playground.recorder.spool import FOLDER, Spool, orphans
 from playground.requestlog.filter import EVERYTHING
 from playground.requestlog.log import RequestLog
