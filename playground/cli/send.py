@@ -24,7 +24,7 @@ from playground.prompt.files import OpenedPrompt, read_input
 from playground.prompt.import_formats.detect import open_any_bytes
 from playground.prompt.limits import check
 from playground.prompt.request import missing_variables
-from playground.prompt.secret_addresses import masked_address
+from playground.prompt.secret_values import masked_address
 from playground.runs.run import Run
 from playground.runs.service import PendingRequest
 from playground.runs.summary import further_choices, summary, warnings

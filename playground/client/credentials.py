@@ -14,19 +14,18 @@ import msgspec
 
 from playground.client import tolerant_json
 from playground.client.redact import LEAST_CHARS, MASK, mask_across, mask_pieces, redact
-from playground.prompt.secret_addresses import addresses_in
-from playground.prompt.secret_names import is_placeholder, is_secret
+from playground.prompt.secret_names import PUBLIC_FIELDS, is_placeholder, is_secret
 from playground.prompt.secret_texts import masked_secrets, secrets_in, secrets_of_arguments
 from playground.prompt.secret_values import (
     COOKIES,
     LONG_CHARS,
+    addresses_in,
     has_digit,
     is_literal,
     is_ordinary,
     is_value,
     of_field,
 )
-from playground.prompt.secret_words import PUBLIC_FIELDS
 
 MAX_CREDENTIALS = 64
 """Credentials of a request that are masked; each costs a search of the bodies. A private key has up to 52 lines."""

@@ -84,7 +84,7 @@ def _meant(url: str) -> str:
     if not _BARE_HOST.match(url) or "://" in url or "@" in url:
         return _EXAMPLE
     # Imported here: a wrong address is rare.
-    from playground.prompt.secret_addresses import masked_address
+    from playground.prompt.secret_values import masked_address
 
     guess = f"http://{url}"
     try:

@@ -20,16 +20,16 @@ from urllib.parse import quote
 
 from msgspec.structs import replace
 
-from playground.prompt import secret_words
+from playground.prompt import secret_names
 from playground.prompt.field_errors import InputError
 
 if TYPE_CHECKING:
     from playground.client.events import ApiError
 
 
-MASK = secret_words.MASK
+MASK = secret_names.MASK
 LEAST_BASE64 = 10
-LEAST_CHARS = secret_words.LEAST_CHARS
+LEAST_CHARS = secret_names.LEAST_CHARS
 """A shorter "key" is a placeholder that local servers ignore (x, none, EMPTY, ollama): masking it would garble text."""
 GRAM = 4
 """Length of the parts that are searched: fewer characters of a key are not recognized, nor delayed in a stream."""

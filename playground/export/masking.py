@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from playground.client.credentials import credentials
 from playground.client.events import AnyEvent, ContentDelta, RawEvent, ToolCallDelta
 from playground.client.redact import MASK, key_spans, redact
-from playground.prompt.secret_addresses import masked_address
+from playground.prompt.secret_values import masked_address
 from playground.requestlog.records import EndedRun, StoredRun
 from playground.runs.record import RequestRecord
 

@@ -9,8 +9,13 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from playground.prompt.secret_addresses import SecretText, addresses_in, first_of, masked_address, masked_spans
 from playground.prompt.secret_names import (
+    ATTACHED,
+    LEAST_CHARS,
+    PASSWORD_OPTIONS,
+    USER_OPTIONS,
+    USER_PROGRAMS,
+    VERBS,
     has_first_word,
     is_placeholder,
     is_secret,
@@ -20,20 +25,17 @@ from playground.prompt.secret_names import (
 )
 from playground.prompt.secret_values import (
     SCHEMES,
+    SecretText,
+    addresses_in,
+    first_of,
     has_digit,
     is_literal,
     is_source,
     is_strong,
     is_value,
+    masked_address,
+    masked_spans,
     of_field,
-)
-from playground.prompt.secret_words import (
-    ATTACHED,
-    LEAST_CHARS,
-    PASSWORD_OPTIONS,
-    USER_OPTIONS,
-    USER_PROGRAMS,
-    VERBS,
 )
 
 # --- settings: a name, a sign, a value

@@ -23,7 +23,7 @@ from playground.client.endpoint import check_base_url, origin
 from playground.client.redact import redact
 from playground.prompt.document import Json
 from playground.prompt.field_errors import InputError
-from playground.prompt.secret_addresses import masked_address
+from playground.prompt.secret_values import masked_address
 from playground.runs.run import Run
 from playground.runs.summary import summary
 from playground.storage.file_lock import locked

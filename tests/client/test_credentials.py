@@ -17,8 +17,8 @@ from playground.client.endpoint import check_base_url
 from playground.client.redact import MASK, redact
 from playground.prompt.document import Json
 from playground.prompt.field_errors import InputError
-from playground.prompt.secret_addresses import masked_address
 from playground.prompt.secret_names import is_secret, looks_random
+from playground.prompt.secret_values import masked_address
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,8 @@ from playground.prompt.import_formats.api_bodies import open_json, open_json_lin
 from playground.prompt.import_formats.snippets import CALL, CALL_ENDS, open_curl, open_snippet
 from playground.prompt.import_formats.yaml_files import open_yaml
 from playground.prompt.json_text import JsonBoundsError, json_lines, loads
-from playground.prompt.secret_addresses import addresses_in
-from playground.prompt.secret_names import is_placeholder
-from playground.prompt.secret_values import has_digit, of_field
-from playground.prompt.secret_words import LEAST_CHARS, MASK
+from playground.prompt.secret_names import LEAST_CHARS, MASK, is_placeholder
+from playground.prompt.secret_values import addresses_in, has_digit, of_field
 
 ACCEPTED = (
     "Accepted: a prompt file, a request body, a list of messages, a curl command, Python or JavaScript with an SDK "

@@ -354,7 +354,7 @@ class DisplayedRequest(Struct, frozen=True):
     def url(self) -> str:
         """Where it was sent, with the secrets of the address masked."""
         # Imported here: the first frame needs no address.
-        from playground.prompt.secret_addresses import masked_address
+        from playground.prompt.secret_values import masked_address
 
         return masked_address(f"{self.base_url.rstrip('/')}/chat/completions")
 
