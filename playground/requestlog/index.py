@@ -1,4 +1,5 @@
-"""Text search: normalization of text in any script, and a table of bits per block of runs.
+"""Text search: normalization of text in any script, a table of bits per block of runs, and comparison with the parts
+of bodies.
 
 A block has RUNS consecutive numbers. When all its runs have ended it is sealed: the trigrams of their texts and ids
 become bits of `search_blocks`, those of the elements of prompts that are new in it bits of `prompt_blocks`. A search
@@ -18,8 +19,10 @@ import sys
 import unicodedata
 import zlib
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import pairwise
+from typing import Protocol
 
 _APART = "\x01"
 _UNSPACED = re.compile(
@@ -64,7 +67,7 @@ def _commonness(piece: str) -> tuple[int, int]:
     return (piece.count(" "), -sum(char.isdigit() or not char.isascii() for char in piece))
 
 
-_ESCAPE = re.compile(r"\\(?:u([dD][89abAB]..)\\u([dD][c-fC-F]..)|u([0-9a-fA-F]{4})|.)", re.DOTALL)
+_ESCAPE = re.compile(r"\\(?:u([dD][89abAB]..)\\u([dD][c-fC-F]..)|u([0-9a-fA-F]{4})|(.))", re.DOTALL)
 _STAYS_ESCAPED = re.compile(r'["\\\x00-\x1f\ud800-\udfff]')
 
 
@@ -77,12 +80,17 @@ def readable(arguments: str) -> str:
 
 
 def _readable_char(found: re.Match[str]) -> str:
-    high, low, code = found.groups()
+    char = _escaped_char(found)
+    return char if char and not _STAYS_ESCAPED.match(char) else found[0]
+
+
+def _escaped_char(found: re.Match[str]) -> str:
+    r"""Return the character of a \u escape; nothing for another escape, or if its digits are none."""
+    high, low, code = found.group(1, 2, 3)
     try:
-        char = chr(0x10000 + ((int(high, 16) - 0xD800) << 10) + int(low, 16) - 0xDC00) if high else chr(int(code, 16))
-    except (TypeError, ValueError):  # another escape, or no digits
-        return found[0]
-    return found[0] if _STAYS_ESCAPED.match(char) else char
+        return chr(0x10000 + ((int(high, 16) - 0xD800) << 10) + int(low, 16) - 0xDC00) if high else chr(int(code, 16))
+    except (TypeError, ValueError):
+        return ""
 
 
 def is_in(part: str, text: str) -> bool:
@@ -314,3 +322,115 @@ def is_whole(connection: sqlite3.Connection) -> bool:
     return missing is None and all(
         is_intact(row[0]) for table in tables for row in connection.execute(f"SELECT bits FROM {table}")
     )
+
+
+_SHORT = 64
+"""Bytes. Parts of one string are longer."""
+_STRUCTURE = b" \t\r\n{}[],:"
+_ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
+_MOST_BYTES = 24
+"""Bytes that one folded character can have in JSON: a composed one is up to three characters, escaped, also twice."""
+_NESTED = b"\\\\u"
+"""Start of an escape in JSON that is a string of JSON, such as the arguments of a tool call."""
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    char = found[4]
+    return _ESCAPED.get(char, char) if char else _escaped_char(found)
+
+
+def folded(data: bytes) -> str:
+    """Return a piece of JSON, folded, with its escapes as characters."""
+    if data.isascii() and b"\\" not in data:
+        return data.decode().lower()
+    text = data.decode("utf-8", "ignore")
+    return fold(_ESCAPE.sub(_unescaped, text) if "\\" in text else text)
+
+
+_ESCAPABLE = re.compile(r'["\\/\x00-\x1f]')
+"""Characters that an escape of two characters can stand for."""
+
+
+class PartReader(Protocol):
+    """Reads a part of a body; satisfied by blob_store.Joiner."""
+
+    def read(self, id_: int, /) -> bytes:
+        """Return the bytes of a part."""
+
+
+class PartScan:
+    """Finds a folded text in bodies by their parts. Each part, and each seam between two, is compared once."""
+
+    def __init__(self, reader: PartReader, part: str) -> None:
+        self._reader, self._text = reader, part
+        self._plain = part.encode() if part.isascii() and not _ESCAPABLE.search(part) else b""
+        """The text's bytes, if no character of it needs an escape."""
+        self._edges: dict[int, tuple[bytes, bytes]] = {}
+        self._seams: set[tuple[int, int]] = set()
+        self._possible_seams: set[tuple[int, int]] = set()
+        self._possible: set[int] = set()
+        """Parts that have the text, or may be inside of it."""
+        self.sure: set[int] = set()
+        """Parts with the text that are the middle of a matching string."""
+
+    @property
+    def size(self) -> int:
+        """Return the number of parts that were compared."""
+        return len(self._edges)
+
+    def is_absent(self, ids: Sequence[int]) -> bool:
+        """Return whether the joined parts do not have the text. False: they may have it."""
+        for id_ in set(ids).difference(self._edges):
+            self._compare(id_)
+        if not self._possible.isdisjoint(ids):
+            return False
+        for pair in set(pairwise(ids)).difference(self._seams):
+            self._compare_seam(pair)
+        return not self._possible_seams or self._possible_seams.isdisjoint(pairwise(ids))
+
+    def _compare(self, id_: int) -> None:
+        data = self._reader.read(id_)
+        plain = data.isascii() and (b"\\" not in data or self._is_bare(data))
+        if plain and self._plain:
+            length, found = len(data), self._plain in data.lower()
+        else:
+            text = folded(data)
+            length, found = len(text), self._text in text
+            if _NESTED in data:
+                text = fold(readable(text))
+                length, found = min(length, len(text)), found or self._text in text
+        # The end of a string, and so a part with a quotation mark, is not inside of the text; nor is the end of a body.
+        outside = (b'"' in data and b"\\" not in data) or (len(data) < _SHORT and not data.strip(_STRUCTURE))
+        inside = length <= len(self._text) and not outside
+        if found or inside:
+            self._possible.add(id_)
+        near = len(self._text) * (1 if plain else _MOST_BYTES) + (0 if plain else _MOST_BYTES)
+        start = max(0, len(data) - near)
+        while start and data[start - 1 : start] == b"\\":  # not within an escape
+            start -= 1
+        self._edges[id_] = data[:near], data[start:]
+
+    def _compare_seam(self, pair: tuple[int, int]) -> None:
+        self._seams.add(pair)
+        data = self._edges[pair[0]][1] + self._edges[pair[1]][0]
+        if data.isascii() and self._is_bare(data):
+            found = self._plain in data.lower()
+        else:
+            text = folded(data)
+            found = self._text in text or (_NESTED in data and self._text in fold(readable(text)))
+        if found:
+            self._possible_seams.add(pair)
+
+    def _is_bare(self, data: bytes) -> bool:
+        """Return whether no escape in ASCII data can be a part of the text: it may then be compared without decoding.
+
+        A match that begins within an escape is possible; the whole element is compared later.
+        """
+        return bool(self._plain) and b"\\u" not in data
+
+    def learn(self, ids: Sequence[int], element: bytes) -> None:
+        """Note parts of a matching element in which the text is certainly in a value: those inside of one string."""
+        for id_ in self._possible.intersection(ids):
+            data = self._reader.read(id_)
+            if b'"' not in data and data in element and self._text in folded(data):
+                self.sure.add(id_)

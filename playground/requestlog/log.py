@@ -21,12 +21,11 @@ from playground.client.events import AnyEvent
 from playground.prefix_cache.forecast import Forecast
 from playground.prompt.document import Json
 from playground.requestlog.filter import EVERYTHING, LogFilter
-from playground.requestlog.log_reads import LogReads
+from playground.requestlog.log_reads import LogReads, Worker
 from playground.requestlog.records import AddedRuns, EndedRun, LogUnavailableError, RecoveryProgress, StoredRun
 from playground.requestlog.recovery import Ready, advance, open_log, recovery_steps, reopen
 from playground.requestlog.store import FILE_NAME, identity, is_damage, is_undecodable
 from playground.requestlog.summary import summarize
-from playground.requestlog.worker import Worker
 from playground.requestlog.writer import BATCH, IDLE_BATCH, SEALED_AT_ONCE, Writer
 from playground.runs.record import RequestRecord
 from playground.runs.state import RunState

@@ -19,9 +19,8 @@ from msgspec import Struct, field
 
 from playground.requestlog import index
 from playground.requestlog.blob_store import Joiner, digest, ids_of
-from playground.requestlog.index import column_text, is_in, pieces, readable
+from playground.requestlog.index import PartScan, column_text, is_in, pieces, readable
 from playground.requestlog.index import fold as fold_text
-from playground.requestlog.part_scan import PartScan
 from playground.requestlog.sent_body import SentBody, value_of
 
 MAX_ELEMENTS = 3_000

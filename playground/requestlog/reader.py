@@ -17,13 +17,12 @@ from msgspec.structs import replace
 from playground.client.events import ContentDelta, HeadersReceived
 from playground.prompt.document import Json
 from playground.requestlog import groups, ordered, rows
-from playground.requestlog.candidates import Window, windows
 from playground.requestlog.filter import EVERYTHING, Folding, LogFilter, Order, TextTerm
 from playground.requestlog.filter_sql import Lookup, Where, where
 from playground.requestlog.groups import GroupLayout
 from playground.requestlog.index import BlockTest, fold
 from playground.requestlog.log_queries import IndexedIds, ListedIds
-from playground.requestlog.ordered import NEAR, FirstInOrder
+from playground.requestlog.ordered import NEAR, FirstInOrder, Window, windows
 from playground.requestlog.prompt_index import MatchingElements, PromptTest, Unfinished
 from playground.requestlog.records import PREVIEW_CHARS, Count, Found, LogRow, Totals
 from playground.requestlog.stored_runs import DAMAGE, KINDS, StoredRuns, check_types, one_moment, tags_of

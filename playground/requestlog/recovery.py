@@ -21,7 +21,6 @@ from playground.requestlog.blob_store import Keeper
 from playground.requestlog.codec import decode_events
 from playground.requestlog.log_queries import add_id_indexes
 from playground.requestlog.migrations import OLD_SEARCH
-from playground.requestlog.process_lock import Owner, is_alive, opening, sweep
 from playground.requestlog.records import LogUnavailableError, RecoveryProgress
 from playground.requestlog.salvage import Salvage
 from playground.requestlog.store import (
@@ -41,6 +40,7 @@ from playground.requestlog.store import (
 from playground.requestlog.stored_runs import DAMAGE
 from playground.requestlog.summary import summarize
 from playground.runs.state import ENDED, RunState
+from playground.storage.file_lock import Owner, is_alive, opening, sweep
 
 SMALL_BYTES = 256 * 1024
 """Events of a run (compressed) up to which they are rewritten as one block; those of a longer run are not changed."""

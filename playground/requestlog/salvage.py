@@ -12,12 +12,12 @@ from pathlib import Path
 from playground.requestlog import index, migrations, rows
 from playground.requestlog.blob_store import Keeper
 from playground.requestlog.pages import INDEX_KINDS, TABLE_LEAF, Pages, Row, committed_frames
-from playground.requestlog.process_lock import is_alive
 from playground.requestlog.records import DamagedRunError, EndedRun, RecoveryProgress, StoredRun, damaged_message
 from playground.requestlog.sent_body import SentBody
 from playground.requestlog.store import MOST_NUMBER, PAGE_BYTES, RUNS_VALUES, copying, transaction
 from playground.requestlog.stored_runs import DAMAGE, KINDS, StoredRuns, check_types
 from playground.runs.metrics import counted
+from playground.storage.file_lock import is_alive
 from playground.storage.paths import write_private
 
 _SHAPES = {

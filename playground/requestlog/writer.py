@@ -17,7 +17,6 @@ from playground.client.events import AnyEvent, BodyIdReceived, RawEvent
 from playground.prefix_cache.forecast import Forecast
 from playground.requestlog import index, ordered, retention, rows
 from playground.requestlog.blob_store import Keeper
-from playground.requestlog.process_lock import Owner
 from playground.requestlog.prompt_index import PromptIndex, deletions_of, unsealed_elements
 from playground.requestlog.records import AddedRuns, EndedRun
 from playground.requestlog.sent_body import SentBody
@@ -26,6 +25,7 @@ from playground.requestlog.summary import Summary, summarize
 from playground.runs.metrics import counted
 from playground.runs.record import RequestRecord
 from playground.runs.state import RunState
+from playground.storage.file_lock import Owner
 
 RAW_CAP_CHARS = 4 * 1024 * 1024
 """Maximum size of a run's stored raw events, in characters. Later raw events are dropped and counted."""

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from playground.requestlog import process_lock
-from playground.requestlog.process_lock import opening
 from playground.requestlog.records import LogUnavailableError
 from playground.requestlog.recovery import open_log
 from playground.requestlog.store import FILE_NAME
+from playground.storage import file_lock
+from playground.storage.file_lock import opening
 from tests.forked_program import start_script
 
 PROCESSES, ROUNDS = 30, 4
@@ -52,7 +52,7 @@ def lines(processes: list[subprocess.Popen[str]]) -> list[str]:
 def test_open_log_file_that_another_process_creates_is_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process_lock, "OPENING_S", 0.0)
+    monkeypatch.setattr(file_lock, "OPENING_S", 0.0)
     with opening(tmp_path):
         with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
             connection.execute("CREATE TABLE runs (number INTEGER)")

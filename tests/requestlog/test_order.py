@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from playground.client.endpoint import Rates
 from playground.client.events import Usage
-from playground.requestlog import candidates, ordered
+from playground.requestlog import ordered
 from playground.requestlog.filter import LogFilter, Order, parse
 from playground.requestlog.log import RequestLog
 from playground.requestlog.ordered import NEAR, ORDERS
@@ -108,7 +108,7 @@ def test_first_in_order_in_windows_of_two_requests_equals_the_whole_order(
     folder: Path, monkeypatch: pytest.MonkeyPatch, text: str, bounds_from: int
 ) -> None:
     for name, value in {"_FIRST_ROWS": 2, "_MOST_ROWS": 2, "_LATE_S": 99, "_FIRST_BLOCKS": 1, "_LISTED": 2}.items():
-        monkeypatch.setattr(candidates, name, value)
+        monkeypatch.setattr(ordered, name, value)
     monkeypatch.setattr(ordered, "NEAR", 4)
     monkeypatch.setattr(ordered, "STEP_S", 0.0)
     monkeypatch.setattr(ordered, "_INDEXED", ())
@@ -246,9 +246,9 @@ def test_rows_at_in_an_order_answers_other_queries_between_steps_and_stops(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ordered, "STEP_S", 0.0)
-    monkeypatch.setattr(candidates, "_FIRST_ROWS", 1)
-    monkeypatch.setattr(candidates, "_MOST_ROWS", 1)
-    monkeypatch.setattr(candidates, "_LATE_S", 99)
+    monkeypatch.setattr(ordered, "_FIRST_ROWS", 1)
+    monkeypatch.setattr(ordered, "_MOST_ROWS", 1)
+    monkeypatch.setattr(ordered, "_LATE_S", 99)
 
     async def work() -> None:
         async with opened(folder) as log:

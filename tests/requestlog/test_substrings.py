@@ -13,9 +13,8 @@ import pytest
 
 from playground.requestlog.blob_store import shorter
 from playground.requestlog.filter import LogFilter, TextTerm, parse
-from playground.requestlog.index import RUNS, fold
+from playground.requestlog.index import RUNS, PartScan, fold, folded
 from playground.requestlog.log import RequestLog
-from playground.requestlog.part_scan import PartScan, folded
 from playground.requestlog.reader import Reader
 from playground.requestlog.records import EndedRun
 from playground.requestlog.sent_body import pieces_of

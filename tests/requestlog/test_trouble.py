@@ -27,13 +27,13 @@ from playground.requestlog.filter import EVERYTHING, parse
 from playground.requestlog.index import RUNS
 from playground.requestlog.log import SEAL_RETRY_S, RequestLog
 from playground.requestlog.migrations import CURRENT
-from playground.requestlog.process_lock import Owner
 from playground.requestlog.reader import Reader
 from playground.requestlog.records import EndedRun, LogUnavailableError
 from playground.requestlog.recovery import Ready, open_log, recovery_steps, reopen
 from playground.requestlog.sent_body import SentBody
 from playground.requestlog.store import FILE_NAME, transaction
 from playground.runs.state import fold
+from playground.storage.file_lock import Owner
 from tests.conftest import PATIENCE_S
 from tests.forked_program import start_script
 from tests.requestlog.samples import START, answered, body_of, keep, record, run, stopped
