@@ -22,8 +22,8 @@ from playground.prompt.document import Document, Json
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.field_errors import Path as FieldPath
 from playground.prompt.files import FORMAT_KEY, MAX_FILE_BYTES, parse_value, read_input
+from playground.prompt.import_formats import open_any_bytes
 from playground.prompt.import_formats.api_bodies import Report, chat_body
-from playground.prompt.import_formats.detect import open_any_bytes
 from playground.prompt.json_text import loads
 
 if TYPE_CHECKING:

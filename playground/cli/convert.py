@@ -14,7 +14,7 @@ from playground.export.terminal import for_stream, print_error, visible_line
 from playground.prompt.document import Document
 from playground.prompt.field_errors import FieldError, UnwritableOutputError
 from playground.prompt.files import FileFormat, dump, missing_in, read_input
-from playground.prompt.import_formats.detect import open_any_bytes
+from playground.prompt.import_formats import open_any_bytes
 from playground.storage.credentials import VARIABLE
 from playground.storage.paths import write_shared
 

@@ -21,7 +21,7 @@ from playground.export.terminal import for_stream, print_error, print_task_error
 from playground.prompt.document import Document, names
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.files import OpenedPrompt, read_input
-from playground.prompt.import_formats.detect import open_any_bytes
+from playground.prompt.import_formats import open_any_bytes
 from playground.prompt.limits import check
 from playground.prompt.request import missing_variables
 from playground.prompt.secret_values import masked_address

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from playground.prompt.document import Document, Json
-from playground.prompt.import_formats.detect import open_any
+from playground.prompt.import_formats import open_any
 from playground.runs.metrics import counted
 
 _GITHUB_NAMES = {"max_tokens": "maxTokens", "top_p": "topP"}

@@ -26,7 +26,7 @@ from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prompt.diff import changes
 from playground.prompt.document import Document, Json
 from playground.prompt.files import MAX_FILE_BYTES, OpenedPrompt, dump, load
-from playground.prompt.import_formats.detect import open_any_bytes
+from playground.prompt.import_formats import open_any_bytes
 from playground.prompt.json_text import MAX_BYTES
 from playground.requestlog.records import LogRow
 from playground.runs.metrics import counted, dollars, percent

@@ -18,7 +18,7 @@ from playground.export.pages import as_html, as_markdown
 from playground.export.prompt_files import WRITERS, as_prompt_yml, as_prompty, left_out
 from playground.export.snippets import as_powershell, as_smallestai
 from playground.prompt.document import Document, Message, Tool
-from playground.prompt.import_formats.detect import open_any
+from playground.prompt.import_formats import open_any
 from playground.requestlog.records import StoredRun
 from playground.runs.record import RequestRecord
 from tests.requestlog.samples import record as sample_record

@@ -8,7 +8,7 @@ import pytest
 
 from playground.client.response_decoder import ResponseDecoder
 from playground.experiments.batch_rows import read_rows
-from playground.prompt.import_formats.detect import open_any
+from playground.prompt.import_formats import open_any
 from playground.prompt.json_text import json_lines
 
 ODD = "x\u0085y\u2028z\u2029"

@@ -17,7 +17,7 @@ from playground.experiments.comparison_session import ComparisonSession
 from playground.export.pages import Form, export_comparison
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import MAX_FILE_BYTES
-from playground.prompt.import_formats.detect import open_any_bytes
+from playground.prompt.import_formats import open_any_bytes
 from playground.requestlog.filter import EVERYTHING
 from playground.services import AppServices
 from playground.storage.json_file import read_regular

@@ -179,7 +179,7 @@ class Files(QObject):
     def paste(self) -> None:
         """Open the request on the clipboard: a curl command, a body in JSON, or an array of messages."""
         from playground.client.redact import redact
-        from playground.prompt.import_formats.detect import import_kind, mask_secrets
+        from playground.prompt.import_formats import import_kind, mask_secrets
 
         text = redact(mask_secrets(QGuiApplication.clipboard().text()), None)
         if import_kind(text):
@@ -244,7 +244,7 @@ class Files(QObject):
 
     async def _read(self, path: Path) -> tuple[OpenedPrompt, str] | None:
         def read() -> tuple[OpenedPrompt, str]:
-            from playground.prompt.import_formats.detect import open_any_bytes
+            from playground.prompt.import_formats import open_any_bytes
 
             data = read_regular(path, MAX_FILE_BYTES)
             return open_any_bytes(data, path.name), digest_of(data)
@@ -533,7 +533,7 @@ class Files(QObject):
     async def offer_import(self, text: str) -> None:
         """Open pasted text of another format as a prompt if the prompt was empty; otherwise offer that."""
         from playground.client.redact import MASK
-        from playground.prompt.import_formats.detect import import_kind, open_any
+        from playground.prompt.import_formats import import_kind, open_any
 
         kind, bar, page = import_kind(text), self._prompt.paste_bar, self.tabs.page
         try:

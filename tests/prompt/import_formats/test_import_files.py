@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from playground.prompt.field_errors import InputError
-from playground.prompt.import_formats.detect import open_any_bytes
+from playground.prompt.import_formats import open_any_bytes
 
 U = {"role": "user", "content": "Q"}
 IMG = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:x"}}]}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from playground.prompt.field_errors import InputError
-from playground.prompt.import_formats.detect import open_any, open_any_bytes
+from playground.prompt.import_formats import open_any, open_any_bytes
 
 HI = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi {{name}}"}]
 BODY = {"model": "electron", "messages": HI, "temperature": 0.2}

@@ -201,7 +201,7 @@ class CardText(Recolored, ExactEdit):
         """Insert plain text. API keys in a command or program are masked before they reach prompt and draft."""
         # Imported here: the first frame does not need them.
         from playground.client.redact import redact
-        from playground.prompt.import_formats.detect import import_kind, mask_secrets
+        from playground.prompt.import_formats import import_kind, mask_secrets
 
         text = source.text() if source.hasText() and not self.isReadOnly() else ""
         if not import_kind(text):
