@@ -21,8 +21,7 @@ from playground.prompt.document import Document, Message
 from playground.services import AppServices
 from playground.simulator.process import SimulatorProcess
 from playground.tasks import Tasks
-from playground.voice.speaker import Lightning, Speaker, as_wav
-from playground.voice.speech import Start, cuts
+from playground.voice.speech import Lightning, Speaker, Start, as_wav, cuts
 from tests.client import servers
 from tests.client.servers import Peer
 from tests.conftest import PATIENCE_S

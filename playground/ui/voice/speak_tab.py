@@ -30,8 +30,7 @@ from playground.ui.widgets.layouts import FlowLayout, column_of
 from playground.ui.widgets.notice import words, write_errors
 from playground.ui.widgets.plain_table import fill_table, plain_table
 from playground.ui.widgets.task_dialog import ask_save
-from playground.voice.speaker import SPEAKERS, Engine, Lightning, Speaker, SpokenPart, as_wav
-from playground.voice.speech import Start
+from playground.voice.speech import SPEAKERS, Engine, Lightning, Speaker, SpokenPart, Start, as_wav
 
 if TYPE_CHECKING:
     from playground.services import AppServices
