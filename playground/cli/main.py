@@ -551,8 +551,8 @@ RUN = {
     "replay": "playground.cli.replay:replay",
     "self-test": "playground.cli.selftest:self_test",
     "doctor": "playground.cli.doctor:doctor",
-    "completion": "playground.cli.completion:completion",
-    "install-desktop-entry": "playground.cli.desktop_entry:install_desktop_entry",
+    "completion": "playground.cli.installation:completion",
+    "install-desktop-entry": "playground.cli.installation:install_desktop_entry",
 }
 """Module and function of each command; None opens the window."""
 

@@ -15,8 +15,7 @@ from pathlib import Path
 import pytest
 
 from playground import __version__
-from playground.cli.completion import LOG_ACTIONS, script, subcommands
-from playground.cli.desktop_entry import entry
+from playground.cli.installation import LOG_ACTIONS, entry, script, subcommands
 from playground.cli.log import ACTIONS
 from playground.cli.main import RUN, build_parser
 from tests.forked_program import run_text
