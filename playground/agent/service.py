@@ -1,23 +1,32 @@
-"""Agent loops in the program: requests through the request service, tool mocks and conversations on disk."""
+"""Agent loops in the program: requests through the request service, tool mocks and conversations on disk, the vendor's
+example.
+
+Of the example: the simulator adds the scripted time to each chunk. The same events are also placed at these times,
+which gives the vendor's figures to the millisecond, independent of this machine.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import json
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
+from msgspec import Struct
 from msgspec.structs import replace
 
 from playground import asset
 from playground.agent.conversation import Conversation, Result, from_fields, to_fields
-from playground.agent.loop import AgentLoop, AgentLoopEnded, CallEnded, Happening, TurnStarted
+from playground.agent.loop import AgentLoop, AgentLoopEnded, CallEnded, Happening, Send, TurnStarted, measured
 from playground.agent.tool_mocks import (
     Ask,
+    FixedDelay,
     MockReply,
+    Question,
     ToolExecutionError,
     ToolExecutor,
     ToolMock,
@@ -29,16 +38,19 @@ from playground.agent.tool_mocks import (
     with_replies,
 )
 from playground.client.connection import LocalToolError, post_arguments
+from playground.client.events import AnyEvent, RawEvent
 from playground.client.redact import redact
-from playground.prompt.document import Document, Json, Tool
+from playground.prompt.document import Document, Json, Message, Tool
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import content_id, parse_bytes
 from playground.runs.record import group_tag
 from playground.runs.run import Run
+from playground.runs.state import measure
 from playground.simulator.process import SimulatorError
 from playground.storage.json_file import FileWriter, JsonFile
 from playground.tasks import Subscribers
 from playground.tools.mcp_servers import ToolServerError, filled
+from playground.voice.timeline import MeasuredTool, MeasuredTurn
 
 if TYPE_CHECKING:
     from playground.requestlog.log import RequestLog
@@ -46,6 +58,7 @@ if TYPE_CHECKING:
     from playground.storage.server_secrets import ServerSecrets
     from playground.tasks import Tasks
     from playground.tools.mcp_servers import ToolServers
+
 
 ANSWERS_FILE, CONVERSATION_FILE = "tool_answers.json", "conversation.json"
 TYPING_S = 1.0
@@ -272,3 +285,79 @@ def _books(value: Json) -> dict[str, ToolMocks]:
 
 async def _no(_address: str) -> bool:
     return False
+
+
+TOOL_S = 0.52
+"""electron-api.md, Tools and the filler phrase: started at 280 ms, back at 800 ms."""
+_TOOL = Tool.of(
+    {
+        "type": "function",
+        "function": {
+            "name": "get_balance",
+            "description": "Tells what an account has to pay.",
+            "parameters": {"type": "object", "properties": {"account": {"type": "string"}}, "required": ["account"]},
+        },
+    }
+)
+EXAMPLE = Document(
+    tools=(_TOOL,),
+    messages=(
+        Message("system", "You are a phone agent. Briefly acknowledge out loud before using any tool."),
+        Message("user", "What do I have to pay?"),
+    ),
+    parameters={"scenario": "voice_example"},
+)
+
+
+class Example(Struct, frozen=True):
+    """`scripted`: at the times that the vendor documents. `measured`: as measured on this machine."""
+
+    scripted: tuple[MeasuredTurn, ...]
+    measured: tuple[MeasuredTurn, ...]
+    error: str = ""
+
+
+async def play(send: Send) -> Example:
+    """Run the example: two requests, one tool. An error of the exchange is in `error`."""
+    heard: list[list[AnyEvent]] = []
+
+    def listen(happening: Happening) -> None:
+        if isinstance(happening, TurnStarted):
+            heard.append([])
+            happening.run.subscribe(partial(_keep, heard[-1]))
+
+    book = ToolMocks({"get_balance": ToolMock(MockReply("fixed", "412", FixedDelay(TOOL_S * 1000)))})
+    loop = AgentLoop(Conversation(EXAMPLE), send, ToolExecutor(book, _nobody), listener=listen)
+    ended = await loop.run()
+    turns = measured(loop.conversation, ended.turn_id) if ended.turn_id else ()
+    return Example(scripted(heard), turns, "" if ended.reason == "answered" else ended.error or ended.reason)
+
+
+def _keep(heard: list[AnyEvent], _run: Run, event: AnyEvent) -> None:
+    heard.append(event)
+
+
+async def _nobody(question: Question) -> str:
+    raise ToolExecutionError(f"{question.call.name} is not in the example.")
+
+
+def scripted(turns: Iterable[list[AnyEvent]]) -> tuple[MeasuredTurn, ...]:
+    """Return the turns at their scripted times; the tool takes the documented time."""
+    placed: list[MeasuredTurn] = []
+    began_at = 0.0
+    for events in turns:
+        times = measure(_retimed(events))
+        ended_at = began_at + (times.ended_at or 0.0)
+        tools = tuple(MeasuredTool(call.name, ended_at, ended_at + TOOL_S) for call in times.calls)
+        placed.append(MeasuredTurn(began_at, times, tools))
+        began_at = ended_at + TOOL_S if tools else ended_at
+    return tuple(placed)
+
+
+def _retimed(events: Iterable[AnyEvent]) -> list[AnyEvent]:
+    at, found = 0.0, list[AnyEvent]()
+    for event in events:
+        if isinstance(event, RawEvent) and event.data != "[DONE]":
+            at = json.loads(event.data).get("simulated_ms", at * 1000) / 1000
+        found.append(replace(event, at=at))
+    return found

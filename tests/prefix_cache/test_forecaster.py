@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from playground.agent.example import DOCUMENT as EXAMPLE
+from playground.agent.service import EXAMPLE
 from playground.prefix_cache import sent_requests
 from playground.prefix_cache.miss_evidence import EarlierRequest, MissKnowledge, OrderEvidence
 from playground.prefix_cache.miss_explanation import explain_miss

@@ -16,7 +16,7 @@ from playground.ui.appearance import Appearance
 from playground.ui.controllers.request import Requests
 
 if TYPE_CHECKING:
-    from playground.agent.example import Example
+    from playground.agent.service import Example
     from playground.prompt.document import Document
     from playground.runs.run import Run
     from playground.runs.service import PendingRequest
@@ -205,7 +205,7 @@ class VoiceController(QObject):
         return watch.times, sent.run.state
 
     async def _play(self) -> Example:
-        from playground.agent.example import play
+        from playground.agent.service import play
 
         workspace = self._workspace
         endpoint = next(one for one in workspace.endpoints.all() if one.id == SIMULATOR_ID)

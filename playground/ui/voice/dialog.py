@@ -16,7 +16,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from playground.agent.example import Example
+from playground.agent.service import Example
 from playground.prompt.field_errors import InputError
 from playground.simulator.process import SimulatorError
 from playground.storage.settings import Settings
