@@ -135,25 +135,22 @@ def test_a_call_that_is_right_has_nothing_to_say() -> None:
     assert judge(ToolCall("c", "get_balance", '{"account": "x"}'), SCHEMAS) is None
 
 
-def test_ask_me_waits_for_the_person() -> None:
-    async def main() -> None:
-        asked: asyncio.Queue[Question] = asyncio.Queue()
-        typed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+async def test_ask_me_waits_for_the_person() -> None:
+    asked: asyncio.Queue[Question] = asyncio.Queue()
+    typed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
-        async def ask(question: Question) -> str:
-            asked.put_nowait(question)
-            return await typed
+    async def ask(question: Question) -> str:
+        asked.put_nowait(question)
+        return await typed
 
-        answering = asyncio.create_task(
-            ToolExecutor(ToolMocks(), ask).answer(ToolCall("c", "get_balance", '{"account": "x"}'), SCHEMAS, 0)
-        )
-        question = await asked.get()
-        assert not answering.done()
-        assert question.arguments == {"account": "x"}
-        typed.set_result("42")
-        assert await answering == ToolOutcome("answered", "42")
-
-    asyncio.run(main())
+    answering = asyncio.create_task(
+        ToolExecutor(ToolMocks(), ask).answer(ToolCall("c", "get_balance", '{"account": "x"}'), SCHEMAS, 0)
+    )
+    question = await asked.get()
+    assert not answering.done()
+    assert question.arguments == {"account": "x"}
+    typed.set_result("42")
+    assert await answering == ToolOutcome("answered", "42")
 
 
 def test_nobody_answering_is_an_error_that_the_model_sees() -> None:

@@ -138,22 +138,19 @@ def test_stop_while_the_request_is_still_prepared(simulator: SimulatorProcess) -
     assert dialogue.kinds == ["AgentLoopEnded"]
 
 
-def test_cancelling_ends_the_request_and_keeps_the_turn(simulator: SimulatorProcess) -> None:
+async def test_cancelling_ends_the_request_and_keeps_the_turn(simulator: SimulatorProcess) -> None:
     dialogue = Dialogue(simulator, prompt([[says(1, "One sec!"), says(600_000, "never")]]))
 
-    async def main() -> None:
-        came = asyncio.Event()
-        dialogue.on[TurnStarted] = lambda happening: happening.run.subscribe(
-            lambda _, event: came.set() if isinstance(event, ContentDelta) else None
-        )
-        running = asyncio.create_task(dialogue.chain.run())
-        await came.wait()
-        running.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await running
-        await dialogue.connection.aclose()
-
-    asyncio.run(main())
+    came = asyncio.Event()
+    dialogue.on[TurnStarted] = lambda happening: happening.run.subscribe(
+        lambda _, event: came.set() if isinstance(event, ContentDelta) else None
+    )
+    running = asyncio.create_task(dialogue.chain.run())
+    await came.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    await dialogue.connection.aclose()
     assert dialogue.kinds == ["TurnStarted", "TurnEnded", "AgentLoopEnded"]
     assert dialogue.told_of(AgentLoopEnded)[0].reason == "stopped"
     assert [turn.text for turn in dialogue.chain.conversation.turns.values()] == ["One sec!"]

@@ -480,8 +480,8 @@ async def _until_gone(start: bytes) -> None:
 
 
 @pytest.mark.parametrize("start", [b"", servers.head(), servers.head() + servers.says("half")])
-def test_cancelling_closes_the_connection_at_once(start: bytes) -> None:
-    asyncio.run(_until_gone(start))
+async def test_cancelling_closes_the_connection_at_once(start: bytes) -> None:
+    await _until_gone(start)
 
 
 async def test_closing_the_generator_closes_the_connection_at_once() -> None:

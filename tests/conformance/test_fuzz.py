@@ -30,8 +30,8 @@ def test_in_memory() -> None:
     assert min(kinds.values()) > IN_MEMORY / 20
 
 
-def test_over_sockets() -> None:
-    asyncio.run(socket_fuzz.whole_http(OVER_SOCKETS))
+async def test_over_sockets() -> None:
+    await socket_fuzz.whole_http(OVER_SOCKETS)
 
 
 def test_broken_http_over_sockets() -> None:

@@ -189,17 +189,14 @@ def _stop(_seen: int) -> None:
     ("kind", "progress", "error"),
     [(_Failing, lambda _seen: None, OSError), (RequestLog, _stop, asyncio.CancelledError)],
 )
-def test_what_fails_or_is_stopped_midway_leaves_nothing(
+async def test_what_fails_or_is_stopped_midway_leaves_nothing(
     tmp_path: Path, kind: type[RequestLog], progress: Callable[[int], None], error: type[BaseException]
 ) -> None:
     path = _many(tmp_path, 150)
 
-    async def main() -> None:
-        log = await kind.open(tmp_path / "log")
-        await log.add([EndedRun(record(), tuple(answered()))])
-        with pytest.raises(error):
-            await import_file(log, path, progress)
-        assert (await log.count(EVERYTHING)).n == 1
-        await log.close()
-
-    asyncio.run(main())
+    log = await kind.open(tmp_path / "log")
+    await log.add([EndedRun(record(), tuple(answered()))])
+    with pytest.raises(error):
+        await import_file(log, path, progress)
+    assert (await log.count(EVERYTHING)).n == 1
+    await log.close()

@@ -311,7 +311,7 @@ def test_record_first_turn_sent_again_after_a_failure_stays_in_its_conversation(
     assert other not in (None, first)
 
 
-def test_record_both_processes_killed_finished_requests_are_in_the_log_after_the_next_start(
+async def test_record_both_processes_killed_finished_requests_are_in_the_log_after_the_next_start(
     recording: Recording,
 ) -> None:
     answers = [post(recording, {**BODY, "user": str(number)}) for number in range(3)]
@@ -323,7 +323,7 @@ def test_record_both_processes_killed_finished_requests_are_in_the_log_after_the
     child.kill()
     recording._process.communicate(timeout=60)
     services = AppServices(recording.folder, os.environ, Tasks(lambda _name, _error: None))
-    asyncio.run(services.recover_recordings())
+    await services.recover_recordings()
     states = {stored.state().request_id: stored.state().phase for stored in recording.runs()}
     assert states == {answer.headers["x-request-id"]: "done" for answer in answers}
     assert not list((recording.folder / "recorder-spool").iterdir())

@@ -79,22 +79,19 @@ def pass_request(made: Recording, run_id: str) -> None:
     made.end(run_id)
 
 
-def test_recording_model_follows_the_order_of_messages_however_slow_the_log_is() -> None:
-    async def story() -> None:
-        log, model = SlowLog(), Model()
-        made = Recording(log, model, lambda message: None)
-        pass_request(made, "one")
-        pass_request(made, "two")
-        assert model.calls == [f"{call} {run}" for run in ("one", "two") for call in ("forecast", "accept", "settle")]
-        log.free.set()
-        await made.close()
-        of_one = [step for step in log.steps if step.endswith("one")]
-        assert of_one == ["begin one", "note one", "note one", "finish and explain one"]
-
-    asyncio.run(story())
+async def test_recording_model_follows_the_order_of_messages_however_slow_the_log_is() -> None:
+    log, model = SlowLog(), Model()
+    made = Recording(log, model, lambda message: None)
+    pass_request(made, "one")
+    pass_request(made, "two")
+    assert model.calls == [f"{call} {run}" for run in ("one", "two") for call in ("forecast", "accept", "settle")]
+    log.free.set()
+    await made.close()
+    of_one = [step for step in log.steps if step.endswith("one")]
+    assert of_one == ["begin one", "note one", "note one", "finish and explain one"]
 
 
-def test_recording_request_that_the_model_cannot_handle_is_written_without_an_explanation() -> None:
+async def test_recording_request_that_the_model_cannot_handle_is_written_without_an_explanation() -> None:
     class Failing(Model):
         def forecast(self, record: RequestRecord) -> RequestRecord:
             raise ValueError("forecast")
@@ -105,16 +102,13 @@ def test_recording_request_that_the_model_cannot_handle_is_written_without_an_ex
         def settle(self, record: RequestRecord, state: RunState) -> dict[str, Json]:
             raise FileNotFoundError("settle")
 
-    async def story() -> None:
-        log, problems = SlowLog(), list[str]()
-        log.free.set()
-        made = Recording(log, Failing(), problems.append)
-        pass_request(made, "one")
-        await asyncio.wait_for(made.close(), 10)
-        assert log.steps == ["begin one", "note one", "note one", "finish one"]
-        assert len(problems) == 3
-
-    asyncio.run(story())
+    log, problems = SlowLog(), list[str]()
+    log.free.set()
+    made = Recording(log, Failing(), problems.append)
+    pass_request(made, "one")
+    await asyncio.wait_for(made.close(), 10)
+    assert log.steps == ["begin one", "note one", "note one", "finish one"]
+    assert len(problems) == 3
 
 
 def test_cache_model_accept_after_a_failed_forecast_does_nothing() -> None:
@@ -125,69 +119,60 @@ def test_cache_model_accept_after_a_failed_forecast_does_nothing() -> None:
     assert model.settle(record("one"), RunState()) == {}
 
 
-def test_recording_has_room_until_too_many_ended_requests_wait_for_the_log() -> None:
-    async def story() -> None:
-        log = SlowLog()
-        made = Recording(log, None, lambda message: None)
-        for number in range(recording.MAX_UNWRITTEN - 1):
-            pass_request(made, str(number))
-        await asyncio.wait_for(made.has_room(), 10)
-        pass_request(made, "last")
-        waiting = asyncio.ensure_future(made.has_room())
-        await asyncio.sleep(0)
-        assert not waiting.done()
-        log.free.set()
-        await asyncio.wait_for(waiting, 10)
-        await made.close()
-
-    asyncio.run(story())
+async def test_recording_has_room_until_too_many_ended_requests_wait_for_the_log() -> None:
+    log = SlowLog()
+    made = Recording(log, None, lambda message: None)
+    for number in range(recording.MAX_UNWRITTEN - 1):
+        pass_request(made, str(number))
+    await asyncio.wait_for(made.has_room(), 10)
+    pass_request(made, "last")
+    waiting = asyncio.ensure_future(made.has_room())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    log.free.set()
+    await asyncio.wait_for(waiting, 10)
+    await made.close()
 
 
-def test_recording_request_that_cannot_be_written_is_reported_and_the_next_one_is_written() -> None:
+async def test_recording_request_that_cannot_be_written_is_reported_and_the_next_one_is_written() -> None:
     class Refusing(SlowLog):
         async def begin(self, record: RequestRecord) -> None:
             if record.run_id == "one":
                 raise RuntimeError("refused")
             await super().begin(record)
 
-    async def story() -> None:
-        log, problems, ended = Refusing(), list[str](), dict[str, bool]()
-        log.free.set()
-        made = Recording(log, None, problems.append, lambda run_id, state: ended.update({run_id: state is not None}))
+    log, problems, ended = Refusing(), list[str](), dict[str, bool]()
+    log.free.set()
+    made = Recording(log, None, problems.append, lambda run_id, state: ended.update({run_id: state is not None}))
+    pass_request(made, "one")
+    pass_request(made, "two")
+    await made.close()
+    assert len(problems) == 1
+    assert ended == {"one": False, "two": True}
+    await asyncio.wait_for(made.has_room(), 10)
+
+
+async def test_recording_end_is_reported_when_a_locked_log_has_it_and_not_before(tmp_path: Path) -> None:
+    log = await RequestLog.open(tmp_path)
+    writer = log._files.writer
+    assert writer is not None
+    await log._write_worker.call(lambda: writer.execute("PRAGMA busy_timeout = 50").fetchall())
+    ended: asyncio.Queue[str] = asyncio.Queue()
+    made = Recording(log, Model(), lambda _problem: None, lambda run_id, _state: ended.put_nowait(run_id))
+    with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
         pass_request(made, "one")
+        await made.close()
+        await asyncio.sleep(0)
+        assert ended.empty()
+        other.execute("ROLLBACK")
+        assert await asyncio.wait_for(ended.get(), 30) == "one"
+        stored = await log.get("one")
+        assert stored is not None
+        assert stored.explanation == {}
+        other.execute("BEGIN IMMEDIATE")
         pass_request(made, "two")
         await made.close()
-        assert len(problems) == 1
-        assert ended == {"one": False, "two": True}
-        await asyncio.wait_for(made.has_room(), 10)
-
-    asyncio.run(story())
-
-
-def test_recording_end_is_reported_when_a_locked_log_has_it_and_not_before(tmp_path: Path) -> None:
-    async def story() -> None:
-        log = await RequestLog.open(tmp_path)
-        writer = log._files.writer
-        assert writer is not None
-        await log._write_worker.call(lambda: writer.execute("PRAGMA busy_timeout = 50").fetchall())
-        ended: asyncio.Queue[str] = asyncio.Queue()
-        made = Recording(log, Model(), lambda _problem: None, lambda run_id, _state: ended.put_nowait(run_id))
-        with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as other:
-            other.execute("BEGIN IMMEDIATE")
-            pass_request(made, "one")
-            await made.close()
-            await asyncio.sleep(0)
-            assert ended.empty()
-            other.execute("ROLLBACK")
-            assert await asyncio.wait_for(ended.get(), 30) == "one"
-            stored = await log.get("one")
-            assert stored is not None
-            assert stored.explanation == {}
-            other.execute("BEGIN IMMEDIATE")
-            pass_request(made, "two")
-            await made.close()
-            await log.close()
-            await asyncio.sleep(0)
-            assert ended.empty()
-
-    asyncio.run(story())
+        await log.close()
+        await asyncio.sleep(0)
+        assert ended.empty()

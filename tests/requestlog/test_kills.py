@@ -35,7 +35,7 @@ def test_no_kill_loses_what_had_ended_or_damages_the_file(tmp_path: Path) -> Non
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
-def test_no_kill_while_requests_are_added_and_deleted_loses_or_leaves_one(tmp_path: Path) -> None:
+async def test_no_kill_while_requests_are_added_and_deleted_loses_or_leaves_one(tmp_path: Path) -> None:
     there: set[int] = set()
     # Time enough for several additions and deletions; all requests are searched for, in time that grows by the square.
     tally = measure_deletions(4, tmp_path, seed=3, searched=None, there=there, longest_s=0.25)
@@ -46,7 +46,7 @@ def test_no_kill_while_requests_are_added_and_deleted_loses_or_leaves_one(tmp_pa
     # The comparison itself notices a lost request.
     _lose(tmp_path, f"{min(there):032x}")
     found = Tally()
-    asyncio.run(compare(tmp_path, set(there), set(), set(), found, 0))
+    await compare(tmp_path, set(there), set(), set(), found, 0)
     assert (found.lost, found.damaged) == (1, 0)
 
 

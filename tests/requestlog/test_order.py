@@ -34,19 +34,16 @@ def test_every_column_has_an_order() -> None:
 
 @pytest.mark.parametrize("key", list(ORDERS))
 @pytest.mark.parametrize("descending", [True, False])
-def test_rows_at_returns_every_match_once_in_every_order(folder: Path, key: str, descending: bool) -> None:
-    async def work() -> None:
-        async with opened(folder) as log:
-            chosen = LogFilter(order=Order(key, descending))
-            rows = await log.rows_at(chosen, 0, 50)
-            assert sorted(row.number for row in rows) == list(range(1, 11))
-            numbers = await log.numbers(chosen)
-            assert [row.number for row in rows] == list(reversed(numbers))
-            # With the numbers in memory, and without them.
-            assert await log.rows_at(chosen, 3, 4) == rows[3:7]
-            assert await log.place_of(rows[4].run_id, chosen) == 4
-
-    asyncio.run(work())
+async def test_rows_at_returns_every_match_once_in_every_order(folder: Path, key: str, descending: bool) -> None:
+    async with opened(folder) as log:
+        chosen = LogFilter(order=Order(key, descending))
+        rows = await log.rows_at(chosen, 0, 50)
+        assert sorted(row.number for row in rows) == list(range(1, 11))
+        numbers = await log.numbers(chosen)
+        assert [row.number for row in rows] == list(reversed(numbers))
+        # With the numbers in memory, and without them.
+        assert await log.rows_at(chosen, 3, 4) == rows[3:7]
+        assert await log.place_of(rows[4].run_id, chosen) == 4
 
 
 @pytest.mark.parametrize(
@@ -57,36 +54,30 @@ def test_rows_at_returns_every_match_once_in_every_order(folder: Path, key: str,
         ("in", False, [9, 500, 1240]),
     ],
 )
-def test_rows_without_a_value_are_last_in_both_directions(
+async def test_rows_without_a_value_are_last_in_both_directions(
     folder: Path, key: str, descending: bool, values: list[int | None]
 ) -> None:
-    async def work() -> None:
-        async with opened(folder) as log:
-            rows = await log.rows_at(LogFilter(order=Order(key, descending)), 0, 50)
-            found = [row.cached_tokens if key == "cached" else row.prompt_tokens for row in rows]
-            known = [value for value in found if value is not None]
-            assert found == known + [None] * (len(found) - len(known))
-            assert known == sorted(known, reverse=descending)
-
-    asyncio.run(work())
+    async with opened(folder) as log:
+        rows = await log.rows_at(LogFilter(order=Order(key, descending)), 0, 50)
+        found = [row.cached_tokens if key == "cached" else row.prompt_tokens for row in rows]
+        known = [value for value in found if value is not None]
+        assert found == known + [None] * (len(found) - len(known))
+        assert known == sorted(known, reverse=descending)
 
 
-def test_an_order_applies_to_the_matches_of_a_filter_and_to_later_requests(tmp_path: Path) -> None:
-    async def work() -> None:
-        async with opened(tmp_path) as log:
-            for number in range(6):
-                await keep(log, record(f"q{number}", minute=number), answered(f"answer {5 - number}"))
-            chosen = LogFilter(parse("answer", NOW).terms, order=Order("answer", descending=False))
-            assert [row.answer for row in await log.rows_at(chosen, 0, 3)] == ["answer 0", "answer 1", "answer 2"]
-            await log.numbers(chosen)
-            await keep(log, record("late", minute=9), answered("answer 00"))
-            assert [row.answer for row in await log.rows_at(chosen, 0, 2)] == ["answer 0", "answer 00"]
-            assert (await log.count(chosen, None)).n == 7
-
-    asyncio.run(work())
+async def test_an_order_applies_to_the_matches_of_a_filter_and_to_later_requests(tmp_path: Path) -> None:
+    async with opened(tmp_path) as log:
+        for number in range(6):
+            await keep(log, record(f"q{number}", minute=number), answered(f"answer {5 - number}"))
+        chosen = LogFilter(parse("answer", NOW).terms, order=Order("answer", descending=False))
+        assert [row.answer for row in await log.rows_at(chosen, 0, 3)] == ["answer 0", "answer 1", "answer 2"]
+        await log.numbers(chosen)
+        await keep(log, record("late", minute=9), answered("answer 00"))
+        assert [row.answer for row in await log.rows_at(chosen, 0, 2)] == ["answer 0", "answer 00"]
+        assert (await log.count(chosen, None)).n == 7
 
 
-def test_rows_far_from_the_start_are_in_order(tmp_path: Path) -> None:
+async def test_rows_far_from_the_start_are_in_order(tmp_path: Path) -> None:
     async def work(log: RequestLog) -> None:
         many = NEAR + 40
         for number in range(many):
@@ -95,11 +86,8 @@ def test_rows_far_from_the_start_are_in_order(tmp_path: Path) -> None:
         rows = await log.rows_at(chosen, NEAR, 40)
         assert [row.question for row in rows] == [f"{number:06}" for number in range(39, -1, -1)]
 
-    async def opened_work() -> None:
-        async with opened(tmp_path) as log:
-            await work(log)
-
-    asyncio.run(opened_work())
+    async with opened(tmp_path) as log:
+        await work(log)
 
 
 @pytest.mark.parametrize("bounds_from", [0, 1_000])
@@ -186,14 +174,14 @@ def _assert_orders_by_bounds_are_right(folder: Path) -> None:
 
 @pytest.mark.parametrize("near", [3, 40, 2_000])
 @pytest.mark.parametrize("seed", range(3))
-def test_first_in_order_by_the_bounds_of_blocks_equals_the_whole_order(
+async def test_first_in_order_by_the_bounds_of_blocks_equals_the_whole_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, near: int
 ) -> None:
     monkeypatch.setattr(ordered, "NEAR", near)
     monkeypatch.setattr(ordered, "NEAR_BY_BOUNDS", min(near, 7))
     monkeypatch.setattr(ordered, "BOUNDS_FROM", 0)
     monkeypatch.setattr(ordered, "_BLOCKS_AT_ONCE", 2)
-    asyncio.run(_log_of_random_runs(tmp_path, random.Random(seed)))
+    await _log_of_random_runs(tmp_path, random.Random(seed))
     with closing(connect_reader(tmp_path / FILE_NAME)) as connection:
         assert connection.execute("SELECT count(*) FROM block_bounds").fetchone()[0] > 15
     _assert_orders_by_bounds_are_right(tmp_path)
@@ -222,8 +210,8 @@ def test_opening_a_file_without_bounds_of_blocks_adds_them(tmp_path: Path, monke
     _assert_orders_by_bounds_are_right(tmp_path)
 
 
-def test_bounds_of_a_block_that_an_earlier_version_deletes_from_are_removed(tmp_path: Path) -> None:
-    asyncio.run(_log_of_random_runs(tmp_path, random.Random(9)))
+async def test_bounds_of_a_block_that_an_earlier_version_deletes_from_are_removed(tmp_path: Path) -> None:
+    await _log_of_random_runs(tmp_path, random.Random(9))
     with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection, connection:
         # The statement with which every version removes a block from the text search.
         connection.execute("DELETE FROM search_blocks WHERE block = 5")
@@ -242,7 +230,7 @@ def test_expression_of_many_targets_orders_as_the_names_do(folder: Path, monkeyp
                 assert Reader(connection).numbers(chosen) == few
 
 
-def test_rows_at_in_an_order_answers_other_queries_between_steps_and_stops(
+async def test_rows_at_in_an_order_answers_other_queries_between_steps_and_stops(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ordered, "STEP_S", 0.0)
@@ -250,22 +238,19 @@ def test_rows_at_in_an_order_answers_other_queries_between_steps_and_stops(
     monkeypatch.setattr(ordered, "_MOST_ROWS", 1)
     monkeypatch.setattr(ordered, "_LATE_S", 99)
 
-    async def work() -> None:
-        async with opened(folder) as log:
-            ended: list[str] = []
+    async with opened(folder) as log:
+        ended: list[str] = []
 
-            async def note(name: str, query: Awaitable[object]) -> object:
-                found = await query
-                ended.append(name)
-                return found
+        async def note(name: str, query: Awaitable[object]) -> object:
+            found = await query
+            ended.append(name)
+            return found
 
-            chosen = LogFilter(order=Order("question"))
-            rows, _ = await asyncio.gather(note("rows", log.rows_at(chosen, 0)), note("size", log.size()))
-            assert ended == ["size", "rows"]
-            assert rows == await log.rows_at(chosen, 0)
-            stopped = asyncio.ensure_future(log.rows_at(LogFilter(order=Order("answer")), 0))
-            await asyncio.sleep(0)
-            log.stop_counting()
-            assert await stopped == []
-
-    asyncio.run(work())
+        chosen = LogFilter(order=Order("question"))
+        rows, _ = await asyncio.gather(note("rows", log.rows_at(chosen, 0)), note("size", log.size()))
+        assert ended == ["size", "rows"]
+        assert rows == await log.rows_at(chosen, 0)
+        stopped = asyncio.ensure_future(log.rows_at(LogFilter(order=Order("answer")), 0))
+        await asyncio.sleep(0)
+        log.stop_counting()
+        assert await stopped == []

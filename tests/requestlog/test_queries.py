@@ -168,30 +168,29 @@ def test_find_takes_any_part_of_any_attempts_id(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("is_indexed", [True, False])
-def test_ids_are_found_with_and_without_hyphens_and_run_ids_by_their_start(tmp_path: Path, is_indexed: bool) -> None:
-    async def work() -> None:
-        async with opened(tmp_path) as log:
-            await log.recovered()
-            request_id = "5a0c4d3e-1111-4222-8333-0123456789ab"
-            wanted = record("wanted")
-            await keep(log, wanted, answered("a", request_id))
-            for number in range(40):
-                await keep(log, record(f"q{number}"), answered("b", f"{number:08x}-1111-4222-8333-0123456789ab"))
-            while is_indexed and await log._write_worker.call(log._seal_some) > 0:
-                pass
-            run_id, digits = wanted.run_id, request_id.replace("-", "")
-            with_hyphens = str(uuid.UUID(run_id))
-            for text in (
-                *(request_id, digits, digits.upper(), digits[:8], digits[:9], digits[:21], request_id[:9]),
-                *(run_id, with_hyphens, with_hyphens.upper(), run_id[:8], run_id[:9], run_id[:20], with_hyphens[:20]),
-            ):
-                for written in (text, f"id:{text}", f"wanted {text}"):
-                    found = await log.page(parse(written, NOW))
-                    assert (written, [row.run_id for row in found]) == (written, [run_id])
-            assert await log.page(parse(f"-{run_id[:10]} wanted", NOW)) == []
-            assert await log.page(parse(f"q1 {run_id[:10]}", NOW)) == []
-
-    asyncio.run(work())
+async def test_ids_are_found_with_and_without_hyphens_and_run_ids_by_their_start(
+    tmp_path: Path, is_indexed: bool
+) -> None:
+    async with opened(tmp_path) as log:
+        await log.recovered()
+        request_id = "5a0c4d3e-1111-4222-8333-0123456789ab"
+        wanted = record("wanted")
+        await keep(log, wanted, answered("a", request_id))
+        for number in range(40):
+            await keep(log, record(f"q{number}"), answered("b", f"{number:08x}-1111-4222-8333-0123456789ab"))
+        while is_indexed and await log._write_worker.call(log._seal_some) > 0:
+            pass
+        run_id, digits = wanted.run_id, request_id.replace("-", "")
+        with_hyphens = str(uuid.UUID(run_id))
+        for text in (
+            *(request_id, digits, digits.upper(), digits[:8], digits[:9], digits[:21], request_id[:9]),
+            *(run_id, with_hyphens, with_hyphens.upper(), run_id[:8], run_id[:9], run_id[:20], with_hyphens[:20]),
+        ):
+            for written in (text, f"id:{text}", f"wanted {text}"):
+                found = await log.page(parse(written, NOW))
+                assert (written, [row.run_id for row in found]) == (written, [run_id])
+        assert await log.page(parse(f"-{run_id[:10]} wanted", NOW)) == []
+        assert await log.page(parse(f"q1 {run_id[:10]}", NOW)) == []
 
 
 def test_pages_and_jumps_over_5000_rows(tmp_path: Path) -> None:

@@ -72,9 +72,9 @@ def forecast(forecaster: CacheForecaster) -> float:
     return forecaster.forecast(view, ENDPOINT.id, ENDPOINT.model).cached_tokens
 
 
-def test_remember_without_a_state_learns_from_the_whole_log(tmp_path: Path) -> None:
+async def test_remember_without_a_state_learns_from_the_whole_log(tmp_path: Path) -> None:
     forecaster = CacheForecaster(300.0)
-    asyncio.run(memory(tmp_path, forecaster).remember(ENDPOINT, Log(rows(12))))
+    await memory(tmp_path, forecaster).remember(ENDPOINT, Log(rows(12)))
     assert forecast(forecaster) == 960
     assert forecaster.model(ENDPOINT.id, ENDPOINT.model).learned.reports == 12
 
@@ -91,13 +91,13 @@ def test_save_and_remember_after_a_restart_forecast_the_same_at_once(tmp_path: P
     assert second.model(ENDPOINT.id, ENDPOINT.model).learned.reports == 12
 
 
-def test_remember_damaged_file_is_set_aside_and_rebuilt_from_the_log(tmp_path: Path) -> None:
+async def test_remember_damaged_file_is_set_aside_and_rebuilt_from_the_log(tmp_path: Path) -> None:
     damaged = b'{"version": 1, "models": 7'
     (tmp_path / FILE).write_bytes(damaged)
     messages: list[str] = []
     forecaster = CacheForecaster(300.0)
     memory = CacheMemory(tmp_path, forecaster, write_now, messages.append)
-    asyncio.run(memory.remember(ENDPOINT, Log(rows(12))))
+    await memory.remember(ENDPOINT, Log(rows(12)))
     assert forecast(forecaster) == 960
     aside = tmp_path / "cache_models.damaged.json"
     assert aside.read_bytes() == damaged

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import json
 from pathlib import Path
@@ -19,7 +18,7 @@ from tests.client.servers import Peer, serve
 PROMPT = tuple(f"Rule {number}: answer the letter about parcel {number * 7} politely." for number in range(200))
 
 
-def test_report_with_cached_tokens_corrects_the_explanation_by_a_cache_that_is_off(tmp_path: Path) -> None:
+async def test_report_with_cached_tokens_corrects_the_explanation_by_a_cache_that_is_off(tmp_path: Path) -> None:
     answered = itertools.count()
 
     async def script(peer: Peer) -> None:
@@ -31,28 +30,25 @@ def test_report_with_cached_tokens_corrects_the_explanation_by_a_cache_that_is_o
         head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         await peer.send(head.encode() + body)
 
-    async def story() -> None:
-        document = Document(messages=(Message("system", "\n".join(PROMPT)), Message("user", "hi")), stream=False)
-        services = AppServices(tmp_path, {}, Tasks(lambda name, error: pytest.fail(f"{name}: {error!r}")))
-        async with serve(script) as server:
-            services.choose(services.endpoints.add(replace(server.endpoint, needs_key=False)).id)
-            await services.open_log()
-            log = services.log
-            assert log is not None
-            await services.send(document, lambda _: None)
-            second = await services.send(document, lambda _: None)
-            first_said = second.why
-            assert first_said is not None
-            assert "switched_off" in {candidate.code for candidate in first_said.candidates}
-            third = await services.send(document, lambda _: None)
-            corrected = second.why
-            assert corrected is not None
-            assert corrected.revised_by in (third.run.state.request_id, third.run.id)
-            assert corrected.sentence.startswith(first_said.sentence)
-            assert {candidate.code for candidate in corrected.candidates}.isdisjoint({"switched_off"})
-            stored = await log.get(second.run.id)
-            assert stored is not None
-            assert read_explanation(stored.explanation) == corrected
-            await services.close()
-
-    asyncio.run(story())
+    document = Document(messages=(Message("system", "\n".join(PROMPT)), Message("user", "hi")), stream=False)
+    services = AppServices(tmp_path, {}, Tasks(lambda name, error: pytest.fail(f"{name}: {error!r}")))
+    async with serve(script) as server:
+        services.choose(services.endpoints.add(replace(server.endpoint, needs_key=False)).id)
+        await services.open_log()
+        log = services.log
+        assert log is not None
+        await services.send(document, lambda _: None)
+        second = await services.send(document, lambda _: None)
+        first_said = second.why
+        assert first_said is not None
+        assert "switched_off" in {candidate.code for candidate in first_said.candidates}
+        third = await services.send(document, lambda _: None)
+        corrected = second.why
+        assert corrected is not None
+        assert corrected.revised_by in (third.run.state.request_id, third.run.id)
+        assert corrected.sentence.startswith(first_said.sentence)
+        assert {candidate.code for candidate in corrected.candidates}.isdisjoint({"switched_off"})
+        stored = await log.get(second.run.id)
+        assert stored is not None
+        assert read_explanation(stored.explanation) == corrected
+        await services.close()

@@ -128,18 +128,15 @@ def test_it_says_which_key_store_there_is(backend: MemoryKeyring) -> None:
     assert backend.name in found.sentence
 
 
-def test_the_key_store_is_asked_once_an_endpoint(backend: MemoryKeyring) -> None:
-    async def main() -> None:
-        keys = CredentialStore({})
-        for _ in range(3):
-            assert await keys.get(ELECTRON) is None
-        assert backend.reads == 1
-        await keys.save(ELECTRON, KEY)
-        reads = backend.reads
-        assert await revealed(keys, ELECTRON) == KEY
-        assert backend.reads == reads
-
-    asyncio.run(main())
+async def test_the_key_store_is_asked_once_an_endpoint(backend: MemoryKeyring) -> None:
+    keys = CredentialStore({})
+    for _ in range(3):
+        assert await keys.get(ELECTRON) is None
+    assert backend.reads == 1
+    await keys.save(ELECTRON, KEY)
+    reads = backend.reads
+    assert await revealed(keys, ELECTRON) == KEY
+    assert backend.reads == reads
 
 
 def test_an_endpoint_without_a_key_asks_nothing(backend: MemoryKeyring) -> None:
@@ -169,16 +166,13 @@ MOVED = ["http://api.smallest.ai/waves/v1", "https://api.smallest.ai:8443/v1", "
 
 
 @pytest.mark.parametrize("moved", [*MOVED, "http://127.0.0.1:1/v1"])
-def test_a_changed_origin_never_gets_the_old_ones_key(backend: MemoryKeyring, moved: str) -> None:
-    async def main() -> None:
-        keys = CredentialStore({})
-        await keys.save(ELECTRON, KEY)
-        assert await keys.get(replace(ELECTRON, base_url=moved)) is None
-        keys.set_session(ELECTRON, "sk_session")
-        assert await keys.get(replace(ELECTRON, base_url=moved)) is None
-        assert await revealed(keys, replace(ELECTRON, base_url="https://API.smallest.ai/v2")) == "sk_session"
-
-    asyncio.run(main())
+async def test_a_changed_origin_never_gets_the_old_ones_key(backend: MemoryKeyring, moved: str) -> None:
+    keys = CredentialStore({})
+    await keys.save(ELECTRON, KEY)
+    assert await keys.get(replace(ELECTRON, base_url=moved)) is None
+    keys.set_session(ELECTRON, "sk_session")
+    assert await keys.get(replace(ELECTRON, base_url=moved)) is None
+    assert await revealed(keys, replace(ELECTRON, base_url="https://API.smallest.ai/v2")) == "sk_session"
 
 
 @pytest.mark.parametrize(
@@ -256,58 +250,46 @@ def test_what_a_header_can_carry_is_a_key(text: str) -> None:
     assert checked_key(f"\t{text} \r\n") == text
 
 
-def test_delete_forgets_it_everywhere(backend: MemoryKeyring) -> None:
-    async def main() -> None:
-        keys = CredentialStore({})
-        await keys.save(ELECTRON, KEY)
-        keys.set_session(ELECTRON, "sk_session")
-        await keys.delete(ELECTRON)
-        assert await keys.get(ELECTRON) is None
-        await keys.delete(ELECTRON)
-
-    asyncio.run(main())
+async def test_delete_forgets_it_everywhere(backend: MemoryKeyring) -> None:
+    keys = CredentialStore({})
+    await keys.save(ELECTRON, KEY)
+    keys.set_session(ELECTRON, "sk_session")
+    await keys.delete(ELECTRON)
+    assert await keys.get(ELECTRON) is None
+    await keys.delete(ELECTRON)
     assert backend.kept == {}
 
 
-def test_delete_reaches_a_key_that_is_no_longer_needed(backend: MemoryKeyring) -> None:
-    async def main() -> None:
-        await CredentialStore({}).save(LOCAL, KEY)
-        await CredentialStore({}).delete(replace(LOCAL, needs_key=False))
-
-    asyncio.run(main())
+async def test_delete_reaches_a_key_that_is_no_longer_needed(backend: MemoryKeyring) -> None:
+    await CredentialStore({}).save(LOCAL, KEY)
+    await CredentialStore({}).delete(replace(LOCAL, needs_key=False))
     assert backend.kept == {}
 
 
-def test_a_delete_that_fails_does_not_pretend(backend: MemoryKeyring) -> None:
-    async def main() -> None:
-        keys = CredentialStore({})
-        await keys.save(ELECTRON, KEY)
-        backend.error = KeyringLocked("locked")
-        with pytest.raises(CredentialStoreError, match="KeyringLocked"):
-            await keys.delete(ELECTRON)
-        backend.error = None
-        assert await keys.source(ELECTRON) == "key store"
-
-    asyncio.run(main())
-
-
-def test_without_a_key_store_it_says_so_and_what_to_do(no_backend: KeyringBackend) -> None:
-    async def main() -> None:
-        keys = CredentialStore(FROM_SHELL)
-        found = await keys.available()
-        assert not found.usable
-        assert "this session only" in found.sentence
-        assert "SMALLEST_API_KEY" in found.sentence
-        with pytest.raises(CredentialStoreError) as caught:
-            await keys.save(ELECTRON, KEY)
-        assert str(caught.value) == found.sentence
-        assert await revealed(keys, ELECTRON) == "sk_from_the_shell"
-        assert keys.error == ""
-        keys.set_session(ELECTRON, KEY)
-        assert await revealed(keys, ELECTRON) == KEY
+async def test_a_delete_that_fails_does_not_pretend(backend: MemoryKeyring) -> None:
+    keys = CredentialStore({})
+    await keys.save(ELECTRON, KEY)
+    backend.error = KeyringLocked("locked")
+    with pytest.raises(CredentialStoreError, match="KeyringLocked"):
         await keys.delete(ELECTRON)
+    backend.error = None
+    assert await keys.source(ELECTRON) == "key store"
 
-    asyncio.run(main())
+
+async def test_without_a_key_store_it_says_so_and_what_to_do(no_backend: KeyringBackend) -> None:
+    keys = CredentialStore(FROM_SHELL)
+    found = await keys.available()
+    assert not found.usable
+    assert "this session only" in found.sentence
+    assert "SMALLEST_API_KEY" in found.sentence
+    with pytest.raises(CredentialStoreError) as caught:
+        await keys.save(ELECTRON, KEY)
+    assert str(caught.value) == found.sentence
+    assert await revealed(keys, ELECTRON) == "sk_from_the_shell"
+    assert keys.error == ""
+    keys.set_session(ELECTRON, KEY)
+    assert await revealed(keys, ELECTRON) == KEY
+    await keys.delete(ELECTRON)
 
 
 def test_switched_off_and_not_there_are_told_apart() -> None:
@@ -321,16 +303,13 @@ def test_switched_off_and_not_there_are_told_apart() -> None:
     assert sentences[1].startswith("Key stores are switched off")
 
 
-def test_a_key_store_that_loses_the_key_is_found_out(backend: MemoryKeyring) -> None:
+async def test_a_key_store_that_loses_the_key_is_found_out(backend: MemoryKeyring) -> None:
     backend.forgets = True
 
-    async def main() -> None:
-        keys = CredentialStore({})
-        with pytest.raises(CredentialStoreError, match="does not return it"):
-            await keys.save(ELECTRON, KEY)
-        assert await keys.get(ELECTRON) is None
-
-    asyncio.run(main())
+    keys = CredentialStore({})
+    with pytest.raises(CredentialStoreError, match="does not return it"):
+        await keys.save(ELECTRON, KEY)
+    assert await keys.get(ELECTRON) is None
 
 
 @pytest.mark.parametrize("error", [KeyringLocked(f"refused {KEY}"), RuntimeError(KEY), OSError(5, KEY)])
@@ -347,38 +326,34 @@ def test_no_backends_error_repeats_the_key(backend: MemoryKeyring, error: Except
     assert KEY not in "".join(traceback.format_exception(raised))
 
 
-def test_locked_key_store_is_asked_again_and_its_error_known(backend: MemoryKeyring) -> None:
-    async def main() -> None:
-        await CredentialStore({}).save(ELECTRON, KEY)
-        backend.error = KeyringLocked("locked")
-        keys = CredentialStore({})
-        assert await keys.get(ELECTRON) is None
-        assert "KeyringLocked" in keys.error
-        backend.error = None
-        assert await revealed(keys, ELECTRON) == KEY
-        assert keys.error == ""
-
-    asyncio.run(main())
+async def test_locked_key_store_is_asked_again_and_its_error_known(backend: MemoryKeyring) -> None:
+    await CredentialStore({}).save(ELECTRON, KEY)
+    backend.error = KeyringLocked("locked")
+    keys = CredentialStore({})
+    assert await keys.get(ELECTRON) is None
+    assert "KeyringLocked" in keys.error
+    backend.error = None
+    assert await revealed(keys, ELECTRON) == KEY
+    assert keys.error == ""
 
 
-def test_a_key_store_at_its_unlock_prompt_is_not_asked_twice_and_its_answer_is_taken_up(backend: MemoryKeyring) -> None:
-    async def main() -> None:
-        await CredentialStore({}).save(ELECTRON, KEY)
-        reads = backend.reads
-        backend.answers.clear()
-        keys = CredentialStore(FROM_SHELL, limit_s=0.05)
-        assert await revealed(keys, ELECTRON) == "sk_from_the_shell"
-        assert "did not answer" in keys.error
-        assert await revealed(keys, ELECTRON) == "sk_from_the_shell"
-        assert backend.reads == reads + 1
-        backend.answers.set()
-        async with asyncio.timeout(PATIENCE_S):
-            while await keys.source(ELECTRON) != "key store":
-                pass
-        assert await revealed(keys, ELECTRON) == KEY
-        assert keys.error == ""
-
-    asyncio.run(main())
+async def test_a_key_store_at_its_unlock_prompt_is_not_asked_twice_and_its_answer_is_taken_up(
+    backend: MemoryKeyring,
+) -> None:
+    await CredentialStore({}).save(ELECTRON, KEY)
+    reads = backend.reads
+    backend.answers.clear()
+    keys = CredentialStore(FROM_SHELL, limit_s=0.05)
+    assert await revealed(keys, ELECTRON) == "sk_from_the_shell"
+    assert "did not answer" in keys.error
+    assert await revealed(keys, ELECTRON) == "sk_from_the_shell"
+    assert backend.reads == reads + 1
+    backend.answers.set()
+    async with asyncio.timeout(PATIENCE_S):
+        while await keys.source(ELECTRON) != "key store":
+            pass
+    assert await revealed(keys, ELECTRON) == KEY
+    assert keys.error == ""
 
 
 def test_saving_to_one_that_does_not_answer_is_told(backend: MemoryKeyring) -> None:
@@ -403,15 +378,12 @@ def test_call_that_is_late_reads_and_deletes_in_the_key_store_that_it_began_with
     assert changing.kept == {}
 
 
-def test_two_requests_at_once_ask_once(backend: MemoryKeyring) -> None:
-    async def main() -> None:
-        await CredentialStore({}).save(ELECTRON, KEY)
-        reads, keys = backend.reads, CredentialStore({})
-        found = await asyncio.gather(*(revealed(keys, ELECTRON) for _ in range(5)))
-        assert found == [KEY] * 5
-        assert backend.reads == reads + 1
-
-    asyncio.run(main())
+async def test_two_requests_at_once_ask_once(backend: MemoryKeyring) -> None:
+    await CredentialStore({}).save(ELECTRON, KEY)
+    reads, keys = backend.reads, CredentialStore({})
+    found = await asyncio.gather(*(revealed(keys, ELECTRON) for _ in range(5)))
+    assert found == [KEY] * 5
+    assert backend.reads == reads + 1
 
 
 def test_a_key_that_another_program_broke_is_none(backend: MemoryKeyring) -> None:
@@ -451,10 +423,7 @@ def test_checked_key_in_quotation_marks_is_unquoted(quoted: str) -> None:
     assert checked_key(quoted) == "sk_a"
 
 
-def test_get_variable_in_quotation_marks_is_unquoted() -> None:
-    async def main() -> None:
-        secret = await CredentialStore({"SMALLEST_API_KEY": '"sk_a"'}).get(ELECTRON)
-        assert secret is not None
-        assert secret.reveal() == "sk_a"
-
-    asyncio.run(main())
+async def test_get_variable_in_quotation_marks_is_unquoted() -> None:
+    secret = await CredentialStore({"SMALLEST_API_KEY": '"sk_a"'}).get(ELECTRON)
+    assert secret is not None
+    assert secret.reveal() == "sk_a"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import threading
@@ -220,46 +219,38 @@ def _content(path: Path) -> str:
     return path.read_text() if path.exists() else ""
 
 
-def test_set_with_a_writer_returns_before_the_disk_and_flush_waits(path: Path) -> None:
+async def test_set_with_a_writer_returns_before_the_disk_and_flush_waits(path: Path) -> None:
     free = threading.Event()
 
-    async def story() -> None:
-        writer = FileWriter()
-        settings = Settings(path, writer.submit)
+    writer = FileWriter()
+    settings = Settings(path, writer.submit)
 
-        def wait_for_release() -> str:
-            free.wait(30)
-            return ""
+    def wait_for_release() -> str:
+        free.wait(30)
+        return ""
 
-        writer.submit(wait_for_release, pytest.fail)
-        for size in range(11, 23):
-            settings.set("font_size", size)
-        assert settings.get("font_size") == 22
-        assert _content(path) == ""
-        free.set()
-        await writer.flush()
-        assert json.loads(_content(path)) == {"font_size": 22}
-
-    asyncio.run(story())
+    writer.submit(wait_for_release, pytest.fail)
+    for size in range(11, 23):
+        settings.set("font_size", size)
+    assert settings.get("font_size") == 22
+    assert _content(path) == ""
+    free.set()
+    await writer.flush()
+    assert json.loads(_content(path)) == {"font_size": 22}
 
 
-def test_save_failed_is_reported_in_the_loop_and_repeated_with_the_next_change(tmp_path: Path) -> None:
+async def test_save_failed_is_reported_in_the_loop_and_repeated_with_the_next_change(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     path = folder / "settings.json"
     errors: list[tuple[str, str]] = []
 
-    async def story() -> None:
-        writer = FileWriter()
-        settings = Settings(
-            path, writer.submit, lambda message: errors.append((threading.current_thread().name, message))
-        )
-        settings.set("theme", "dark")
-        await writer.flush()
-        folder.mkdir()
-        settings.set("font_size", 14)
-        await writer.flush()
-
-    asyncio.run(story())
+    writer = FileWriter()
+    settings = Settings(path, writer.submit, lambda message: errors.append((threading.current_thread().name, message)))
+    settings.set("theme", "dark")
+    await writer.flush()
+    folder.mkdir()
+    settings.set("font_size", 14)
+    await writer.flush()
     assert [thread for thread, _ in errors] == ["MainThread"]
     assert json.loads(path.read_bytes()) == {"theme": "dark", "font_size": 14}
 

@@ -154,32 +154,29 @@ def test_a_call_that_hangs_ends_with_a_sentence(monkeypatch: pytest.MonkeyPatch)
     use(story)
 
 
-def test_cancelled_calls_do_not_delay_the_next_one_and_are_not_made() -> None:
-    async def main() -> None:
-        session = McpSession("accounts", CommandLine(sys.executable, (str(SERVER.with_name("small_server.py")),), {}))
-        serving = asyncio.create_task(session.serve())
-        begun, made = asyncio.Event(), []
+async def test_cancelled_calls_do_not_delay_the_next_one_and_are_not_made() -> None:
+    session = McpSession("accounts", CommandLine(sys.executable, (str(SERVER.with_name("small_server.py")),), {}))
+    serving = asyncio.create_task(session.serve())
+    begun, made = asyncio.Event(), []
 
-        async def hang(_client: object) -> None:
-            begun.set()
-            await asyncio.Event().wait()
+    async def hang(_client: object) -> None:
+        begun.set()
+        await asyncio.Event().wait()
 
-        async def second(_client: object) -> None:
-            made.append("second")
+    async def second(_client: object) -> None:
+        made.append("second")
 
-        first = asyncio.create_task(session.ask(hang, 60))
-        await begun.wait()
-        queued = asyncio.create_task(session.ask(second, 60))
-        await asyncio.sleep(0)
-        first.cancel()
-        queued.cancel()
-        async with asyncio.timeout(20):  # only a call that waits for the first one reaches it
-            assert await session.ask(list_tools, 60)
-        assert made == []
-        session.close()
-        await serving
-
-    asyncio.run(main())
+    first = asyncio.create_task(session.ask(hang, 60))
+    await begun.wait()
+    queued = asyncio.create_task(session.ask(second, 60))
+    await asyncio.sleep(0)
+    first.cancel()
+    queued.cancel()
+    async with asyncio.timeout(20):  # only a call that waits for the first one reaches it
+        assert await session.ask(list_tools, 60)
+    assert made == []
+    session.close()
+    await serving
 
 
 def test_a_result_without_end_is_refused() -> None:

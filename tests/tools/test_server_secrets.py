@@ -228,22 +228,19 @@ def test_without_a_key_store_the_secret_is_known_in_the_session_only(tmp_path: P
     _session(tmp_path, next_session)
 
 
-def test_secret_is_not_given_to_another_server(keys: Keys) -> None:
-    async def main() -> None:
-        first = ServerSecrets()
-        stored = first.hide("https://good.test/mcp?key=abc")
-        first.keep(stored)
-        assert await first.flush() == ""
-        assert await ServerSecrets().of(stored) == ("abc",)
-        for secrets in (first, ServerSecrets()):
-            for other in (stored.replace("good", "evil"), f"{stored}&token=more", f"{stored} x"):
-                with pytest.raises(InputError):
-                    await secrets.of(secrets.hide(other))
-
-    asyncio.run(main())
+async def test_secret_is_not_given_to_another_server(keys: Keys) -> None:
+    first = ServerSecrets()
+    stored = first.hide("https://good.test/mcp?key=abc")
+    first.keep(stored)
+    assert await first.flush() == ""
+    assert await ServerSecrets().of(stored) == ("abc",)
+    for secrets in (first, ServerSecrets()):
+        for other in (stored.replace("good", "evil"), f"{stored}&token=more", f"{stored} x"):
+            with pytest.raises(InputError):
+                await secrets.of(secrets.hide(other))
 
 
-def test_services_make_one_store_of_secrets_for_threads_that_ask_together(
+async def test_services_make_one_store_of_secrets_for_threads_that_ask_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     both = threading.Barrier(2)
@@ -258,11 +255,8 @@ def test_services_make_one_store_of_secrets_for_threads_that_ask_together(
 
     monkeypatch.setattr("playground.storage.server_secrets.ServerSecrets", Slow)
 
-    async def main() -> None:
-        services = AppServices(tmp_path, {}, Tasks(lambda name, error: pytest.fail(f"{name}: {error!r}")))
-        first, second = await asyncio.gather(*(asyncio.to_thread(lambda: services.server_secrets) for _ in range(2)))
-        assert first is second is made[0]
-        assert len(made) == 1
-        await services.close()
-
-    asyncio.run(main())
+    services = AppServices(tmp_path, {}, Tasks(lambda name, error: pytest.fail(f"{name}: {error!r}")))
+    first, second = await asyncio.gather(*(asyncio.to_thread(lambda: services.server_secrets) for _ in range(2)))
+    assert first is second is made[0]
+    assert len(made) == 1
+    await services.close()

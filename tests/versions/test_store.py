@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import random
 import sys
@@ -240,21 +239,20 @@ def test_record_file_is_private(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damaged", [b"", b"[1, 2]", bytes(range(256)), None])
-def test_note_in_a_damaged_history_says_that_earlier_versions_are_lost(tmp_path: Path, damaged: bytes | None) -> None:
+async def test_note_in_a_damaged_history_says_that_earlier_versions_are_lost(
+    tmp_path: Path, damaged: bytes | None
+) -> None:
     messages: list[str] = []
     identity = PromptIdentity(None, "a")
     path = VersionStore(tmp_path).path(identity.key)
     VersionStore(tmp_path).record(identity.key, prompt("one"), "sent")
     path.write_bytes(path.read_bytes()[:-20] if damaged is None else damaged)
 
-    async def send() -> None:
-        writer = FileWriter()
-        service = VersionService(tmp_path, Settings(tmp_path / "settings.json"), writer, messages.append)
-        service.note(identity, prompt("two"), "sent")
-        service.note(identity, prompt("three"), "sent")
-        await writer.flush()
-
-    asyncio.run(send())
+    writer = FileWriter()
+    service = VersionService(tmp_path, Settings(tmp_path / "settings.json"), writer, messages.append)
+    service.note(identity, prompt("two"), "sent")
+    service.note(identity, prompt("three"), "sent")
+    await writer.flush()
     assert messages == [f"Earlier versions of this prompt could not be read: {path.name} in versions is damaged."]
 
 
