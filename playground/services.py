@@ -330,6 +330,10 @@ class AppServices:
         """Return zones and forecast of a document for the current endpoint, at the current time."""
         return self.sender.forecast(document, self.endpoint)
 
+    async def look(self, document: Document) -> tuple[int, PromptForecast]:
+        """Return `forecast`, made in another thread, and the changes of the forecaster before it."""
+        return await self.sender.look(document, self.endpoint)
+
     async def send(
         self, document: Document, on_dispatch: Callable[[PendingRequest], None], *, tags: Sequence[str] = ()
     ) -> PendingRequest:

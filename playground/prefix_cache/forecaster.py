@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Concatenate, ParamSpec, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -68,8 +71,26 @@ class PromptForecast(Struct, frozen=True):
         return self.zones.boundary
 
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _one_at_a_time(
+    method: Callable[Concatenate[CacheForecaster, P], T],
+) -> Callable[Concatenate[CacheForecaster, P], T]:
+    """Let a method run while no other thread runs one of the same forecaster."""
+
+    @wraps(method)
+    def locked(self: CacheForecaster, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with self.lock:
+            return method(self, *args, **kwargs)
+
+    return locked
+
+
 class CacheForecaster:
-    """Knows endpoints only by their ids. `lifetime_s` is assumed: the vendor publishes no figure."""
+    """Knows endpoints only by their ids. `lifetime_s` is assumed: the vendor publishes no figure. Methods may be called
+    on any thread."""
 
     def __init__(self, lifetime_s: float = 300.0, clock: Callable[[], float] = time.time) -> None:
         self.lifetime_s = lifetime_s
@@ -83,6 +104,8 @@ class CacheForecaster:
         self._revisions: dict[tuple[str, str], Revisions] = {}
         self._view: DocumentView | None = None
         """The newest view of a document."""
+        self.lock = threading.RLock()
+        """Held while a method reads or changes a model."""
 
     def model(self, endpoint_id: str, model: str) -> EndpointCacheModel:
         """Return the cache model of an endpoint and model. A new one starts with what another of the server taught."""
@@ -97,6 +120,7 @@ class CacheForecaster:
             self._models[key] = found
         return found
 
+    @_one_at_a_time
     def look(self, document: Document, endpoint_id: str, model: str, since: float | None = None) -> PromptForecast:
         """Return zones and forecast of a document now. `since`: unix seconds before which the cache cannot know
         anything."""
@@ -126,11 +150,13 @@ class CacheForecaster:
             clock,
         )
 
+    @_one_at_a_time
     def view(self, document: Document) -> DocumentView:
         """Return the view of a document; what it has in common with the last one is used again."""
         self._view = view_of_document(document, self._view)
         return self._view
 
+    @_one_at_a_time
     def forecast(
         self,
         view: CacheView,
@@ -145,6 +171,7 @@ class CacheForecaster:
         prediction = cache.predictor.predict(view, self._clock(), fields)
         return forecast_of(cache, prediction, cache.compared_with(prediction))
 
+    @_one_at_a_time
     def predict(
         self, view: CacheView, endpoint_id: str, model: str, fields: Mapping[str, Json] | None = None
     ) -> tuple[Forecast, Prediction]:
@@ -155,6 +182,7 @@ class CacheForecaster:
         prediction = cache.predictor.predict(view, self._clock(), fields, thorough=True)
         return forecast_of(cache, prediction, cache.compared_with(prediction)), prediction
 
+    @_one_at_a_time
     def candidates(self, document: Document, endpoint_id: str, model: str) -> list[Match]:
         """Return earlier requests that a document may be compared with: longest shared prefix first, ties: newest
         first. Versions of this prompt that share little because they differ early come last."""
@@ -166,6 +194,7 @@ class CacheForecaster:
         versions = versions[: CANDIDATES // 2]
         return [*found[: CANDIDATES - len(versions)], *versions]
 
+    @_one_at_a_time
     def score(self, endpoint_id: str, model: str) -> Score:
         """Return how the forecasts for an endpoint and model agreed with the reports."""
         return self._scorer(endpoint_id, model).score
@@ -173,39 +202,47 @@ class CacheForecaster:
     def _scorer(self, endpoint_id: str, model: str) -> Scorer:
         return self._scorers.setdefault((endpoint_id, model), Scorer())
 
+    @_one_at_a_time
     def learned(self, endpoint_id: str, model: str) -> CacheProfile:
         """Return what reports have taught about a server's cache."""
         return profile(self.model(endpoint_id, model).learned)
 
+    @_one_at_a_time
     def lifetime(self, endpoint_id: str, model: str) -> float:
         """Return seconds that an unused prefix stays cached: assumed until reports tell otherwise."""
         found = lifetime_of(self.model(endpoint_id, model).learned)
         return float(found.value) if found.value is not None and found.confidence >= 0.5 else self.lifetime_s
 
+    @_one_at_a_time
     def capacity(self, endpoint_id: str, model: str) -> float:
         """Return the tokens that the cache holds at least (probability 0.95); 0 while reports do not tell."""
         return capacity_of(self.model(endpoint_id, model).learned)
 
+    @_one_at_a_time
     def minimum(self, endpoint_id: str, model: str) -> int | None:
         """Return the fewest tokens that the server caches if reports support it, else None."""
         learned = self.model(endpoint_id, model).learned.units.minimum
         return learned.value if learned.confidence >= CONFIDENT else None
 
+    @_one_at_a_time
     def counter(self, endpoint_id: str, model: str) -> TokenEstimator:
         """Return the token estimator of an endpoint, for use on another thread."""
         return self.model(endpoint_id, model).learned.estimator.snapshot()
 
+    @_one_at_a_time
     def record(self, endpoint_id: str, model: str, sent: Sent, prediction: Prediction | None = None) -> None:
         """Record a request that the server accepted. `prediction`: a thorough one made just before."""
         self.model(endpoint_id, model).record(sent, prediction)
         self.changes += 1
 
+    @_one_at_a_time
     def remember(self, endpoint_id: str, model: str, sent: Sent, usage: CacheUsage, *, learn: bool = False) -> None:
         """Add a request of an earlier session with its report. `learn`: also learn from it, to rebuild lost state."""
         cache = self.model(endpoint_id, model)
         cache.record(sent)
         cache.settle(sent.run_id, usage, learn=learn)
 
+    @_one_at_a_time
     def settle(
         self,
         endpoint_id: str,
@@ -269,6 +306,7 @@ class CacheForecaster:
         earlier = None if compared is None else self._earlier(cache, sent, compared)
         return Settled(explain_miss(sent.view, sent.fields, earlier, usage, known, document), known)
 
+    @_one_at_a_time
     def explain_with(
         self,
         where: tuple[str, str],
@@ -292,11 +330,13 @@ class CacheForecaster:
             other.view, other.fields, other.request_id, gap_s, lost, *counted, answer, other.cached_tokens
         )
 
+    @_one_at_a_time
     def sent(self, run_id: str) -> Sent | None:
         """Return a recorded request, whichever endpoint it went to."""
         found = (cache.index.get(run_id) for cache in self._models.values())
         return next((sent for sent in found if sent is not None), None)
 
+    @_one_at_a_time
     def elsewhere(self, view: CacheView, endpoint_id: str, model: str) -> tuple[str, Match] | None:
         """Return another model of the endpoint that knows the prompt, with the best match there."""
         found = []
@@ -307,6 +347,7 @@ class CacheForecaster:
                     found.append((other, match))
         return max(found, key=lambda pair: (pair[1].length, pair[1].sent.at), default=None)
 
+    @_one_at_a_time
     def adopt(self, endpoint_id: str, model: str, built: EndpointCacheModel) -> None:
         """Adopt a model that another thread built from the log, and add the requests recorded since."""
         live = self._models.get((endpoint_id, model))
@@ -317,6 +358,7 @@ class CacheForecaster:
             built.requests.since = live.requests.since
         self._models[endpoint_id, model] = built
 
+    @_one_at_a_time
     def save(
         self, others: Mapping[tuple[str, str], learned_state.LearnedState] | None = None, leave_out: str | None = None
     ) -> bytes:
@@ -325,6 +367,7 @@ class CacheForecaster:
         models = {key: cache.learned for key, cache in self._models.items() if key[0] != leave_out}
         return learned_state.dump(models, others or {})
 
+    @_one_at_a_time
     def load(self, data: bytes) -> None:
         """Continue from a saved state. Content of another version is ignored. Raises ValueError if it is damaged."""
         for key, state in learned_state.parse(data).items():

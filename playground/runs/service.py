@@ -6,9 +6,11 @@ import asyncio
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
     from playground.runs.state import RunState
     from playground.simulator.process import SimulatorProcess
     from playground.storage.credentials import CredentialStore, Secret
+
+
+T = TypeVar("T")
 
 
 class SimulatorManager:
@@ -119,6 +124,8 @@ class PendingRequest:
     after_fix: bool = False
     events: list[AnyEvent] = field(default_factory=list)
     forecast_at_begin: Forecast = field(init=False)
+    recorded: Future[None] | None = None
+    """Ends when the cache model knows that the server has accepted the request."""
 
     def __post_init__(self) -> None:
         self.forecast_at_begin = self.forecast
@@ -163,7 +170,8 @@ class RequestService:
         """Requests in flight of this process, by run_id."""
         self._explained: WeakValueDictionary[str, PendingRequest] = WeakValueDictionary()
         """Ended requests that are still displayed, by run_id: a later report may correct their explanations."""
-        self._one_a_turn = asyncio.Lock()
+        self._model_thread = ThreadPoolExecutor(1, "cache model")
+        """Forecasts, and learns from reports, one after the other: the event loop does not wait for that."""
 
     async def send(
         self,
@@ -195,12 +203,7 @@ class RequestService:
         secret = await self._key(endpoint, explicit)
         if secret is not None:
             refuse_key_in(request.body, secret.reveal())
-        async with self._one_a_turn:
-            changes = self.forecaster.changes
-            view = self.forecaster.view(document)
-            forecast = self._forecast(view, endpoint)
-            # Prompts that are sent together are analyzed one at a time, and the window is processed in between.
-            await asyncio.sleep(0)
+        changes, view, forecast = await self._in_model_thread(partial(self._first_forecast, document, endpoint))
         run = Run(
             id=run_id or uuid.uuid4().hex,
             document=document,
@@ -237,6 +240,21 @@ class RequestService:
         """Return zones and forecast of a document on an endpoint, now."""
         return self.forecaster.look(document, endpoint.id, endpoint.model, self.cache_began(endpoint))
 
+    async def _in_model_thread(self, function: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._model_thread, function)
+
+    async def look(self, document: Document, endpoint: Endpoint) -> tuple[int, PromptForecast]:
+        """Return `forecast`, made in another thread, and the changes of the forecaster before it."""
+
+        def look() -> tuple[int, PromptForecast]:
+            return self.forecaster.changes, self.forecast(document, endpoint)
+
+        return await self._in_model_thread(look)
+
+    def _first_forecast(self, document: Document, endpoint: Endpoint) -> tuple[int, DocumentView, Forecast]:
+        changes, view = self.forecaster.changes, self.forecaster.view(document)
+        return changes, view, self._forecast(view, endpoint)
+
     def _forecast(self, view: DocumentView, endpoint: Endpoint) -> Forecast:
         fields, began = {"model": endpoint.model, **view.document.parameters}, self.cache_began(endpoint)
         return self.forecaster.forecast(view.view, endpoint.id, endpoint.model, began, fields)
@@ -262,7 +280,8 @@ class RequestService:
                 changes = self.forecaster.changes
                 run.forecast = sending.forecast = self._forecast(sending.view, run.endpoint)
             if isinstance(event, HeadersReceived) and event.status == 200:
-                self.forecaster.record(run.endpoint.id, run.endpoint.model, _sent(sending))
+                record = partial(self.forecaster.record, run.endpoint.id, run.endpoint.model, _sent(sending))
+                sending.recorded = self._model_thread.submit(record)
             if self.log is not None:
                 self.log.note(run.id, event)
 
@@ -279,15 +298,13 @@ class RequestService:
             await run.execute()
         finally:
             del self.running[run.id]
-            self._learn(sending)
-            self._learn_context(run)
-            if self.log is not None:
-                # Shielded: closing the window must not lose the record of a run's end.
-                await asyncio.shield(self._finish(sending))
+            # Shielded: closing the window must not lose what a run taught, and the record of its end.
+            await asyncio.shield(self._finish(sending))
             self._on_ended(run)
 
     async def _finish(self, sending: PendingRequest) -> None:
         run, log = sending.run, self.log
+        await self._learn(sending)
         if log is None:
             return
         forecast = None if sending.forecast is sending.forecast_at_begin else sending.forecast
@@ -298,14 +315,22 @@ class RequestService:
         for run_id, why in sending.settled.revised if sending.settled is not None else ():
             await log.set_explanation(run_id, msgspec.to_builtins(why))
 
-    def _learn(self, sending: PendingRequest) -> None:
+    async def _learn(self, sending: PendingRequest) -> None:
         """Explain the report, then learn from it. Only requests that the server accepted are learned from."""
         run = sending.run
         if run.state.status != 200:
+            if run.state.error is not None and run.state.error.context_length:
+                self._on_context(run.endpoint, run.state.error.context_length, None)
             return
-        where = run.endpoint.id, run.endpoint.model
-        usage = cache_usage(run.state, run.request.body)
-        sending.settled = self.forecaster.settle(*where, run.id, usage, sending.forecast, sending.view)
+
+        def settle() -> tuple[CacheUsage, Settled | None]:
+            if sending.recorded is not None:
+                sending.recorded.result()  # it ran before this on the same thread: raises its error
+            usage = cache_usage(run.state, run.request.body)
+            where = run.endpoint.id, run.endpoint.model
+            return usage, self.forecaster.settle(*where, run.id, usage, sending.forecast, sending.view)
+
+        usage, sending.settled = await self._in_model_thread(settle)
         if run.state.phase == "done" and sending.settled is not None:
             sending.why = _fitting(sending, sending.settled.explanation)
         self._explained[run.id] = sending
@@ -313,13 +338,8 @@ class RequestService:
             if (earlier := self._explained.get(run_id)) is not None:
                 earlier.why = _fitting(earlier, why)
         self._on_learned()
-
-    def _learn_context(self, run: Run) -> None:
-        error, usage = run.state.error, run.state.usage
-        refused = error.context_length if error else None
-        served = None
-        if usage is not None and (prompt := cache_usage(run.state, run.request.body).prompt_tokens) is not None:
-            served = prompt + (usage.completion_tokens or 0)
+        refused = run.state.error.context_length if run.state.error else None
+        served = None if usage.prompt_tokens is None else usage.prompt_tokens + (usage.completion_tokens or 0)
         if refused or served:
             self._on_context(run.endpoint, refused, served)
 

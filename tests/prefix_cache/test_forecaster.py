@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from msgspec.structs import replace
 
@@ -348,3 +350,22 @@ def test_explanation_of_an_unlike_prompt_names_no_message_if_more_was_served_tha
     assert settled is not None
     assert settled.explanation is not None
     assert (settled.explanation.cause, settled.explanation.reason) == ("first", "first_beside_other")
+
+
+def test_method_on_one_thread_waits_for_another_thread_to_leave_a_method() -> None:
+    room = desk(sent(agent()))
+    settling = threading.Thread(target=room.settle, args=(ENDPOINT, MODEL, "9db74058", CacheUsage(640, 0)))
+    waits = []
+
+    def clock() -> float:  # in the middle of `look`
+        settling.start()
+        settling.join(0.2)
+        waits.append(settling.is_alive())
+        return NOW
+
+    room._clock = clock
+    before = room.changes
+    room.look(agent(), ENDPOINT, MODEL)
+    settling.join()
+    assert waits == [True]
+    assert room.changes == before + 1

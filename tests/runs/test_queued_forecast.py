@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
 from playground.client.endpoint import PLANS, PlanLimits
+from playground.prefix_cache.endpoint_model import EndpointCacheModel
 from playground.prefix_cache.forecast import Forecast
 from playground.prompt.document import Document, Json, Message
 from playground.requestlog.log import RequestLog
@@ -93,3 +96,19 @@ def test_forecast_of_a_queued_request_counts_the_answers_before_it(tmp_path: Pat
     first, *others = sorted(sent, key=lambda each: each.forecast.cached_tokens)
     assert first.forecast.cached_tokens < 16
     assert all(each.forecast.cached_tokens > 2000 for each in others)
+
+
+def test_cache_model_works_on_one_other_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, set[str]] = {}
+    for name in ("compared_with", "record", "settle"):
+        method = getattr(EndpointCacheModel, name)
+
+        def noted(*args: object, _name: str = name, _method: Callable[..., object] = method, **more: object) -> object:
+            seen.setdefault(_name, set()).add(threading.current_thread().name)
+            return _method(*args, **more)
+
+        monkeypatch.setattr(EndpointCacheModel, name, noted)
+    asyncio.run(_send_together(tmp_path, 1))
+    assert seen.keys() == {"compared_with", "record", "settle"}
+    assert len(set.union(*seen.values())) == 1
+    assert set.union(*seen.values()) != {threading.current_thread().name}

@@ -7,9 +7,11 @@ import csv
 import io
 import json
 import socket
+import threading
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
 from msgspec.structs import replace
 from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtWidgets import QApplication, QLabel, QSplitter, QWidget
@@ -20,6 +22,7 @@ from playground.experiments.comparison import figures
 from playground.export.log_files import COLUMNS as CSV_COLUMNS
 from playground.export.log_files import to_row
 from playground.export.ticket import ticket
+from playground.prefix_cache.forecaster import PromptForecast
 from playground.prompt.document import Document, Message, Tool
 from playground.prompt.files import dump, parse_bytes
 from playground.prompt.request import body_fields, encode
@@ -494,3 +497,22 @@ async def test_endpoint_that_another_window_adds_or_changes_appears(session: Ses
     other.change(replace(added, model="another-model"))
     await hand.until(lambda: workspace.endpoint.model == "another-model", "the other model")
     assert workspace.endpoints.get(mine.id).name == "Mine"
+
+
+async def test_forecast_after_an_edit_is_made_on_another_thread(
+    session: Session, hand: UiDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window, forecaster = session.window, session.workspace.sender.forecaster
+    look, threads = forecaster.look, list[int]()
+
+    def noted(document: Document, endpoint_id: str, model: str, since: float | None = None) -> PromptForecast:
+        threads.append(threading.get_ident())
+        return look(document, endpoint_id, model, since)
+
+    monkeypatch.setattr(forecaster, "look", noted)
+    shown = list[PromptForecast]()
+    window.requests.forecast_changed.connect(shown.append)
+    window.prompt.set_document(Document(messages=(Message("user", "Another question"),)))
+    await hand.until(lambda: bool(shown), "the forecast")
+    assert shown[-1].view.document is window.prompt.document()
+    assert threading.get_ident() not in threads

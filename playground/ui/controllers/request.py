@@ -92,7 +92,9 @@ class Requests(QObject):
         """The logged request that is being read for display."""
         self._resting = False
         self._frame = single_timer(self, FRAME_MS, self._paint)
-        self._forecast_timer = single_timer(self, FORECAST_MS, self.refresh_forecast)
+        self._forecast_timer = single_timer(self, FORECAST_MS, self._refresh_soon)
+        self._refreshing: asyncio.Task[None] | None = None
+        """Makes a forecast in another thread, and shows it."""
         self._tick = repeating_timer(self, TICK_MS, self._on_tick)
         self._displayed = True
         self._ticks = 0
@@ -147,7 +149,7 @@ class Requests(QObject):
         self.ticked.emit()
         self._ticks += 1
         if self._displayed and self._ages():
-            self.refresh_forecast()
+            self._refresh_soon()
 
     def _ages(self) -> bool:
         """Return whether the forecast on display may have changed since the last tick: another part of the program has
@@ -172,9 +174,27 @@ class Requests(QObject):
             self._forecast_timer.start(0)
 
     def refresh_forecast(self) -> PromptForecast:
-        """Return the current zones and forecast."""
-        self._changes = self._workspace.sender.forecaster.changes
+        """Return the current zones and forecast, and show them at once."""
+        changes = self._workspace.sender.forecaster.changes
         prompt_forecast = self._workspace.forecast(self._prompt.document())
+        self._show_forecast(changes, prompt_forecast)
+        return prompt_forecast
+
+    def _refresh_soon(self) -> None:
+        if self._refreshing is None or self._refreshing.done():
+            self._refreshing = self._workspace.tasks.start(self._refresh(), "forecast")
+        else:
+            self._forecast_timer.start(FORECAST_MS)
+
+    async def _refresh(self) -> None:
+        """Make a forecast in another thread, and show it unless another document or endpoint is displayed by then."""
+        document, endpoint = self._prompt.document(), self._workspace.endpoint
+        changes, prompt_forecast = await self._workspace.look(document)
+        if not self._resting and document is self._prompt.document() and endpoint == self._workspace.endpoint:
+            self._show_forecast(changes, prompt_forecast)
+
+    def _show_forecast(self, changes: int, prompt_forecast: PromptForecast) -> None:
+        self._changes = changes
         self._sent_at, self._cold_at = prompt_forecast.forecast.sent_at, prompt_forecast.clock.warm_until_unix
         self._prompt.set_forecast(prompt_forecast)
         self._prompt.set_findings(self._checked(prompt_forecast))
@@ -184,7 +204,6 @@ class Requests(QObject):
         elif self.recalled is None:
             self._inspector.show_next(prompt_forecast.forecast, prompt_forecast.new_values, prompt_forecast.clock)
         self.forecast_changed.emit(prompt_forecast)
-        return prompt_forecast
 
     def _checked(self, prompt_forecast: PromptForecast) -> tuple[LimitFinding, ...]:
         """Return the validation result of a document; checked again only if the document changed."""
@@ -281,7 +300,7 @@ class Requests(QObject):
         except SimulatorError as failed:
             self.notice.emit(str(failed))
         if self._newest is not None and self._newest.run.document is document:
-            self._finish(self._newest)
+            await self._finish(self._newest)
 
     def _refuse(self, bad: InputError) -> None:
         problem = bad.problems[0]
@@ -352,15 +371,17 @@ class Requests(QObject):
         """Something else in this window has sent a request: it has a row in the log."""
         self._log.row_changed(run_id)
 
-    def _finish(self, dispatch: PendingRequest) -> None:
+    async def _finish(self, dispatch: PendingRequest) -> None:
         self._frame.stop()
         self._paint()
         self._log.row_changed(dispatch.run.id)
         if dispatch is self.current:
             self._show_reported()
-        self.refresh_forecast()
-        self.settled.emit()
-        self.ended.emit(dispatch.run)
+        try:
+            await self._refresh()
+        finally:
+            self.settled.emit()
+            self.ended.emit(dispatch.run)
 
     def _show_reported(self) -> None:
         """Show in the prompt what the server reported about the newest request, also in a refusal for length."""
