@@ -6,7 +6,7 @@ same fold.
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -186,9 +186,14 @@ class RetryScheduled(Event, frozen=True, tag="retry"):
 
 
 class Completed(Event, frozen=True, tag="completed"):
-    """The response ended properly. `saw_done`: whether `[DONE]` came (always true if not streamed)."""
+    """The response ended properly.
+
+    saw_done: whether `[DONE]` came, and the transfer ended in full after it (always true if not streamed).
+    more: whether the server sent more of an answer, or an error, after `[DONE]`. Left out where it did not.
+    """
 
     saw_done: bool = True
+    more: Literal[True] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Stopped(Event, frozen=True, tag="stopped"):

@@ -18,7 +18,7 @@ from playground.client.connection import Proxy
 from playground.client.content_coding import ACCEPTED, Decompressor
 from playground.client.credentials import credentials, stored_headers
 from playground.client.endpoint import Endpoint
-from playground.client.errors import http_error, without_request_id
+from playground.client.errors import cut_error, http_error, without_request_id
 from playground.client.events import AnyEvent, ApiError, AttemptFailed, HeadersReceived
 from playground.client.network_errors import network_error, stalled_error
 from playground.client.redact import redact_error
@@ -127,6 +127,7 @@ ERROR_BODY_S = 10.0
 """Time limit in seconds for the body of an error response; the received part is displayed."""
 DRAIN_S = 1.0
 """Time limit for the end of a response after its [DONE]; beyond it the connection is not reused."""
+DRAIN_BYTES = 1024 * 1024
 
 
 class Exchange:
@@ -263,11 +264,11 @@ class Exchange:
                                 yield events
                             if decoder.ended:
                                 break
-                        if decoder.ended or coding.failed:
-                            if decoder.error is None and not coding.failed:
-                                await _drain(body)
+                        if decoder.ended or decoder.done or coding.failed:
                             break
                         silence.begins(self._timeouts.idle)
+                if decoder.done and not coding.failed:
+                    yield await _ended(body, coding, decoder)
             except GeneratorExit:
                 # httpx leaves its inner generators to the garbage collector, which ends them in another task. With the
                 # response closed they have nothing left to wait for.
@@ -366,13 +367,24 @@ async def joined_pieces(source: AsyncGenerator[bytes, None]) -> AsyncGenerator[b
         raise error
 
 
-async def _drain(body: AsyncIterator[bytes]) -> None:
-    """Read the rest after [DONE]: only a response that was read to its end leaves its connection for reuse."""
-    # The answer is complete, so a failure here is not an error of the request.
-    with suppress(TimeoutError, httpx.HTTPError):
+async def _ended(body: AsyncIterator[bytes], coding: Decompressor, decoder: ResponseDecoder) -> list[AnyEvent]:
+    """Read the rest after [DONE], and return the last events: the body may be cut there, or have another answer.
+
+    Only a response that was read to its end leaves its connection for reuse.
+    """
+    left = DRAIN_BYTES
+    try:
         async with asyncio.timeout(DRAIN_S):
-            async for _ in body:
-                pass
+            async for received in body:
+                decoder.feed(coding.feed(received), 0.0)
+                left -= len(received)
+                if left < 0 or coding.failed:
+                    break
+    except TimeoutError:
+        left = -1
+    except (httpx.HTTPError, OSError):
+        return decoder.broken(0.0, cut_error())
+    return decoder.broken(0.0) if left < 0 else decoder.end(0.0, coding)
 
 
 async def _error_body(response: httpx.Response) -> str:

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Literal, NamedTuple
 
+from msgspec import UNSET
+
 from playground.client import tolerant_json
 from playground.client.chunks import ChunkDecoder, NotAChunk, SecondAnswer, StreamError, is_done
 from playground.client.content_coding import Decompressor
@@ -86,7 +88,8 @@ class ResponseDecoder:
     """Decodes the body of a 200 response.
 
     Feed it bytes until `ended` or the end of the body, then call `end`. `error`: why the response failed, if it did;
-    the events end with Completed if it did not.
+    the events end with Completed if it did not. `done`: [DONE] has come; what follows is only searched for more than
+    the end of the body.
     """
 
     def __init__(self, content_type: str = "", key: str | None = None, limits: ResponseLimits = DEFAULT_LIMITS) -> None:
@@ -98,13 +101,19 @@ class ResponseDecoder:
         self._mode: Literal["unknown", "stream", "whole"] = "stream" if content_type == EVENT_STREAM else "unknown"
         self._held = bytearray()
         self._bytes = self._events = 0
+        self._done_at: float | None = None
+        self._rest = ChunkDecoder()
+        self._rest.begun = True
+        self._more = False
         self.ended = False
         self.error: ApiError | None = None
 
     def feed(self, received: bytes, at: float) -> list[AnyEvent]:
         """Return the events that these bytes complete."""
-        self._bytes += len(received)
         events: list[AnyEvent] = []
+        if self.ended:
+            return events
+        self._bytes += len(received)
         excess = self._bytes - self._limits.max_bytes
         try:
             received = received if excess <= 0 else received[:-excess]
@@ -117,8 +126,16 @@ class ResponseDecoder:
             if excess > 0 and not self.ended:
                 raise TooMuch(f"It has more than {self._limits.max_bytes:,} bytes.")
         except (FrameTooLarge, TooMuch) as error:
-            self._fail(bounds_error(error), at, events)
+            if self.done:
+                self._more = True
+            else:
+                self._fail(bounds_error(error), at, events)
         return events
+
+    @property
+    def done(self) -> bool:
+        """Whether [DONE] has come and the response has not failed."""
+        return self._done_at is not None and self.error is None
 
     def end(self, at: float, coding: Decompressor | None = None) -> list[AnyEvent]:
         """Return the remaining events at the end of the body. Nothing if the response has ended before.
@@ -135,6 +152,8 @@ class ResponseDecoder:
         try:
             if coding is not None and coding.is_damaged:
                 self._fail(unpack_error(), at, events)
+            elif self.done:
+                self._end_after_done(events, is_cut=False)
             elif self._mode != "stream":
                 self._whole(at, events, is_cut=False)
             else:
@@ -146,12 +165,15 @@ class ResponseDecoder:
     def broken(self, at: float, error: ApiError | None = None) -> list[AnyEvent]:
         """Return the remaining events when the transfer breaks off, with `error` or one that the caller reports.
 
-        With its finish_reason the answer is complete, and the response is not failed: only what may follow is lost.
+        After [DONE], without `error`: this side does not wait for the rest. With its finish_reason the answer is
+        complete, and the response is not failed: only what may follow is lost.
         """
         events: list[AnyEvent] = []
         if self.ended:
             return events
-        if error is not None and self._decoder.finished and not self._decoder.cut_call:
+        if self.done:
+            self._end_after_done(events, is_cut=error is not None)
+        elif error is not None and self._decoder.finished and not self._decoder.cut_call:
             self._complete(at, events, saw_done=False)
         elif (
             error is not None
@@ -184,12 +206,35 @@ class ResponseDecoder:
                 self._events += 1
                 if self._events > self._limits.max_events:
                     raise TooMuch(f"It has more than {self._limits.max_events:,} events.")
+                if self.done:
+                    self._look_at_rest(data)
+                    continue
                 if is_done(data):
                     self._complete(at, events, saw_done=True)
-                    return
+                    if self.ended:
+                        return
+                    continue
                 # An empty event keeps a connection open; it has no other meaning.
                 if (data.strip() or isinstance(data, NamedData)) and not self._take(data, at, events):
                     return
+
+    def _look_at_rest(self, data: str) -> None:
+        """Note an event after [DONE] that is a part of an answer, or an error: not another [DONE], or a ping."""
+        if self._more or is_done(data) or not data.strip():
+            return
+        try:
+            self._rest.events(data, 0.0)
+        except (StreamError, NotAChunk, JsonBoundsError):
+            self._more = True
+        self._more = self._more or self._rest.answered
+
+    def _end_after_done(self, events: list[AnyEvent], *, is_cut: bool) -> None:
+        assert self._done_at is not None
+        with suppress(FrameTooLarge):
+            for data in self._framer.end():
+                self._look_at_rest(data)
+        events.append(Completed(self._done_at, not is_cut, self._more or UNSET))
+        self.ended = True
 
     def _take(self, data: str, at: float, events: list[AnyEvent], *, last: bool = False) -> bool:
         """Add one event: first raw, then decoded. Returns False if the response failed with it."""
@@ -227,7 +272,9 @@ class ResponseDecoder:
             # A stream whose first line did not look like one.
             self._mode = "stream"
             self._frame(bytes(self._held), at, events)
-            if not self.ended:
+            if self.done:
+                self._end_after_done(events, is_cut=is_cut)
+            elif not self.ended:
                 self._end_of_stream(at, events)
             return
         data = as_utf8(bytes(self._held)).decode("utf-8-sig", "replace")
@@ -252,6 +299,8 @@ class ResponseDecoder:
         for data in self._framer.end():
             if is_done(data):
                 self._complete(at, events, saw_done=True)
+                if self.done:
+                    self._end_after_done(events, is_cut=False)
                 return
             if self._is_whole(data) and not self._take(data, at, events):
                 return
@@ -278,7 +327,8 @@ class ResponseDecoder:
         return _is_json(data) or (isinstance(data, NamedData) and all(map(_is_json, json_lines(data))))
 
     def _complete(self, at: float, events: list[AnyEvent], *, saw_done: bool) -> None:
-        """End the response: completed if it has a finish_reason or an answer and no skipped error message.
+        """End the response, at [DONE] but for the rest. Completed if it has a finish_reason or an answer and no skipped
+        error message.
 
         Some servers send no finish_reason: text is an answer without one, a tool call only with complete arguments.
         Arguments that end inside a string or an object are cut, whatever the finish_reason is.
@@ -291,6 +341,8 @@ class ResponseDecoder:
             self._fail(stream_error(decoder.passed_message, self._key), at, events)
         elif not decoder.finished and not decoder.answered:
             self._fail(empty_error(redact(decoder.passed_over, self._key)), at, events)
+        elif saw_done and self._mode == "stream":
+            self._done_at = at
         else:
             events.append(Completed(at, saw_done))
             self.ended = True

@@ -275,9 +275,10 @@ class CapturedExchange:
 
     def _last_events(self, at: float, outcome: Outcome, detail: str) -> list[AnyEvent]:
         decoder = self._decoder
-        if decoder is not None and decoder.ended:
-            # Complete, or an error, before the connection ended: clients close when they read the error.
-            return [] if decoder.error is None else [self._failed(at, decoder.error)]
+        if decoder is not None and decoder.error is not None:  # clients close when they read the error
+            return [self._failed(at, decoder.error)]
+        if decoder is not None and decoder.done and outcome in ("killed", "not_recorded", "caller_gone"):
+            return decoder.broken(at)  # clients close when they read [DONE]
         if outcome == "killed":
             return [*decoder.broken(at)] if decoder else []
         if outcome == "not_recorded":

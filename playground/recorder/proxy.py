@@ -52,6 +52,9 @@ CALLER_CHECK_S = 0.5
 _ABSOLUTE = re.compile(rb"[A-Za-z]+://[^/?#]*([^#]*)(?:#.*)?")
 _DONE_BYTES = 32
 """Newest bytes of a stream that are searched for its last event."""
+DONE_WAIT_S = 0.1
+"""Longest wait of a stream's [DONE] for the end of the body, or for what an endpoint sends after it."""
+MAX_AFTER_DONE_BYTES = 65_536
 MAX_RESENT_BYTES = 8_388_608
 """A request up to this size is sent again if a reused connection turns out to be closed."""
 
@@ -476,8 +479,7 @@ class _Exchange:
             upstream.close()
             if framer.until_close:
                 await caller.reset()
-            message = f"{self._pool.origin.authority} closed the connection: {error}."
-            raise UpstreamError(message, is_reached=True) from None
+            raise UpstreamError(self._closed(error), is_reached=True) from None
         rest = framer.rest
         self._has_ended = True
         upstream.reusable = self._framer.ended and not rest and not framer.until_close and response.keeps_open
@@ -507,12 +509,11 @@ class _Exchange:
                 raise
             if payload:
                 seen.response_data(payload)
+            tail = (tail + payload)[-_DONE_BYTES:] if is_stream else b""
+            if not framer.ended and tail.rstrip().endswith(b"data: [DONE]"):
+                data, payload = await self._follow_done(seen, framer, data, payload, is_copied=is_copied)
             if framer.ended:
                 return data, payload
-            tail = (tail + payload)[-_DONE_BYTES:] if is_stream else b""
-            if tail.rstrip().endswith(b"data: [DONE]"):
-                # Callers do not wait for the end of the body, which may come later.
-                await self._send_to_recording(seen)
             if data:
                 caller.write(data if is_copied else payload)
                 await self._drain()
@@ -522,10 +523,43 @@ class _Exchange:
             if not data:
                 framer.end()
 
-    async def _send_to_recording(self, seen: ExchangeObserver) -> None:
-        """End the record of a complete response before its last bytes are written."""
+    async def _follow_done(
+        self, seen: ExchangeObserver, framer: BodyFramer, data: bytes, payload: bytes, *, is_copied: bool
+    ) -> tuple[bytes, bytes]:
+        """Read what follows [DONE], DONE_WAIT_S at most, then end the record: callers do not wait for the end of the
+        body, which may come later. Returns data and payload with it. Raises FramingError and OSError."""
+        assert self._upstream is not None
+        try:
+            async with asyncio.timeout(DONE_WAIT_S):
+                while not framer.ended and len(data) < MAX_AFTER_DONE_BYTES:
+                    more = await self._upstream.read()
+                    if self._is_gone:
+                        raise _CallerGone
+                    data += more
+                    piece = framer.feed(more)
+                    seen.response_data(piece)
+                    payload += piece
+                    if not more:
+                        framer.end()
+        except TimeoutError:
+            pass
+        except (FramingError, OSError) as error:
+            rest = error.payload if isinstance(error, FramingError) else b""
+            seen.response_data(rest)
+            await self._send_to_recording(seen, "upstream_cut", self._closed(error))
+            self._caller.write(data if is_copied else payload + rest)
+            await self._drain()
+            raise
+        await self._send_to_recording(seen)
+        return data, payload
+
+    def _closed(self, error: Exception) -> str:
+        return f"{self._pool.origin.authority} closed the connection: {error}."
+
+    async def _send_to_recording(self, seen: ExchangeObserver, outcome: Outcome = "complete", detail: str = "") -> None:
+        """End the record of a response before its last bytes are written."""
         await self._receive_rest()  # an endpoint may answer before it has read the request
-        seen.end("complete", "")
+        seen.end(outcome, detail)
         await seen.handed_over()
 
     def _write_head(self, response: ResponseHead, *, is_copied: bool, stays_open: bool) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from playground.requestlog.codec import decode_events
 from playground.requestlog.summary import hidden_text, traits_of
 from playground.runs.state import fold
+from playground.runs.summary import further_choices
 
 TABLES = """
 ALTER TABLE runs ADD COLUMN traits INTEGER NOT NULL DEFAULT 0;     -- summary.TRAITS, a bit each
@@ -68,7 +69,8 @@ def _fill(connection: sqlite3.Connection, number: int) -> None:
     blobs = connection.execute("SELECT data FROM events WHERE number = ? ORDER BY id", (number,))
     state = fold(decode_events(row[0] for row in blobs))
     connection.execute("UPDATE runs SET traits = ? WHERE number = ?", (traits_of(state), number))
-    connection.execute("UPDATE texts SET error = ? WHERE number = ?", (hidden_text(state), number))
+    hidden = hidden_text(state, further_choices(state))
+    connection.execute("UPDATE texts SET error = ? WHERE number = ?", (hidden, number))
 
 
 APPLICATION_ID = 0x45504C47

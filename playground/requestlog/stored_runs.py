@@ -38,7 +38,7 @@ from playground.requestlog.records import DamagedRunError, StoredRun
 from playground.requestlog.store import is_damage
 from playground.runs.record import RequestRecord, SentRow
 from playground.runs.state import fold
-from playground.runs.summary import CUT_TRANSFER
+from playground.runs.summary import CUT_TRANSFER, MORE_AFTER_DONE, TEXT_AFTER_FINISH
 
 DAMAGE = (zlib.error, ValueError, TypeError, LookupError, AttributeError, OverflowError)
 """Exceptions from decoding a damaged row or blob; msgspec's errors are ValueErrors."""
@@ -328,20 +328,25 @@ def events_of_figures(connection: sqlite3.Connection, number: int) -> tuple[AnyE
             events.append(HeadersReceived(at, status, request_id, ""))
         if body_id is not None:
             events.append(BodyIdReceived(at, body_id))
-        if answer:
-            events.append(ContentDelta(at, answer))
-        if reason is not None:
-            events.append(Finished(at, reason))
+        text = [ContentDelta(at, answer)] if answer else []
+        end = [Finished(at, reason)] if reason is not None else []
+        events += (*end, *text) if _titled(TEXT_AFTER_FINISH, title) else (*text, *end)
         if any(count is not None for count in tokens):
             prompt, completion, total, cached = tokens
             events.append(UsageReported(at, Usage(prompt, completion, total, cached)))
     if phase == "done":
-        events.append(Completed(at, saw_done=CUT_TRANSFER.title not in title))
+        more = _titled(MORE_AFTER_DONE, title) or msgspec.UNSET
+        events.append(Completed(at, not _titled(CUT_TRANSFER, title), more))
     elif phase == "failed":
         events.append(AttemptFailed(at, ApiError("http", title, error, status=status), request_id))
     elif phase == "stopped":
         events.append(Stopped(at))
     return tuple(events)
+
+
+def _titled(warning: ApiError, titles: str) -> bool:
+    """Return whether a run's stored warnings have this one."""
+    return warning.title in titles.split("; ")
 
 
 def check_types(values: Sequence[object], kinds: Sequence[tuple[type, ...]]) -> None:

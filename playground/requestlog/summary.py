@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 from msgspec import Struct
@@ -45,6 +45,9 @@ class Summary(Struct, frozen=True):
 def summarize(state: RunState, seen_ids: Iterable[str] = ()) -> Summary:
     """Return the figures and texts of a run. `seen_ids` are ids of earlier attempts which the state no longer holds."""
     usage = state.usage
+    # At the end only: each event is searched for further choices.
+    further = further_choices(state) if state.ended else {}
+    notes = warnings(state, further)
     ids = {attempt.request_id for attempt in state.attempts} | {state.body_id} | set(seen_ids)
     ids |= {one.value for attempt in state.attempts for one in attempt.request_ids}
     if state.error is not None:
@@ -65,18 +68,17 @@ def summarize(state: RunState, seen_ids: Iterable[str] = ()) -> Summary:
         answer=column_text(state.text),
         called=column_text(", ".join(call.name for _, call in sorted(state.tool_calls.items()))),
         # Of a run that is done: its warnings.
-        error_title=column_text(state.error.title if state.error else "; ".join(one.title for one in warnings(state))),
-        # Stored at the end only, and each event is searched for further choices.
-        error=hidden_text(state) if state.ended else "",
+        error_title=column_text(state.error.title if state.error else "; ".join(one.title for one in notes)),
+        error=hidden_text(state, further) if state.ended else "",
         traits=traits_of(state),
         ids=tuple(sorted({column_text(id_) for id_ in ids if id_})),
     )
 
 
-def hidden_text(state: RunState) -> str:
+def hidden_text(state: RunState, choices: Mapping[int, RunState]) -> str:
     """Return searched texts that the table does not display: arguments of tool calls, further choices, error detail."""
     texts = [readable(call.arguments) for call in state.calls]
-    for further in further_choices(state).values():
+    for further in choices.values():
         texts += [further.text or further.refusal, *(readable(call.arguments) for call in further.calls)]
     shown = [column_text(text[:MAX_ARGUMENT_CHARS]) for text in texts if text]
     return "\n".join((*shown, *filter(None, (error_text(state),))))

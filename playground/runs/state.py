@@ -102,6 +102,9 @@ class RunState(Struct):
     times_known: bool = True
     """False if the events' times are those of an import that has none: ended_at alone is known."""
     saw_done: bool = False
+    more_after_done: bool = False
+    text_after_finish: bool = False
+    """Whether a piece of the answer came after its finish_reason."""
     retry: RetryScheduled | None = None
     queued: Queued | None = None
     raw: list[RawEvent] = field(default_factory=list)
@@ -190,6 +193,7 @@ class RunState(Struct):
             case AttemptStarted():
                 # The previous attempt's error no longer applies to the run.
                 self.phase, self.error, self.ended_at, self.retry, self.queued = "sent", None, None, None, None
+                self.finish_reason = None
                 self.attempts.append(Attempt(event.attempt, event.at))
             case HeadersReceived():
                 from playground.client.response_decoder import request_ids
@@ -214,7 +218,7 @@ class RunState(Struct):
             case RetryScheduled():
                 self.phase, self.ended_at, self.retry = "retrying", None, event
             case Completed():
-                self.saw_done = event.saw_done
+                self.saw_done, self.more_after_done = event.saw_done, bool(event.more)
                 self._end("done", event.at)
             case AttemptFailed():
                 self.error = event.error
@@ -230,6 +234,8 @@ class RunState(Struct):
             self.first_token_at = at
         self.last_token_at = at
         self.phase = "streaming"
+        if self.finish_reason is not None:
+            self.text_after_finish = True
 
     def _end(self, phase: Phase, at: float) -> None:
         self.phase, self.ended_at = phase, at

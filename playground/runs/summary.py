@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from playground.client.events import ApiError, Usage
 from playground.client.tolerant_json import choices_of
@@ -54,23 +56,49 @@ _ENDED_EARLY = {
 CUT_TRANSFER = ApiError(
     "cut_transfer",
     "The response ended early, after its finish_reason",
-    "The answer is complete. What follows it (usage, further choices, [DONE]) did not come in full.",
+    "The answer is complete. What follows it (usage, further choices, [DONE], its end) did not come in full.",
+)
+TEXT_AFTER_FINISH = ApiError(
+    "text_after_finish",
+    "A part of the answer came after its finish_reason",
+    "It is in the answer. The server may have joined two answers.",
+)
+MORE_AFTER_DONE = ApiError(
+    "more_after_done",
+    "The server sent more after the end of the answer ([DONE])",
+    "It is not in the answer and not stored: a second answer, or an error.",
 )
 
 
-def warnings(state: RunState) -> tuple[ApiError, ...]:
+def warnings(state: RunState, further: Mapping[int, RunState] | None = None) -> tuple[ApiError, ...]:
     """Return what keeps the answer of a run that is done from being known as complete. Not failures: the model, or
-    only the transfer, ended early. Kinds: no_finish_reason, length, content_filter, no_tool_call, cut_transfer."""
+    only the transfer, ended early. Kinds: those of a choice, cut_transfer, more_after_done.
+
+    `further`: its further choices, if the caller has them.
+    """
     if state.phase != "done":
         return ()
-    found = []
-    if (reason := state.finish_reason) in _ENDED_EARLY:
-        found.append(ApiError(reason or "no_finish_reason", *_ENDED_EARLY[reason]))
-    if reason == "tool_calls" and not state.tool_calls:
-        found.append(ApiError("no_tool_call", "The answer has no tool call, and finish_reason tool_calls"))
-    if not state.saw_done and reason is not None:
+    found = [*_of_choice(state)]
+    for index, choice in (further_choices(state) if further is None else further).items():
+        found += (replace(one, title=f"Choice {index}: {one.title}") for one in _of_choice(choice))
+    if not state.saw_done and state.finish_reason is not None:
         found.append(CUT_TRANSFER)
+    if state.more_after_done:
+        found.append(MORE_AFTER_DONE)
     return tuple(found)
+
+
+def _of_choice(state: RunState) -> Iterator[ApiError]:
+    """Yield the warnings about one choice. Kinds: no_finish_reason, length, content_filter, no_tool_call,
+    unnamed_tool_call, text_after_finish."""
+    if (reason := state.finish_reason) in _ENDED_EARLY:
+        yield ApiError(reason or "no_finish_reason", *_ENDED_EARLY[reason])
+    if reason in ("tool_calls", "function_call") and not state.tool_calls:
+        yield ApiError("no_tool_call", f"The answer has no tool call, and finish_reason {reason}")
+    if not all(call.name.strip() for call in state.calls):
+        yield ApiError("unnamed_tool_call", "A tool call has no name", "No tool can be run for it.")
+    if state.text_after_finish:
+        yield TEXT_AFTER_FINISH
 
 
 def warning_objects(state: RunState) -> list[Json]:

@@ -44,10 +44,15 @@ def _call(arguments: str, name: str | None = "transfer") -> str:
     return _event({"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]})
 
 
+def _choice(index: int, **fields: object) -> str:
+    return _event({"choices": [{"index": index, **fields}]})
+
+
 TEXT = _event({"choices": [{"index": 0, "delta": {"content": "hi"}}]})
 DONE = "data: [DONE]\n\n"
 ERROR = _event({"error": {"message": "out of memory", "code": 500}})
 USAGE = _event({"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 1}})
+_UNNAMED = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "", "arguments": "{}"}}
 LOGIN = "<!DOCTYPE html><html><body>Sign in</body></html>"
 FAILED = {
     "no end": TEXT,
@@ -120,9 +125,41 @@ ANSWERED = {
     "text in a bracket": _call("[see the note") + _finish("tool_calls") + DONE,
     "finished by a call that is missing": TEXT + _finish("tool_calls") + DONE,
     "call without parameters": _call("") + _finish("tool_calls") + DONE,
+    "reasoning after the finish": TEXT + _finish() + _choice(0, delta={"reasoning_content": "more"}) + DONE,
+    "call after the finish": TEXT + _finish() + _call("{}") + DONE,
+    "two streams": 2 * (TEXT + _finish() + USAGE + DONE),
+    "two streams, one end": 2 * (TEXT + _finish() + USAGE) + DONE,
+    "error after the end": TEXT + _finish() + DONE + ERROR,
+    "login page after the end": TEXT + _finish() + DONE + f"data: {LOGIN}\n\n",
+    "text after the end, without its empty line": TEXT + _finish() + DONE + TEXT.rstrip(),
+    "call with an empty name": TEXT + _choice(0, delta={"tool_calls": [_UNNAMED]}) + _finish("tool_calls") + DONE,
+    "finished by a function call that is missing": TEXT + _finish("function_call") + DONE,
+    "further choice without a finish": TEXT + _choice(1, delta={"content": "b"}) + _finish() + DONE,
+    "further choice cut": TEXT + _choice(1, delta={"content": "b"}, finish_reason="length") + _finish() + DONE,
+    "text after a further finish": TEXT
+    + _choice(1, delta={"content": "b"}, finish_reason="stop")
+    + _choice(1, delta={"content": "c"})
+    + _finish()
+    + DONE,
+    "filter, usage, comments": TEXT
+    + _event({"choices": [], "prompt_filter_results": []})
+    + _finish()
+    + _choice(0, content_filter_offsets={"check_offset": 1}, content_filter_results={}, finish_reason=None)
+    + _choice(0, delta={"role": "assistant", "content": ""}, finish_reason=None)
+    + USAGE
+    + DONE
+    + ": keep-alive\n\n"
+    + DONE
+    + 'event: ping\ndata: {"type": "ping"}\n\n: ping\n\n'
+    + USAGE,
+    "two whole choices": TEXT
+    + _choice(1, delta={"content": "b"}, finish_reason="stop")
+    + _choice(0, delta={"content": " more"}, finish_reason="stop")
+    + DONE,
 }
 # The model has finished, and the transfer is cut: headers, and what is sent of the body.
 _PACKED = gzip.compress((TEXT + _finish()).encode(), mtime=0)
+_ENDED = gzip.compress((TEXT + _finish() + DONE).encode(), mtime=0)
 _JSON = {"Content-Type": "application/json"}
 _WHOLE = json.dumps({"choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}]}).encode()
 CUT_TRANSFERS = {
@@ -130,15 +167,39 @@ CUT_TRANSFERS = {
     "cut chunk": ({"Transfer-Encoding": "chunked"}, b"900\r\n" + (TEXT + _finish()).encode()),
     "cut gzip": ({"Content-Encoding": "gzip"}, _PACKED[:-9]),
     "cut gzip of a whole body": ({"Content-Encoding": "gzip", **_JSON}, gzip.compress(_WHOLE, mtime=0)[:-4]),
+    "cut length after the end": ({"Content-Length": "500"}, (TEXT + _finish() + DONE).encode()),
+    "cut chunk after the end": (
+        {"Transfer-Encoding": "chunked"},
+        b"%x\r\n%b\r\n" % (len(TEXT + _finish() + DONE), (TEXT + _finish() + DONE).encode()),
+    ),
+    "cut gzip after the end": ({"Content-Encoding": "gzip"}, _ENDED[:-6]),
     "cut length of a whole body": ({"Content-Length": "500", **_JSON}, _WHOLE),
 }
 # Its checksum says that the text is not what was sent.
-_DAMAGED = {"damaged gzip": ({"Content-Encoding": "gzip"}, _PACKED[:-8] + bytes(8))}
+_DAMAGED = {
+    name: ({"Content-Encoding": "gzip"}, packed[:-8] + bytes(8))
+    for name, packed in (("damaged gzip", _PACKED), ("damaged gzip after the end", _ENDED))
+}
 FAILED |= dict.fromkeys(_DAMAGED, "")
 ANSWERED |= dict.fromkeys(CUT_TRANSFERS, "")
 WARNED = dict.fromkeys(("end and no finish", "whole call and no finish"), "no_finish_reason")
 WARNED |= dict.fromkeys(("finish and no end", *CUT_TRANSFERS), "cut_transfer") | {"text cut by length": "length"}
-WARNED["finished by a call that is missing"] = "no_tool_call"
+WARNED |= dict.fromkeys(
+    ("finished by a call that is missing", "finished by a function call that is missing"), "no_tool_call"
+)
+WARNED |= dict.fromkeys(
+    (
+        "text after the finish",
+        "reasoning after the finish",
+        "call after the finish",
+        "two streams, one end",
+        "text after a further finish",
+    ),
+    "text_after_finish",
+)
+WARNED |= dict.fromkeys((name for name in ANSWERED if "after the end" in name and "cut" not in name), "more_after_done")
+WARNED |= {"two streams": "more_after_done", "call with an empty name": "unnamed_tool_call"}
+WARNED |= {"further choice without a finish": "no_finish_reason", "further choice cut": "length"}
 ALL = FAILED | ANSWERED
 PHASES = dict.fromkeys(FAILED, "failed") | dict.fromkeys(ANSWERED, "done")
 
@@ -242,7 +303,10 @@ def test_send_text_cut_by_length_is_noted(base_url: str, tmp_path: Path) -> None
     assert "cut at max_tokens (finish_reason length)" in done.stderr
 
 
-@pytest.mark.parametrize("name", ["whole", "end and no finish", "finish and no end", *CUT_TRANSFERS])
+@pytest.mark.parametrize(
+    "name",
+    ["whole", "filter, usage, comments", "two streams", "end and no finish", "finish and no end", *CUT_TRANSFERS],
+)
 def test_send_says_that_an_answer_may_be_cut(base_url: str, tmp_path: Path, name: str) -> None:
     (tmp_path / "b.json").write_text(json.dumps({"messages": [{"role": "user", "content": name}]}), "utf-8")
     command = ["send", str(tmp_path / "b.json"), "--base-url", base_url]

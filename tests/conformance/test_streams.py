@@ -146,7 +146,7 @@ WAYS: dict[str, tuple[bytes, tuple[str, str | None, int | None, bool]]] = {
     ),
     "chunks that break after the end": (
         head() + says("Hello") + ENDS + DONE + b"zz\r\n",
-        ("Hello", "stop", None, True),
+        ("Hello", "stop", None, False),
     ),
     "foreign fields and events": (
         head()

@@ -498,6 +498,38 @@ def test_last_bytes_of_a_response_wait_until_the_exchange_is_recorded(response: 
     run(story)
 
 
+@pytest.mark.parametrize(
+    ("response", "after", "outcome"),
+    [
+        (b"Content-Length: 99\r\n\r\ndata: [DONE]\n\n", b"", "upstream_cut"),
+        (b"Transfer-Encoding: chunked\r\n\r\ne\r\ndata: [DONE]\n\n\r\n", b"", "upstream_cut"),
+        (b"Transfer-Encoding: chunked\r\n\r\ne\r\ndata: [DONE]\n\n\r\n", b"zz\r\n", "upstream_cut"),
+        (b"Transfer-Encoding: chunked\r\n\r\ne\r\ndata: [DONE]\n\n\r\n", b"0\r\n\r\n", "complete"),
+        (b"\r\ndata: [DONE]\n\n", b"data: more\n\n", "complete"),
+    ],
+)
+def test_what_follows_the_last_event_of_a_stream_is_recorded_and_forwarded(
+    response: bytes, after: bytes, outcome: str
+) -> None:
+    async def answer(_request: bytes, writer: asyncio.StreamWriter) -> bool:
+        writer.write(STREAM_HEAD + response)
+        await writer.drain()
+        await asyncio.sleep(0)
+        writer.write(after)
+        return False
+
+    async def story() -> None:
+        async with recording(answer) as (port, _, observer):
+            got = await exchange(port, POST, until=after or b"[DONE]\n\n")
+            assert got.endswith(b"data: [DONE]\n\n" + (b"\r\n" if b"chunked" in response else b"") + after)
+            (seen,) = observer.exchanges
+            await seen.ended.wait()
+            assert seen.outcome == outcome
+            assert seen.response == b"data: [DONE]\n\n" + (after if b"chunked" not in response else b"")
+
+    run(story)
+
+
 def test_pipelined_requests_are_answered_in_order() -> None:
     async def story() -> None:
         async with recording(always(OK, keep=True)) as (port, server, observer):
