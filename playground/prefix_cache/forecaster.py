@@ -417,7 +417,7 @@ def forecast_of(cache: EndpointCacheModel, prediction: Prediction, related: Sent
 
 def _basis(cache: EndpointCacheModel, prediction: Prediction, matched: Sent | None, related: Sent | None) -> str:
     if matched is not None:
-        return f"shared with {matched.short_id} · {ago(max(prediction.now - matched.at, 0.0))}"
+        return f"shared with the request of {ago(max(prediction.now - matched.at, 0.0))}"
     if related is None:
         return f"nothing {'like it ' if len(cache.index) else ''}has been sent to this endpoint yet"
     age_s = max(prediction.now - related.at, 0.0)
@@ -429,14 +429,14 @@ def _basis(cache: EndpointCacheModel, prediction: Prediction, matched: Sent | No
     minimum = cache.learned.units.minimum
     if minimum.value and minimum.confidence >= CONFIDENT and cache.learned.units.step <= shared < minimum.value:
         return (
-            f"shares ≈ {shared:,.0f} tokens with {related.short_id} · {ago(age_s)}; "
+            f"shares ≈ {shared:,.0f} tokens with the request of {ago(age_s)}; "
             f"this server has never cached fewer than {minimum.value:,}"
         )
     if lifetime.value is not None and lifetime.confidence >= 0.5 and age_s > lifetime.value:
         return f"last sent {ago(age_s)}; this server forgets after about {span(lifetime.value)}"
     if shared >= 2 * cache.learned.units.step:
         return f"last sent {ago(age_s)}; probably no longer cached"
-    return f"shares less than one block with {related.short_id} · {ago(age_s)}"
+    return f"shares less than one block with the request of {ago(age_s)}"
 
 
 def _cuts(view: DocumentView, prediction: Prediction, related: Sent | None, began: float) -> Cuts:
@@ -458,5 +458,5 @@ def _cuts(view: DocumentView, prediction: Prediction, related: Sent | None, bega
         other = arranged(related.view, order).text
         differs = common_prefix(text[:end], other)
         if differs < min(stable, end, len(other)) and warm <= differs:
-            return Cuts(warm, differs, related.short_id, order)
+            return Cuts(warm, differs, related.shown_id, order)
     return Cuts(min(warm, end), max(min(warm, end), stable), None, order, variable)

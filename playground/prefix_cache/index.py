@@ -244,9 +244,9 @@ class Sent(Struct, frozen=True):
     tag: str = ""
 
     @property
-    def short_id(self) -> str:
+    def shown_id(self) -> str:
         """What the user recognises it by."""
-        return (self.request_id or self.run_id)[:8]
+        return self.request_id or self.run_id
 
 
 class Match(Struct, frozen=True):

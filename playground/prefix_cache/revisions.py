@@ -66,7 +66,7 @@ class Revisions:
                 continue
             found = replace(
                 why,
-                sentence=f"{why.sentence} Corrected: the later request {sent.short_id} {text}",
+                sentence=f"{why.sentence} Corrected: the later request {sent.shown_id} {text}",
                 candidates=(Candidate("bypassed"), *left),
                 revised_by=sent.request_id or sent.run_id,
                 kept=kept,

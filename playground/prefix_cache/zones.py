@@ -107,7 +107,7 @@ class Cuts(Struct, frozen=True):
     """Where the zones part, in code points of the text in `order`: warm [0, warm), stable [warm, stable), variable
     after.
 
-    `differs_from` is the short id of the request that the prompt differs from at `stable`, if that ends the prefix;
+    `differs_from` is the id of the request that the prompt differs from at `stable`, if that ends the prefix;
     `variable` is the offset of the first variable.
     """
 

@@ -118,7 +118,7 @@ def test_an_early_change_only_shrinks_warm() -> None:
 def test_a_date_in_front_moves_the_boundary_there() -> None:
     boundary = look(agent("2026-11-23 " + RULES), agent()).zones.boundary
     assert (boundary.kind, boundary.message, boundary.offset) == ("differs", 0, 0)
-    assert boundary.cause == "differs from run 0-24 at “2026-11-23 You a…” in message 1 (system), line 1"
+    assert boundary.cause == "differs from run 0-2421 at “2026-11-23 You a…” in message 1 (system), line 1"
 
 
 def test_once_sent_with_the_date_the_variable_ends_it_again() -> None:
@@ -137,7 +137,7 @@ def test_a_conversation_that_goes_on_differs_nowhere() -> None:
 
 def test_a_text_that_was_cut_short_differs_at_its_end() -> None:
     boundary = look(agent(RULES[:900]), agent()).zones.boundary
-    assert boundary.cause == "differs from run 0-24 at the end of message 1 (system), line 1"
+    assert boundary.cause == "differs from run 0-2421 at the end of message 1 (system), line 1"
     assert boundary.offset == 900
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import msgspec
 import pytest
 from msgspec.structs import replace
-from PySide6.QtCore import QItemSelectionModel, Qt
+from PySide6.QtCore import QItemSelectionModel, QPoint, Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QFileDialog, QInputDialog, QMessageBox
+from PySide6.QtWidgets import QApplication, QFileDialog, QInputDialog, QMenu, QMessageBox
 
 from playground.cli.log import _line as log_line
 from playground.cli.selftest import CONTROL, SHIFT, UiDriver
@@ -155,6 +155,13 @@ async def test_attempts_unfold_below_their_request_and_fold_again(session: Sessi
     assert first.wait_s == pytest.approx(0.8)
     assert second.request_id == "aaaa0000-1111-4222-8333-444455556666"
     assert _cell(session, 1, "time").startswith("▾ ")
+    assert first.request_id != second.request_id
+    table.customContextMenuRequested.emit(QPoint(5, 5))
+    offered = {one.text().rpartition("\t")[2]: one for menu in table.findChildren(QMenu) for one in menu.actions()}
+    for attempt in (first, second):
+        assert attempt.request_id is not None
+        offered[attempt.request_id].trigger()
+        assert QGuiApplication.clipboard().text() == attempt.request_id
     QTest.keyClick(table, Qt.Key.Key_Left)
     assert table.rowHeight(1) == REQUEST_ROW_PX
     _choose(session, 0)

@@ -66,7 +66,7 @@ def test_agent_turn_with_controls_in_texts_and_ids_shows_escapes(qtbot: QtBot) -
     turn = Turn("t", None, Document(), text=ID, request_id=MARKUP, finish_reason=ID, phase="done")
     card.show_turn(turn, figures="", prefix="", added=ID, coming="", now=0, running=False)
     assert (card.text.text(), card.added.text(), card.state.text()) == (SHOWN, SHOWN, SHOWN)
-    assert "<b>" not in card.request_id.toolTip()
+    assert "<b>" not in card.request_id.id.toolTip()
     assert SHOWN in row.head.text()
     assert SHOWN in row.edit.accessibleName()
 

@@ -28,10 +28,9 @@ from playground.runs.metrics import UNKNOWN, Figure, counted, finish_text, secon
 from playground.ui.agent.tool_mocks_pane import AnswersPane
 from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.form import combo_box, line_edit, spin_box, text_box
-from playground.ui.widgets.labels import CopyButton, push_button, toned
+from playground.ui.widgets.labels import IdRow, push_button, toned
 from playground.ui.widgets.layouts import STRETCH, FlowLayout, PageScroll, column_of, row_of, scrolled
 from playground.ui.widgets.notice import words
-from playground.ui.widgets.plain_table import plain_tip
 from playground.ui.widgets.task_dialog import TaskDialog, button_box, resize_dialog
 
 RESULT_WORDS = {
@@ -181,8 +180,7 @@ class TurnCard(QFrame):
         self.setProperty("look", "card")
         self.title = toned(f"Turn {number}", "strong")
         self.state = words("", "muted")
-        self.request_id = words("", "muted")
-        self.copy = CopyButton(f"the request_id of turn {number}")
+        self.request_id = IdRow(f"request_id of turn {number}")
         self.added = words("")
         self.text = words("")
         self.filler = words("filler: spoken while the tool runs", "muted")
@@ -198,7 +196,7 @@ class TurnCard(QFrame):
     def _lay_out(self) -> None:
         for widget in (self.title, self.state):
             widget.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred)
-        head = row_of(self.title, self.state, STRETCH, self.request_id, self.copy)
+        head = row_of(self.title, self.state, (self.request_id, 1))
         self.calls = column_of(spacing=GRID // 2)
         tail = row_of(self.edit, self.go_on, STRETCH)
         column_of(
@@ -222,9 +220,8 @@ class TurnCard(QFrame):
     ) -> None:
         """Show the turn. `coming`: calls whose arguments are incomplete."""
         self._update_text(self.state, outcome(turn))
-        self._update_text(self.request_id, turn.request_id[:8] if turn.request_id else "")
-        self.request_id.setToolTip(plain_tip(visible_line(turn.request_id or "")))
-        self.copy.set_text_to_copy(turn.request_id or "")
+        self.request_id.show_id(turn.request_id or "")
+        self.request_id.setVisible(bool(turn.request_id))
         self._update_text(self.added, added)
         self._update_text(self.text, turn.text)
         self.filler.setVisible(bool(turn.text and turn.calls))

@@ -37,7 +37,7 @@ from playground.ui.widgets.figure_row import Bar, BarPiece
 from playground.ui.widgets.form import DirectedEdit
 from playground.ui.widgets.highlight import change_format
 from playground.ui.widgets.icons import IconLabel, icon_button, set_icon
-from playground.ui.widgets.labels import CopyButton, ElidedLabel, IdLabel, text_data, toned
+from playground.ui.widgets.labels import ElidedLabel, IdRow, text_data, toned
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of, single_timer
 from playground.ui.widgets.notice import words
 
@@ -198,8 +198,7 @@ class ColumnView(QFrame):
         self.input, self.cached, self.ttft, self.cost = (QLabel() for _ in range(4))
         self.input.setProperty("tone", "strong")
         self.bar = Bar(8)
-        self.id = IdLabel("request_id")
-        self.copy = CopyButton("request_id")
+        self.id = IdRow("request_id")
         self.icon = IconLabel("")
         self.icon.hide()
         self.placeholder = words("", "muted")
@@ -235,8 +234,7 @@ class ColumnView(QFrame):
         band = QFrame()
         band.setProperty("look", "footer")
         figures = row_of(self.input, self.cached, self.ttft, STRETCH, self.cost, spacing=GRID + 4)
-        ids = row_of((self.id, 1), self.copy)
-        column_of(figures, self.bar, ids, on=band, margins=(14, 6, 14, 4), spacing=4)
+        column_of(figures, self.bar, self.id, on=band, margins=(14, 6, 14, 4), spacing=4)
         footer = QFrame()
         footer.setProperty("look", "footer")
         row_of(self.icon, (self.status, 1), self.open, self.use, self.stop, on=footer, margins=(14, 2, GRID, 2))
@@ -333,7 +331,6 @@ class ColumnView(QFrame):
         self.bar.show_pieces(pieces, f"{cached:,} of {prompt:,} cached" if pieces else unknown)
         request_id = (run.request_id if run else None) or ""
         self.id.show_id(request_id, "" if request_id else "no response yet")
-        self.copy.set_text_to_copy(request_id)
 
     def _show_status(self, state: RunState | None, run: RunFigures | None, elapsed_s: float, note: str) -> None:
         running, short = state is not None and not state.ended, ""

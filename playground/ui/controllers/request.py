@@ -423,7 +423,7 @@ class Requests(QObject):
         return [
             (
                 match.sent.run_id,
-                f"{match.sent.short_id}   {ago(began - match.sent.at)}   shares {match.length / whole:.0%}",
+                f"{match.sent.shown_id}   {ago(began - match.sent.at)}   shares {match.length / whole:.0%}",
             )
             for match in found
         ]

@@ -29,9 +29,9 @@ from PySide6.QtWidgets import (
 )
 
 from playground.export.terminal import visible_line
-from playground.ui.theme import current_theme, mono_font, zoom_factor
+from playground.ui.theme import GRID, current_theme, mono_font, zoom_factor
 from playground.ui.widgets.icons import set_icon
-from playground.ui.widgets.layouts import single_timer
+from playground.ui.widgets.layouts import row_of, single_timer
 from playground.ui.widgets.plain_table import plain_tip
 
 
@@ -262,6 +262,21 @@ class IdLabel(QWidget):
             copy_text(self._id)
         else:
             super().keyPressEvent(event)
+
+
+class IdRow(QWidget):
+    """An id, whole, and a button that copies it."""
+
+    def __init__(self, what: str) -> None:
+        """Build both. `what` names the id for screen readers."""
+        super().__init__()
+        self.id, self.copy = IdLabel(what), CopyButton(what)
+        row_of((self.id, 1), self.copy, on=self, margins=0, spacing=GRID)
+
+    def show_id(self, text: str, reason: str = "") -> None:
+        """Show an id; `reason` explains a missing one."""
+        self.id.show_id(text, reason)
+        self.copy.set_text_to_copy(text)
 
 
 class ElidedLabel(QLabel):

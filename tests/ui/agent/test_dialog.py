@@ -7,10 +7,13 @@ from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
+from uuid import UUID
 
 import pytest
 from msgspec.structs import replace
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
+from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QMessageBox
 
 from playground.agent.service import tag_of
@@ -52,6 +55,10 @@ async def test_filler_call_result_and_answer_are_shown_and_tied_in_the_log(sessi
     assert not dialog.empty.isVisible()
     assert dialog.state.text() == "Answered, after 2 requests."
     first, second = dialog.cards
+    ids = [turn.request_id or "" for turn in dialog.conversation.turns.values()]
+    assert [card.request_id.id.displayed for card in dialog.cards] == ids == [str(UUID(one)) for one in ids]
+    QTest.keyClick(second.request_id.id, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
+    assert QGuiApplication.clipboard().text() == ids[1]
     assert first.text.text() == "One sec!"
     assert not first.filler.isHidden()
     (call,) = first.call_rows

@@ -90,7 +90,7 @@ async def test_compare_columns_are_sent_and_every_figure_is_reported(session: Se
     assert view.cached.text() == f"{third.cached_tokens:,} cached"
     assert view.text.exact_text == third.text
     assert view.cost.text().startswith("$")
-    assert view.copy.text_to_copy == third.request_id
+    assert view.id.copy.text_to_copy == third.request_id
     assert not session.window.requests.running
     log = session.workspace.log
     assert log is not None
@@ -376,7 +376,7 @@ async def test_compare_http_error_shows_status_and_request_id(session: Session, 
     assert (run.phase, run.status) == ("failed", 500)
     assert run.request_id
     assert "HTTP 500" in view.status.full_text
-    assert view.copy.text_to_copy == run.request_id
+    assert view.id.copy.text_to_copy == run.request_id
     assert run.error in view.placeholder.text()
     rows = [compare.page.summary.item(row, 0) for row in range(compare.page.summary.rowCount())]
     labels = [item.text() for item in rows if item is not None]

@@ -12,7 +12,7 @@ from playground.prefix_cache.cache_profile import ColdClock
 from playground.prefix_cache.forecast import Forecast
 from playground.prefix_cache.miss_explanation import MissExplanation as Why
 from playground.prefix_cache.text_compare import common_prefix
-from playground.runs.metrics import UNKNOWN, seconds
+from playground.runs.metrics import seconds
 from playground.runs.state import Attempt, RunState
 from playground.ui.panes.inspector.figures import InspectorModel, status_text, until_line
 from playground.ui.panes.inspector.sections import (
@@ -29,7 +29,7 @@ from playground.ui.panes.inspector.sections import (
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.figure_row import FigureRow
-from playground.ui.widgets.labels import CopyButton, push_button, toned
+from playground.ui.widgets.labels import IdRow, push_button, toned
 from playground.ui.widgets.layouts import STRETCH, PageScroll, column_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import hairline
@@ -129,7 +129,7 @@ class AttemptsSection(Section):
 
     def __init__(self) -> None:
         super().__init__("Attempts")
-        self._rows: list[tuple[FigureRow, CopyButton]] = []
+        self._rows: list[tuple[FigureRow, IdRow]] = []
         self._next = words("", "variable")
         self.column.addWidget(self._next)
         self.hide()
@@ -142,22 +142,21 @@ class AttemptsSection(Section):
             return
         while len(self._rows) < len(state.attempts):
             self._add()
-        for number, (row, button) in enumerate(self._rows):
+        for number, (row, ids) in enumerate(self._rows):
             row.setVisible(number < len(state.attempts))
+            ids.setVisible(number < len(state.attempts))
             if number < len(state.attempts):
                 attempt = state.attempts[number]
                 row.show_value(line(state, number), why(attempt), "failure" if attempt.error is not None else "warm")
-                button.set_text_to_copy(attempt.request_id or "")
+                ids.show_id(attempt.request_id or "", "" if attempt.request_id else "No request_id came")
         self._next.setText(coming(state))
         self._next.setVisible(bool(self._next.text()))
 
     def _add(self) -> None:
         number = len(self._rows) + 1
-        row = FigureRow(f"{number}")
-        button = CopyButton(f"the request_id of attempt {number}")
-        row.row.addWidget(button)
-        self._rows.append((row, button))
-        self.column.insertWidget(self.column.indexOf(self._next), row)
+        self._rows.append((FigureRow(f"Attempt {number}"), IdRow(f"request_id of attempt {number}")))
+        for widget in self._rows[-1]:
+            self.column.insertWidget(self.column.indexOf(self._next), widget)
 
     @property
     def lines(self) -> list[str]:
@@ -166,19 +165,19 @@ class AttemptsSection(Section):
 
 
 def line(state: RunState, number: int) -> str:
-    """`503 · 51c0fa1e · +250 ms`: status, the id's beginning, and the wait before the next attempt."""
+    """`503 · then waited 250 ms`: status, and the wait before the next attempt."""
     attempt = state.attempts[number]
-    parts = [status_text(attempt), (attempt.request_id or UNKNOWN)[:8]]
+    parts = [status_text(attempt)]
     if attempt.ended_at is not None and number + 1 < len(state.attempts):
-        parts.append(f"+{seconds(state.attempts[number + 1].started_at - attempt.ended_at)}")
+        parts.append(f"then waited {seconds(state.attempts[number + 1].started_at - attempt.ended_at)}")
     return " · ".join(parts)
 
 
 def why(attempt: Attempt) -> str:
-    """Return the error, how long the attempt took, and the whole id."""
+    """Return the error, and how long the attempt took."""
     took = f"took {seconds(attempt.ended_at - attempt.started_at)}" if attempt.ended_at is not None else "under way"
     said = f"{attempt.error.title}. {attempt.error.detail}" if attempt.error is not None else ""
-    return f"{said}\n{took} · request_id {attempt.request_id or UNKNOWN}".strip()
+    return f"{said}\n{took}".strip()
 
 
 def coming(state: RunState) -> str:

@@ -41,7 +41,7 @@ from playground.ui.panes.log.details import AttemptLine
 from playground.ui.panes.log.model import LogModel
 from playground.ui.theme import current_theme, mono_font, scaled, ui_font
 from playground.ui.widgets.icons import paint_row_icon
-from playground.ui.widgets.labels import add_choice
+from playground.ui.widgets.labels import add_choice, copy_text
 from playground.ui.widgets.layouts import repeating_timer
 from playground.ui.widgets.row_table import (
     BAR_PX,
@@ -419,6 +419,11 @@ class LogTable(RowTable):
             menu.addAction("Open in the panes\tEnter").triggered.connect(lambda _checked: self.open_asked.emit())
         label = "Copy request_id" if many < 2 else f"Copy {many:,} request_ids"
         menu.addAction(f"{label}\tCtrl+C").triggered.connect(lambda _checked: self.copy_asked.emit())
+        attempts = self._log.detail(row).attempts if row is not None and many < 2 and row.attempts > 1 else ()
+        for attempt in attempts:
+            if attempt.request_id is not None:
+                label = f"Copy request_id of attempt {attempt.number}\t{visible_line(attempt.request_id)}"
+                menu.addAction(label.replace("&", "&&")).triggered.connect(partial(copy_text, attempt.request_id))
         if row is not None and row.group is not None and row.group.kind == "comparison":
             menu.addAction("Open in Compare mode").triggered.connect(lambda _checked: self.asked.emit("compare"))
         for ask in ASKS:

@@ -17,6 +17,7 @@ from playground.client.response_decoder import RequestId
 from playground.prefix_cache.forecast import Forecast
 from playground.runs.state import RunState
 from playground.ui.panes.inspector.pane import InspectorPane
+from playground.ui.widgets.labels import IdRow
 from tests.ui import runs_on_show as runs
 
 
@@ -192,8 +193,14 @@ def test_each_attempt_has_a_row_with_its_own_id(pane: InspectorPane) -> None:
     pane.show_model(runs.model(state))
     assert pane.attempts.isVisibleTo(pane)
     assert len(pane.attempts.lines) == 2
-    assert pane.attempts.lines[0].startswith(f"503 · {(state.attempts[0].request_id or '')[:8]}")
-    assert pane.attempts.lines[1] == f"200 · {(state.attempts[1].request_id or '')[:8]}"
+    assert [words.split(" · ")[0] for words in pane.attempts.lines] == ["503", "200"]
+    shown = [row.id for row in pane.attempts.findChildren(IdRow)]
+    assert [label.displayed for label in shown] == [attempt.request_id for attempt in state.attempts]
+    for label in shown:
+        QGuiApplication.clipboard().clear()
+        assert label.focusPolicy() & Qt.FocusPolicy.TabFocus
+        QTest.keyClick(label, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
+        assert QGuiApplication.clipboard().text() == label.displayed
 
 
 def test_second_request_id_of_a_gateway_is_shown_with_its_header(pane: InspectorPane) -> None:
