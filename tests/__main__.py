@@ -38,6 +38,9 @@ def _environment() -> dict[str, str]:
     # The user's own key must neither be used nor change what the tests see.
     environment.pop("SMALLEST_API_KEY", None)
     environment.pop("ELECTRON_PLAYGROUND_HOME", None)
+    # Qt says at each start that it needs another locale.
+    if environment.get("LC_ALL") in {"C", "POSIX"}:
+        environment["LC_ALL"] = "C.UTF-8"
     # Some tests start the program in a new interpreter: without cached bytecode each compiles 400 files.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     return environment
