@@ -2,7 +2,7 @@
 
 import sys
 
-from playground.cli.main import main
+from playground.__main__ import main
 
 if __name__ == "__main__":
     sys.exit(main())

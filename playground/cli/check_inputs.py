@@ -21,7 +21,7 @@ from playground.prefix_cache.traffic import har_usage, usage_of
 from playground.prompt.document import Document, Json
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.field_errors import Path as FieldPath
-from playground.prompt.files import FORMAT_KEY, MAX_FILE_BYTES, parse_value, read_input
+from playground.prompt.files import FORMAT_KEY, MAX_FILE_BYTES, parse_value, read_input, refuse_repeated
 from playground.prompt.import_formats import open_any_bytes
 from playground.prompt.import_formats.api_bodies import Report, chat_body
 from playground.prompt.json_text import loads
@@ -261,14 +261,16 @@ def _read(name: str) -> Iterator[CheckedInput]:
             yield CheckedInput(name, name, data, value=value)
 
 
-def _value(data: bytes, most: int = MAX_MESSAGES) -> Json:
-    """Return the JSON of one body; None if it is none. Raises InputError for too many messages, before parsing them."""
+def _value(data: bytes, most: int = MAX_MESSAGES, place: FieldPath = ()) -> Json:
+    """Return the JSON of one body; None if it is none. Raises InputError for too many messages, before parsing them,
+    and for a repeated name."""
     if data.count(b'"role"') > most:
         raise InputError.of(("messages",), f"there are more than {most:,} messages.")
     try:
         value: Json = loads(data)
     except ValueError:
         return None
+    refuse_repeated(data.decode("utf-8-sig", "surrogatepass"), place)
     return value
 
 
@@ -284,7 +286,7 @@ def _lines(name: str, data: bytes) -> Iterator[CheckedInput]:
         text = line.strip(_BOM)
         if not text:
             continue
-        value = _value(text)
+        value = _value(text, place=(name, number))
         if not isinstance(value, dict):
             raise InputError.of((name, number), "is not a JSON object.")
         yield _item(name, f"{name}:{number}", number, text, value, ())
@@ -295,10 +297,7 @@ def _item(file: str, name: str, line: int, data: bytes, value: Json, prefix: Fie
     for key in ("request", "body"):
         inner = value.get(key) if isinstance(value, dict) else None
         if isinstance(inner, str) and inner.lstrip().startswith("{"):
-            try:
-                inner = loads(inner)
-            except ValueError:
-                continue
+            inner = _value(inner.encode("utf-8", "surrogatepass"), place=(file, line, *prefix, key))
         if isinstance(inner, dict):
             return CheckedInput(name, file, _dumped(inner), line, (*prefix, key), True, inner, *outcome)
     return CheckedInput(name, file, data, line, prefix, True, value, *outcome)
@@ -318,7 +317,7 @@ def _har(name: str, data: bytes) -> Iterator[CheckedInput]:
     for number, entry in enumerate(entries if isinstance(entries, list) else ()):
         try:
             text = entry["request"]["postData"]["text"]
-            value = _value(text.encode("utf-8", "surrogatepass"))
+            value = _value(text.encode("utf-8", "surrogatepass"), place=(name, number))
         except (KeyError, TypeError, AttributeError):
             continue
         responses = str(entry["request"].get("url")).partition("?")[0].endswith("/responses")

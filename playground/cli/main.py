@@ -7,6 +7,7 @@ import errno
 import importlib
 import math
 import os
+import signal
 import sys
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import NoReturn, TypeAlias
 
 from playground import __version__
-from playground.cli import BAD_INPUT, FAILED, STOPPED, install_masking
+from playground.cli import BAD_INPUT, FAILED, STOPPED, ignore_signals, install_masking
 from playground.prompt.field_errors import InputError, UnwritableOutputError
 
 _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -449,7 +450,8 @@ def _looks_like_a_file(word: str) -> bool:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. Returns its exit status: 0 finished, 1 failed, 2 bad input, 3 not logged, 130 stopped."""
-    if arguments is None:  # the process is this program's own
+    is_own = arguments is None  # the process is this program's own
+    if is_own:
         install_masking()
     options = parse_arguments(sys.argv[1:] if arguments is None else arguments)
     if os.environ.get("TZ"):
@@ -463,6 +465,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FAILED if isinstance(error, UnwritableOutputError) else BAD_INPUT
     except KeyboardInterrupt:
         return STOPPED
+    finally:
+        if is_own and options.command is not None:
+            ignore_signals()
 
 
 def _with_output(run: Callable[[], int | None]) -> int:
@@ -559,7 +564,10 @@ RUN = {
 
 def _run(options: argparse.Namespace) -> int:
     module, _, function = RUN[options.command].partition(":")
-    return int(getattr(importlib.import_module(module), function)(options))
+    run = getattr(importlib.import_module(module), function)
+    if callable(signal.getsignal(signal.SIGINT)):  # it ended the process at once so far, see `playground.__main__`
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    return int(run(options))
 
 
 if __name__ == "__main__":

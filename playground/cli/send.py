@@ -20,7 +20,7 @@ from playground.client.redact import redact
 from playground.export.terminal import for_stream, print_error, print_task_error, visible_line
 from playground.prompt.document import Document, names
 from playground.prompt.field_errors import FieldError, InputError
-from playground.prompt.files import OpenedPrompt, read_input
+from playground.prompt.files import OpenedPrompt, read_input, refuse_repeated
 from playground.prompt.import_formats import open_any_bytes
 from playground.prompt.limits import check
 from playground.prompt.request import missing_variables
@@ -56,7 +56,9 @@ def send(options: argparse.Namespace) -> int:
 
 def open_prompt(name: str) -> OpenedPrompt:
     """Read a prompt in any supported format; `-` is standard input. Prints the conversions. Raises InputError."""
-    opened = open_any_bytes(read_input(name), name)
+    data = read_input(name)
+    opened = open_any_bytes(data, name)
+    refuse_repeated(data.decode("utf-8-sig", "replace"))
     for note in opened.notes:
         print_error(note)
     return opened

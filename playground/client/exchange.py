@@ -396,4 +396,4 @@ async def _error_body(response: httpx.Response) -> str:
                 held += coding.feed(received)
                 if len(held) > MAX_ERROR_BYTES:
                     break
-    return as_utf8(bytes(held[:MAX_ERROR_BYTES])).decode("utf-8", "replace")
+    return as_utf8(bytes(held[:MAX_ERROR_BYTES])).decode("utf-8-sig", "replace")

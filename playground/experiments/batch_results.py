@@ -251,6 +251,9 @@ def failed_result(
     return {**result, "phase": "failed", "error": {"kind": "input", "message": message}}
 
 
+_DIGEST_CHARS = 64
+
+
 class ResultFile:
     """The results of a batch on disk. `finished` has the results of rows that succeeded in an earlier run, by number.
 
@@ -260,7 +263,7 @@ class ResultFile:
     values than `rows` (by number) or of another `prompt`.
 
     The note beside it has the batch's id, the digest of its prompt, and then lines: `sent RUN_ID` before each attempt,
-    and `file LENGTH DIGEST` after each result.
+    `file LENGTH DIGEST` after each result, and `next LENGTH DIGEST` before the file is replaced.
     """
 
     def __init__(
@@ -289,8 +292,8 @@ class ResultFile:
         self._has_older_lines = False
         self._digest = hashlib.sha256()
         """Of the whole file."""
-        self._written = (0, self._digest.hexdigest())
-        """Length and digest of the file when an earlier run last wrote it."""
+        self._written: list[tuple[int, str]] = []
+        """Length and digest of the file as an earlier run has written it, or was about to when it was killed."""
         self._file: io.FileIO | None = None
         self._notes: io.FileIO | None = None
         self._lock = _lock(path)
@@ -371,15 +374,18 @@ class ResultFile:
                 raise _unusable(f"{path} has a result of row {number}, which the data does not have.", hint)
             if done and _masked(self._rows[number]) != _masked(result.get("variables")):
                 raise _unusable(f"{path} has an answer for other values of row {number}.", hint)
-        length, digest = self._written
-        self.is_changed = hashlib.sha256(data[:length]).hexdigest() != digest
+        known = [hashlib.sha256(data[:length]).hexdigest() == digest for length, digest in self._written]
+        self.is_changed = bool(known) and not any(known)
         self._rewrite(path, data, newest.values())
 
     def _rewrite(self, path: Path, data: bytes, results: Iterable[Mapping[str, Json]]) -> None:
         kept = format_results(results, path)
-        if kept != data:
-            write_shared(path, kept)
         self._digest = hashlib.sha256(kept)
+        if kept != data:
+            if self._note is not None and self._note.exists():
+                with suppress(OSError), self._note.open("ab") as note:  # before: a kill leaves the one or the other
+                    note.write(f"next {len(kept)} {self._digest.hexdigest()}\n".encode("ascii"))
+            write_shared(path, kept)
 
     def _read_note(self, path: Path) -> None:
         assert self._note is not None
@@ -389,8 +395,9 @@ class ResultFile:
             match line.split():
                 case ["sent", run_id]:
                     self.attempts[run_id] += 1
-                case ["file", length, digest] if length.isdecimal():
-                    self._written = int(length), digest
+                # A full disk may have cut a line.
+                case ["file" | "next" as kind, length, digest] if length.isdecimal() and len(digest) == _DIGEST_CHARS:
+                    self._written = [*(self._written if kind == "next" else ()), (int(length), digest)]
         self.batch_id = batch_id or self.batch_id  # empty after a full disk, in earlier versions
         self.continued = True
         self._prompt = self._prompt or prompt.strip()
@@ -437,7 +444,6 @@ class ResultFile:
             with suppress(OSError, InputError):  # the older lines are no harm
                 data = self._path.read_bytes()
                 self._rewrite(self._path, data, newest_results(parse_results(data, self._path)).values())
-                self._note_line(f"file {self._path.stat().st_size} {self._digest.hexdigest()}\n")
         self._close_files()
         if complete and self._note is not None:
             self._note.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ from msgspec import Struct
 from playground.prompt.document import Document, names, render
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.files import read_input
-from playground.prompt.json_text import as_utf8, json_lines, loads
+from playground.prompt.json_text import as_utf8, json_lines, loads, repeated_name
 from playground.runs.metrics import counted
 from playground.tools.schema import check_schema, check_value, matches_within_limit, pattern_error
 
@@ -159,7 +159,8 @@ def _json(text: str) -> Iterable[dict[str, str]]:
 
 def _parsed(text: str, line: int) -> object:
     try:
-        return json.loads(text)
+        value = json.loads(text)
+        found = repeated_name(text)
     except json.JSONDecodeError as error:
         place = f"line {line + error.lineno - 1}, column {error.colno}"
         raise InputError.of(("data",), f"{place} is not JSON: {error.msg}.") from None
@@ -167,6 +168,9 @@ def _parsed(text: str, line: int) -> object:
         raise InputError.of(("data",), f"line {line} is not JSON: {error}.") from None
     except RecursionError:
         raise InputError.of(("data",), f"line {line} is nested too deeply.") from None
+    if found is not None:
+        raise InputError.of(("data", *found), f"line {line}: this name occurs more than once in its object.")
+    return value
 
 
 def _values(value: object, line: int) -> dict[str, str]:

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from playground.prompt.document import ROLES, Document, Json, Message, Role, Tool, ToolCall
 from playground.prompt.field_errors import FieldReader, InputError, Path
-from playground.prompt.json_text import JsonBoundsError, as_utf8, loads
+from playground.prompt.json_text import JsonBoundsError, as_utf8, check_depth, loads, repeated_name
 from playground.prompt.limits import OWN_PLACE
 from playground.prompt.request import body_fields, encode, message_fields
 
@@ -181,6 +181,21 @@ def file_text(data: bytes, name: str) -> str:
     except UnicodeDecodeError as error:
         sentence = f"{name} is not UTF-8 text (byte {error.start:,})."
         raise InputError.of((), sentence, "Save it as UTF-8 and open it again.") from None
+
+
+def refuse_repeated(text: str, prefix: Path = ()) -> None:
+    """Raise InputError for JSON whose objects have a name twice: what is sent would not be what is displayed.
+
+    Does nothing for a text that is not JSON.
+    """
+    try:
+        check_depth(text)
+        found = repeated_name(text.removeprefix("\ufeff"))
+    except ValueError:
+        return
+    if found is not None:
+        sentence = "occurs more than once in its object, and programs differ in which of them counts."
+        raise InputError.of((*prefix, *found), sentence, "Remove all but one.")
 
 
 def parse(text: str) -> OpenedPrompt:

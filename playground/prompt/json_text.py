@@ -90,6 +90,37 @@ def _refuse_constant(name: str) -> NoReturn:
     raise JsonBoundsError(f"{name} is not a number in JSON.")
 
 
+class _Repeated(Struct, frozen=True):
+    path: Path
+
+
+def repeated_name(text: str) -> Path | None:
+    """Return the path of a member whose object has another one of the same name; None if there is none.
+
+    The text is valid JSON. Programs differ in which of the members counts.
+    """
+
+    def pairs(members: list[tuple[str, object]]) -> _Repeated | None:
+        seen: set[str] = set()
+        for name, value in members:
+            if name in seen:
+                return _Repeated((name,))
+            seen.add(name)
+            if value is not None and (inner := found(value)) is not None:
+                return _Repeated((name, *inner.path))
+        return None
+
+    def found(value: object) -> _Repeated | None:
+        if isinstance(value, list):
+            for place, item in enumerate(value):
+                if item is not None and (inner := found(item)) is not None:
+                    return _Repeated((place, *inner.path))
+        return value if isinstance(value, _Repeated) else None
+
+    repeated = found(json.loads(text, object_pairs_hook=pairs, parse_int=len, parse_float=len))
+    return repeated.path if repeated else None
+
+
 _LINE_END = re.compile(r"\r\n|\n|\r")
 
 

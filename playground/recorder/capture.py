@@ -27,7 +27,7 @@ from playground.prefix_cache.program_groups import RETRY_S
 from playground.prompt.document import Document, Json, Message
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import dump, parse
-from playground.prompt.json_text import loads
+from playground.prompt.json_text import as_utf8, loads
 from playground.recorder.feed_messages import caller_credentials, header
 from playground.recorder.proxy import Outcome
 from playground.recorder.wire import RawHeaders, is_recorded
@@ -292,7 +292,7 @@ class CapturedExchange:
         if decoder is None and outcome == "upstream_cut":
             return [self._failed(at, cut_error())]
         if decoder is None:
-            text = self._error_body.decode("utf-8", "replace")
+            text = as_utf8(bytes(self._error_body)).decode("utf-8-sig", "replace")
             error = http_error(self._status, dict(self._headers), text, self._key)
             if self._response.unreadable:
                 why = unreadable_error(self._response.unreadable)

@@ -83,7 +83,7 @@ class RequestLog(LogReads):
         self._retrying = False
         self._sealing = False
         self._written_at = 0.0
-        self.has_failed = False
+        self.has_failed = ready.files.notice is not None and ready.files.aside is None  # it was empty
         """Whether a message was delivered of something that was lost, not done or not read."""
         self.unsaved = 0
         """Requests that could not be written; known after `close`."""

@@ -26,6 +26,7 @@ from playground.requestlog.salvage import Salvage
 from playground.requestlog.store import (
     FILE_NAME,
     OpenedStore,
+    cause_of,
     end_opening,
     identity,
     is_damage,
@@ -76,7 +77,7 @@ def open_log(folder: Path, *, reading: bool = False) -> Ready:
     try:
         return _open_log(folder)
     except LogUnavailableError as error:
-        why = reason_of(error.__cause__ or error)
+        why = reason_of(cause_of(folder / FILE_NAME, error.__cause__ or error))
         files = open_to_read(folder, why) if reading else None
         if files is None:
             raise

@@ -20,7 +20,7 @@ from playground.requestlog.index import RUNS
 from playground.requestlog.pages import Pages, committed_frames
 from playground.requestlog.records import LogUnavailableError
 from playground.runs.metrics import counted
-from playground.storage.paths import write_private
+from playground.storage.paths import advised, write_error, write_private
 
 FILE_NAME = "request-log.sqlite3"
 MOST_NUMBER = 2**40
@@ -456,6 +456,12 @@ def _newer(path: Path, found: int) -> str:
     )
 
 
+def cause_of(path: Path, error: BaseException) -> BaseException:
+    """Return the system's error behind one of SQLite, which has no number, if the file cannot be written."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return (write_error(path) or error) if code in _NO_ROOM_CODES else error
+
+
 def reason_of(error: BaseException) -> str:
     """Return the system's text of an error as the end of a sentence."""
     what = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
@@ -464,10 +470,16 @@ def reason_of(error: BaseException) -> str:
 
 def unavailable(folder: Path, error: Exception) -> str:
     """Return the message for a folder in which no log can be stored."""
-    return (
-        f"The request log cannot be kept in {folder}: {reason_of(error)}. "
-        "Make the folder writable, or choose another one with --data-dir."
-    )
+    cause, otherwise = cause_of(folder / FILE_NAME, error), "Choose another folder with --data-dir."
+    advice = advised(cause, otherwise) if isinstance(cause, OSError) else otherwise
+    if is_busy(error):
+        advice = f"Another program holds it: wait for its end, or {otherwise[:1].lower()}{otherwise[1:]}"
+    return f"The request log cannot be kept in {folder}: {reason_of(cause)}. {advice}"
+
+
+def is_busy(error: BaseException) -> bool:
+    """Return whether another process holds the file's lock."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def _cache_kb(file_bytes: int, bounds: tuple[int, int]) -> int:

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
+from pathlib import Path
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -20,12 +21,22 @@ from playground.requestlog.blob_store import Keeper
 from playground.requestlog.prompt_index import PromptIndex, deletions_of, unsealed_elements
 from playground.requestlog.records import AddedRuns, EndedRun
 from playground.requestlog.sent_body import SentBody
-from playground.requestlog.store import ReplacedFileError, WriterMemory, is_damage, note_damage, transaction
+from playground.requestlog.store import (
+    FILE_NAME,
+    ReplacedFileError,
+    WriterMemory,
+    cause_of,
+    is_damage,
+    note_damage,
+    reason_of,
+    transaction,
+)
 from playground.requestlog.summary import Summary, summarize
 from playground.runs.metrics import counted
 from playground.runs.record import RequestRecord
 from playground.runs.state import RunState
 from playground.storage.file_lock import Owner
+from playground.storage.paths import remedy
 
 RAW_CAP_CHARS = 4 * 1024 * 1024
 """Maximum size of a run's stored raw events, in characters. Later raw events are dropped and counted."""
@@ -440,7 +451,7 @@ class Writer:
                     note_damage(self._owner.folder)
                 if self._damaged(error):
                     return
-            self._report(_sentence(error))
+            self._report(_sentence(error, self._owner.folder))
 
     def _recovered(self) -> None:
         self.locked = False
@@ -456,11 +467,15 @@ class Writer:
             self._given_up += not is_begun
 
 
-def _sentence(error: sqlite3.Error) -> str:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+def _sentence(error: sqlite3.Error, folder: Path) -> str:
     tail = "Requests continue and stay in memory until writing works again."
-    if code == sqlite3.SQLITE_FULL:
+    cause = cause_of(folder / FILE_NAME, error)
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL:
         return f"The disk is full: the request log is not being saved. Free some room. {tail}"
+    if isinstance(cause, OSError):
+        first = remedy(cause)
+        reason = f"The request log is not being saved: {reason_of(cause)}."
+        return f"{reason} {first}. {tail}" if first else f"{reason} {tail}"
     if is_damage(error):
         return (
             f"The request log is damaged and is not being saved ({error}). Restart Electron Playground: it sets the "

@@ -18,6 +18,7 @@ from playground.prompt.document import Document, Json
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import PROMPT_FORMAT, FileFormat, dump, load
 from playground.storage.json_file import JsonFile
+from playground.storage.paths import advised
 from playground.tasks import Subscribers
 
 if TYPE_CHECKING:
@@ -202,7 +203,8 @@ class Draft:
         except InputError as error:
             self.notice = f"What is typed is not saved as a draft: {error.problems[0]}"
         except OSError as error:
-            self.notice = f"What is typed is not saved as a draft: {error.strerror or error}. Save prompts to files."
+            advice = advised(error, "Save prompts to files elsewhere.")
+            self.notice = f"What is typed is not saved as a draft: {error.strerror or error}. {advice}"
         else:
             self._remove_temporary_files(self._slot.path)
             self._file = JsonFile(self._slot.path, "The draft", recover=_recovered)
@@ -259,7 +261,8 @@ class Draft:
             try:
                 self._file.write(row)
             except OSError as error:
-                return f"The draft cannot be saved: {error.strerror or error}. Save the prompt to a file elsewhere."
+                advice = advised(error, "Save the prompt to a file elsewhere.")
+                return f"The draft cannot be saved: {error.strerror or error}. {advice}"
             self._written = state
             return ""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -38,7 +39,8 @@ def data_folder(option: str | None, environment: Mapping[str, str], *, reading: 
     except (FileExistsError, NotADirectoryError) as error:
         raise _unusable(f"the data folder {folder} cannot be created: a file has its name.") from error
     except OSError as error:
-        raise _unusable(f"the data folder {folder} cannot be written: {error.strerror or error}.") from error
+        sentence = f"the data folder {folder} cannot be written: {error.strerror or error}."
+        raise _unusable(sentence, error) from error
     return folder
 
 
@@ -57,6 +59,43 @@ def folder_warning(folder: Path) -> str:
     return f"Every user of this machine can change the data folder {folder}. Run: chmod o-w {shlex.quote(str(folder))}"
 
 
+_REMEDIES = {
+    errno.ENOSPC: "Free some room on its disk",
+    errno.EDQUOT: "Your quota is used up: delete some of your files",
+    errno.EROFS: "Make its file system writable",
+    errno.EACCES: "Make it writable",
+    errno.EPERM: "Make it writable",
+    errno.EIO: "Check its disk",
+    errno.EMFILE: "Close other programs",
+    errno.ENFILE: "Close other programs",
+}
+_PROBE_BYTES = 65_536
+
+
+def remedy(error: OSError) -> str:
+    """Return what lets a failed write to a folder succeed, without the full stop; empty: it is not known."""
+    return _REMEDIES.get(error.errno or 0, "")
+
+
+def advised(error: OSError, otherwise: str) -> str:
+    """Return the remedy of a failed write and another way, as a sentence."""
+    first = remedy(error)
+    return f"{first}, or {otherwise[:1].lower()}{otherwise[1:]}" if first else otherwise
+
+
+def write_error(path: Path) -> OSError | None:
+    """Return why a file cannot be written in its folder, which is tried; None if it can."""
+    try:
+        if path.exists():
+            os.close(os.open(path, os.O_RDWR | getattr(os, "O_NONBLOCK", 0)))
+        with tempfile.TemporaryFile(dir=path.parent) as file:
+            file.write(bytes(_PROBE_BYTES))
+            file.flush()
+    except OSError as error:
+        return error
+    return None
+
+
 def _chosen(option: str | None, environment: Mapping[str, str]) -> Path:
     if option is not None and not option.strip():
         # `--data-dir "$UNSET"` does not mean the default folder.
@@ -70,8 +109,9 @@ def _chosen(option: str | None, environment: Mapping[str, str]) -> Path:
     return Path(user_data_dir("electron-playground", appauthor=False))
 
 
-def _unusable(sentence: str) -> InputError:
-    return InputError.of(("data-dir",), sentence, f"Give another with --data-dir or {HOME_VARIABLE}.")
+def _unusable(sentence: str, error: OSError | None = None) -> InputError:
+    otherwise = f"Give another with --data-dir or {HOME_VARIABLE}."
+    return InputError.of(("data-dir",), sentence, otherwise if error is None else advised(error, otherwise))
 
 
 def write_private(path: Path, data: bytes, *, replace_link: bool = False, durable: bool = True) -> None:

@@ -236,3 +236,27 @@ def test_error_of_a_server_that_does_not_run_is_whole_sentences(run: Run, prompt
         "electron-playground: No server at this address. Nothing answers at http://127.0.0.1:9/v1: is the server "
         "running? Start it, or check the address and the port."
     )
+
+
+INTERRUPTED_IMPORT = """
+import os, runpy, signal, sys
+
+name, sys.argv = sys.argv[1], ["electron-playground", "send", "missing.json"]
+
+class Finder:
+    def find_spec(self, found, path=None, target=None):
+        if found == name:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Finder())
+runpy.run_module("playground", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.parametrize("name", ["argparse", "playground.prompt.field_errors", "playground.cli.send", "msgspec"])
+def test_ctrl_c_while_a_command_is_imported_ends_without_a_traceback(name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_IMPORT, name], capture_output=True, text=True, timeout=LIMIT_S, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")

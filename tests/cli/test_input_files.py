@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from playground.cli.main import main, parse_arguments
+from playground.experiments.batch_rows import read_rows
+from playground.prompt.field_errors import InputError
 from tests.forked_program import run_text
 
 BODY = b'{"model": "electron", "messages": [{"role": "user", "content": "hi"}]}'
@@ -123,3 +126,50 @@ def test_output_to_a_pipe_or_a_link_keeps_it(
         assert reader.read() == expected
     assert pipe_path.is_fifo()
     capfd.readouterr()
+
+
+REPEATED = {
+    "model": '{"model": "a", "model": "b", "messages": [{"role": "user", "content": "hi"}]}',
+    "messages[1].content": '{"messages": [{"role": "user", "content": "a"}, '
+    '{"role": "user", "content": "b", "content": "c"}]}',
+    "tools[0].function.parameters.properties.a": '{"messages": [{"role": "user", "content": "a"}], "tools": [{"type": '
+    '"function", "function": {"name": "f", "parameters": {"properties": {"a": {}, "\\u0061": {}}}}}]}',
+    "electron_playground_prompt": '{"electron_playground_prompt": 1, "electron_playground_prompt": 1, "messages": []}',
+}
+
+
+@pytest.mark.parametrize("place", REPEATED)
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["send", "body.json"],
+        ["send", "body.json", "--json"],
+        ["check", "body.json"],
+        ["check", "bodies.jsonl"],
+        ["check", "logged.jsonl"],
+        ["batch", "body.json", "--data", "rows.csv", "-o", "out.jsonl"],
+    ],
+)
+def test_command_repeated_name_in_a_request_is_refused_with_its_place(
+    command: list[str],
+    place: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ELECTRON_PLAYGROUND_HOME", str(tmp_path / "data"))
+    Path("body.json").write_text(REPEATED[place], "utf-8")
+    Path("bodies.jsonl").write_text(f"{BODY.decode()}\n{REPEATED[place]}\n", "utf-8")
+    Path("logged.jsonl").write_text(json.dumps({"body": REPEATED[place]}) + "\n", "utf-8")
+    Path("rows.csv").write_text("name\nx\n", "utf-8")
+    assert main(command) == 2
+    assert place in capfd.readouterr().err
+    assert not Path("out.jsonl").exists()
+
+
+@pytest.mark.parametrize("text", ['{"q": "a", "q": "b"}', '[{"r": 1, "q": {"x": 1, "x": 2}}]'])
+def test_batch_repeated_name_in_a_row_is_refused(text: str) -> None:
+    with pytest.raises(InputError) as caught:
+        read_rows(text.encode(), "rows.json")
+    assert "q" in caught.value.problems[0].path

@@ -139,6 +139,17 @@ def test_list_after_a_recovery_that_lost_nothing_returns_0(run: Run, tmp_path: P
     assert run("list").stderr == b""
 
 
+@pytest.mark.parametrize("content", [b"", b"no database"])
+@pytest.mark.parametrize("command", [("list",), ("export", "-o", "all.jsonl"), ("delete", "model:x", "--yes")])
+def test_command_on_a_log_that_was_emptied_or_is_none_returns_1(
+    run: Run, tmp_path: Path, content: bytes, command: tuple[str, ...]
+) -> None:
+    (tmp_path / "data" / FILE_NAME).write_bytes(content)
+    done = run(*command)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert FILE_NAME.encode() in done.stderr or b"request-log.damaged-" in done.stderr
+
+
 def test_list_after_a_recovery_that_lost_a_request_returns_1(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "data" / FILE_NAME
     with closing(sqlite3.connect(path)) as connection, connection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ from msgspec.structs import replace
 
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import EndedRun
+from playground.storage.paths import remedy
 from tests.forked_program import run_text, start_script
 from tests.requestlog.samples import answered, record
 
@@ -132,3 +134,21 @@ def test_log_is_not_changed_on_a_disk_that_cannot_be_written(state: str, logs: d
     done = _on(state, logs["closed"], tmp_path, "log", "delete", "since:2000-01-01", "--yes")
     assert done.returncode == 2
     assert "cannot be written" in done.stderr
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
+def test_log_that_cannot_be_begun_names_the_disk_as_the_cause(number: int, tmp_path: Path) -> None:
+    (empty := tmp_path / "empty").mkdir()
+    state = {errno.ENOSPC: FULL, errno.EROFS: READ_ONLY}[number]
+    listed = _on(state, empty, tmp_path, "log", "list")
+    assert listed.returncode == 1
+    assert os.strerror(number).lower() in listed.stderr
+    assert remedy(OSError(number, "")) in listed.stderr
+
+
+def test_batch_results_and_log_on_a_full_disk_name_the_disk(logs: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "p.json").write_text('{"messages": [{"role": "user", "content": "hi"}]}')
+    arguments = ("send", str(tmp_path / "p.json"), "--base-url", "http://127.0.0.1:9/v1")
+    sent = _on(FULL, logs["closed"], tmp_path, *arguments)
+    assert sent.returncode == 1
+    assert remedy(OSError(errno.EACCES, "")) not in sent.stderr

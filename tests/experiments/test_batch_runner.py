@@ -14,6 +14,7 @@ import pytest
 
 from playground.client.endpoint import Rates
 from playground.client.events import AttemptStarted, ContentDelta, Usage
+from playground.experiments import batch_results
 from playground.experiments.batch_job import BatchRunner
 from playground.experiments.batch_plan import PlannedRow, plan_rows
 from playground.experiments.batch_results import (
@@ -33,6 +34,7 @@ from playground.prompt.field_errors import InputError
 from playground.runs.run import Run
 from playground.runs.state import RunState, fold
 from playground.simulator.process import SimulatorError
+from playground.storage.paths import write_shared
 
 PROMPT = Document(messages=(Message("system", "{{sheet}}"), Message("user", "{{question}}")))
 COLUMNS = {"sheet": "sheet", "question": "question"}
@@ -289,6 +291,44 @@ def test_result_file_changed_answer_is_noticed_also_after_a_kill(tmp_path: Path,
     again = ResultFile(copy, resume=True)
     assert not again.is_changed, "the changed answers were taken"
     again.close(complete=True)
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv"])
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_result_file_that_a_kill_left_as_it_was_replaced_is_not_called_changed(
+    tmp_path: Path, suffix: str, is_replaced: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / f"out.{suffix}"
+    failed = {**some_results()[0], "phase": "failed"}
+    first = ResultFile(path, resume=False)
+    first.write(failed)
+    first.write(failed)  # the next run removes the older line
+    first.close(complete=False)
+
+    def kill(file: Path, data: bytes) -> None:
+        if is_replaced:
+            write_shared(file, data)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(batch_results, "write_shared", kill)
+    with pytest.raises(KeyboardInterrupt):
+        ResultFile(path, resume=True)
+    monkeypatch.undo()
+    second = ResultFile(path, resume=True)
+    assert not second.is_changed
+    second.close(complete=True)
+
+
+def test_result_file_note_that_a_full_disk_has_cut_calls_nothing_changed(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    first = ResultFile(path, resume=False)
+    first.write(some_results()[0])
+    first.close(complete=False)
+    note = path.with_name("out.jsonl.batch")
+    note.write_bytes(note.read_bytes()[:-9])
+    second = ResultFile(path, resume=True)
+    assert not second.is_changed
+    second.close(complete=True)
 
 
 def test_result_file_result_of_a_row_that_the_data_lacks_is_refused(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from playground.recorder.wire import is_recorded
 from playground.requestlog.records import StoredRun
 from playground.runs.record import RequestRecord
 from playground.runs.state import RunState, fold
-from playground.runs.summary import wire_choices
+from playground.runs.summary import warnings, wire_choices
 
 TARGET = "/v1/chat/completions"
 BODY = b'{"model": "m", "messages": [{"role": "user", "content": "Hello"}]}'
@@ -110,6 +110,42 @@ def test_end_of_the_recording_is_no_stop_by_the_caller(outcome: Outcome, phase: 
     seen.response_data(0.2, STREAM)
     seen.end(0.3, outcome, "")
     assert (sink.state.phase, sink.state.text, sink.ended) == (phase, "Hi", 1)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "kinds"),
+    [("complete", []), ("caller_gone", []), ("killed", []), ("not_recorded", []), ("upstream_cut", ["cut_transfer"])],
+)
+@pytest.mark.parametrize(
+    ("rest", "more"), [(b"", False), (b": ping\n\ndata: [DONE]\n\n", False), (STREAM, True), (STREAM[:-2], True)]
+)
+def test_what_follows_the_end_of_a_stream_is_a_warning(
+    outcome: Outcome, kinds: list[str], rest: bytes, more: bool
+) -> None:
+    sink = Sink()
+    seen = exchange(sink)
+    seen.request_data(BODY)
+    seen.request_end()
+    seen.response_head(0.1, 200, STREAM_HEADERS)
+    end = b'data: {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
+    seen.response_data(0.2, STREAM + end)
+    seen.response_data(0.3, rest)
+    seen.end(0.9, outcome, "")
+    assert (sink.state.phase, sink.state.text, sink.state.ended_at) == ("done", "Hi", 0.2)
+    assert [one.kind for one in warnings(sink.state)] == [*kinds, *["more_after_done"] * more]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be", "utf-32", "utf-32-le"])
+def test_error_body_in_another_encoding_is_read_as_by_this_programs_own_requests(encoding: str) -> None:
+    sink = Sink()
+    seen = exchange(sink)
+    seen.request_data(BODY)
+    seen.request_end()
+    seen.response_head(0.1, 400, HEADERS)
+    seen.response_data(0.2, '{"error": {"message": "too long", "code": "length"}}'.encode(encoding))
+    seen.end(0.3, "complete", "")
+    assert sink.state.error is not None
+    assert (sink.state.error.detail, sink.state.error.code) == ("too long", "length")
 
 
 @pytest.mark.parametrize(("wait_s", "is_same"), [(59.0, True), (61.0, False)])

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from playground.client.events import ContentDelta
-from playground.requestlog import rows
+from playground.requestlog import rows, store
 from playground.requestlog.blob_store import Keeper
 from playground.requestlog.filter import EVERYTHING, parse
 from playground.requestlog.index import RUNS
@@ -31,9 +31,10 @@ from playground.requestlog.reader import Reader
 from playground.requestlog.records import EndedRun, LogUnavailableError
 from playground.requestlog.recovery import Ready, open_log, recovery_steps, reopen
 from playground.requestlog.sent_body import SentBody
-from playground.requestlog.store import FILE_NAME, transaction
+from playground.requestlog.store import FILE_NAME, transaction, unavailable
 from playground.runs.state import fold
 from playground.storage.file_lock import Owner
+from playground.storage.paths import remedy
 from tests.conftest import PATIENCE_S
 from tests.forked_program import start_script
 from tests.requestlog.samples import START, answered, body_of, keep, record, run, stopped
@@ -771,3 +772,28 @@ def test_damage_of_a_large_file_that_shows_after_opening_sets_it_aside(
     run(work())
     assert len(list(tmp_path.glob("request-log.damaged-*.sqlite3"))) == 1
     assert list(tmp_path.glob("request-log.*.lock")) == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO, errno.EMFILE])
+def test_advice_for_a_log_that_cannot_be_kept_depends_on_the_cause(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cause = OSError(number, os.strerror(number))
+    other = {remedy(OSError(one, "")) for one in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EMFILE)}
+    of_sqlite = sqlite3.OperationalError("disk I/O error")
+    of_sqlite.sqlite_errorcode = sqlite3.SQLITE_IOERR
+    monkeypatch.setattr(store, "write_error", lambda _path: cause)
+    for error in (cause, of_sqlite):
+        told = unavailable(tmp_path, error)
+        assert os.strerror(number).lower() in told
+        assert [one for one in other | {remedy(cause)} if one in told] == [remedy(cause)]
+
+
+def test_advice_for_a_log_that_another_process_holds_is_not_about_the_disk(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "a", timeout=0)) as one, closing(sqlite3.connect(tmp_path / "a")) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(sqlite3.OperationalError) as caught:
+            one.execute("CREATE TABLE a (b)")
+    told = unavailable(tmp_path, caught.value)
+    assert not any(remedy(OSError(number, "")) in told for number in (errno.ENOSPC, errno.EACCES))
+    assert "Another program" in told
