@@ -39,6 +39,7 @@ class StatusBar(QFrame):
     def __init__(self) -> None:
         super().__init__()
         self.setProperty("look", "footer")
+        self.setProperty("small", "true")
         self.setFixedHeight(STATUS_HEIGHT_PX)
         self._in_flight = QLabel()
         self._minute = QLabel()

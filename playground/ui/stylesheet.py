@@ -69,6 +69,7 @@ QFrame[look="menurow"] { background: $window; border: none; border-bottom: 1px s
 QFrame[look="bar"] { background: $surface; border: none; border-bottom: 1px solid $line; }
 QFrame[look="notice"] { background: $selection; border: none; border-bottom: 1px solid $line; }
 QFrame[look="footer"] { background: $sunk; border: none; border-top: 1px solid $line; }
+QFrame[small="true"] QLabel { font-size: 12px; }
 QFrame[look="detail"] { background: $surface; border: none; border-top: 1px solid $line; }
 QFrame[look="checks"] { background: $surface; border: none; border-top: 1px solid $line; }
 QFrame[look="hairline"] { background: $line; border: none; max-height: 1px; min-height: 1px; }

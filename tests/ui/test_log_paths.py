@@ -383,6 +383,9 @@ async def test_what_is_running_is_shown_as_it_comes(session: Session, hand: UiDr
     window.actions_table["send"].trigger()
     await hand.until(lambda: window.log.model.rowCount() == 1 and _cell(session, 0, "out").startswith("≈ "), "≈ tokens")
     assert _cell(session, 0, "status") == "streaming…"
+    window.requests._paint()
+    assert window.inspector.id.status.full_text.endswith(f" · {_cell(session, 0, 'status')}")
+    assert window.inspector.latency.rows["total"].value.endswith("so far")
     await hand.until(lambda: _cell(session, 0, "status") == "200 finished", "the end")
     assert not _cell(session, 0, "out").startswith("≈")
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
-from PySide6.QtGui import QDragEnterEvent, QDropEvent
+from PySide6.QtGui import QDragEnterEvent, QDropEvent, QFontMetrics
 from PySide6.QtWidgets import QApplication, QMessageBox
 from pytestqt.qtbot import QtBot
 
@@ -27,6 +27,7 @@ from playground.tasks import Tasks
 from playground.ui.dialogs.rewrite import RewriteDialog
 from playground.ui.panes.prompt.undo import PromptFile
 from playground.ui.session import Session
+from playground.ui.theme import ui_font
 from playground.ui.widgets.tab_bar import MORE_PX, tab_bar
 from tests.ui.conftest import Tell
 from tests.ui.test_files import content, press, prompt_file, type_first
@@ -430,3 +431,19 @@ def test_unsaved_changes_of_each_tab_are_undone_and_redone_after_a_restart(tell:
 
     tell(first)
     tell(second)
+
+
+def test_a_tab_that_is_partly_in_view_ends_with_an_ellipsis(qtbot: QtBot) -> None:
+    bar = tab_bar("Views", ("Text", "Request", "Rendered", "Tool calls 3", "Events 111", "JSON"))
+    qtbot.addWidget(bar)
+    bar.show()
+    cut = 0
+    for width in range(150, 400, 7):
+        bar.resize(width, 34)
+        for index in range(bar.count()):
+            title, whole, place = bar.displayed(index)[0], bar.tabText(index), bar.tabRect(index)
+            if place.left() < bar.more.x() - 40 and place.right() > bar.more.x():
+                assert title == "…" or (title.endswith("…") and whole.startswith(title[:-1]))
+                assert QFontMetrics(ui_font()).horizontalAdvance(title) <= bar.more.x() - place.left()
+                cut += 1
+    assert cut > 10

@@ -9,6 +9,7 @@ import json
 import socket
 import threading
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -105,6 +106,31 @@ async def test_server_that_is_not_there_is_an_error_in_place(session: Session, h
     assert session.window.response.notice is not None
     assert f"127.0.0.1:{port}" in session.window.response.notice.accessibleName()
     assert await _logged(session) == 1
+
+
+async def test_the_previous_request_is_not_shown_while_the_next_one_waits_for_its_key(
+    session: Session, hand: UiDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window = session.window
+    await _send(session, hand)
+    shown, go_on, send = window.requests.shown_run_id, asyncio.Event(), session.workspace.send
+
+    async def late(*arguments: Any) -> None:
+        await go_on.wait()
+        await send(*arguments)
+
+    monkeypatch.setattr(session.workspace, "send", late)
+    window.requests.send_anyway()
+    await hand.until(lambda: window.requests.shown_run_id is None, "the wait in place of the previous request")
+    assert window.response.text_tab.words_shown
+    assert window.response.text_tab.text.exact_text == window.inspector.id.id.displayed == ""
+    assert window.inspector.usage.rows["cached"].value == "—"
+    window.requests.stop()
+    await hand.until(lambda: window.requests.shown_run_id == shown, "the previous request, as nothing was sent")
+    window.requests.send_anyway()
+    go_on.set()
+    await hand.until(lambda: not window.requests.running, "the answer")
+    assert window.requests.shown_run_id not in (None, shown)
 
 
 async def test_a_stop_before_the_first_byte(session: Session, hand: UiDriver) -> None:

@@ -196,11 +196,12 @@ class TurnCard(QFrame):
     def _lay_out(self) -> None:
         for widget in (self.title, self.state):
             widget.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred)
-        head = row_of(self.title, self.state, (self.request_id, 1))
+        head = row_of(self.title, self.state, STRETCH)
         self.calls = column_of(spacing=GRID // 2)
         tail = row_of(self.edit, self.go_on, STRETCH)
         column_of(
             head,
+            self.request_id,
             self.added,
             self.text,
             self.filler,

@@ -33,6 +33,7 @@ from playground.ui.widgets.form import text_box
 from playground.ui.widgets.labels import push_button
 from playground.ui.widgets.layouts import column_of
 from playground.ui.widgets.notice import words
+from playground.ui.widgets.progress import read_watched
 from playground.ui.widgets.task_dialog import ask_open, ask_save, open_once, resize_dialog
 
 MAX_LOG_ROWS = 10_000
@@ -124,7 +125,7 @@ class BatchFiles(QObject):
 
     def open_file(self, path: Path) -> None:
         """Read rows from a file."""
-        self._start(path.name, lambda: read_rows(read_regular(path, MAX_DATA_BYTES), path.name))
+        self._services.tasks.start(self._open_file(path), "read rows")
 
     def paste(self) -> None:
         """Open a field with the clipboard's text; its rows are read when the user confirms them."""
@@ -172,18 +173,12 @@ class BatchFiles(QObject):
         else:
             self.rows_read.emit(rows, f"log: {text}" if text else "request log")
 
-    def _start(self, name: str, read: Callable[[], tuple[BatchRow, ...]]) -> None:
-        self._services.tasks.start(self._read(name, read), "read rows")
+    async def _open_file(self, path: Path) -> None:
+        def read() -> tuple[BatchRow, ...]:
+            return read_rows(read_regular(path, MAX_DATA_BYTES), path.name)
 
-    async def _read(self, name: str, read: Callable[[], tuple[BatchRow, ...]]) -> None:
-        try:
-            rows = await asyncio.to_thread(read)
-        except InputError as bad:
-            self.said.emit(f"{name}: {bad.problems[0]}")
-        except OSError as error:
-            self.said.emit(f"{name} cannot be read: {error.strerror or error}.")
-        else:
-            self.rows_read.emit(rows, name)
+        if (rows := await read_watched(self._window, path, read, self.said.emit)) is not None:
+            self.rows_read.emit(rows, path.name)
 
     def ask_for_export(self, results: Mapping[int, dict[str, Json]]) -> None:
         """Ask for a file and write the results to it."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 from msgspec.structs import replace
 from PySide6.QtCore import QObject, Signal
@@ -15,7 +14,6 @@ from playground.experiments.batch_rows import MAX_DATA_BYTES, read_rows
 from playground.experiments.comparison import LETTERS, ComparisonReport, Variant
 from playground.experiments.comparison_session import ComparisonSession
 from playground.export.pages import Form, export_comparison
-from playground.prompt.field_errors import InputError
 from playground.prompt.files import MAX_FILE_BYTES
 from playground.prompt.import_formats import open_any_bytes
 from playground.requestlog.filter import EVERYTHING
@@ -23,11 +21,11 @@ from playground.services import AppServices
 from playground.storage.json_file import read_regular
 from playground.storage.paths import write_shared
 from playground.ui.widgets.notice import write_errors
+from playground.ui.widgets.progress import read_watched
 from playground.ui.widgets.task_dialog import ANY_FILE, ask_open, ask_save
 
 MOST_LISTED = 12
 """Logged requests offered as a column."""
-T = TypeVar("T")
 
 
 class CompareFiles(QObject):
@@ -109,25 +107,20 @@ class CompareFiles(QObject):
 
     async def add_file(self, path: Path) -> None:
         """Add a prompt file, or a prompt in the format of another tool, as a column."""
-        opened = await self._read(path, lambda: open_any_bytes(read_regular(path, MAX_FILE_BYTES), path.name))
+        opened = await read_watched(
+            self._window, path, lambda: open_any_bytes(read_regular(path, MAX_FILE_BYTES), path.name), self.notice.emit
+        )
         if opened is not None:
             document = replace(opened.document, name=opened.document.name or path.name.partition(".")[0])
             self.variant_chosen.emit(Variant(document, self._services.endpoint))
 
     async def read_values(self, path: Path) -> None:
         """Read the rows of a data file."""
-        rows = await self._read(path, lambda: read_rows(read_regular(path, MAX_DATA_BYTES), path.name))
+        rows = await read_watched(
+            self._window, path, lambda: read_rows(read_regular(path, MAX_DATA_BYTES), path.name), self.notice.emit
+        )
         if rows is not None:
             self.rows_read.emit(rows, path.name)
-
-    async def _read(self, path: Path, read: Callable[[], T]) -> T | None:
-        try:
-            return await asyncio.to_thread(read)
-        except InputError as bad:
-            self.notice.emit(f"{path.name} was not opened: {bad.problems[0]}")
-        except OSError as error:
-            self.notice.emit(f"{path} cannot be read: {error.strerror or error}.")
-        return None
 
     def ask_export(self, form: Form, report: Callable[[], ComparisonReport]) -> None:
         """Ask for a file and write the comparison to it."""

@@ -249,15 +249,9 @@ class Files(QObject):
             data = read_regular(path, MAX_FILE_BYTES)
             return open_any_bytes(data, path.name), digest_of(data)
 
-        try:
-            return await asyncio.to_thread(read)
-        except InputError as bad:
-            self.notice.emit(f"{path.name} was not opened: {bad.problems[0]}")
-        except FileNotFoundError:
-            self.notice.emit(f"{path} does not exist any more.")
-        except OSError as error:
-            self.notice.emit(f"{path} cannot be read: {error.strerror or error}.")
-        return None
+        from playground.ui.widgets.progress import read_watched
+
+        return await read_watched(self._window, path, read, self.notice.emit)
 
     def _show(self, document: Document, file: PromptFile, label: str = "Open") -> None:
         document = identified(document)

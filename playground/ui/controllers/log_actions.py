@@ -8,14 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec.structs import replace
-from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import (
-    QDialog,
-    QDialogButtonBox,
     QFileDialog,
     QInputDialog,
     QLineEdit,
-    QPushButton,
     QWidget,
 )
 
@@ -27,88 +24,15 @@ from playground.requestlog.records import clean_tags
 from playground.runs.metrics import counted
 from playground.services import AppServices
 from playground.ui.panes.log.pane import LogPane
-from playground.ui.theme import GRID
-from playground.ui.widgets.form import progress_bar
 from playground.ui.widgets.labels import copy_text
-from playground.ui.widgets.layouts import column_of
-from playground.ui.widgets.notice import words
-from playground.ui.widgets.task_dialog import ask_open, ask_save, asked, open_once, resize_dialog
+from playground.ui.widgets.progress import watched
+from playground.ui.widgets.task_dialog import ask_open, ask_save, asked, open_once
 
 if TYPE_CHECKING:
     from playground.requestlog.log import RequestLog
     from playground.requestlog.records import StoredRun
     from playground.ui.dialogs.settings import LogSizeDialog
     from playground.ui.dialogs.ticket import TicketDialog
-
-
-DELAY_MS = 400
-"""What takes less is over before it is read."""
-T = TypeVar("T")
-
-
-class ProgressDialog(QDialog):
-    """`total` is the expected number, None if unknown. Escape also stops."""
-
-    def __init__(self, title: str, total: int | None, stop: Callable[[], object], parent: QWidget | None) -> None:
-        super().__init__(parent)
-        self.setWindowTitle(title)
-        self._total = total
-        self.said = words("Reading…" if total is None else f"0 of {counted(total, 'request')}")
-        self.bar = progress_bar(title)
-        self.bar.setRange(0, total or 0)
-        self.stop_button = QPushButton("Stop")
-        buttons = QDialogButtonBox()
-        buttons.addButton(self.stop_button, QDialogButtonBox.ButtonRole.RejectRole)
-        buttons.rejected.connect(self.reject)
-        self.rejected.connect(stop)
-        column_of(self.said, self.bar, buttons, on=self, margins=GRID * 2)
-        resize_dialog(self, 420, 0)
-        self._wait = QTimer(self)
-        self._wait.setSingleShot(True)
-        self._wait.timeout.connect(self.open)
-        self._wait.start(DELAY_MS)
-
-    def show_done(self, done: int) -> None:
-        """So many are done."""
-        self.said.setText(
-            f"{counted(done, 'request')} so far"
-            if self._total is None
-            else f"{done:,} of {counted(self._total, 'request')}"
-        )
-        if self._total is not None:
-            self.bar.setValue(min(done, self._total))
-
-    def end(self) -> None:
-        """There is nothing to stop any more."""
-        self._wait.stop()
-        self.blockSignals(True)
-        self.close()
-        self.deleteLater()
-
-
-async def watched(
-    parent: QWidget, title: str, total: int | None, work: Callable[[Callable[[int], None]], Awaitable[T]]
-) -> T | None:
-    """Run work that reports progress; return None if the user stops it. Call it in a separate task."""
-    task = asyncio.current_task()
-    assert task is not None, "called in a task"
-    stopped = False
-
-    def stop() -> None:
-        nonlocal stopped
-        stopped = True
-        task.cancel()
-
-    dialog = ProgressDialog(title, total, stop, parent)
-    try:
-        return await work(dialog.show_done)
-    except asyncio.CancelledError:
-        if not stopped:
-            raise
-        task.uncancel()
-        return None
-    finally:
-        dialog.end()
 
 
 EXPORTS = {
@@ -122,6 +46,9 @@ DELETED_AT_ONCE = 1_000
 """Number of requests up to which a deletion shows no progress."""
 MOST_SHOWN = 200
 """Maximum number of selected rows that an action reads from the table model."""
+
+
+T = TypeVar("T")
 
 
 class LogWork(QObject):

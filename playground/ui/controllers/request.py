@@ -40,6 +40,8 @@ FRAME_MS = 16
 FORECAST_MS = 40
 """Time from an edit to its forecast: the text is painted before, and keys that follow at once share one forecast."""
 TICK_MS = 1000
+UNSENT_MS = 150
+"""From then on a request that is not sent yet takes the place of the previous one in the panes."""
 """Interval for updating ages ("40 s ago"), the forecast's expiry and the count per minute."""
 SECONDS_SHOWN, OLD_TICKS = 60, 10
 """Age in seconds up to which a forecast is updated every second; then every so many ticks."""
@@ -90,9 +92,10 @@ class Requests(QObject):
         """The logged request on display."""
         self._wanted_run_id: str | None = None
         """The logged request that is being read for display."""
-        self._resting = False
+        self._resting = self._unsent = False
         self._frame = single_timer(self, FRAME_MS, self._paint)
         self._forecast_timer = single_timer(self, FORECAST_MS, self._refresh_soon)
+        self._slow = single_timer(self, UNSENT_MS, lambda: self.show_current(unsent=True))
         self._refreshing: asyncio.Task[None] | None = None
         """Makes a forecast in another thread, and shows it."""
         self._tick = repeating_timer(self, TICK_MS, self._on_tick)
@@ -136,7 +139,7 @@ class Requests(QObject):
     def rest(self) -> None:
         """Look at nothing any more: the window is going."""
         self._resting = True
-        for timer in (self._frame, self._forecast_timer, self._tick):
+        for timer in (self._frame, self._forecast_timer, self._slow, self._tick):
             timer.stop()
 
     def set_displayed(self, displayed: bool) -> None:
@@ -250,6 +253,7 @@ class Requests(QObject):
 
     def _begin(self, work: Coroutine[Any, Any, None], name: str) -> None:
         self._sending_page = self._page
+        self._slow.start()
         self._task = self._workspace.tasks.start(self._see_through(work), name)
         self.running_changed.emit(True)
 
@@ -258,6 +262,9 @@ class Requests(QObject):
             await work
         finally:
             self._task = None
+            self._slow.stop()
+            if self._unsent:
+                self.show_current()
             self.running_changed.emit(False)
 
     def stop(self) -> None:
@@ -311,6 +318,7 @@ class Requests(QObject):
 
     def _dispatched(self, dispatch: PendingRequest) -> None:
         page, sent = self._sending_page, dispatch.run.document
+        self._slow.stop()
         self._newest = self._results[page] = dispatch
         fixed, page.fixed = page.fixed, None
         dispatch.after_fix = fixed is not None and (fixed.messages, fixed.tools) == (sent.messages, sent.tools)
@@ -322,13 +330,15 @@ class Requests(QObject):
             self._prompt.paint_forecast()
             self.show_current()
 
-    def show_current(self) -> None:
-        """Show the newest request (also after a look back)."""
+    def show_current(self, *, unsent: bool = False) -> None:
+        """Show the newest request (also after a look back). `unsent`: it waits for its key, or for the simulator."""
+        unsent = unsent and self._sending_page is self._page
+        self._unsent = unsent
         self.recalled = self._wanted_run_id = None
         self.looking_back.emit(None)
-        if self.current is None:
+        if self.current is None or unsent:
             self._shown = self.shown_run_id = None
-            self._response.show_state(None)
+            self._response.show_state(RunState() if unsent else None)
             self._inspector.show_model(None)
             self._log.show_shown(None, None)
             return
@@ -358,7 +368,7 @@ class Requests(QObject):
             self._frame.start()
 
     def _paint(self) -> None:
-        if self.current is None or self.recalled is not None:
+        if self.current is None or self.recalled is not None or self._unsent:
             return
         self._response.refresh()
         self._inspector.show_model(self._live_model(self.current))

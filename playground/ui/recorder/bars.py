@@ -20,7 +20,7 @@ from playground.ui.widgets.figure_row import figure, round_up
 from playground.ui.widgets.form import spin_box, text_box
 from playground.ui.widgets.icons import IconLabel, set_icon, set_label
 from playground.ui.widgets.labels import CopyButton, ElidedLabel, push_button, toned
-from playground.ui.widgets.layouts import STRETCH, column_of, row_of, single_timer
+from playground.ui.widgets.layouts import STRETCH, FlowLayout, column_of, row_of, single_timer
 from playground.ui.widgets.notice import words
 
 _URL_PX, _SHORT_URL_PX = 248, 150
@@ -381,8 +381,11 @@ class DifferenceStrip(QFrame):
         self.setProperty("look", "footer")
         self.setAccessibleName("Difference from the request before")
         self.compared: Compared | None = None
-        self.title = toned("", "strong")
+        self.title = ElidedLabel("Compared requests", Qt.TextElideMode.ElideRight)
+        self.title.setProperty("tone", "strong")
+        self.title.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self.place = ElidedLabel("First difference", Qt.TextElideMode.ElideRight)
+        self.place.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.place.setProperty("tone", "muted")
         self.pieces = PieceView("Text at the first difference", margin=0)
         self.pieces.setFont(mono_font(12))
@@ -392,7 +395,10 @@ class DifferenceStrip(QFrame):
         self.note = words("", "muted")
         earlier, compare = QPushButton("Show earlier"), QPushButton("Compare…")
         set_icon(compare, "diff", "accent")
-        head = row_of(self.title, (self.place, 1), spacing=GRID)
+        said, head = QWidget(), FlowLayout()  # the buttons are below the words where there is no room beside them
+        said.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        row_of(self.title, (self.place, 1), on=said, margins=0, spacing=GRID)
+        head.addWidget(said)
         for button in (earlier, compare):
             button.setProperty("look", "link")
             head.addWidget(button)
@@ -413,7 +419,7 @@ class DifferenceStrip(QFrame):
             return
         found = compared.difference
         times = [f"{row.started_utc.astimezone():%H:%M:%S}" for row in (compared.row, compared.earlier)]
-        self.title.setText(f"{times[0]} {'differs from' if found.place else 'continues'} {times[1]}")
+        self.title.set_full_text(f"{times[0]} {'differs from' if found.place else 'continues'} {times[1]}")
         shared = f"{Figure.estimated(found.shared_tokens).text} tokens shared"
         place = found.place or found.words
         self.place.set_full_text(f"{place} · {shared}", short=place)

@@ -35,7 +35,7 @@ from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme, scaled
 from playground.ui.widgets.icons import icon_button, set_icon, set_label
 from playground.ui.widgets.labels import toned
-from playground.ui.widgets.layouts import column_of, row_of, scrolled
+from playground.ui.widgets.layouts import PageArea, column_of, row_of, scrolled
 from playground.ui.widgets.notice import SlimBar, words
 from playground.ui.widgets.row_table import FIRST_PAD_PX
 from playground.ui.widgets.tab_bar import tab_bar
@@ -134,7 +134,7 @@ class RecorderPage(QWidget):
         column_of(top, self.paused, (self._list, 1), self.strip, on=requests, margins=0, spacing=0)
         self._middle = QStackedWidget()
         self._middle.addWidget(scrolled(self._empty(), sideways=False))
-        self._middle.addWidget(requests)
+        self._middle.addWidget(PageArea(requests))
         self.tabs.addTab(self.leaks, "Leaks")
         self.tabs.addTab(self.request, "Request")
         self.tabs.addTab(self.inspector, "Inspector")

@@ -108,15 +108,27 @@ class PaneTabs(OverflowTabs):
 
     minimumTabSizeHint = tabSizeHint
 
+    def displayed(self, index: int) -> tuple[str, str]:
+        """Return the title and count that are drawn: a tab that is partly in view ends, or begins, with an ellipsis."""
+        title, count = split(self.tabText(index))
+        end = self.more.x() if self.more.isVisibleTo(self) else self.width()
+        rect, gap = self.tabRect(index), _SIDE if index == 0 else self._gap
+        left, right = rect.left() + gap, rect.left() + gap + self._tab_width(index)
+        if left >= 0 and right <= end:
+            return title, count
+        side = Qt.TextElideMode.ElideLeft if left < 0 else Qt.TextElideMode.ElideRight
+        metrics = QFontMetricsF(ui_font(bold=index == self.currentIndex()))
+        return metrics.elidedText(title, side, min(right, end) - max(left, 0)), ""
+
     def paintEvent(self, _event: QPaintEvent) -> None:
         painter, theme = QPainter(self), current_theme()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         gap = self._gap
         for index in filter(self.isTabVisible, range(self.count())):
             rect = QRectF(self.tabRect(index))
-            left = rect.left() + (_SIDE if index == 0 else gap)
+            left = max(rect.left() + (_SIDE if index == 0 else gap), 0.0)
             current = index == self.currentIndex()
-            title, count = split(self.tabText(index))
+            title, count = self.displayed(index)
             painter.setFont(ui_font(bold=current))
             painter.setPen(theme.text if current else theme.muted)
             width = painter.fontMetrics().horizontalAdvance(title)

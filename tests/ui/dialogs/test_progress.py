@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
+from pathlib import Path
 
+import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
 from playground.cli.selftest import UiDriver
-from playground.ui.controllers.log_actions import ProgressDialog, watched
 from playground.ui.session import Session
+from playground.ui.widgets.progress import ProgressDialog, watched
 
 
 def _dialog() -> ProgressDialog | None:
@@ -51,3 +54,29 @@ async def test_what_is_done_at_once_opens_nothing(session: Session) -> None:
 
     assert await watched(session.window, "Import", None, quick) == 3
     assert _dialog() is None
+
+
+@pytest.mark.parametrize("reader", ["batch", "compare", "controllers"])
+async def test_a_file_that_takes_long_to_read_can_be_given_up(
+    session: Session, hand: UiDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reader: str
+) -> None:
+    go_on, window = threading.Event(), session.window
+    monkeypatch.setattr(f"playground.ui.{reader}.files.read_regular", lambda *_: go_on.wait() and b"")
+    openers = {"batch": window.batch.files.open_file, "controllers": window.files.open_path}
+    said: list[str] = []
+    window.batch.files.said.connect(said.append)
+    window.files.notice.connect(said.append)
+    path = tmp_path / "rows.csv"
+    if reader == "compare":
+        window.compare.files.notice.connect(said.append)
+        session.workspace.tasks.start(window.compare.files.read_values(path), "read rows")
+    else:
+        openers[reader](path)
+    await hand.until(lambda: _dialog() is not None, "the dialog")
+    dialog = _dialog()
+    assert dialog is not None
+    QTest.keyClick(dialog, Qt.Key.Key_Escape)
+    await hand.until(lambda: bool(said), "the end")
+    go_on.set()
+    assert said[0].startswith("Stopped: rows.csv")
+    assert window.prompt.history.file.path is None

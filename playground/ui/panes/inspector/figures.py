@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 
 from msgspec import Struct
 
@@ -26,6 +26,7 @@ from playground.runs.metrics import (
     seconds,
     speed,
     unusable_counts,
+    whole_seconds,
 )
 from playground.runs.state import Attempt, RunState
 
@@ -45,6 +46,12 @@ class InspectorModel(Struct, frozen=True):
     """Whether the request asked for usage: a stream reports it only then."""
     score: str = ""
     """Accuracy of past forecasts for this endpoint, as text; "" if not needed."""
+
+    @property
+    def elapsed(self) -> str:
+        """The time since a request began that has not ended, in whole seconds; empty once it has ended."""
+        since = (datetime.now(UTC) - self.started_utc).total_seconds()
+        return "" if self.state.ended else f"{whole_seconds(since)} so far"
 
 
 UNKNOWN = "—"
@@ -167,8 +174,8 @@ def id_missing(state: RunState) -> str:
     return "The server sent no X-Request-Id" if state.status is not None else "No response headers have come"
 
 
-def latency_lines(state: RunState) -> dict[str, Line]:
-    """ttft, speed, connection, total."""
+def latency_lines(state: RunState, elapsed: str = "") -> dict[str, Line]:
+    """ttft, speed, connection, total, which is `elapsed` until it is known."""
     started = state.attempts[-1].started_at if state.attempts else None
     total = None if started is None or state.ended_at is None else state.ended_at
     no_speed = "Output tokens ÷ (last − first token); " + (
@@ -184,7 +191,7 @@ def latency_lines(state: RunState) -> dict[str, Line]:
         "ttft": _maybe(state.ttft_s, seconds, "No token has come" if not state.ended else "No token came"),
         "speed": _maybe(state.tokens_per_s, speed, no_speed),
         "connection": connection,
-        "total": _maybe(total, seconds, "Still running" if not state.ended else "Not known"),
+        "total": Line(elapsed, "Still running") if elapsed else _maybe(total, seconds, "Not known"),
     }
 
 
@@ -241,10 +248,14 @@ def request_lines(model: InspectorModel) -> dict[str, Line]:
     }
 
 
+RUNNING_WORDS = {"sent": "waiting…", "streaming": "streaming…"}
+"""The newest attempt of a running request, in the words of the log."""
+
+
 def attempts_text(state: RunState) -> str:
     """Return `503 → 200 finished`: the status of every attempt, and how the last one ended."""
     if not state.attempts:
-        return UNKNOWN
+        return UNKNOWN if state.ended else "waiting…"
     words = [status_text(attempt) for attempt in state.attempts]
     end = {
         "done": visible_line(finish_text(state.finish_reason)),
@@ -252,9 +263,10 @@ def attempts_text(state: RunState) -> str:
         "interrupted": "interrupted",
         "failed": "" if state.attempts[-1].status not in (None, 200) else "failed",
         "retrying": "",
-        "streaming": "streaming",
-    }.get(state.phase, "…")
+    }.get(state.phase, "")
     words[-1] += f" {end}" if end else ""
+    if state.phase in RUNNING_WORDS:
+        words[-1] = RUNNING_WORDS[state.phase]
     return outcomes(*words)
 
 

@@ -272,7 +272,7 @@ class InspectorPane(QWidget):
             self.strip.show_model(model)
         self.usage.show_model(model)
         self.forecast.show_forecast(model.forecast, model.state, model.score)
-        self.latency.show_state(model.state)
+        self.latency.show_state(model.state, model.elapsed)
         self.cost.show_model(model)
         self.request.show_model(model)
         self.attempts.show_state(model.state)
@@ -327,6 +327,6 @@ def _signature(model: InspectorModel) -> tuple[object, ...]:
     return (
         id(state), state.phase, attempts, state.retry, state.queued, state.body_id, state.finish_reason,
         state.usage, state.ended_at,
-        state.first_token_at, None if state.ended else last, id(model.forecast), model.rates, model.why,
+        state.first_token_at, None if state.ended else last, model.elapsed, id(model.forecast), model.rates, model.why,
         model.score, model.endpoint_name, model.simulated, model.started_utc, model.model,
     )  # fmt: skip

@@ -165,14 +165,14 @@ class LatencySection(Section):
         self.add_row("speed", "output speed")
         self.add_row("connection", "connection")
 
-    def show_state(self, state: RunState | None) -> None:
+    def show_state(self, state: RunState | None, elapsed: str = "") -> None:
         """Show the times as measured on this machine; None: nothing was sent."""
         for widget in (self.bar, self.legend):
             widget.setVisible(state is not None)
         if state is None:
             self.show_blank(("ttft", "total"))
             return
-        self.show_lines(latency_lines(state))
+        self.show_lines(latency_lines(state, elapsed))
         self.bar.show_pieces(*time_pieces(state))
 
 

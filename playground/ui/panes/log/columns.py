@@ -211,7 +211,8 @@ def _going_on(live: LiveRequests) -> str:
     if state.phase == "retrying" and state.retry is not None:
         left_s = state.retry.at + state.retry.wait_s - live.elapsed_s
         return f"{state.status or 'failed'}, again in {whole_seconds(left_s)}"
-    return {"waiting": "waiting…", "sent": "waiting…", "streaming": "streaming…"}.get(state.phase, "running…")
+    earlier = ("failed" if one.status is None else str(one.status) for one in state.attempts[:-1])
+    return outcomes(*earlier, "streaming…" if state.phase == "streaming" else "waiting…")
 
 
 def _outcome(row: LogRow) -> tuple[str, str]:

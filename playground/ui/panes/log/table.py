@@ -57,6 +57,8 @@ from playground.ui.widgets.row_table import (
 )
 
 ATTEMPT_PX = 20
+TEXT_PX = 20
+"""Height of a row down to the end of its text."""
 DAY_PX = 22
 """Height of the row of a day, above the first of its requests."""
 BAR_GAP_PX = 4
@@ -114,6 +116,8 @@ class RowPainter:
             place = place.adjusted(0, scaled(DAY_PX), 0, 0)
         top = place.top()
         self._paint_ground(painter, number, place, row)
+        if top + scaled(TEXT_PX) > self._table.viewport().height():
+            return  # the text would be cut in the middle of its letters
         high, attempts = scaled(REQUEST_ROW_PX), scaled(ATTEMPT_PX)
         unfolded = self._model.detail(row).attempts if row is not None and place.height() > high else ()
         for at in columns:

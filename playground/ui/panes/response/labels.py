@@ -62,11 +62,13 @@ def waiting(state: RunState, elapsed_s: float) -> str:
     if state.queued is not None:
         return queued(state.queued, elapsed_s)
     if state.phase == "waiting":
-        return "Waiting to be sent…"
+        return f"Waiting to be sent… {elapsed_s:.1f} s"
     if state.phase == "retrying" and state.retry is not None and state.error is not None:
         return retrying(state.error, state.retry, state.retry.at + state.retry.wait_s - elapsed_s)
     got_headers = bool(state.attempts) and state.attempts[-1].headers_at is not None
     head = "Headers received" if got_headers else "Sent"
+    if len(state.attempts) > 1:
+        head = f"Attempt {len(state.attempts)}: {head[0].lower()}{head[1:]}"
     return f"{head} · waiting for the first token… {elapsed_s:.1f} s"
 
 

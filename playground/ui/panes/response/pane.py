@@ -144,6 +144,7 @@ class ResponseFooter(QFrame):
     def __init__(self) -> None:
         super().__init__()
         self.setProperty("look", "footer")
+        self.setProperty("small", "true")
         self._outcome, self._speed, self._input, self._output = (QLabel() for _ in range(4))
         self._head = ""
         """The outcome and the time, which is left out where it does not fit."""

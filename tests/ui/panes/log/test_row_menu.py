@@ -1,13 +1,15 @@
-"""The menu of rows: what it offers for the number of selected requests."""
+"""The rows: what their menu offers for the number of selected requests, and what is painted."""
 
 from __future__ import annotations
 
 import pytest
 from PySide6.QtCore import QPoint
+from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QMenu, QTableView
 
 from playground.client.events import Usage
 from playground.experiments.comparison import LETTERS
+from playground.ui.panes.log.table import TEXT_PX
 from tests.requestlog.samples import answered, keep, record
 from tests.ui.panes.log.conftest import Stage
 
@@ -28,3 +30,22 @@ async def test_compare_is_in_the_menu_for_as_many_rows_as_compare_mode_has_colum
     labels = [action.text() for menu in table.findChildren(QMenu) for action in menu.actions()]
     assert "Delete…\tDel" in labels
     assert ("Compare selected\tC" in labels) == (2 <= selected <= len(LETTERS))
+
+
+async def test_a_row_whose_text_would_be_cut_has_none(stage: Stage) -> None:
+    for number in range(6):
+        name = f"run-{number}"
+        await keep(stage.log, record(name, minute=number), answered(name, f"{number}-x", Usage(100, 5, 105, 20)))
+    await stage.shown(6)
+    table = stage.pane.table
+
+    def colors(shown_px: int) -> int:
+        """Return the number of colors in the row at the lower end, of which so much is in view."""
+        top = table.rowViewportPosition(3)
+        table.viewport().resize(table.viewport().width(), top + shown_px)
+        picture = QImage(table.viewport().size(), QImage.Format.Format_RGB32)
+        table.viewport().render(picture)
+        return len({picture.pixel(x, y) for x in range(picture.width()) for y in range(top, top + shown_px)})
+
+    assert colors(TEXT_PX - 2) == 1
+    assert colors(TEXT_PX) > 10

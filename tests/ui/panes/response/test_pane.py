@@ -19,6 +19,7 @@ from playground.client.events import (
     AttemptStarted,
     Completed,
     ContentDelta,
+    HeadersReceived,
     RetryScheduled,
     ToolCallDelta,
 )
@@ -62,10 +63,16 @@ def test_words_in_place_of_a_completion_begin_where_it_does(pane: ResponsePane) 
     assert label.contentsRect().topLeft() == QPoint(GRID * 2, GRID * 2)
 
 
+def test_the_wait_for_a_later_attempt_names_it(pane: ResponsePane) -> None:
+    state = runs.grown(RunState(), [AttemptStarted(0.0, 1), HeadersReceived(0.03, 503, "x", "application/json")])
+    pane.show_state(runs.grown(state, [AttemptStarted(0.3, 2)]))
+    assert pane.text_tab.words_shown.startswith("Attempt 2: sent")
+
+
 def test_from_sending_to_the_end(pane: ResponsePane) -> None:
     state = RunState()
     pane.show_state(state)
-    assert pane.text_tab.words_shown == "Waiting to be sent…"
+    assert pane.text_tab.words_shown.startswith("Waiting to be sent… ")
     sent, headers = runs.sent()
     state.apply(sent)
     pane.refresh()
