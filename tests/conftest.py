@@ -85,13 +85,16 @@ class Entered(AbstractAsyncContextManager[Value]):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run an async test on the loop of the fixture `runner`, which the window needs, or on a separate one."""
+    """Run an async test on the loop of the fixture `runner`, which the window needs, or on a separate one.
+
+    The `LIMIT_S` of its module is the longest time that it may take.
+    """
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
     given = pyfuncitem.funcargs
 
     async def test() -> None:
-        async with AsyncExitStack() as stack:
+        async with asyncio.timeout(getattr(pyfuncitem.module, "LIMIT_S", None)), AsyncExitStack() as stack:
             fixtures = [value for value in given.values() if isinstance(value, Entered)]
             for fixture in sorted(fixtures, key=lambda fixture: fixture.number):
                 await stack.enter_async_context(fixture)

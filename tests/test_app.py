@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from playground.requestlog.filter import EVERYTHING
-from playground.requestlog.log import FLUSH_S, RequestLog
+from playground.requestlog.log import FLUSH_S
 from playground.storage.draft import DELAY_S, Draft
 from playground.tasks import Tasks
+from tests.requestlog.samples import opened
 
 PROGRAM = [sys.executable, "-m", "playground"]
 LIMIT_S = 300
@@ -173,10 +174,9 @@ async def _look_at_what_is_left(folder: Path, seen: str) -> None:
     assert kept is not None
     assert kept.document.variables["question"] == "Typed just before the end"
     draft.close()
-    log = await RequestLog.open(folder)
-    (row,) = await log.page(EVERYTHING)
-    stored = await log.get(row.run_id)
-    await log.close()
+    async with opened(folder) as log:
+        (row,) = await log.page(EVERYTHING)
+        stored = await log.get(row.run_id)
     assert row.phase == "interrupted"
     assert row.request_id
     assert stored is not None

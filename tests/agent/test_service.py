@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
@@ -31,15 +31,13 @@ PROMPT = Document(name="billing", tools=(TOOL,), messages=(Message("user", "a"),
 MOCKS = ToolMocks({"get": ToolMock(MockReply("fixed", "42"))})
 
 
-def _in_services(folder: Path, story: Callable[[AppServices], Awaitable[None]]) -> None:
-    async def main() -> None:
-        services = AppServices(folder, {}, Tasks(lambda name, error: None))
-        try:
-            await story(services)
-        finally:
-            await services.close()
-
-    asyncio.run(main())
+@asynccontextmanager
+async def _services_of(folder: Path) -> AsyncIterator[AppServices]:
+    services = AppServices(folder, {}, Tasks(lambda name, error: None))
+    try:
+        yield services
+    finally:
+        await services.close()
 
 
 def test_prompt_key_same_name_other_prompt_differs() -> None:
@@ -57,78 +55,66 @@ def test_consent_owner_changed_tools_differ() -> None:
     assert consent_owner(replace(PROMPT, tools=())) != consent_owner(PROMPT)
 
 
-def test_keep_book_is_read_back_for_the_prompt_only(tmp_path: Path) -> None:
-    async def story(services: AppServices) -> None:
+async def test_keep_book_is_read_back_for_the_prompt_only(tmp_path: Path) -> None:
+    async with _services_of(tmp_path) as services:
         service = AgentService(services)
         service.keep_book(PROMPT, MOCKS)
         assert service.book(PROMPT) == MOCKS
 
-    _in_services(tmp_path, story)
-
-    async def again(services: AppServices) -> None:
+    async with _services_of(tmp_path) as services:
         service = AgentService(services)
         assert service.book(replace(PROMPT, messages=())) == MOCKS
         assert service.book(replace(PROMPT, id="p2")) == ToolMocks()
         assert service.book(replace(PROMPT, id="")) == ToolMocks()
 
-    _in_services(tmp_path, again)
 
-
-def test_book_shipped_mocks_belong_to_the_sample_tools_not_to_its_name(tmp_path: Path) -> None:
+async def test_book_shipped_mocks_belong_to_the_sample_tools_not_to_its_name(tmp_path: Path) -> None:
     sample = parse_bytes(asset("prompts/acme-billing-agent.prompt.json").read_bytes()).document
 
-    async def story(services: AppServices) -> None:
+    async with _services_of(tmp_path) as services:
         service = AgentService(services)
         assert service.book(sample).tools
         assert service.book(replace(PROMPT, name=sample.name)) == ToolMocks()
 
-    _in_services(tmp_path, story)
 
-
-def test_service_damaged_files_are_set_aside_and_named(tmp_path: Path) -> None:
+async def test_service_damaged_files_are_set_aside_and_named(tmp_path: Path) -> None:
     for name in (ANSWERS_FILE, CONVERSATION_FILE):
         for data in (b"[1]", b'{"a": 3}', b'{"a": "{}"}', b"[" * 5_000, b"\xff"):
             (tmp_path / name).write_bytes(data)
 
-            async def story(services: AppServices) -> None:
+            async with _services_of(tmp_path) as services:
                 service = AgentService(services)
                 assert service.notice
                 assert service.conversation is None
-
-            _in_services(tmp_path, story)
             assert not (tmp_path / name).exists()
 
 
-def test_keep_conversation_folder_deleted_reports_an_error(tmp_path: Path) -> None:
+async def test_keep_conversation_folder_deleted_reports_an_error(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
     errors: list[str] = []
 
-    async def story(services: AppServices) -> None:
+    async with _services_of(folder) as services:
         services.on_notice.subscribe(errors.append)
         service = AgentService(services)
         folder.rmdir()
         service.keep_conversation(Conversation(PROMPT))
         service.keep_book(PROMPT, MOCKS)
         await services.writer.flush()
-
-    _in_services(folder, story)
     assert len(errors) == 2
 
 
-def test_keep_conversation_is_on_disk_after_close(tmp_path: Path) -> None:
-    async def story(services: AppServices) -> None:
+async def test_keep_conversation_is_on_disk_after_close(tmp_path: Path) -> None:
+    async with _services_of(tmp_path) as services:
         service = AgentService(services)
         for number in range(20):
             service.keep_conversation(Conversation(replace(PROMPT, name=str(number))))
-
-    _in_services(tmp_path, story)
     saved = json.loads((tmp_path / CONVERSATION_FILE).read_text())["documents"][0]
     assert json.loads(saved)["name"] == "19"
 
 
-def test_prompt_sent_is_reported_for_the_root_only_and_every_run_has_the_conversation(tmp_path: Path) -> None:
-    async def story(services: AppServices) -> None:
+async def test_prompt_sent_is_reported_for_the_root_only_and_every_run_has_the_conversation(tmp_path: Path) -> None:
+    async with _services_of(tmp_path) as services:
         service = AgentService(services)
         told: list[tuple[Document, str]] = []
         passed: list[Happening] = []
@@ -142,8 +128,6 @@ def test_prompt_sent_is_reported_for_the_root_only_and_every_run_has_the_convers
             assert run.conversation == conversation.id
         assert told == [(PROMPT, "run 1")]
         assert len(passed) == 2
-
-    _in_services(tmp_path, story)
 
 
 def test_measured_turns_are_those_of_one_run_of_the_loop_with_the_tools_that_ran_in_it() -> None:

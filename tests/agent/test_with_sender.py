@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from playground.requestlog.log import RequestLog
 from tests.forked_program import start_script
+from tests.requestlog.samples import opened
 
 CHILD = """
 import asyncio, sys
@@ -90,9 +90,8 @@ def test_killed_in_a_phase_the_log_has_all_turns_up_to_then(
     child.communicate()
 
     async def read() -> tuple[list[str], list[str], list[str | None]]:
-        log = await RequestLog.open(tmp_path)
-        stored = [await log.get(run_id) for run_id in runs]
-        await log.close()
+        async with opened(tmp_path) as log:
+            stored = [await log.get(run_id) for run_id in runs]
         found = [(one.phase, one.state()) for one in stored if one is not None]
         return [how for how, _ in found], [state.text for _, state in found], [state.request_id for _, state in found]
 

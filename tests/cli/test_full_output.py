@@ -15,11 +15,10 @@ from pathlib import Path
 import pytest
 
 from playground.experiments.batch_results import ResultFile, parse_results
-from playground.requestlog.log import RequestLog
 from playground.requestlog.records import EndedRun
 from playground.simulator.process import SimulatorProcess
 from tests.forked_program import run_text
-from tests.requestlog.samples import answered, record
+from tests.requestlog.samples import answered, opened, record
 
 FULL = Path("/dev/full")
 ROWS = 400
@@ -195,9 +194,8 @@ def test_output_that_cannot_be_written_is_named_with_status_1(command: str, tmp_
     home, output = tmp_path / "home", "/proc/out.jsonl"
 
     async def fill() -> None:
-        log = await RequestLog.open(home)
-        await log.add([EndedRun(record(), tuple(answered()))])
-        await log.close()
+        async with opened(home) as log:
+            await log.add([EndedRun(record(), tuple(answered()))])
 
     asyncio.run(fill())
     (tmp_path / "data.csv").write_text("x\n1\n")
@@ -219,11 +217,10 @@ def test_log_export_to_a_full_disk_keeps_the_earlier_file(suffix: str, tmp_path:
     environment = {**os.environ, "ELECTRON_PLAYGROUND_HOME": str(home)}
 
     async def fill() -> None:
-        log = await RequestLog.open(home)
-        text = "".join(random.Random(1).choices("abcdefghij ", k=400_000))
-        body = json.dumps({"model": "m", "messages": [{"role": "user", "content": text}]}).encode()
-        await log.add([EndedRun(record(body=body), tuple(answered()))])
-        await log.close()
+        async with opened(home) as log:
+            text = "".join(random.Random(1).choices("abcdefghij ", k=400_000))
+            body = json.dumps({"model": "m", "messages": [{"role": "user", "content": text}]}).encode()
+            await log.add([EndedRun(record(body=body), tuple(answered()))])
 
     asyncio.run(fill())
     output.write_text("earlier")

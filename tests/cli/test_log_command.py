@@ -19,11 +19,10 @@ from pathlib import Path
 import pytest
 
 from playground.cli.main import main
-from playground.requestlog.log import RequestLog
 from playground.requestlog.records import EndedRun
 from playground.requestlog.store import FILE_NAME
 from tests import forked_program
-from tests.requestlog.samples import answered, body_of, record, refused
+from tests.requestlog.samples import answered, body_of, opened, record, refused
 
 PROGRAM = [sys.executable, "-m", "playground"]
 LIMIT_S = 120
@@ -44,13 +43,12 @@ def run(tmp_path: Path) -> Run:
 @pytest.fixture(autouse=True)
 def _filled(tmp_path: Path) -> None:
     async def fill() -> None:
-        log = await RequestLog.open(tmp_path / "data")
-        body = json.dumps(json.loads(body_of("x")) | {"messages": [{"role": "user", "content": QUESTION}]}).encode()
-        events = tuple(answered(request_id="9db74058-1111-4222-8333-444455556666"))
-        runs = [EndedRun(record(body=body), events, explanation={"cause": "time", "sentence": CAUSE})]
-        runs += [EndedRun(record(minute=n), tuple(refused(429))) for n in (1, 2)]
-        await log.add(runs)
-        await log.close()
+        async with opened(tmp_path / "data") as log:
+            body = json.dumps(json.loads(body_of("x")) | {"messages": [{"role": "user", "content": QUESTION}]}).encode()
+            events = tuple(answered(request_id="9db74058-1111-4222-8333-444455556666"))
+            runs = [EndedRun(record(body=body), events, explanation={"cause": "time", "sentence": CAUSE})]
+            runs += [EndedRun(record(minute=n), tuple(refused(429))) for n in (1, 2)]
+            await log.add(runs)
 
     asyncio.run(fill())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
 import re
@@ -17,10 +18,9 @@ import pytest
 from playground.cli.main import parse_arguments
 from playground.client.events import ApiError, AttemptFailed, AttemptStarted, HeadersReceived
 from playground.export.terminal import visible, visible_line
-from playground.requestlog.log import RequestLog
 from playground.requestlog.records import EndedRun
 from tests import forked_program
-from tests.requestlog.samples import answered, record, run
+from tests.requestlog.samples import answered, opened, record
 
 HOSTILE = "\x1b]0;title\x07 \x1b]52;c;Zm9v\x07 \x9b2J \u202egnp.exe\u202c \x08\x08 \r over"
 CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -58,18 +58,19 @@ def _environment(folder: Path) -> dict[str, str]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     async def fill() -> None:
-        log = await RequestLog.open(tmp_path)
-        headers = HeadersReceived(0.1, 500, f"id-{HOSTILE}", "application/json")
-        failed = AttemptFailed(0.2, ApiError("http", f"bad {HOSTILE}", f"worse {HOSTILE}", status=500), f"id-{HOSTILE}")
-        await log.add(
-            [
-                EndedRun(record("one"), tuple(answered(f"answer {HOSTILE}", request_id=f"id-{HOSTILE}"))),
-                EndedRun(record("two", minute=1), (AttemptStarted(0.0, 1), headers, failed)),
-            ]
-        )
-        await log.close()
+        async with opened(tmp_path) as log:
+            headers = HeadersReceived(0.1, 500, f"id-{HOSTILE}", "application/json")
+            failed = AttemptFailed(
+                0.2, ApiError("http", f"bad {HOSTILE}", f"worse {HOSTILE}", status=500), f"id-{HOSTILE}"
+            )
+            await log.add(
+                [
+                    EndedRun(record("one"), tuple(answered(f"answer {HOSTILE}", request_id=f"id-{HOSTILE}"))),
+                    EndedRun(record("two", minute=1), (AttemptStarted(0.0, 1), headers, failed)),
+                ]
+            )
 
-    run(fill())
+    asyncio.run(fill())
     return tmp_path
 
 
@@ -147,15 +148,11 @@ def test_parse_arguments_send_a_file_named_log() -> None:
     assert (found.command, found.file, found.json) == ("send", "log", True)
 
 
-def test_show_run_without_a_request_id_by_its_run_id(tmp_path: Path) -> None:
+async def test_show_run_without_a_request_id_by_its_run_id(tmp_path: Path) -> None:
     lost = record("nothing came")
 
-    async def fill() -> None:
-        log = await RequestLog.open(tmp_path)
+    async with opened(tmp_path) as log:
         await log.add([EndedRun(lost, (AttemptStarted(0.0, 1),))])
-        await log.close()
-
-    run(fill())
     for arguments in (["show", "--json", lost.run_id], ["export", "-o", "-", "--format", "jsonl", f"id:{lost.run_id}"]):
         done = forked_program.run(["log", *arguments], _environment(tmp_path))
         assert done.returncode == 0, done.stderr

@@ -28,7 +28,7 @@ from playground.services import AppServices
 from playground.simulator.process import SimulatorProcess
 from playground.tasks import Tasks
 from tests.export.test_masking import stored as stored_run
-from tests.requestlog.samples import answered, body_of, record
+from tests.requestlog.samples import answered, body_of, opened, record
 
 PROMPTS = (
     Document(messages=(Message("user", '=HYPERLINK("http://x") नमस्ते \u2028 "quoted", and\nmore'),)),
@@ -59,11 +59,8 @@ def logged(folder: Path, simulator: SimulatorProcess) -> None:
 
 def with_log(folder: Path, story: Callable[[RequestLog], Awaitable[Any]]) -> Any:
     async def main() -> Any:
-        log = await RequestLog.open(folder)
-        try:
+        async with opened(folder) as log:
             return await story(log)
-        finally:
-            await log.close()
 
     return asyncio.run(main())
 

@@ -22,7 +22,7 @@ from playground.prompt.field_errors import InputError
 from playground.requestlog.filter import EVERYTHING
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import AddedRuns, EndedRun, StoredRun
-from tests.requestlog.samples import answered, record, refused
+from tests.requestlog.samples import answered, opened, record, refused
 
 
 def _line(**changes: Any) -> dict[str, Any]:
@@ -47,12 +47,9 @@ def _imported(folder: Path, data: bytes) -> list[StoredRun]:
     path.write_bytes(data)
 
     async def main() -> list[StoredRun]:
-        log = await RequestLog.open(folder / "log")
-        try:
+        async with opened(folder / "log") as log:
             await import_file(log, path)
             return [stored for row in await log.page(EVERYTHING) if (stored := await log.get(row.run_id)) is not None]
-        finally:
-            await log.close()
 
     return asyncio.run(main())
 

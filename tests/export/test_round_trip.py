@@ -31,7 +31,7 @@ from playground.requestlog.log import RequestLog
 from playground.requestlog.records import LogRow
 from playground.simulator.process import SimulatorProcess
 from tests.recorder.test_record_command import BODY, Recording, post
-from tests.requestlog.samples import keep, record, refused
+from tests.requestlog.samples import keep, opened, record, refused
 
 FILTERS = (
     *("source:recorder", "tag:nightly", "is:marked", "is:failed", "group:batch", "slow comment", "source:import"),
@@ -42,11 +42,8 @@ T = TypeVar("T")
 
 def with_log(folder: Path, use: Callable[[RequestLog], Coroutine[object, object, T]]) -> T:
     async def work() -> T:
-        log = await RequestLog.open(folder)
-        try:
+        async with opened(folder) as log:
             return await use(log)
-        finally:
-            await log.close()
 
     return asyncio.run(work())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from playground.requestlog.log import RequestLog
 from playground.requestlog.records import EndedRun, StoredRun
 from tests.lint.corpus import tool
 from tests.lint.judge import tools
-from tests.requestlog.samples import answered, body_of, called, keep, record, refused, run
+from tests.requestlog.samples import answered, body_of, called, keep, opened, record, refused
 
 PROMPT = Document(
     messages=(Message("system", "You take calls for a clinic."), Message("user", "{{question}}")),
@@ -25,8 +26,7 @@ PROMPT = Document(
 
 
 async def _history(folder: Path) -> PromptHistory:
-    log = await RequestLog.open(folder)
-    try:
+    async with opened(folder) as log:
         await keep(log, record("When are you open?", minute=1), answered("word " * 90 + "<END>"))
         await keep(log, record("Where are you?", minute=2), answered(usage=None))
         await keep(log, record("And now?", minute=3), refused())
@@ -34,13 +34,11 @@ async def _history(folder: Path) -> PromptHistory:
         other = body_of("Sort this letter", "You sort the letters of a parcel service by what they want.")
         await keep(log, record(body=other, minute=5), answered("late"))
         return await past(log, PROMPT)
-    finally:
-        await log.close()
 
 
 @pytest.fixture
 def history(tmp_path: Path) -> PromptHistory:
-    return run(_history(tmp_path))
+    return asyncio.run(_history(tmp_path))
 
 
 def test_only_versions_of_the_prompt_oldest_first(history: PromptHistory) -> None:
@@ -67,20 +65,18 @@ def test_tools_that_were_called(history: PromptHistory) -> None:
     assert history.tools_offered_in == 3
 
 
-def test_an_empty_log(tmp_path: Path) -> None:
+async def test_an_empty_log(tmp_path: Path) -> None:
     async def empty() -> PromptHistory:
-        log = await RequestLog.open(tmp_path)
-        try:
+        async with opened(tmp_path) as log:
             return await past(log, PROMPT)
-        finally:
-            await log.close()
 
-    assert run(empty()).requests == ()
+    assert (await empty()).requests == ()
 
 
-def test_read_again_reads_only_the_bodies_of_new_requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def story() -> None:
-        log = await RequestLog.open(tmp_path)
+async def test_read_again_reads_only_the_bodies_of_new_requests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(tmp_path) as log:
         whole: list[int] = []
         read_stored = log.stored
 
@@ -89,39 +85,31 @@ def test_read_again_reads_only_the_bodies_of_new_requests(tmp_path: Path, monkey
             return await read_stored(numbers)
 
         monkeypatch.setattr(log, "stored", stored)
-        try:
-            reader = PromptHistoryReader()
-            await keep(log, record("When are you open?", minute=1), answered("word " * 90 + "<END>"))
-            first = await reader.read(log, PROMPT)
-            await keep(log, record("Where are you?", minute=2), answered())
-            second = await reader.read(log, PROMPT)
-            assert [request.question for request in second.requests] == ["When are you open?", "Where are you?"]
-            assert second.requests[0] == first.requests[0]
-            assert len(whole) == len(set(whole)) == 2
-            assert second == await past(log, PROMPT)
-        finally:
-            await log.close()
-
-    run(story())
+        reader = PromptHistoryReader()
+        await keep(log, record("When are you open?", minute=1), answered("word " * 90 + "<END>"))
+        first = await reader.read(log, PROMPT)
+        await keep(log, record("Where are you?", minute=2), answered())
+        second = await reader.read(log, PROMPT)
+        assert [request.question for request in second.requests] == ["When are you open?", "Where are you?"]
+        assert second.requests[0] == first.requests[0]
+        assert len(whole) == len(set(whole)) == 2
+        assert second == await past(log, PROMPT)
 
 
-def test_read_texts_are_bounded_newest_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_read_texts_are_bounded_newest_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def story() -> PromptHistory:
-        log = await RequestLog.open(tmp_path)
-        try:
+        async with opened(tmp_path) as log:
             for minute in range(1, 4):
                 await keep(log, record(f"Question {minute}", minute=minute), answered())
             return await past(log, PROMPT)
-        finally:
-            await log.close()
 
     monkeypatch.setattr(service, "MAX_TEXT_CHARS", 120)
-    texts = [request.text for request in run(story()).requests]
+    texts = [request.text for request in (await story()).requests]
     assert texts[0] is None
     assert texts[-1] is not None
 
 
-def test_few_whole_answers_are_in_memory_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_few_whole_answers_are_in_memory_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Streams of thousands of events: all 40 at once would leave the program larger."""
     stored, most = RequestLog.stored, [0]
     runs = [record(f"Question {number}", minute=number) for number in range(45)]
@@ -134,15 +122,12 @@ def test_few_whole_answers_are_in_memory_at_once(tmp_path: Path, monkeypatch: py
         return found
 
     async def read() -> PromptHistory:
-        log = await RequestLog.open(tmp_path)
-        try:
+        async with opened(tmp_path) as log:
             await log.add([EndedRun(each, tuple(answered(f"{each.run_id} " * 60))) for each in runs])
             monkeypatch.setattr(RequestLog, "stored", counted)
             return await past(log, PROMPT)
-        finally:
-            await log.close()
 
-    history = run(read())
+    history = await read()
     assert 0 < most[0] <= 10  # far below the 40 that are read
     assert len(history.requests) == 45
     # A row has only the beginning of an answer: those of the newest 40 were read whole.

@@ -9,14 +9,26 @@ from msgspec.structs import replace
 
 from playground.agent.service import EXAMPLE
 from playground.prefix_cache import sent_requests
+from playground.prefix_cache.forecaster import CacheForecaster
 from playground.prefix_cache.miss_evidence import EarlierRequest, MissKnowledge, OrderEvidence
-from playground.prefix_cache.miss_explanation import explain_miss
+from playground.prefix_cache.miss_explanation import MissExplanation, explain_miss
 from playground.prefix_cache.prediction import CacheUsage
 from playground.prefix_cache.prefix_size import Size
 from playground.prefix_cache.view import CacheView, view_of_document, view_of_fields
 from playground.prompt.document import Document, Json, Message
 from playground.storage.prompt_files import sample_document
 from tests.prefix_cache.prompts import ENDPOINT, MODEL, NOW, RULES, agent, desk, sent
+
+
+def explained(room: CacheForecaster, document: Document, usage: CacheUsage) -> MissExplanation:
+    """Return the explanation of a report for a new request."""
+    seen = view_of_document(document)
+    forecast = room.forecast(seen.view, ENDPOINT, MODEL)
+    room.record(ENDPOINT, MODEL, sent(document, "new", NOW))
+    settled = room.settle(ENDPOINT, MODEL, "new", usage, forecast, seen)
+    assert settled is not None
+    assert settled.explanation is not None
+    return settled.explanation
 
 
 def test_endpoints_and_models_are_apart() -> None:
@@ -276,13 +288,8 @@ def test_explanation_of_a_prompt_without_a_message_of_an_earlier_one_names_no_ch
 ) -> None:
     room = desk(sent(agent(), "old"))
     document = Document(messages=messages, variables=agent().variables)
-    seen = view_of_document(document)
-    forecast = room.forecast(seen.view, ENDPOINT, MODEL)
-    room.record(ENDPOINT, MODEL, sent(document, "new", NOW))
-    settled = room.settle(ENDPOINT, MODEL, "new", CacheUsage(900, 0), forecast, seen)
-    assert settled is not None
-    assert settled.explanation is not None
-    assert settled.explanation.cause == cause
+    found = explained(room, document, CacheUsage(900, 0))
+    assert found.cause == cause
 
 
 @pytest.mark.parametrize(
@@ -302,28 +309,18 @@ def test_explanation_of_a_time_in_a_prompt_of_one_line_names_it_although_the_que
         return Document(messages=(Message("system", system), Message("user", f"Question number {minute}")))
 
     room = desk(sent(prompt(5), "old"))
-    seen = view_of_document(prompt(16))
-    forecast = room.forecast(seen.view, ENDPOINT, MODEL)
-    room.record(ENDPOINT, MODEL, sent(prompt(16), "new", NOW))
-    settled = room.settle(ENDPOINT, MODEL, "new", CacheUsage(1100, 0), forecast, seen)
-    assert settled is not None
-    assert settled.explanation is not None
-    assert settled.explanation.cause == "time"
-    assert settled.explanation.position is not None
-    assert (settled.explanation.position.index, settled.explanation.after) == (0, "14:16")
+    found = explained(room, prompt(16), CacheUsage(1100, 0))
+    assert found.cause == "time"
+    assert found.position is not None
+    assert (found.position.index, found.after) == (0, "14:16")
 
 
 def test_explanation_of_tokens_that_another_prompt_shares_claims_no_foreign_program() -> None:
     beginning = "You are Mira, the voice agent of a parcel service in the north of India. "
     room = desk(sent(Document(messages=(Message("system", beginning + RULES),)), "old"))
     document = Document(messages=(Message("system", beginning + "Answer in rhymes about the weather. " * 90),))
-    seen = view_of_document(document)
-    forecast = room.forecast(seen.view, ENDPOINT, MODEL)
-    room.record(ENDPOINT, MODEL, sent(document, "new", NOW))
-    settled = room.settle(ENDPOINT, MODEL, "new", CacheUsage(700, 16), forecast, seen)
-    assert settled is not None
-    assert settled.explanation is not None
-    assert (settled.explanation.kind, settled.explanation.cause) == ("first", "first")
+    found = explained(room, document, CacheUsage(700, 16))
+    assert (found.kind, found.cause) == ("first", "first")
 
 
 def test_a_prompt_is_explained_by_the_same_one_of_a_comparison_and_not_by_a_batch_row_that_shares_less() -> None:
@@ -343,13 +340,8 @@ def test_explanation_of_an_unlike_prompt_names_no_message_if_more_was_served_tha
     room = desk()
     room.record(ENDPOINT, MODEL, sent(first, "old", NOW - 10))
     room.settle(ENDPOINT, MODEL, "old", CacheUsage(399, 0))
-    seen = view_of_document(EXAMPLE)
-    forecast = room.forecast(seen.view, ENDPOINT, MODEL)
-    room.record(ENDPOINT, MODEL, sent(EXAMPLE, "new", NOW))
-    settled = room.settle(ENDPOINT, MODEL, "new", CacheUsage(129, 32), forecast, seen)
-    assert settled is not None
-    assert settled.explanation is not None
-    assert (settled.explanation.cause, settled.explanation.reason) == ("first", "first_beside_other")
+    found = explained(room, EXAMPLE, CacheUsage(129, 32))
+    assert (found.cause, found.reason) == ("first", "first_beside_other")
 
 
 def test_method_on_one_thread_waits_for_another_thread_to_leave_a_method() -> None:

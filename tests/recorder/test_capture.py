@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Sequence
 
 import pytest
 
@@ -14,7 +15,7 @@ from playground.export.pages import as_markdown
 from playground.export.ticket import Outline
 from playground.recorder.capture import Capture, CapturedExchange, Conversations
 from playground.recorder.proxy import Outcome
-from playground.recorder.wire import is_recorded
+from playground.recorder.wire import RawHeaders, is_recorded
 from playground.requestlog.records import StoredRun
 from playground.runs.record import RequestRecord
 from playground.runs.state import RunState, fold
@@ -68,6 +69,19 @@ def exchange(sink: Sink) -> CapturedExchange:
     return capture.begin("run-1", 1_800_000_000.0, "POST", TARGET, [])
 
 
+def captured(status: int, headers: RawHeaders, pieces: Sequence[bytes], outcome: Outcome = "complete") -> Sink:
+    """Return the sink after a whole request, a response and its end."""
+    sink = Sink()
+    seen = exchange(sink)
+    seen.request_data(BODY)
+    seen.request_end()
+    seen.response_head(0.1, status, headers)
+    for piece in pieces:
+        seen.response_data(0.2, piece)
+    seen.end(0.3, outcome, "")
+    return sink
+
+
 def test_response_before_the_end_of_the_request_is_recorded_with_it() -> None:
     sink = Sink()
     seen = exchange(sink)
@@ -88,13 +102,12 @@ STREAM_HEADERS = [(b"content-type", b"text/event-stream")]
 
 @pytest.mark.parametrize("outcome", ["complete", "caller_gone", "upstream_cut"])
 def test_error_in_a_stream_fails_the_request_whoever_closes_the_connection(outcome: Outcome) -> None:
-    sink = Sink()
-    seen = exchange(sink)
-    seen.request_data(BODY)
-    seen.request_end()
-    seen.response_head(0.1, 200, STREAM_HEADERS)
-    seen.response_data(0.2, STREAM + b'data: {"error": {"message": "overloaded", "type": "server_error"}}\n\n')
-    seen.end(0.3, outcome, "")
+    sink = captured(
+        200,
+        STREAM_HEADERS,
+        [STREAM + b'data: {"error": {"message": "overloaded", "type": "server_error"}}\n\n'],
+        outcome,
+    )
     assert (sink.state.phase, sink.state.text, sink.ended) == ("failed", "Hi", 1)
     assert sink.state.error is not None
     assert "overloaded" in sink.state.error.detail
@@ -102,13 +115,7 @@ def test_error_in_a_stream_fails_the_request_whoever_closes_the_connection(outco
 
 @pytest.mark.parametrize(("outcome", "phase"), [("killed", "streaming"), ("not_recorded", "failed")])
 def test_end_of_the_recording_is_no_stop_by_the_caller(outcome: Outcome, phase: str) -> None:
-    sink = Sink()
-    seen = exchange(sink)
-    seen.request_data(BODY)
-    seen.request_end()
-    seen.response_head(0.1, 200, STREAM_HEADERS)
-    seen.response_data(0.2, STREAM)
-    seen.end(0.3, outcome, "")
+    sink = captured(200, STREAM_HEADERS, [STREAM], outcome)
     assert (sink.state.phase, sink.state.text, sink.ended) == (phase, "Hi", 1)
 
 
@@ -180,15 +187,9 @@ def test_fault_before_the_record_has_begun_leaves_nothing_open() -> None:
 
 @pytest.mark.parametrize("size", [1, 7, 1_000])
 def test_gzip_of_several_members_is_decoded(size: int) -> None:
-    sink = Sink()
-    seen = exchange(sink)
-    seen.request_data(BODY)
-    seen.request_end()
-    seen.response_head(0.1, 200, [*HEADERS, (b"content-encoding", b"gzip")])
     packed = gzip.compress(ANSWER[:40]) + gzip.compress(ANSWER[40:])
-    for at in range(0, len(packed), size):
-        seen.response_data(0.2, packed[at : at + size])
-    seen.end(0.3, "complete", "")
+    pieces = [packed[at : at + size] for at in range(0, len(packed), size)]
+    sink = captured(200, [*HEADERS, (b"content-encoding", b"gzip")], pieces)
     assert (sink.state.phase, sink.state.text) == ("done", "Hi")
 
 
@@ -235,13 +236,7 @@ def _choices(stream: bool) -> bytes:
 
 @pytest.mark.parametrize("stream", [True, False])
 def test_choices_after_the_first_are_read_from_the_events_with_calls_and_finish_reasons(stream: bool) -> None:
-    sink = Sink()
-    seen = exchange(sink)
-    seen.request_data(BODY)
-    seen.request_end()
-    seen.response_head(0.1, 200, STREAM_HEADERS if stream else HEADERS)
-    seen.response_data(0.2, _choices(stream))
-    seen.end(0.3, "complete", "")
+    sink = captured(200, STREAM_HEADERS if stream else HEADERS, [_choices(stream)])
     assert (sink.state.phase, sink.state.text, sink.state.finish_reason) == ("done", "Hi", "stop")
     one, two = wire_choices(sink.state)
     assert one == {"index": 1, "message": {"role": "assistant", "content": "Hello"}, "finish_reason": "length"}
@@ -258,13 +253,7 @@ def test_choices_after_the_first_are_read_from_the_events_with_calls_and_finish_
 
 @pytest.mark.parametrize("status", [200, 500])
 def test_coding_that_cannot_be_read_is_named_also_in_an_error(status: int) -> None:
-    sink = Sink()
-    seen = exchange(sink)
-    seen.request_data(BODY)
-    seen.request_end()
-    seen.response_head(0.1, status, [*HEADERS, (b"Content-Encoding", b"zstd")])
-    seen.response_data(0.2, b"\x28\xb5\x2f\xfdxxxx")
-    seen.end(0.3, "complete", "")
+    sink = captured(status, [*HEADERS, (b"Content-Encoding", b"zstd")], [b"\x28\xb5\x2f\xfdxxxx"])
     assert sink.state.error is not None
     assert "zstd" in sink.state.error.detail
     assert sink.state.status == status

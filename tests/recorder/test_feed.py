@@ -7,10 +7,9 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import psutil  # type: ignore[import-untyped]
 import pytest
@@ -22,8 +21,8 @@ from playground.recorder import feed as feed_module
 from playground.recorder.feed import RecordingFeed
 from playground.recorder.feed_messages import Begin, End, Message, MessageReader, RequestEnd, Setup, frame
 from playground.requestlog.filter import EVERYTHING
-from playground.requestlog.log import RequestLog
 from playground.requestlog.records import StoredRun
+from tests.requestlog.samples import opened
 
 COMMAND = [*program_command(), "record", "--recording-process"]
 ENDPOINT = Endpoint("test", "Test", "http://127.0.0.1:9/v1")
@@ -33,6 +32,9 @@ ANSWER = (
     b'"finish_reason": "stop"}], "usage": {"prompt_tokens": 9, "completion_tokens": 1}}'
 )
 HEADERS = [(b"X-Request-Id", b"req-1"), (b"Content-Type", b"application/json")]
+
+LIMIT_S = 120
+"""Of each test; see conftest. Only a hang reaches it."""
 
 
 class Problems(list[str]):
@@ -79,194 +81,154 @@ async def pass_exchange(feed: RecordingFeed, body: bytes = BODY) -> None:
 
 async def logged(folder: Path) -> list[StoredRun]:
     """Return all requests in the log."""
-    log = await RequestLog.open(folder)
-    try:
+    async with opened(folder) as log:
         await log.recovered()
         found = [await log.get(row.run_id) for row in await log.page(EVERYTHING)]
-    finally:
-        await log.close()
     return [run for run in found if run is not None]
 
 
-def run(story: Coroutine[Any, Any, None]) -> None:
-    """Run a story with a limit that only a hang reaches."""
+async def test_feed_exchange_is_in_the_log_after_close(tmp_path: Path) -> None:
+    async with running(tmp_path) as (feed, problems):
+        await pass_exchange(feed)
+    (stored,) = await logged(tmp_path)
+    assert (stored.state().phase, stored.state().text, stored.state().request_id) == ("done", "hi", "req-1")
+    assert stored.record.body == BODY
+    assert problems == []
 
-    async def limited() -> None:
-        async with asyncio.timeout(120):
-            await story
 
-    asyncio.run(limited())
+async def test_feed_exchange_that_begins_before_the_start_is_in_the_log_once(tmp_path: Path) -> None:
+    problems = Problems()
+    feed = RecordingFeed(COMMAND, problems.append)
+    await feed.launch()
+    early = feed.begin("POST", "/v1/chat/completions", [(b"Host", b"localhost")])
+    early.request_data(BODY)
+    await feed.start(Setup(str(tmp_path), ENDPOINT, None))
+    early.request_end()
+    early.response_head(200, HEADERS)
+    early.response_data(ANSWER)
+    early.end("complete", "")
+    async with asyncio.timeout(60):  # it never ended: the first of two records had no end
+        await feed.close()
+    (stored,) = await logged(tmp_path)
+    assert (stored.state().phase, stored.state().text) == ("done", "hi")
+    assert problems == []
 
 
-def test_feed_exchange_is_in_the_log_after_close(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with running(tmp_path) as (feed, problems):
+async def test_feed_recording_process_killed_is_replaced_and_no_exchange_is_lost_or_doubled(tmp_path: Path) -> None:
+    async with running(tmp_path) as (feed, problems):
+        half = feed.begin("POST", "/v1/chat/completions", [(b"Host", b"localhost")])
+        half.request_data(BODY)
+        half.request_end()
+        half.response_head(200, HEADERS)
+        for _ in range(20):
             await pass_exchange(feed)
-        (stored,) = await logged(tmp_path)
-        assert (stored.state().phase, stored.state().text, stored.state().request_id) == ("done", "hi", "req-1")
-        assert stored.record.body == BODY
-        assert problems == []
-
-    run(story())
-
-
-def test_feed_exchange_that_begins_before_the_start_is_in_the_log_once(tmp_path: Path) -> None:
-    async def story() -> None:
-        problems = Problems()
-        feed = RecordingFeed(COMMAND, problems.append)
-        await feed.launch()
-        early = feed.begin("POST", "/v1/chat/completions", [(b"Host", b"localhost")])
-        early.request_data(BODY)
-        await feed.start(Setup(str(tmp_path), ENDPOINT, None))
-        early.request_end()
-        early.response_head(200, HEADERS)
-        early.response_data(ANSWER)
-        early.end("complete", "")
-        async with asyncio.timeout(60):  # it never ended: the first of two records had no end
-            await feed.close()
-        (stored,) = await logged(tmp_path)
-        assert (stored.state().phase, stored.state().text) == ("done", "hi")
-        assert problems == []
-
-    run(story())
+        child = process_of(feed)
+        child.kill()
+        await problems.first.wait()
+        half.response_data(ANSWER)
+        half.end("complete", "")
+        await pass_exchange(feed)
+    assert len(problems) == 1
+    assert [stored.state().phase for stored in await logged(tmp_path)] == ["done"] * 22
 
 
-def test_feed_recording_process_killed_is_replaced_and_no_exchange_is_lost_or_doubled(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with running(tmp_path) as (feed, problems):
-            half = feed.begin("POST", "/v1/chat/completions", [(b"Host", b"localhost")])
-            half.request_data(BODY)
-            half.request_end()
-            half.response_head(200, HEADERS)
-            for _ in range(20):
-                await pass_exchange(feed)
-            child = process_of(feed)
-            child.kill()
-            await problems.first.wait()
-            half.response_data(ANSWER)
-            half.end("complete", "")
-            await pass_exchange(feed)
-        assert len(problems) == 1
-        assert [stored.state().phase for stored in await logged(tmp_path)] == ["done"] * 22
-
-    run(story())
+async def test_feed_conversation_of_the_log_continues_after_a_restart(tmp_path: Path) -> None:
+    longer = json.loads(BODY)
+    longer["messages"] += [{"role": "assistant", "content": "hi"}, {"role": "user", "content": "more"}]
+    for body in (BODY, json.dumps(longer).encode()):
+        async with running(tmp_path) as (feed, _):
+            await pass_exchange(feed, body)
+    first, second = await logged(tmp_path)
+    assert first.record.conversation == second.record.conversation is not None
 
 
-def test_feed_conversation_of_the_log_continues_after_a_restart(tmp_path: Path) -> None:
-    async def story() -> None:
-        longer = json.loads(BODY)
-        longer["messages"] += [{"role": "assistant", "content": "hi"}, {"role": "user", "content": "more"}]
-        for body in (BODY, json.dumps(longer).encode()):
-            async with running(tmp_path) as (feed, _):
-                await pass_exchange(feed, body)
-        first, second = await logged(tmp_path)
-        assert first.record.conversation == second.record.conversation is not None
-
-    run(story())
-
-
-def test_feed_response_beyond_the_backlog_is_cut_in_the_log_only(
+async def test_feed_response_beyond_the_backlog_is_cut_in_the_log_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feed_module, "HOLD_S", 0.1)
     monkeypatch.setattr(feed_module, "MAX_BACKLOG_BYTES", 1_000_000)
 
-    async def story() -> None:
-        async with running(tmp_path) as (feed, problems):
-            child = process_of(feed)
-            child.send_signal(signal.SIGSTOP)
-            seen = feed.begin("POST", "/v1/chat/completions", [(b"Host", b"localhost")])
-            seen.request_data(BODY)
-            seen.request_end()
-            seen.response_head(200, [(b"Content-Type", b"text/event-stream")])
-            for _ in range(30):
-                seen.response_data(bytes(100_000))
-            assert feed._backlog() < 1_200_000
-            seen.end("complete", "")
-            await seen.handed_over()
-            child.send_signal(signal.SIGCONT)
-        assert [stored.state().phase for stored in await logged(tmp_path)] == ["failed"]
-        assert len(problems) == 1
-
-    run(story())
+    async with running(tmp_path) as (feed, problems):
+        child = process_of(feed)
+        child.send_signal(signal.SIGSTOP)
+        seen = feed.begin("POST", "/v1/chat/completions", [(b"Host", b"localhost")])
+        seen.request_data(BODY)
+        seen.request_end()
+        seen.response_head(200, [(b"Content-Type", b"text/event-stream")])
+        for _ in range(30):
+            seen.response_data(bytes(100_000))
+        assert feed._backlog() < 1_200_000
+        seen.end("complete", "")
+        await seen.handed_over()
+        child.send_signal(signal.SIGCONT)
+    assert [stored.state().phase for stored in await logged(tmp_path)] == ["failed"]
+    assert len(problems) == 1
 
 
-def test_feed_process_that_always_dies_is_given_up_and_forwarding_continues(
+async def test_feed_process_that_always_dies_is_given_up_and_forwarding_continues(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def story() -> None:
-        command = [sys.executable, "-c", "raise SystemExit(3)"]
-        monkeypatch.setattr(feed_module, "HOLD_S", 60.0)
-        async with running(tmp_path, command) as (feed, problems):
-            while not any("repeatedly" in problem for problem in problems):
-                await pass_exchange(feed)
-                await asyncio.sleep(0.01)
-            async with asyncio.timeout(30):
-                await pass_exchange(feed)
-
-    run(story())
+    command = [sys.executable, "-c", "raise SystemExit(3)"]
+    monkeypatch.setattr(feed_module, "HOLD_S", 60.0)
+    async with running(tmp_path, command) as (feed, problems):
+        while not any("repeatedly" in problem for problem in problems):
+            await pass_exchange(feed)
+            await asyncio.sleep(0.01)
+        async with asyncio.timeout(30):
+            await pass_exchange(feed)
 
 
-def test_feed_stuck_process_delays_one_exchange_and_no_later_one(
+async def test_feed_stuck_process_delays_one_exchange_and_no_later_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feed_module, "HOLD_S", 0.3)
     monkeypatch.setattr(feed_module, "HOLD_BYTES", 1_000_000)
 
-    async def story() -> None:
-        async with running(tmp_path) as (feed, _):
-            child = process_of(feed)
-            child.send_signal(signal.SIGSTOP)
-            large = feed.begin("POST", "/v1/chat/completions", [(b"Host", b"localhost")])
-            large.request_data(bytes(4_000_000))
-            waits = []
-            for _ in range(3):
-                began = asyncio.get_running_loop().time()
-                await pass_exchange(feed)
-                waits.append(asyncio.get_running_loop().time() - began >= 0.3)
-            assert waits == [True, False, False]
-            child.send_signal(signal.SIGCONT)
-            large.end("complete", "")
-        assert len(await logged(tmp_path)) == 3
-
-    run(story())
+    async with running(tmp_path) as (feed, _):
+        child = process_of(feed)
+        child.send_signal(signal.SIGSTOP)
+        large = feed.begin("POST", "/v1/chat/completions", [(b"Host", b"localhost")])
+        large.request_data(bytes(4_000_000))
+        waits = []
+        for _ in range(3):
+            began = asyncio.get_running_loop().time()
+            await pass_exchange(feed)
+            waits.append(asyncio.get_running_loop().time() - began >= 0.3)
+        assert waits == [True, False, False]
+        child.send_signal(signal.SIGCONT)
+        large.end("complete", "")
+    assert len(await logged(tmp_path)) == 3
 
 
-def test_feed_backlog_beyond_its_bound_is_reported_and_new_exchanges_are_not_recorded(
+async def test_feed_backlog_beyond_its_bound_is_reported_and_new_exchanges_are_not_recorded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feed_module, "HOLD_S", 0.1)
     monkeypatch.setattr(feed_module, "MAX_BACKLOG_BYTES", 1_000_000)
 
-    async def story() -> None:
-        async with running(tmp_path) as (feed, problems):
-            child = process_of(feed)
-            child.send_signal(signal.SIGSTOP)
-            large = feed.begin("POST", "/v1/chat/completions", [(b"Host", b"localhost")])
-            large.request_data(bytes(4_000_000))
-            await pass_exchange(feed)
-            await pass_exchange(feed)
-            assert len(problems) == 1
-            child.send_signal(signal.SIGCONT)
-            large.end("complete", "")
-        assert await logged(tmp_path) == []
+    async with running(tmp_path) as (feed, problems):
+        child = process_of(feed)
+        child.send_signal(signal.SIGSTOP)
+        large = feed.begin("POST", "/v1/chat/completions", [(b"Host", b"localhost")])
+        large.request_data(bytes(4_000_000))
+        await pass_exchange(feed)
+        await pass_exchange(feed)
         assert len(problems) == 1
+        child.send_signal(signal.SIGCONT)
+        large.end("complete", "")
+    assert await logged(tmp_path) == []
+    assert len(problems) == 1
 
-    run(story())
 
-
-def test_recording_process_signals_of_the_terminal_do_not_end_it(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with running(tmp_path) as (feed, problems):
-            child = process_of(feed)
-            assert os.getpgid(child.pid) != os.getpgid(0)
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                child.send_signal(number)
-            await pass_exchange(feed)
-        assert len(await logged(tmp_path)) == 1
-        assert problems == []
-
-    run(story())
+async def test_recording_process_signals_of_the_terminal_do_not_end_it(tmp_path: Path) -> None:
+    async with running(tmp_path) as (feed, problems):
+        child = process_of(feed)
+        assert os.getpgid(child.pid) != os.getpgid(0)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            child.send_signal(number)
+        await pass_exchange(feed)
+    assert len(await logged(tmp_path)) == 1
+    assert problems == []
 
 
 def test_problems_pipe_that_nobody_reads_blocks_no_caller(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,8 @@ from playground.recorder.upstream import AccessPolicy, Upstream, UpstreamError
 from playground.recorder.wire import RawHeaders
 from tests.recorder.raw_server import RawServer, exchange, hang_up, raw_server
 
+LIMIT_S = 30
+"""Of each test; see conftest. Only a hang reaches it."""
 Answer = Callable[[bytes, asyncio.StreamWriter], Awaitable[bool]]
 
 
@@ -85,16 +87,6 @@ async def recording(
             await recorder.close()
 
 
-def run(story: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run a story with a limit that only a hang reaches."""
-
-    async def limited() -> None:
-        async with asyncio.timeout(30):
-            await story()
-
-    asyncio.run(limited())
-
-
 def always(response: bytes, *, keep: bool = False) -> Answer:
     """Answer each request with the same bytes."""
 
@@ -114,305 +106,249 @@ POST = (
 OK = b"HTTP/1.1 200 Fine\r\nX-Request-Id: req-1\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 
 
-def test_request_target_headers_and_body_are_forwarded_without_hop_by_hop_fields() -> None:
-    async def story() -> None:
-        async with recording(always(OK)) as (port, server, observer):
-            got = await exchange(port, POST, until=b"{}")
-            sent = bytes(server.received[0])
-            assert sent.startswith(b"POST /v1/chat/completions?q=%20x HTTP/1.1\r\n")
-            assert b"X-Custom-CASE: Value\r\n" in sent
-            assert b"authorization: Bearer sk_test_1234567890\r\n" in sent
-            assert f"Host: 127.0.0.1:{server.port}\r\n".encode() in sent
-            assert b"X-Hop" not in sent
-            assert b"Connection" not in sent
-            assert sent.endswith(b"\r\n\r\nhello")
-            assert got == OK
-            (seen,) = observer.exchanges
-            await seen.ended.wait()
-            assert (seen.outcome, seen.status, seen.request, seen.response) == ("complete", 200, b"hello", b"{}")
-
-    run(story)
+async def test_request_target_headers_and_body_are_forwarded_without_hop_by_hop_fields() -> None:
+    async with recording(always(OK)) as (port, server, observer):
+        got = await exchange(port, POST, until=b"{}")
+        sent = bytes(server.received[0])
+        assert sent.startswith(b"POST /v1/chat/completions?q=%20x HTTP/1.1\r\n")
+        assert b"X-Custom-CASE: Value\r\n" in sent
+        assert b"authorization: Bearer sk_test_1234567890\r\n" in sent
+        assert f"Host: 127.0.0.1:{server.port}\r\n".encode() in sent
+        assert b"X-Hop" not in sent
+        assert b"Connection" not in sent
+        assert sent.endswith(b"\r\n\r\nhello")
+        assert got == OK
+        (seen,) = observer.exchanges
+        await seen.ended.wait()
+        assert (seen.outcome, seen.status, seen.request, seen.response) == ("complete", 200, b"hello", b"{}")
 
 
-def test_unusual_heads_are_forwarded_byte_by_byte_except_folds() -> None:
-    async def story() -> None:
-        fold = b"X-Fold:one\r\n\t two  \r\n"
-        response = b"HTTP/1.1 200\r\nX-Odd:  a \r\n" + fold + b"Content-Length: 2\r\n\r\n{}"
-        async with recording(always(response, keep=True)) as (port, server, observer):
-            request = POST.replace(b"?q=%20x", "?q=é".encode()).replace(b"X-Hop: 1\r\n", fold)
-            unfolded = fold.replace(b"\r\n\t ", b" ")
-            assert await exchange(port, request, until=b"{}") == response.replace(fold, unfolded)
-            sent = bytes(server.received[0])
-            assert sent.startswith("POST /v1/chat/completions?q=é HTTP/1.1\r\nHost: ".encode())
-            assert unfolded in sent
-            assert (b"X-Fold", b"one two") in observer.exchanges[0].headers
-            bare = response.replace(b" 200\r", b" 200 \r").replace(fold, unfolded)
-            server.answer = always(bare)
-            assert await exchange(port, POST, until=b"{}") == bare
-
-    run(story)
+async def test_unusual_heads_are_forwarded_byte_by_byte_except_folds() -> None:
+    fold = b"X-Fold:one\r\n\t two  \r\n"
+    response = b"HTTP/1.1 200\r\nX-Odd:  a \r\n" + fold + b"Content-Length: 2\r\n\r\n{}"
+    async with recording(always(response, keep=True)) as (port, server, observer):
+        request = POST.replace(b"?q=%20x", "?q=é".encode()).replace(b"X-Hop: 1\r\n", fold)
+        unfolded = fold.replace(b"\r\n\t ", b" ")
+        assert await exchange(port, request, until=b"{}") == response.replace(fold, unfolded)
+        sent = bytes(server.received[0])
+        assert sent.startswith("POST /v1/chat/completions?q=é HTTP/1.1\r\nHost: ".encode())
+        assert unfolded in sent
+        assert (b"X-Fold", b"one two") in observer.exchanges[0].headers
+        bare = response.replace(b" 200\r", b" 200 \r").replace(fold, unfolded)
+        server.answer = always(bare)
+        assert await exchange(port, POST, until=b"{}") == bare
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a closed caller and a half-closed one are the same elsewhere")
-def test_caller_that_closes_its_sending_side_gets_its_response() -> None:
-    async def story() -> None:
-        asked, go_on = asyncio.Event(), asyncio.Event()
+async def test_caller_that_closes_its_sending_side_gets_its_response() -> None:
+    asked, go_on = asyncio.Event(), asyncio.Event()
 
-        async def answer(_request: bytes, writer: asyncio.StreamWriter) -> bool:
-            asked.set()
-            await go_on.wait()
-            writer.write(OK)
-            return True
+    async def answer(_request: bytes, writer: asyncio.StreamWriter) -> bool:
+        asked.set()
+        await go_on.wait()
+        writer.write(OK)
+        return True
 
-        async with recording(answer) as (port, _server, observer):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(POST)
-            writer.write_eof()
-            await asked.wait()
-            go_on.set()
-            assert await reader.read() == OK
-            assert observer.exchanges[0].outcome == "complete"
-            await hang_up(writer)
-
-    run(story)
+    async with recording(answer) as (port, _server, observer):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(POST)
+        writer.write_eof()
+        await asked.wait()
+        go_on.set()
+        assert await reader.read() == OK
+        assert observer.exchanges[0].outcome == "complete"
+        await hang_up(writer)
 
 
-def test_caller_that_closes_its_sending_side_inside_the_body_is_gone() -> None:
-    async def story() -> None:
-        async with recording(always(OK)) as (port, _server, observer):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(POST[:-2])
-            writer.write_eof()
-            assert await reader.read() == b""
-            await observer.exchanges[0].ended.wait()
-            assert observer.exchanges[0].outcome == "caller_gone"
-            await hang_up(writer)
-
-    run(story)
+async def test_caller_that_closes_its_sending_side_inside_the_body_is_gone() -> None:
+    async with recording(always(OK)) as (port, _server, observer):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(POST[:-2])
+        writer.write_eof()
+        assert await reader.read() == b""
+        await observer.exchanges[0].ended.wait()
+        assert observer.exchanges[0].outcome == "caller_gone"
+        await hang_up(writer)
 
 
-def test_response_chunks_are_flushed_as_they_arrive_and_trailers_pass() -> None:
-    async def story() -> None:
-        go_on = asyncio.Event()
+async def test_response_chunks_are_flushed_as_they_arrive_and_trailers_pass() -> None:
+    go_on = asyncio.Event()
 
-        async def answer(_request: bytes, writer: asyncio.StreamWriter) -> bool:
-            writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n5\r\nfirst\r\n")
-            await writer.drain()
-            await go_on.wait()
-            writer.write(b"6\r\nsecond\r\n0\r\nX-Sum: abc\r\n\r\n")
-            await writer.drain()
-            return False
+    async def answer(_request: bytes, writer: asyncio.StreamWriter) -> bool:
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n5\r\nfirst\r\n")
+        await writer.drain()
+        await go_on.wait()
+        writer.write(b"6\r\nsecond\r\n0\r\nX-Sum: abc\r\n\r\n")
+        await writer.drain()
+        return False
 
-        async with recording(answer) as (port, _server, observer):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(POST)
-            first = await reader.readuntil(b"first\r\n")
-            assert b"second" not in first
-            go_on.set()
-            rest = await reader.readuntil(b"0\r\nX-Sum: abc\r\n\r\n")
-            assert rest.startswith(b"6\r\nsecond\r\n")
-            assert observer.exchanges[0].response == b"firstsecond"
-            await hang_up(writer)
-
-    run(story)
+    async with recording(answer) as (port, _server, observer):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(POST)
+        first = await reader.readuntil(b"first\r\n")
+        assert b"second" not in first
+        go_on.set()
+        rest = await reader.readuntil(b"0\r\nX-Sum: abc\r\n\r\n")
+        assert rest.startswith(b"6\r\nsecond\r\n")
+        assert observer.exchanges[0].response == b"firstsecond"
+        await hang_up(writer)
 
 
-def test_stream_that_breaks_off_is_not_ended_towards_the_caller() -> None:
-    async def story() -> None:
-        cut = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"
-        async with recording(always(cut)) as (port, _server, observer):
-            got = await exchange(port, POST)
-            assert got.endswith(b"4\r\nhalf\r\n")
-            assert observer.exchanges[0].outcome == "upstream_cut"
-
-    run(story)
+async def test_stream_that_breaks_off_is_not_ended_towards_the_caller() -> None:
+    cut = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"
+    async with recording(always(cut)) as (port, _server, observer):
+        got = await exchange(port, POST)
+        assert got.endswith(b"4\r\nhalf\r\n")
+        assert observer.exchanges[0].outcome == "upstream_cut"
 
 
 @pytest.mark.parametrize("fault", [b"zz\r\nmore\r\n", b"1\r\nlonger\r\n"])
 @pytest.mark.parametrize("version", [b"HTTP/1.1", b"HTTP/1.0"])
-def test_text_before_a_chunk_that_is_not_valid_is_forwarded_and_recorded(fault: bytes, version: bytes) -> None:
-    async def story() -> None:
-        chunks = b"4\r\nhalf\r\n" + fault
-        async with recording(always(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks)) as one:
-            port, _, observer = one
-            got = await exchange(port, POST.replace(b"HTTP/1.1", version))
-            text = b"half" if fault.startswith(b"zz") else b"halfl"
-            assert got.endswith(b"\r\n\r\n" + (chunks if version == b"HTTP/1.1" else text))
-            assert (observer.exchanges[0].outcome, observer.exchanges[0].response) == ("upstream_cut", text)
-
-    run(story)
+async def test_text_before_a_chunk_that_is_not_valid_is_forwarded_and_recorded(fault: bytes, version: bytes) -> None:
+    chunks = b"4\r\nhalf\r\n" + fault
+    async with recording(always(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks)) as one:
+        port, _, observer = one
+        got = await exchange(port, POST.replace(b"HTTP/1.1", version))
+        text = b"half" if fault.startswith(b"zz") else b"halfl"
+        assert got.endswith(b"\r\n\r\n" + (chunks if version == b"HTTP/1.1" else text))
+        assert (observer.exchanges[0].outcome, observer.exchanges[0].response) == ("upstream_cut", text)
 
 
-def test_caller_that_leaves_cancels_the_upstream_request() -> None:
-    async def story() -> None:
-        async def answer(_request: bytes, writer: asyncio.StreamWriter) -> bool:
-            writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n")
-            await writer.drain()
-            return True  # keeps the connection open and waits for the next request
+async def test_caller_that_leaves_cancels_the_upstream_request() -> None:
+    async def answer(_request: bytes, writer: asyncio.StreamWriter) -> bool:
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n")
+        await writer.drain()
+        return True  # keeps the connection open and waits for the next request
 
-        async with recording(answer) as (port, server, observer):
-            await exchange(port, POST, until=b"x\r\n")
-            await server.closed.wait()
-            await observer.exchanges[0].ended.wait()
-            assert observer.exchanges[0].outcome == "caller_gone"
-
-    run(story)
-
-
-def test_caller_that_leaves_before_the_headers_cancels_the_upstream_request() -> None:
-    async def story() -> None:
-        arrived = asyncio.Event()
-
-        async def answer(_request: bytes, _writer: asyncio.StreamWriter) -> bool:
-            arrived.set()
-            return True
-
-        async with recording(answer) as (port, server, observer):
-            _reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(POST)
-            await arrived.wait()
-            await hang_up(writer)
-            await server.closed.wait()
-            await observer.exchanges[0].ended.wait()
-            assert observer.exchanges[0].outcome == "caller_gone"
-
-    run(story)
-
-
-def test_connections_are_kept_alive_on_both_sides() -> None:
-    async def story() -> None:
-        async with recording(always(OK, keep=True)) as (port, server, observer):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            for _ in range(3):
-                writer.write(POST)
-                await reader.readuntil(b"{}")
-            assert len(server.received) == 1
-            await observer.exchanges[-1].ended.wait()
-            assert [seen.outcome for seen in observer.exchanges] == ["complete"] * 3
-            await hang_up(writer)
-
-    run(story)
-
-
-def test_reused_connection_that_was_closed_is_replaced_without_the_caller_noticing() -> None:
-    async def story() -> None:
-        async with recording(always(OK, keep=False)) as (port, server, _observer):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            for _ in range(3):
-                writer.write(POST)
-                await reader.readuntil(b"{}")
-            assert len(server.received) == 3
-            await hang_up(writer)
-
-    run(story)
-
-
-def test_expect_100_continue_is_relayed() -> None:
-    async def story() -> None:
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reader.readuntil(b"\r\n\r\n")
-            writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            body = await reader.readexactly(5)
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n" + body)
-            await writer.drain()
-            await hang_up(writer)
-
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        base = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
-        recorder = Recorder(Upstream(base), AccessPolicy("/v1"), Observer())
-        port = await recorder.start()
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(POST.replace(b"\r\n\r\nhello", b"\r\nExpect: 100-continue\r\n\r\n"))
-        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100")
-        writer.write(b"hello")
-        assert (await reader.readuntil(b"hello")).startswith(b"HTTP/1.1 200")
-        await hang_up(writer)
-        await recorder.close()
-        server.close()
-
-    run(story)
-
-
-def test_encoded_body_passes_encoded() -> None:
-    async def story() -> None:
-        body = gzip.compress(b'{"a": 1}')
-        response = (
-            b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: " + str(len(body)).encode() + b"\r\n\r\n"
-        )
-        async with recording(always(response + body)) as (port, _server, observer):
-            assert (await exchange(port, POST, until=body)).endswith(body)
-            assert observer.exchanges[0].response == body
-
-    run(story)
-
-
-def test_unreachable_upstream_is_a_marked_502() -> None:
-    async def story() -> None:
-        observer = Observer()
-        recorder = Recorder(Upstream("http://127.0.0.1:9/v1"), AccessPolicy("/v1"), observer)
-        port = await recorder.start()
-        got = await exchange(port, POST)
-        assert got.startswith(b"HTTP/1.1 502 ")
-        assert b"X-Electron-Playground: recorder\r\n" in got
-        assert b'"type": "recorder_upstream_error"' in got
+    async with recording(answer) as (port, server, observer):
+        await exchange(port, POST, until=b"x\r\n")
+        await server.closed.wait()
         await observer.exchanges[0].ended.wait()
-        assert observer.exchanges[0].outcome == "upstream_unreachable"
-        assert observer.exchanges[0].request == POST.split(b"\r\n\r\n", 1)[1]
-        await recorder.close()
-
-    run(story)
+        assert observer.exchanges[0].outcome == "caller_gone"
 
 
-def test_http_error_and_repeated_headers_pass_unchanged() -> None:
-    async def story() -> None:
-        response = (
-            b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 2\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n"
-            b"Content-Length: 2\r\n\r\nno"
-        )
-        async with recording(always(response)) as (port, _server, _observer):
-            assert await exchange(port, POST, until=b"\r\n\r\nno") == response
+async def test_caller_that_leaves_before_the_headers_cancels_the_upstream_request() -> None:
+    arrived = asyncio.Event()
 
-    run(story)
+    async def answer(_request: bytes, _writer: asyncio.StreamWriter) -> bool:
+        arrived.set()
+        return True
 
-
-def test_web_pages_and_other_hosts_are_refused_and_nothing_is_forwarded() -> None:
-    async def story() -> None:
-        async with recording(always(OK)) as (port, server, observer):
-            for change in (
-                (b"Host: 127.0.0.1", b"Host: evil.example"),
-                (b"X-Hop: 1", b"Origin: https://evil.example"),
-                (b"X-Hop: 1", b"Sec-Fetch-Site: cross-site"),
-            ):
-                assert (await exchange(port, POST.replace(*change))).startswith(b"HTTP/1.1 403 ")
-            assert (await exchange(port, POST.replace(b"/v1/chat", b"/admin"))).startswith(b"HTTP/1.1 404 ")
-            assert server.received == []
-            assert observer.exchanges == []
-
-    run(story)
+    async with recording(answer) as (port, server, observer):
+        _reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(POST)
+        await arrived.wait()
+        await hang_up(writer)
+        await server.closed.wait()
+        await observer.exchanges[0].ended.wait()
+        assert observer.exchanges[0].outcome == "caller_gone"
 
 
-def test_path_token_is_required_and_not_forwarded() -> None:
-    async def story() -> None:
-        access = AccessPolicy("/v1", token="t0ken")
-        async with recording(always(OK), access=access) as (port, server, _observer):
-            got = await exchange(port, POST)
-            assert got.startswith(b"HTTP/1.1 404 ")
-            assert b"t0ken" not in got
-            await exchange(port, POST.replace(b"POST /v1", b"POST /t0ken/v1"), until=b"{}")
-            assert bytes(server.received[0]).startswith(b"POST /v1/chat")
+async def test_connections_are_kept_alive_on_both_sides() -> None:
+    async with recording(always(OK, keep=True)) as (port, server, observer):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(3):
+            writer.write(POST)
+            await reader.readuntil(b"{}")
+        assert len(server.received) == 1
+        await observer.exchanges[-1].ended.wait()
+        assert [seen.outcome for seen in observer.exchanges] == ["complete"] * 3
+        await hang_up(writer)
 
-    run(story)
+
+async def test_reused_connection_that_was_closed_is_replaced_without_the_caller_noticing() -> None:
+    async with recording(always(OK, keep=False)) as (port, server, _observer):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(3):
+            writer.write(POST)
+            await reader.readuntil(b"{}")
+        assert len(server.received) == 3
+        await hang_up(writer)
+
+
+async def test_expect_100_continue_is_relayed() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        body = await reader.readexactly(5)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n" + body)
+        await writer.drain()
+        await hang_up(writer)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    base = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    recorder = Recorder(Upstream(base), AccessPolicy("/v1"), Observer())
+    port = await recorder.start()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(POST.replace(b"\r\n\r\nhello", b"\r\nExpect: 100-continue\r\n\r\n"))
+    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100")
+    writer.write(b"hello")
+    assert (await reader.readuntil(b"hello")).startswith(b"HTTP/1.1 200")
+    await hang_up(writer)
+    await recorder.close()
+    server.close()
+
+
+async def test_encoded_body_passes_encoded() -> None:
+    body = gzip.compress(b'{"a": 1}')
+    response = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: " + str(len(body)).encode() + b"\r\n\r\n"
+    async with recording(always(response + body)) as (port, _server, observer):
+        assert (await exchange(port, POST, until=body)).endswith(body)
+        assert observer.exchanges[0].response == body
+
+
+async def test_unreachable_upstream_is_a_marked_502() -> None:
+    observer = Observer()
+    recorder = Recorder(Upstream("http://127.0.0.1:9/v1"), AccessPolicy("/v1"), observer)
+    port = await recorder.start()
+    got = await exchange(port, POST)
+    assert got.startswith(b"HTTP/1.1 502 ")
+    assert b"X-Electron-Playground: recorder\r\n" in got
+    assert b'"type": "recorder_upstream_error"' in got
+    await observer.exchanges[0].ended.wait()
+    assert observer.exchanges[0].outcome == "upstream_unreachable"
+    assert observer.exchanges[0].request == POST.split(b"\r\n\r\n", 1)[1]
+    await recorder.close()
+
+
+async def test_http_error_and_repeated_headers_pass_unchanged() -> None:
+    response = (
+        b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 2\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n"
+        b"Content-Length: 2\r\n\r\nno"
+    )
+    async with recording(always(response)) as (port, _server, _observer):
+        assert await exchange(port, POST, until=b"\r\n\r\nno") == response
+
+
+async def test_web_pages_and_other_hosts_are_refused_and_nothing_is_forwarded() -> None:
+    async with recording(always(OK)) as (port, server, observer):
+        for change in (
+            (b"Host: 127.0.0.1", b"Host: evil.example"),
+            (b"X-Hop: 1", b"Origin: https://evil.example"),
+            (b"X-Hop: 1", b"Sec-Fetch-Site: cross-site"),
+        ):
+            assert (await exchange(port, POST.replace(*change))).startswith(b"HTTP/1.1 403 ")
+        assert (await exchange(port, POST.replace(b"/v1/chat", b"/admin"))).startswith(b"HTTP/1.1 404 ")
+        assert server.received == []
+        assert observer.exchanges == []
+
+
+async def test_path_token_is_required_and_not_forwarded() -> None:
+    access = AccessPolicy("/v1", token="t0ken")
+    async with recording(always(OK), access=access) as (port, server, _observer):
+        got = await exchange(port, POST)
+        assert got.startswith(b"HTTP/1.1 404 ")
+        assert b"t0ken" not in got
+        await exchange(port, POST.replace(b"POST /v1", b"POST /t0ken/v1"), until=b"{}")
+        assert bytes(server.received[0]).startswith(b"POST /v1/chat")
 
 
 @pytest.mark.parametrize("path", [b"/v1/../admin", b"/v1/%2e%2E/admin", b"/v1/.%2e%2fadmin", b"/v1/..\\admin"])
-def test_path_out_of_the_base_by_dot_segments_is_refused(path: bytes) -> None:
-    async def story() -> None:
-        async with recording(always(OK), key="sk_own_1234567890") as (port, server, _observer):
-            got = await exchange(port, POST.replace(b"/v1/chat/completions", path))
-            assert got.startswith(b"HTTP/1.1 404 ")
-            assert server.received == []
-
-    run(story)
+async def test_path_out_of_the_base_by_dot_segments_is_refused(path: bytes) -> None:
+    async with recording(always(OK), key="sk_own_1234567890") as (port, server, _observer):
+        got = await exchange(port, POST.replace(b"/v1/chat/completions", path))
+        assert got.startswith(b"HTTP/1.1 404 ")
+        assert server.received == []
 
 
 @pytest.mark.parametrize(
@@ -425,40 +361,33 @@ def test_path_out_of_the_base_by_dot_segments_is_refused(path: bytes) -> None:
         (b"Accept-Encoding:  gzip", b"Accept-Encoding:  gzip"),
     ],
 )
-def test_codings_that_cannot_be_read_are_not_asked_for_in_recorded_requests(accepted: bytes, forwarded: bytes) -> None:
-    async def story() -> None:
-        async with recording(always(OK)) as (port, server, _):
-            for path, expected in ((b"chat/completions", forwarded), (b"responses", accepted)):
-                request = POST.replace(b"chat/completions", path).replace(b"X-Hop: 1", accepted)
-                await exchange(port, request, until=b"{}")
-                assert b"\r\n%b\r\n" % expected in bytes(server.received[-1])
-
-    run(story)
-
-
-def test_key_of_the_recorder_replaces_the_callers() -> None:
-    async def story() -> None:
-        async with recording(always(OK), key="sk_real_0987654321") as (port, server, _observer):
-            await exchange(port, POST, until=b"{}")
-            sent = bytes(server.received[0])
-            assert b"sk_real_0987654321" in sent
-            assert b"sk_test_1234567890" not in sent
-
-    run(story)
-
-
-def test_chunked_request_is_forwarded_chunked() -> None:
-    async def story() -> None:
-        async with recording(always(OK)) as (port, server, observer):
-            request = (
-                b"POST /v1/x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
-                b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
-            )
+async def test_codings_that_cannot_be_read_are_not_asked_for_in_recorded_requests(
+    accepted: bytes, forwarded: bytes
+) -> None:
+    async with recording(always(OK)) as (port, server, _):
+        for path, expected in ((b"chat/completions", forwarded), (b"responses", accepted)):
+            request = POST.replace(b"chat/completions", path).replace(b"X-Hop: 1", accepted)
             await exchange(port, request, until=b"{}")
-            assert b"Transfer-Encoding: chunked" in bytes(server.received[0])
-            assert observer.exchanges[0].request == b"abcde"
+            assert b"\r\n%b\r\n" % expected in bytes(server.received[-1])
 
-    run(story)
+
+async def test_key_of_the_recorder_replaces_the_callers() -> None:
+    async with recording(always(OK), key="sk_real_0987654321") as (port, server, _observer):
+        await exchange(port, POST, until=b"{}")
+        sent = bytes(server.received[0])
+        assert b"sk_real_0987654321" in sent
+        assert b"sk_test_1234567890" not in sent
+
+
+async def test_chunked_request_is_forwarded_chunked() -> None:
+    async with recording(always(OK)) as (port, server, observer):
+        request = (
+            b"POST /v1/x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+        )
+        await exchange(port, request, until=b"{}")
+        assert b"Transfer-Encoding: chunked" in bytes(server.received[0])
+        assert observer.exchanges[0].request == b"abcde"
 
 
 STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
@@ -477,25 +406,22 @@ STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
     ],
     ids=["length", "chunked", "empty", "no content", "done before its chunk", "until the connection is closed"],
 )
-def test_last_bytes_of_a_response_wait_until_the_exchange_is_recorded(response: bytes, last: bytes) -> None:
-    async def story() -> None:
-        async with recording(always(response, keep=True)) as (port, _, observer):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            observer.next_is_held = True
-            writer.write(POST)
-            while not observer.exchanges:  # noqa: ASYNC110 - the observer of this test sets no event
-                await asyncio.sleep(0.001)
-            (seen,) = observer.exchanges
-            await seen.ended.wait()
-            with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.2):
-                    await reader.readuntil(last)
-            seen.held.set()
-            await reader.readuntil(last)
-            assert seen.outcome == "complete"
-            writer.close()
-
-    run(story)
+async def test_last_bytes_of_a_response_wait_until_the_exchange_is_recorded(response: bytes, last: bytes) -> None:
+    async with recording(always(response, keep=True)) as (port, _, observer):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        observer.next_is_held = True
+        writer.write(POST)
+        while not observer.exchanges:  # noqa: ASYNC110 - the observer of this test sets no event
+            await asyncio.sleep(0.001)
+        (seen,) = observer.exchanges
+        await seen.ended.wait()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await reader.readuntil(last)
+        seen.held.set()
+        await reader.readuntil(last)
+        assert seen.outcome == "complete"
+        writer.close()
 
 
 @pytest.mark.parametrize(
@@ -508,7 +434,7 @@ def test_last_bytes_of_a_response_wait_until_the_exchange_is_recorded(response: 
         (b"\r\ndata: [DONE]\n\n", b"data: more\n\n", "complete"),
     ],
 )
-def test_what_follows_the_last_event_of_a_stream_is_recorded_and_forwarded(
+async def test_what_follows_the_last_event_of_a_stream_is_recorded_and_forwarded(
     response: bytes, after: bytes, outcome: str
 ) -> None:
     async def answer(_request: bytes, writer: asyncio.StreamWriter) -> bool:
@@ -518,105 +444,84 @@ def test_what_follows_the_last_event_of_a_stream_is_recorded_and_forwarded(
         writer.write(after)
         return False
 
-    async def story() -> None:
-        async with recording(answer) as (port, _, observer):
-            got = await exchange(port, POST, until=after or b"[DONE]\n\n")
-            assert got.endswith(b"data: [DONE]\n\n" + (b"\r\n" if b"chunked" in response else b"") + after)
-            (seen,) = observer.exchanges
-            await seen.ended.wait()
-            assert seen.outcome == outcome
-            assert seen.response == b"data: [DONE]\n\n" + (after if b"chunked" not in response else b"")
-
-    run(story)
+    async with recording(answer) as (port, _, observer):
+        got = await exchange(port, POST, until=after or b"[DONE]\n\n")
+        assert got.endswith(b"data: [DONE]\n\n" + (b"\r\n" if b"chunked" in response else b"") + after)
+        (seen,) = observer.exchanges
+        await seen.ended.wait()
+        assert seen.outcome == outcome
+        assert seen.response == b"data: [DONE]\n\n" + (after if b"chunked" not in response else b"")
 
 
-def test_pipelined_requests_are_answered_in_order() -> None:
-    async def story() -> None:
-        async with recording(always(OK, keep=True)) as (port, server, observer):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            get = b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n"
-            writer.write(POST + get + POST)
-            for _ in range(3):
-                assert await reader.readuntil(b"{}") == OK
-            assert [seen.request for seen in observer.exchanges] == [b"hello", b"", b"hello"]
-            assert len(server.received) == 1
-            await hang_up(writer)
-
-    run(story)
+async def test_pipelined_requests_are_answered_in_order() -> None:
+    async with recording(always(OK, keep=True)) as (port, server, observer):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        get = b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        writer.write(POST + get + POST)
+        for _ in range(3):
+            assert await reader.readuntil(b"{}") == OK
+        assert [seen.request for seen in observer.exchanges] == [b"hello", b"", b"hello"]
+        assert len(server.received) == 1
+        await hang_up(writer)
 
 
-def test_body_that_ends_with_the_connection_passes_and_closes_the_callers() -> None:
-    async def story() -> None:
-        async with recording(always(b"HTTP/1.0 200 OK\r\nX-A: 1\r\n\r\nuntil the end")) as (port, _, observer):
-            got = await exchange(port, POST)
-            assert got == b"HTTP/1.1 200 OK\r\nX-A: 1\r\nConnection: close\r\n\r\nuntil the end"
-            assert observer.exchanges[0].outcome == "complete"
-
-    run(story)
+async def test_body_that_ends_with_the_connection_passes_and_closes_the_callers() -> None:
+    async with recording(always(b"HTTP/1.0 200 OK\r\nX-A: 1\r\n\r\nuntil the end")) as (port, _, observer):
+        got = await exchange(port, POST)
+        assert got == b"HTTP/1.1 200 OK\r\nX-A: 1\r\nConnection: close\r\n\r\nuntil the end"
+        assert observer.exchanges[0].outcome == "complete"
 
 
-def test_reset_of_a_body_without_a_length_resets_the_callers_connection() -> None:
-    async def story() -> None:
-        async def answer(_request: bytes, writer: asyncio.StreamWriter) -> bool:
-            writer.write(b"HTTP/1.1 200 OK\r\n\r\nhalf")
-            await writer.drain()
-            await read_half.wait()
-            one = writer.get_extra_info("socket")
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            writer.transport.abort()
-            return False
+async def test_reset_of_a_body_without_a_length_resets_the_callers_connection() -> None:
+    async def answer(_request: bytes, writer: asyncio.StreamWriter) -> bool:
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\nhalf")
+        await writer.drain()
+        await read_half.wait()
+        one = writer.get_extra_info("socket")
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+        return False
 
-        read_half = asyncio.Event()
-        async with recording(answer) as (port, _server, observer):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(POST)
-            await reader.readuntil(b"half")
-            read_half.set()
-            with pytest.raises(ConnectionResetError):
-                await reader.read()
-            assert observer.exchanges[0].outcome == "upstream_cut"
-            writer.close()
-
-    run(story)
+    read_half = asyncio.Event()
+    async with recording(answer) as (port, _server, observer):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(POST)
+        await reader.readuntil(b"half")
+        read_half.set()
+        with pytest.raises(ConnectionResetError):
+            await reader.read()
+        assert observer.exchanges[0].outcome == "upstream_cut"
+        writer.close()
 
 
-def test_http_1_0_caller_gets_a_chunked_body_without_chunks() -> None:
-    async def story() -> None:
-        chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n2\r\n{}\r\n0\r\n\r\n"
-        async with recording(always(chunked)) as (port, _, _observer):
-            got = await exchange(port, POST.replace(b"HTTP/1.1", b"HTTP/1.0"))
-            assert got == b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nfirst{}"
-
-    run(story)
+async def test_http_1_0_caller_gets_a_chunked_body_without_chunks() -> None:
+    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n2\r\n{}\r\n0\r\n\r\n"
+    async with recording(always(chunked)) as (port, _, _observer):
+        got = await exchange(port, POST.replace(b"HTTP/1.1", b"HTTP/1.0"))
+        assert got == b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nfirst{}"
 
 
 @pytest.mark.parametrize("host", [b"", b"Host: LOCALHOST:1\r\n"])
-def test_http_1_0_caller_needs_no_host_and_gets_no_informational_response(host: bytes) -> None:
-    async def story() -> None:
-        early = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
-        async with recording(always(early + OK)) as (port, server, _):
-            got = await exchange(port, b"GET /v1/models HTTP/1.0\r\n%b\r\n" % host)
-            assert got == OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
-            assert bytes(server.received[0]) == b"GET /v1/models HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n" % server.port
-
-    run(story)
+async def test_http_1_0_caller_needs_no_host_and_gets_no_informational_response(host: bytes) -> None:
+    early = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
+    async with recording(always(early + OK)) as (port, server, _):
+        got = await exchange(port, b"GET /v1/models HTTP/1.0\r\n%b\r\n" % host)
+        assert got == OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+        assert bytes(server.received[0]) == b"GET /v1/models HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n" % server.port
 
 
-def test_http_1_0_caller_that_keeps_its_connection_sends_a_second_request() -> None:
-    async def story() -> None:
-        old = POST.replace(b"HTTP/1.1", b"HTTP/1.0")
-        kept = OK.replace(b"\r\n\r\n", b"\r\nConnection: keep-alive\r\n\r\n")
-        async with recording(always(kept.replace(b"HTTP/1.1", b"HTTP/1.0"), keep=True)) as (port, server, _):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            for _ in range(2):
-                writer.write(old)
-                assert await reader.readuntil(b"{}") == kept
-            writer.write(old.replace(b"keep-alive, X-Hop", b"X-Hop"))
-            assert await reader.read() == OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
-            assert len(server.received) == 1  # the connection to the endpoint is used again, too
-            await hang_up(writer)
-
-    run(story)
+async def test_http_1_0_caller_that_keeps_its_connection_sends_a_second_request() -> None:
+    old = POST.replace(b"HTTP/1.1", b"HTTP/1.0")
+    kept = OK.replace(b"\r\n\r\n", b"\r\nConnection: keep-alive\r\n\r\n")
+    async with recording(always(kept.replace(b"HTTP/1.1", b"HTTP/1.0"), keep=True)) as (port, server, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(2):
+            writer.write(old)
+            assert await reader.readuntil(b"{}") == kept
+        writer.write(old.replace(b"keep-alive, X-Hop", b"X-Hop"))
+        assert await reader.read() == OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+        assert len(server.received) == 1  # the connection to the endpoint is used again, too
+        await hang_up(writer)
 
 
 @pytest.mark.parametrize(
@@ -637,33 +542,29 @@ def test_http_1_0_caller_that_keeps_its_connection_sends_a_second_request() -> N
         (b"*", "", 400),
     ],
 )
-def test_absolute_target_is_served_for_the_recorder_and_the_endpoint_only(url: bytes, token: str, status: int) -> None:
-    async def story() -> None:
-        async with recording(always(OK), access=AccessPolicy("/v1", token)) as (port, server, _):
-            target = url % {b"here": port, b"endpoint": server.port}
-            head = b"GET %b HTTP/1.1\r\nHost: ignored.test\r\nProxy-Connection: keep-alive\r\nX-A: 1\r\n\r\n" % target
-            got = await exchange(port, head, until=b"{}" if status == 200 else b"")
-            assert int(got.split(b" ")[1]) == status
-            expected = b"GET /v1/x?q=1 HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nX-A: 1\r\n\r\n" % server.port
-            assert [bytes(one) for one in server.received] == ([expected] if status == 200 else [])
-            if status == 403:
-                assert b"it forwards to 127.0.0.1:%d only. Use its base URL instead of HTTP_PROXY" % server.port in got
-
-    run(story)
-
-
-def test_tunnel_of_a_proxys_client_is_refused_with_the_variable() -> None:
-    async def story() -> None:
-        async with recording(always(OK)) as (port, server, _):
-            got = await exchange(port, b"CONNECT 127.0.0.1:%d HTTP/1.1\r\nHost: x\r\n\r\n" % server.port)
-            assert got.startswith(b"HTTP/1.1 405 ")
-            assert b"use its base URL instead of HTTPS_PROXY" in got
-            assert server.received == []
-
-    run(story)
+async def test_absolute_target_is_served_for_the_recorder_and_the_endpoint_only(
+    url: bytes, token: str, status: int
+) -> None:
+    async with recording(always(OK), access=AccessPolicy("/v1", token)) as (port, server, _):
+        target = url % {b"here": port, b"endpoint": server.port}
+        head = b"GET %b HTTP/1.1\r\nHost: ignored.test\r\nProxy-Connection: keep-alive\r\nX-A: 1\r\n\r\n" % target
+        got = await exchange(port, head, until=b"{}" if status == 200 else b"")
+        assert int(got.split(b" ")[1]) == status
+        expected = b"GET /v1/x?q=1 HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nX-A: 1\r\n\r\n" % server.port
+        assert [bytes(one) for one in server.received] == ([expected] if status == 200 else [])
+        if status == 403:
+            assert b"it forwards to 127.0.0.1:%d only. Use its base URL instead of HTTP_PROXY" % server.port in got
 
 
-def test_websocket_passes_in_both_directions() -> None:
+async def test_tunnel_of_a_proxys_client_is_refused_with_the_variable() -> None:
+    async with recording(always(OK)) as (port, server, _):
+        got = await exchange(port, b"CONNECT 127.0.0.1:%d HTTP/1.1\r\nHost: x\r\n\r\n" % server.port)
+        assert got.startswith(b"HTTP/1.1 405 ")
+        assert b"use its base URL instead of HTTPS_PROXY" in got
+        assert server.received == []
+
+
+async def test_websocket_passes_in_both_directions() -> None:
     head = (
         b"GET /v1/realtime HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\n"
     )
@@ -677,19 +578,16 @@ def test_websocket_passes_in_both_directions() -> None:
         writer.write(b"last")
         await hang_up(writer)
 
-    async def story() -> None:
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        endpoint = server.sockets[0].getsockname()[1]
-        recorder = Recorder(Upstream(f"http://127.0.0.1:{endpoint}/v1"), AccessPolicy("/v1"), Observer())
-        assert await exchange(await recorder.start(), head + b"second") == switch + b"firstlast"
-        assert got == [head.replace(b"localhost", b"127.0.0.1:%d" % endpoint), b"second"]
-        await recorder.close()
-        server.close()
-
-    run(story)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    endpoint = server.sockets[0].getsockname()[1]
+    recorder = Recorder(Upstream(f"http://127.0.0.1:{endpoint}/v1"), AccessPolicy("/v1"), Observer())
+    assert await exchange(await recorder.start(), head + b"second") == switch + b"firstlast"
+    assert got == [head.replace(b"localhost", b"127.0.0.1:%d" % endpoint), b"second"]
+    await recorder.close()
+    server.close()
 
 
-def test_websocket_sides_that_send_nothing_more_still_receive() -> None:
+async def test_websocket_sides_that_send_nothing_more_still_receive() -> None:
     head = b"GET /v1/realtime HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
     switch = b"HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
     late = b"late" * 100_000
@@ -710,69 +608,60 @@ def test_websocket_sides_that_send_nothing_more_still_receive() -> None:
         await recorder.close()
         server.close()
 
-    async def story() -> None:
-        got = asyncio.get_running_loop().create_future()
+    got = asyncio.get_running_loop().create_future()
 
-        async def read_first(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reader.readuntil(b"\r\n\r\n")
-            writer.write(switch)
+    async def read_first(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(switch)
+        assert await reader.read() == late
+        writer.write(late)
+        await hang_up(writer)
+
+    async def end_first(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(switch)
+        writer.write_eof()
+        got.set_result(await reader.read())
+        await hang_up(writer)
+
+    if sys.platform == "linux":  # a closed caller and a half-closed one are the same elsewhere
+        async with tunnel(read_first) as (reader, writer, _):
+            writer.write(late)
+            writer.write_eof()
             assert await reader.read() == late
-            writer.write(late)
-            await hang_up(writer)
-
-        async def end_first(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reader.readuntil(b"\r\n\r\n")
-            writer.write(switch)
-            writer.write_eof()
-            got.set_result(await reader.read())
-            await hang_up(writer)
-
-        if sys.platform == "linux":  # a closed caller and a half-closed one are the same elsewhere
-            async with tunnel(read_first) as (reader, writer, _):
-                writer.write(late)
-                writer.write_eof()
-                assert await reader.read() == late
-        async with tunnel(end_first) as (reader, writer, _):
-            assert await reader.read() == b""
-            writer.write(late)
-            writer.write_eof()
-            assert await got == late
-
-    run(story)
+    async with tunnel(end_first) as (reader, writer, _):
+        assert await reader.read() == b""
+        writer.write(late)
+        writer.write_eof()
+        assert await got == late
 
 
 @pytest.mark.parametrize("user", ["", "u:p%40@"])
-def test_proxy_gets_requests_for_plain_http_in_absolute_form(monkeypatch: pytest.MonkeyPatch, user: str) -> None:
-    async def story() -> None:
-        async with raw_server(always(OK, keep=True)) as proxy:
-            for name in ("NO_PROXY", "no_proxy"):
-                monkeypatch.delenv(name, raising=False)
-            monkeypatch.setenv("http_proxy", f"http://{user}127.0.0.1:{proxy.port}")
-            recorder = Recorder(Upstream("http://models.test:81/v1"), AccessPolicy("/v1"), Observer())
-            port = await recorder.start()
-            for _ in range(2):
-                assert await exchange(port, POST, until=b"{}") == OK
-            (sent,) = (bytes(one) for one in proxy.received)
-            assert sent.count(b"POST http://models.test:81/v1/chat/completions?q=%20x HTTP/1.1\r\n") == 2
-            assert sent.count(b"Host: models.test:81\r\n") == 2
-            assert sent.count(b"Proxy-Authorization: Basic dTpwQA==\r\n") == (2 if user else 0)
-            await recorder.close()
-
-    run(story)
+async def test_proxy_gets_requests_for_plain_http_in_absolute_form(monkeypatch: pytest.MonkeyPatch, user: str) -> None:
+    async with raw_server(always(OK, keep=True)) as proxy:
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("http_proxy", f"http://{user}127.0.0.1:{proxy.port}")
+        recorder = Recorder(Upstream("http://models.test:81/v1"), AccessPolicy("/v1"), Observer())
+        port = await recorder.start()
+        for _ in range(2):
+            assert await exchange(port, POST, until=b"{}") == OK
+        (sent,) = (bytes(one) for one in proxy.received)
+        assert sent.count(b"POST http://models.test:81/v1/chat/completions?q=%20x HTTP/1.1\r\n") == 2
+        assert sent.count(b"Host: models.test:81\r\n") == 2
+        assert sent.count(b"Proxy-Authorization: Basic dTpwQA==\r\n") == (2 if user else 0)
+        await recorder.close()
 
 
-def test_head_request_gets_the_head_only() -> None:
-    async def story() -> None:
-        head = b"HTTP/1.1 200 Fine\r\nContent-Length: 700\r\n\r\n"
-        async with recording(always(head, keep=True)) as (port, server, _observer):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            for _ in range(2):
-                writer.write(b"HEAD /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n")
-                assert await reader.readuntil(b"\r\n\r\n") == head
-            assert len(server.received) == 1
-            await hang_up(writer)
-
-    run(story)
+async def test_head_request_gets_the_head_only() -> None:
+    head = b"HTTP/1.1 200 Fine\r\nContent-Length: 700\r\n\r\n"
+    async with recording(always(head, keep=True)) as (port, server, _observer):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(2):
+            writer.write(b"HEAD /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert await reader.readuntil(b"\r\n\r\n") == head
+        assert len(server.received) == 1
+        await hang_up(writer)
 
 
 @pytest.mark.parametrize(
@@ -783,92 +672,77 @@ def test_head_request_gets_the_head_only() -> None:
         b"nonsense\r\n\r\n",
     ],
 )
-def test_ambiguous_request_is_refused_and_not_forwarded(request_head: bytes) -> None:
-    async def story() -> None:
-        async with recording(always(OK)) as (port, server, observer):
-            got = await exchange(port, request_head)
-            assert got.startswith(b"HTTP/1.1 400 ")
-            assert b"X-Electron-Playground: recorder\r\n" in got
-            assert server.received == []
-            assert observer.exchanges == []
-
-    run(story)
+async def test_ambiguous_request_is_refused_and_not_forwarded(request_head: bytes) -> None:
+    async with recording(always(OK)) as (port, server, observer):
+        got = await exchange(port, request_head)
+        assert got.startswith(b"HTTP/1.1 400 ")
+        assert b"X-Electron-Playground: recorder\r\n" in got
+        assert server.received == []
+        assert observer.exchanges == []
 
 
-def test_large_bodies_pass_in_both_directions_while_the_other_side_is_slow() -> None:
-    async def story() -> None:
-        size = 3_000_000
-        body = bytes(range(256)) * (size // 256)
-        response = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
-        async with recording(always(response, keep=True)) as (port, server, observer):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1_000)
-            writer.write(b"POST /v1/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
-            await reader.readuntil(b"\r\n\r\n")
-            assert await reader.readexactly(len(body)) == body
-            assert bytes(server.received[0]).endswith(body)
-            (seen,) = observer.exchanges
-            await seen.ended.wait()
-            assert (seen.request, seen.response) == (body, body)
-            await hang_up(writer)
-
-    run(story)
-
-
-def test_unreachable_upstream_is_recorded_with_a_late_body_before_the_502() -> None:
-    async def story() -> None:
-        observer = Observer()
-        recorder = Recorder(Upstream("http://127.0.0.1:9/v1"), AccessPolicy("/v1"), observer)
-        port = await recorder.start()
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(POST[:-5])
-        while not observer.exchanges:  # noqa: ASYNC110 - the observer sets no event
-            await asyncio.sleep(0)
-        writer.write(POST[-5:])
-        assert (await reader.readline()).startswith(b"HTTP/1.1 502 ")
-        seen = observer.exchanges[0]
-        assert (seen.outcome, seen.request) == ("upstream_unreachable", b"hello")
+async def test_large_bodies_pass_in_both_directions_while_the_other_side_is_slow() -> None:
+    size = 3_000_000
+    body = bytes(range(256)) * (size // 256)
+    response = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    async with recording(always(response, keep=True)) as (port, server, observer):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1_000)
+        writer.write(b"POST /v1/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        await reader.readuntil(b"\r\n\r\n")
+        assert await reader.readexactly(len(body)) == body
+        assert bytes(server.received[0]).endswith(body)
+        (seen,) = observer.exchanges
+        await seen.ended.wait()
+        assert (seen.request, seen.response) == (body, body)
         await hang_up(writer)
-        await recorder.close()
-
-    run(story)
 
 
-def test_refusal_of_a_large_body_reaches_the_caller() -> None:
-    async def story() -> None:
-        async with recording(always(OK)) as (port, _server, _observer):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(b"POST /other HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 8000000\r\n\r\n")
-            writer.write(bytes(8_000_000))
-            await writer.drain()
-            assert (await reader.readline()).startswith(b"HTTP/1.1 404 ")
-            await hang_up(writer)
+async def test_unreachable_upstream_is_recorded_with_a_late_body_before_the_502() -> None:
+    observer = Observer()
+    recorder = Recorder(Upstream("http://127.0.0.1:9/v1"), AccessPolicy("/v1"), observer)
+    port = await recorder.start()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(POST[:-5])
+    while not observer.exchanges:  # noqa: ASYNC110 - the observer sets no event
+        await asyncio.sleep(0)
+    writer.write(POST[-5:])
+    assert (await reader.readline()).startswith(b"HTTP/1.1 502 ")
+    seen = observer.exchanges[0]
+    assert (seen.outcome, seen.request) == ("upstream_unreachable", b"hello")
+    await hang_up(writer)
+    await recorder.close()
 
-    run(story)
+
+async def test_refusal_of_a_large_body_reaches_the_caller() -> None:
+    async with recording(always(OK)) as (port, _server, _observer):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"POST /other HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 8000000\r\n\r\n")
+        writer.write(bytes(8_000_000))
+        await writer.drain()
+        assert (await reader.readline()).startswith(b"HTTP/1.1 404 ")
+        await hang_up(writer)
 
 
-def test_upload_after_an_early_refusal_prints_nothing(caplog: pytest.LogCaptureFixture) -> None:
+async def test_upload_after_an_early_refusal_prints_nothing(caplog: pytest.LogCaptureFixture) -> None:
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
         await writer.drain()
         writer.transport.abort()
 
-    async def story() -> None:
-        server = await asyncio.start_server(refuse, "127.0.0.1", 0)
-        recorder = Recorder(
-            Upstream(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"), AccessPolicy("/v1"), Observer()
-        )
-        reader, writer = await asyncio.open_connection("127.0.0.1", await recorder.start())
-        writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4000000\r\n\r\n")
-        assert (await reader.readline()).startswith(b"HTTP/1.1 413 ")
-        for _ in range(40):
-            writer.write(bytes(100_000))
-            await writer.drain()
-        await hang_up(writer)
-        await recorder.close()
-        server.close()
-
-    run(story)
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    recorder = Recorder(
+        Upstream(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"), AccessPolicy("/v1"), Observer()
+    )
+    reader, writer = await asyncio.open_connection("127.0.0.1", await recorder.start())
+    writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4000000\r\n\r\n")
+    assert (await reader.readline()).startswith(b"HTTP/1.1 413 ")
+    for _ in range(40):
+        writer.write(bytes(100_000))
+        await writer.drain()
+    await hang_up(writer)
+    await recorder.close()
+    server.close()
     assert caplog.messages == []
 
 
@@ -886,23 +760,20 @@ def test_proxy_of_the_environment_is_chosen_as_for_own_requests(monkeypatch: pyt
     assert Upstream("http://127.0.0.1:1/v1")._proxy() is None
 
 
-def test_socks_proxy_is_refused_with_its_variable_and_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_socks_proxy_is_refused_with_its_variable_and_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("ALL_PROXY", "socks5h://user:word@127.0.0.1:1080")
 
-    async def story() -> None:
-        recorder = Recorder(Upstream("http://models.test/v1"), AccessPolicy("/v1"), Observer())
-        got = await exchange(await recorder.start(), POST)
-        assert got.startswith(b"HTTP/1.1 502 ")
-        assert b"ALL_PROXY names socks5h://127.0.0.1:1080" in got
-        assert b"set HTTP_PROXY to an HTTP proxy, or list models.test in NO_PROXY" in got
-        await recorder.close()
-
-    run(story)
+    recorder = Recorder(Upstream("http://models.test/v1"), AccessPolicy("/v1"), Observer())
+    got = await exchange(await recorder.start(), POST)
+    assert got.startswith(b"HTTP/1.1 502 ")
+    assert b"ALL_PROXY names socks5h://127.0.0.1:1080" in got
+    assert b"set HTTP_PROXY to an HTTP proxy, or list models.test in NO_PROXY" in got
+    await recorder.close()
 
 
-def test_upstream_that_cannot_be_reached_is_named_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_upstream_that_cannot_be_reached_is_named_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     reasons = iter((OSError(113, "No route to host"), OSError("all attempts failed"), TimeoutError()))
 
     async def refuse(self: Upstream) -> None:
@@ -910,10 +781,7 @@ def test_upstream_that_cannot_be_reached_is_named_with_the_reason(monkeypatch: p
 
     monkeypatch.setattr(Upstream, "_open", refuse)
 
-    async def story() -> None:
-        upstream = Upstream("http://models.test:81/v1")
-        for words in ("No route to host", "all attempts failed", "did not complete a connection"):
-            with pytest.raises(UpstreamError, match=rf"models\.test:81 .*{words}"):
-                await upstream.acquire()
-
-    run(story)
+    upstream = Upstream("http://models.test:81/v1")
+    for words in ("No route to host", "all attempts failed", "did not complete a connection"):
+        with pytest.raises(UpstreamError, match=rf"models\.test:81 .*{words}"):
+            await upstream.acquire()

@@ -20,13 +20,13 @@ import httpx
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from playground.requestlog.log import RequestLog
 from playground.requestlog.records import StoredRun
 from playground.services import AppServices
 from playground.simulator.process import SimulatorProcess
 from playground.tasks import Tasks
 from tests.faults.cases import _fill_up, _small_disk
 from tests.forked_program import run_text, start_text
+from tests.requestlog.samples import opened
 
 KEY = "sk_planted_0123456789abcdef"
 BODY = {"model": "electron", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 6}
@@ -58,12 +58,9 @@ class Recording:
         async def read() -> list[StoredRun]:
             from playground.requestlog.filter import EVERYTHING
 
-            log = await RequestLog.open(self.folder)
-            try:
+            async with opened(self.folder) as log:
                 rows = await log.rows_at(EVERYTHING, 0, 1000)
                 found = [await log.get(row.run_id) for row in rows]
-            finally:
-                await log.close()
             return [stored for stored in reversed(found) if stored is not None]
 
         return asyncio.run(read())
@@ -311,7 +308,7 @@ def test_record_first_turn_sent_again_after_a_failure_stays_in_its_conversation(
     assert other not in (None, first)
 
 
-async def test_record_both_processes_killed_finished_requests_are_in_the_log_after_the_next_start(
+def test_record_both_processes_killed_finished_requests_are_in_the_log_after_the_next_start(
     recording: Recording,
 ) -> None:
     answers = [post(recording, {**BODY, "user": str(number)}) for number in range(3)]
@@ -323,7 +320,7 @@ async def test_record_both_processes_killed_finished_requests_are_in_the_log_aft
     child.kill()
     recording._process.communicate(timeout=60)
     services = AppServices(recording.folder, os.environ, Tasks(lambda _name, _error: None))
-    await services.recover_recordings()
+    asyncio.run(services.recover_recordings())
     states = {stored.state().request_id: stored.state().phase for stored in recording.runs()}
     assert states == {answer.headers["x-request-id"]: "done" for answer in answers}
     assert not list((recording.folder / "recorder-spool").iterdir())

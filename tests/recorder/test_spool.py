@@ -34,8 +34,8 @@ from playground.recorder.feed_messages import (
 )
 from playground.recorder.spool import FOLDER, Spool, orphans
 from playground.requestlog.filter import EVERYTHING
-from playground.requestlog.log import RequestLog
 from playground.requestlog.records import StoredRun
+from tests.requestlog.samples import opened
 
 KEY = "pk.planted/0123456789"
 BODY = json.dumps({"model": "electron", "messages": [{"role": "user", "content": f"my key is {KEY}"}]}).encode()
@@ -84,12 +84,9 @@ def segments(folder: Path) -> list[Path]:
 
 def logged(folder: Path) -> list[StoredRun]:
     async def read() -> list[StoredRun]:
-        log = await RequestLog.open(folder)
-        try:
+        async with opened(folder) as log:
             await log.recovered()
             found = [await log.get(row.run_id) for row in await log.page(EVERYTHING)]
-        finally:
-            await log.close()
         return [run for run in found if run is not None]
 
     return asyncio.run(read())

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import uuid
-from collections.abc import Coroutine, Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from pathlib import Path
 
 from playground.client.endpoint import Rates
 from playground.client.events import (
@@ -34,11 +34,19 @@ from playground.runs.state import RunState, fold
 START = datetime(2026, 11, 23, 14, 2, 11, 123456, tzinfo=UTC)
 FORECAST = Forecast(1150.5, 1100.0, 1201.0, 1204.0, "shared with 9db74058 · 40 s ago", "r", "q", 4800, 1.5)
 REPORTED = Usage(1204, 86, 1290, 1152)
-T = TypeVar("T")
 
 
-def run(work: Coroutine[object, object, T]) -> T:
-    return asyncio.run(work)
+def files(folder: Path, pattern: str = "*") -> list[Path]:
+    return list(folder.glob(pattern))
+
+
+@asynccontextmanager
+async def opened(folder: Path, *, reading: bool = False) -> AsyncIterator[RequestLog]:
+    log = await RequestLog.open(folder, reading=reading)
+    try:
+        yield log
+    finally:
+        await log.close()
 
 
 def body_of(question: str, system: str = "You take calls for a clinic.") -> bytes:

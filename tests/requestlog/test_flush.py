@@ -15,12 +15,11 @@ from playground.requestlog.log import RequestLog
 from playground.requestlog.records import EndedRun
 from playground.runs.state import RunState
 from playground.runs.summary import further_choices
-from tests.requestlog.samples import START, answered, keep, record, run
+from tests.requestlog.samples import START, answered, keep, opened, record
 
 
-def test_settle_durable_leaves_events_of_other_running_requests_to_the_next_flush(tmp_path: Path) -> None:
-    async def work() -> None:
-        log = await RequestLog.open(tmp_path)
+async def test_settle_durable_leaves_events_of_other_running_requests_to_the_next_flush(tmp_path: Path) -> None:
+    async with opened(tmp_path) as log:
         writer = log._writer
         assert writer is not None
         first, second = record(), record()
@@ -36,19 +35,17 @@ def test_settle_durable_leaves_events_of_other_running_requests_to_the_next_flus
             return [*written, writer._live[first.run_id].written]
 
         assert await log._write_worker.call(steps) == [0, len(answered())]
-        await log.close()
-
-    run(work())
 
 
-def test_note_while_other_requests_end_waits_for_one_timer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_note_while_other_requests_end_waits_for_one_timer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     armed: list[Callable[[], None]] = []
 
     def later(_seconds: float, function: Callable[[], None]) -> None:
         armed.append(function)
 
-    async def work() -> None:
-        log = await RequestLog.open(tmp_path)
+    async with opened(tmp_path) as log:
         monkeypatch.setattr(log._write_worker, "later", later)
         live = record()
         await log.begin(live)
@@ -56,9 +53,6 @@ def test_note_while_other_requests_end_waits_for_one_timer(tmp_path: Path, monke
             log.note(live.run_id, AttemptStarted(0.0, 1))
             await keep(log, record(), answered())
         assert armed.count(log._flush_by_timer) == 1
-        await log.close()
-
-    run(work())
 
 
 _CALL = {"index": 0, "id": "c", "function": {"name": "f", "arguments": '{"town": "Uppsala"}'}}
@@ -70,28 +64,24 @@ TWO_CHOICES: list[AnyEvent] = [
 
 
 @pytest.mark.parametrize("how", ["recovered", "imported"])
-def test_further_choices_of_a_recovered_or_imported_request_are_searched(tmp_path: Path, how: str) -> None:
-    async def work() -> None:
-        log, live = await RequestLog.open(tmp_path / "first"), record()
-        if how == "imported":
-            await log.add([EndedRun(live, (*TWO_CHOICES, Completed(0.4)))])
-        else:
-            await log.begin(live)
-            for event in TWO_CHOICES:
-                log.note(live.run_id, event)
-            await log._write_worker.call(log._flush)
-        shutil.copytree(tmp_path / "first", tmp_path / "copy")  # no process holds its lock
-        await log.close()
-        log = await RequestLog.open(tmp_path / "copy")
+async def test_further_choices_of_a_recovered_or_imported_request_are_searched(tmp_path: Path, how: str) -> None:
+    log, live = await RequestLog.open(tmp_path / "first"), record()
+    if how == "imported":
+        await log.add([EndedRun(live, (*TWO_CHOICES, Completed(0.4)))])
+    else:
+        await log.begin(live)
+        for event in TWO_CHOICES:
+            log.note(live.run_id, event)
+        await log._write_worker.call(log._flush)
+    shutil.copytree(tmp_path / "first", tmp_path / "copy")  # no process holds its lock
+    await log.close()
+    async with opened(tmp_path / "copy") as log:
         await log.recovered()
         for text in ("Gothenburg", "Uppsala", "Lund"):
             assert [row.run_id for row in await log.page(parse(text, START))] == [live.run_id]
-        await log.close()
-
-    run(work())
 
 
-def test_further_choices_are_read_once_at_the_end_and_then_searched(
+async def test_further_choices_are_read_once_at_the_end_and_then_searched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[RunState] = []
@@ -102,20 +92,17 @@ def test_further_choices_are_read_once_at_the_end_and_then_searched(
 
     monkeypatch.setattr("playground.requestlog.summary.further_choices", spy)
 
-    async def work() -> None:
-        log, live, state = await RequestLog.open(tmp_path), record(), RunState()
-        await log.begin(live)
-        for event in TWO_CHOICES:
-            log.note(live.run_id, event)
-            state.apply(event)
-            await log._write_worker.call(log._flush)
-        assert read == []
-        log.note(live.run_id, Completed(0.4))
-        state.apply(Completed(0.4))
-        await log.finish(live.run_id, state)
-        assert len(read) == 1
-        for text in ("Gothenburg", "Uppsala", "Lund"):
-            assert [row.run_id for row in await log.page(parse(text, START))] == [live.run_id]
-        await log.close()
-
-    run(work())
+    log, live, state = await RequestLog.open(tmp_path), record(), RunState()
+    await log.begin(live)
+    for event in TWO_CHOICES:
+        log.note(live.run_id, event)
+        state.apply(event)
+        await log._write_worker.call(log._flush)
+    assert read == []
+    log.note(live.run_id, Completed(0.4))
+    state.apply(Completed(0.4))
+    await log.finish(live.run_id, state)
+    assert len(read) == 1
+    for text in ("Gothenburg", "Uppsala", "Lund"):
+        assert [row.run_id for row in await log.page(parse(text, START))] == [live.run_id]
+    await log.close()

@@ -16,7 +16,7 @@ from playground.requestlog.filter import EVERYTHING, Folding, LogFilter, Order, 
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import LogRow
 from playground.runs.state import fold
-from tests.requestlog.samples import answered, keep, record, refused, run, stopped
+from tests.requestlog.samples import answered, keep, opened, record, refused, stopped
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 FOLDED = replace(EVERYTHING, folding=Folding())
@@ -37,9 +37,8 @@ def names(rows: list[LogRow]) -> list[str]:
     return [row.run_id for row in rows]
 
 
-def test_group_collapsed_is_one_row_at_the_place_of_its_newest_request(tmp_path: Path) -> None:
-    async def work() -> None:
-        log = await RequestLog.open(tmp_path)
+async def test_group_collapsed_is_one_row_at_the_place_of_its_newest_request(tmp_path: Path) -> None:
+    async with opened(tmp_path) as log:
         first = await sent(log, "")
         await sent(log, "batch:a")
         between = await sent(log, "billing")
@@ -50,14 +49,10 @@ def test_group_collapsed_is_one_row_at_the_place_of_its_newest_request(tmp_path:
         assert [row.group.requests if row.group else 0 for row in rows] == [0, 2, 0, 0]
         assert (await log.count(FOLDED, None)).n == 4
         assert names(await log.rows_at(FOLDED, 1, 2)) == ["batch:a", between]
-        await log.close()
-
-    run(work())
 
 
-def test_group_is_added_up_again_when_a_request_that_had_failed_once_ends(tmp_path: Path) -> None:
-    async def work() -> None:
-        log = await RequestLog.open(tmp_path)
+async def test_group_is_added_up_again_when_a_request_that_had_failed_once_ends(tmp_path: Path) -> None:
+    async with opened(tmp_path) as log:
         await sent(log, "comparison:a")
         tried = replace(record(), tags=("comparison:a",))
         failed = next(event for event in refused(503) if isinstance(event, AttemptFailed))
@@ -76,14 +71,10 @@ def test_group_is_added_up_again_when_a_request_that_had_failed_once_ends(tmp_pa
         group = (await log.rows_at(FOLDED, 0))[0].group
         assert group is not None
         assert (group.running, group.failed, group.span_s) == (0, 1, 6.4)
-        await log.close()
-
-    run(work())
 
 
-def test_group_expanded_lists_its_requests_below_the_heading(tmp_path: Path) -> None:
-    async def work() -> None:
-        log = await RequestLog.open(tmp_path)
+async def test_group_expanded_lists_its_requests_below_the_heading(tmp_path: Path) -> None:
+    async with opened(tmp_path) as log:
         members = [await sent(log, "batch:a") for _ in range(2)]
         between = await sent(log, "")
         members.append(await sent(log, "batch:a"))
@@ -95,14 +86,10 @@ def test_group_expanded_lists_its_requests_below_the_heading(tmp_path: Path) -> 
         numbers = await log.numbers(expanded("batch:a"))
         assert numbers[-1] == -rows[1].number
         assert await log.members([numbers[-1]]) == sorted(row.number for row in rows[1:4])
-        await log.close()
-
-    run(work())
 
 
-def test_group_filtered_or_sorted_lists_every_request(tmp_path: Path) -> None:
-    async def work() -> None:
-        log = await RequestLog.open(tmp_path)
+async def test_group_filtered_or_sorted_lists_every_request(tmp_path: Path) -> None:
+    async with opened(tmp_path) as log:
         members = [await sent(log, "lab:a") for _ in range(3)]
         other = await sent(log, "")
         by_status = replace(FOLDED, order=Order("status"))
@@ -113,9 +100,6 @@ def test_group_filtered_or_sorted_lists_every_request(tmp_path: Path) -> None:
         assert names(await log.rows_at(parse("-group:lab", NOW), 0)) == [other]
         assert names(await log.rows_at(parse("group:none", NOW), 0)) == [other]
         assert (await log.count(parse("group:batch,lab", NOW), None)).n == 0
-        await log.close()
-
-    run(work())
 
 
 def test_group_filter_unknown_kind_is_refused() -> None:
@@ -124,9 +108,8 @@ def test_group_filter_unknown_kind_is_refused() -> None:
     assert refused_filter.value.problems[0].offset == 11
 
 
-def test_group_sums_keep_reported_estimated_and_unknown_apart(tmp_path: Path) -> None:
-    async def work() -> None:
-        log = await RequestLog.open(tmp_path)
+async def test_group_sums_keep_reported_estimated_and_unknown_apart(tmp_path: Path) -> None:
+    async with opened(tmp_path) as log:
         await sent(log, "batch:all", answered(usage=Usage(1_000, 10, 1_010, 800)))
         await sent(log, "batch:all", answered(usage=Usage(500, 20, 520, 0)), minute=2)
         await sent(log, "repeat:some", answered(usage=Usage(1_000, 10, 1_010, None)))
@@ -147,21 +130,17 @@ def test_group_sums_keep_reported_estimated_and_unknown_apart(tmp_path: Path) ->
         assert some.prompt_estimated == pytest.approx(2_204)
         assert (some.cached_tokens, some.cached_reported, some.input_cost) == (None, 0, None)
         assert (none.prompt_tokens, none.prompt_estimated, none.failed, none.priced) == (None, None, 2, 0)
-        await log.close()
-
-    run(work())
 
 
-def test_group_random_logs_list_the_same_first_pages_and_whole_lists(tmp_path: Path) -> None:
+async def test_group_random_logs_list_the_same_first_pages_and_whole_lists(tmp_path: Path) -> None:
     """The first page is read step by step, further ones from the whole list: both are compared with a plain model."""
     rng = random.Random(7)
     tags = ["batch:a", "batch:b", "lab:c", "agent:d", "batch:e billing", "", "", "billing"]
 
-    async def work() -> None:
-        log = await RequestLog.open(tmp_path)
+    async with opened(tmp_path) as log:
         of = [(await sent(log, tag), tag.split()[:1]) for tag in rng.choices(tags, k=120)]
         counts = Counter(its[0] for _, its in of if its)
-        for opened in ((), ("batch:a",), ("lab:c", "agent:d", "batch:e")):
+        for shown in ((), ("batch:a",), ("lab:c", "agent:d", "batch:e")):
             wanted: list[str] = []
             for run_id, its in reversed(of):
                 tag = its[0] if its and its[0] != "billing" else ""
@@ -169,36 +148,28 @@ def test_group_random_logs_list_the_same_first_pages_and_whole_lists(tmp_path: P
                     wanted.append(run_id)
                 elif tag not in wanted:
                     wanted.append(tag)
-                    if tag in opened:
+                    if tag in shown:
                         wanted += [one for one, others in reversed(of) if others == its]
-            chosen = expanded(*opened)
+            chosen = expanded(*shown)
             assert names(await log.rows_at(chosen, 0, 200)) == wanted
             numbers = await log.numbers(chosen)
             assert len(numbers) == len(wanted) == (await log.count(chosen, None)).n
             found = {row.number: row.run_id for row in await log.rows_at(chosen, 0, 200)}
             assert [found[number] for number in reversed(numbers)] == wanted
             assert names(await log.rows_at(chosen, 1_000, 200)) == []
-        await log.close()
-
-    run(work())
 
 
-def test_group_two_groups_with_one_newest_request_hide_nothing(tmp_path: Path) -> None:
-    async def work() -> None:
-        log = await RequestLog.open(tmp_path)
+async def test_group_two_groups_with_one_newest_request_hide_nothing(tmp_path: Path) -> None:
+    async with opened(tmp_path) as log:
         sent_ids = [await sent(log, tags) for tags in ("batch:a", "lab:b", "batch:a lab:b")]
         listed = await log.rows_at(FOLDED, 0)
         shown = {row.number for row in listed if row.group is None}
         grouped = await log.members([row.number for row in listed if row.group is not None])
         assert len(shown | set(grouped)) == len(sent_ids)
-        await log.close()
-
-    run(work())
 
 
-def test_group_new_member_moves_the_heading_and_keeps_the_count(tmp_path: Path) -> None:
-    async def work() -> None:
-        log = await RequestLog.open(tmp_path)
+async def test_group_new_member_moves_the_heading_and_keeps_the_count(tmp_path: Path) -> None:
+    async with opened(tmp_path) as log:
         await sent(log, "agent:a")
         await sent(log, "agent:a")
         other = await sent(log, "")
@@ -208,6 +179,3 @@ def test_group_new_member_moves_the_heading_and_keeps_the_count(tmp_path: Path) 
         assert (await log.count(FOLDED, None)).n == 2
         await log.delete(await log.run_ids(await log.members([(await log.numbers(FOLDED))[-1]])))
         assert names(await log.rows_at(FOLDED, 0)) == [other]
-        await log.close()
-
-    run(work())

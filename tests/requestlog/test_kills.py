@@ -8,19 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from playground.requestlog.log import RequestLog
 from playground.simulator.process import SimulatorProcess
 from tests.benchmarks.bench_kills import Tally, check, compare, kill_once, measure, measure_deletions
+from tests.requestlog.samples import opened
 
 pytestmark = pytest.mark.exhaustive
 
 
 def _lose(folder: Path, run_id: str) -> None:
     async def main() -> None:
-        log = await RequestLog.open(folder)
-        await log.recovered()
-        await log.delete([run_id])
-        await log.close()
+        async with opened(folder) as log:
+            await log.recovered()
+            await log.delete([run_id])
 
     asyncio.run(main())
 
@@ -35,7 +34,7 @@ def test_no_kill_loses_what_had_ended_or_damages_the_file(tmp_path: Path) -> Non
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
-async def test_no_kill_while_requests_are_added_and_deleted_loses_or_leaves_one(tmp_path: Path) -> None:
+def test_no_kill_while_requests_are_added_and_deleted_loses_or_leaves_one(tmp_path: Path) -> None:
     there: set[int] = set()
     # Time enough for several additions and deletions; all requests are searched for, in time that grows by the square.
     tally = measure_deletions(4, tmp_path, seed=3, searched=None, there=there, longest_s=0.25)
@@ -46,7 +45,7 @@ async def test_no_kill_while_requests_are_added_and_deleted_loses_or_leaves_one(
     # The comparison itself notices a lost request.
     _lose(tmp_path, f"{min(there):032x}")
     found = Tally()
-    await compare(tmp_path, set(there), set(), set(), found, 0)
+    asyncio.run(compare(tmp_path, set(there), set(), set(), found, 0))
     assert (found.lost, found.damaged) == (1, 0)
 
 

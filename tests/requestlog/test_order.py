@@ -22,8 +22,8 @@ from playground.requestlog.reader import Reader
 from playground.requestlog.records import EndedRun
 from playground.requestlog.store import FILE_NAME, connect_reader
 from playground.ui.panes.log.columns import COLUMNS
-from tests.requestlog.samples import answered, keep, record, refused
-from tests.requestlog.test_queries import NOW, folder, opened
+from tests.requestlog.samples import answered, keep, opened, record, refused
+from tests.requestlog.test_queries import NOW, folder
 
 __all__ = ["folder"]
 
@@ -143,18 +143,17 @@ def _some_run(chance: random.Random) -> EndedRun:
 
 
 async def _log_of_random_runs(folder: Path, chance: random.Random) -> None:
-    log = await RequestLog.open(folder)
-    await log.recovered()
-    ids = (await log.add([_some_run(chance) for _ in range(700)])).new
-    while await log._write_worker.call(log._seal_some):
-        pass
-    # Blocks that are empty, indexed again, and open.
-    await log.delete([*ids[64:128], *chance.sample(ids, 40), *ids[300:320]])
-    while await log._write_worker.call(log._seal_some):
-        pass
-    await log.set_comment(ids[200], "another block without bounds")
-    await log.add([_some_run(chance) for _ in range(40)])
-    await log.close()
+    async with opened(folder) as log:
+        await log.recovered()
+        ids = (await log.add([_some_run(chance) for _ in range(700)])).new
+        while await log._write_worker.call(log._seal_some):
+            pass
+        # Blocks that are empty, indexed again, and open.
+        await log.delete([*ids[64:128], *chance.sample(ids, 40), *ids[300:320]])
+        while await log._write_worker.call(log._seal_some):
+            pass
+        await log.set_comment(ids[200], "another block without bounds")
+        await log.add([_some_run(chance) for _ in range(40)])
 
 
 def _assert_orders_by_bounds_are_right(folder: Path) -> None:
@@ -187,23 +186,21 @@ async def test_first_in_order_by_the_bounds_of_blocks_equals_the_whole_order(
     _assert_orders_by_bounds_are_right(tmp_path)
 
 
-def test_opening_a_file_without_bounds_of_blocks_adds_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_opening_a_file_without_bounds_of_blocks_adds_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(ordered, "NEAR", 20)
     monkeypatch.setattr(ordered, "NEAR_BY_BOUNDS", 5)
     monkeypatch.setattr(ordered, "BOUNDS_FROM", 0)
-    asyncio.run(_log_of_random_runs(tmp_path, random.Random(8)))
+    await _log_of_random_runs(tmp_path, random.Random(8))
     with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection, connection:
         before = connection.execute("SELECT * FROM block_bounds").fetchall()
         connection.execute("DROP TRIGGER search_blocks_deleted")
         connection.execute("DROP TABLE block_bounds")
     _assert_orders_by_bounds_are_right(tmp_path)  # read-only, or before they are added
 
-    async def reopened() -> None:
-        log = await RequestLog.open(tmp_path)
+    async with opened(tmp_path) as log:
         await log.recovered()
-        await log.close()
-
-    asyncio.run(reopened())
     with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
         after = connection.execute("SELECT * FROM block_bounds").fetchall()
     assert before == [row for row in after if row in before]

@@ -20,6 +20,7 @@ from playground.requestlog.records import EndedRun
 from playground.requestlog.store import FILE_NAME, connect_reader
 from playground.runs.record import RequestRecord
 from tests.requestlog import samples
+from tests.requestlog.samples import opened
 
 TOOL = {
     "type": "function",
@@ -87,57 +88,48 @@ async def filled(folder: Path, count: int) -> tuple[RequestLog, list[str]]:
         ("mild pune2", [2]),
     ],
 )
-def test_page_text_of_prompt_finds_requests(tmp_path: Path, text: str, found: list[int]) -> None:
-    async def work() -> None:
-        log, run_ids = await filled(tmp_path, 4)
-        try:
-            wanted = filter_of(text)
-            assert [row.run_id for row in await log.page(wanted)] == [run_ids[n] for n in reversed(found)]
-            assert (await log.count(wanted, None)).n == len(found)
-            assert len(await log.numbers(wanted)) == len(found)
-        finally:
-            await log.close()
-
-    samples.run(work())
+async def test_page_text_of_prompt_finds_requests(tmp_path: Path, text: str, found: list[int]) -> None:
+    log, run_ids = await filled(tmp_path, 4)
+    try:
+        wanted = filter_of(text)
+        assert [row.run_id for row in await log.page(wanted)] == [run_ids[n] for n in reversed(found)]
+        assert (await log.count(wanted, None)).n == len(found)
+        assert len(await log.numbers(wanted)) == len(found)
+    finally:
+        await log.close()
 
 
-def test_page_more_elements_than_the_bound_finds_all_by_scanning(tmp_path: Path) -> None:
-    async def work() -> None:
-        log, run_ids = await filled(tmp_path, 310)
-        try:
-            rows = await log.page(filter_of("weather"), None, 400)
-            assert [row.run_id for row in rows] == run_ids[::-1]
-            assert [row.run_id for row in await log.page(filter_of("pune309"))] == [run_ids[309]]
-        finally:
-            await log.close()
-
-    samples.run(work())
+async def test_page_more_elements_than_the_bound_finds_all_by_scanning(tmp_path: Path) -> None:
+    log, run_ids = await filled(tmp_path, 310)
+    try:
+        rows = await log.page(filter_of("weather"), None, 400)
+        assert [row.run_id for row in rows] == run_ids[::-1]
+        assert [row.run_id for row in await log.page(filter_of("pune309"))] == [run_ids[309]]
+    finally:
+        await log.close()
 
 
-def test_shared_elements_are_indexed_once_and_removed_with_their_last_request(tmp_path: Path) -> None:
+async def test_shared_elements_are_indexed_once_and_removed_with_their_last_request(tmp_path: Path) -> None:
     def elements() -> int:
         with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
             return int(connection.execute("SELECT count(*) FROM prompt_elements").fetchone()[0])
 
-    async def work() -> None:
-        log, run_ids = await filled(tmp_path, 2 * RUNS + 3)
+    log, run_ids = await filled(tmp_path, 2 * RUNS + 3)
+    await indexed(log)
+    try:
+        assert elements() == 2 + (2 * RUNS - 1) * 3  # numbers begin with 1, and the third block is open
+        await log.delete(run_ids[: RUNS + 3])
         await indexed(log)
-        try:
-            assert elements() == 2 + (2 * RUNS - 1) * 3  # numbers begin with 1, and the third block is open
-            await log.delete(run_ids[: RUNS + 3])
-            await indexed(log)
-            assert elements() == 2 + (RUNS - 4) * 3
-            assert [row.run_id for row in await log.page(filter_of("roaming"))] == run_ids[: RUNS + 2 : -1]
-            assert [row.run_id for row in await log.page(filter_of(f"pune{RUNS + 10}"))] == [run_ids[RUNS + 10]]
-            assert await log.page(filter_of(f'"pune{RUNS}"')) == []
-            await log.delete(run_ids[RUNS + 3 :])
-            assert elements() == 0
-            assert await log.page(filter_of("roaming")) == []
-        finally:
-            await log.close()
-        assert b"roaming" not in (tmp_path / FILE_NAME).read_bytes()
-
-    samples.run(work())
+        assert elements() == 2 + (RUNS - 4) * 3
+        assert [row.run_id for row in await log.page(filter_of("roaming"))] == run_ids[: RUNS + 2 : -1]
+        assert [row.run_id for row in await log.page(filter_of(f"pune{RUNS + 10}"))] == [run_ids[RUNS + 10]]
+        assert await log.page(filter_of(f'"pune{RUNS}"')) == []
+        await log.delete(run_ids[RUNS + 3 :])
+        assert elements() == 0
+        assert await log.page(filter_of("roaming")) == []
+    finally:
+        await log.close()
+    assert b"roaming" not in (tmp_path / FILE_NAME).read_bytes()
 
 
 async def indexed(log: RequestLog) -> None:
@@ -147,59 +139,47 @@ async def indexed(log: RequestLog) -> None:
 
 
 @pytest.mark.parametrize("count", [RUNS - 1, 5 * RUNS])
-def test_search_of_sealed_and_open_blocks_finds_the_same(tmp_path: Path, count: int) -> None:
-    async def work() -> None:
-        log, run_ids = await filled(tmp_path, count)
-        try:
-            texts = [
-                "roaming",
-                "pune7",
-                '"weather 12"',
-                "last question 2",
-                "-pune1",
-                "nine five",
-                "9db74058",
-                "mild pune2",
-            ]
-            before = [[row.run_id for row in await log.page(filter_of(text), None, 500)] for text in texts]
-            await indexed(log)
-            after = [[row.run_id for row in await log.page(filter_of(text), None, 500)] for text in texts]
-            assert after == before
-            assert len(after[0]) == len(after[5]) == len(run_ids)
-            assert [(await log.count(filter_of(text), None)).n for text in texts] == [len(found) for found in after]
-            with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
-                blocks = connection.execute("SELECT count(*) FROM search_blocks").fetchone()[0]
-                assert blocks == (count + 1) // RUNS  # numbers begin with 1
-                assert is_whole(connection)
-                connection.execute("UPDATE search_blocks SET bits = substr(bits, 2)")
-                assert is_whole(connection) is (blocks == 0)
-        finally:
-            await log.close()
-
-    samples.run(work())
-
-
-def test_page_running_request_is_found_by_its_prompt(tmp_path: Path) -> None:
-    async def work() -> None:
-        log = await RequestLog.open(tmp_path)
-        try:
-            running = replace(conversation(7), run_id="running")
-            await log.begin(running)
-            assert [row.run_id for row in await log.page(filter_of("pune7"))] == ["running"]
-            assert [row.run_id for row in await log.page(EVERYTHING)] == ["running"]
-        finally:
-            await log.close()
-
-    samples.run(work())
-
-
-def test_search_more_words_than_are_cached_ends(tmp_path: Path) -> None:
-    async def work() -> None:
-        log, _ = await filled(tmp_path, RUNS)
+async def test_search_of_sealed_and_open_blocks_finds_the_same(tmp_path: Path, count: int) -> None:
+    log, run_ids = await filled(tmp_path, count)
+    try:
+        texts = [
+            "roaming",
+            "pune7",
+            '"weather 12"',
+            "last question 2",
+            "-pune1",
+            "nine five",
+            "9db74058",
+            "mild pune2",
+        ]
+        before = [[row.run_id for row in await log.page(filter_of(text), None, 500)] for text in texts]
         await indexed(log)
+        after = [[row.run_id for row in await log.page(filter_of(text), None, 500)] for text in texts]
+        assert after == before
+        assert len(after[0]) == len(after[5]) == len(run_ids)
+        assert [(await log.count(filter_of(text), None)).n for text in texts] == [len(found) for found in after]
+        with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
+            blocks = connection.execute("SELECT count(*) FROM search_blocks").fetchone()[0]
+            assert blocks == (count + 1) // RUNS  # numbers begin with 1
+            assert is_whole(connection)
+            connection.execute("UPDATE search_blocks SET bits = substr(bits, 2)")
+            assert is_whole(connection) is (blocks == 0)
+    finally:
         await log.close()
 
-    samples.run(work())
+
+async def test_page_running_request_is_found_by_its_prompt(tmp_path: Path) -> None:
+    async with opened(tmp_path) as log:
+        running = replace(conversation(7), run_id="running")
+        await log.begin(running)
+        assert [row.run_id for row in await log.page(filter_of("pune7"))] == ["running"]
+        assert [row.run_id for row in await log.page(EVERYTHING)] == ["running"]
+
+
+async def test_search_more_words_than_are_cached_ends(tmp_path: Path) -> None:
+    log, _ = await filled(tmp_path, RUNS)
+    await indexed(log)
+    await log.close()
     with closing(connect_reader(tmp_path / FILE_NAME)) as connection:
         reader = Reader(connection)
         words = LogFilter(tuple(TextTerm(f"pune{n}") for n in range(52)))
@@ -212,30 +192,24 @@ def test_search_more_words_than_are_cached_ends(tmp_path: Path) -> None:
         assert steps > 50
 
 
-def test_search_two_characters_after_delete_and_purge_reads_the_new_parts(tmp_path: Path) -> None:
+async def test_search_two_characters_after_delete_and_purge_reads_the_new_parts(tmp_path: Path) -> None:
     def with_rule(rule: str, minute: int) -> EndedRun:
         body = samples.body_of("a question", f"A prompt with the rule {rule}.")
         return EndedRun(samples.record(body=body, minute=minute), tuple(samples.answered()))
 
-    async def work() -> None:
-        log = await RequestLog.open(tmp_path)
-        try:
-            old, new = with_rule("zq", 0), with_rule("xy", 1)
-            await log.add([old])
-            assert [row.run_id for row in await log.page(filter_of("zq"))] == [old.record.run_id]
-            assert await log.page(filter_of("xy")) == []
-            await log.delete([old.record.run_id])
-            await log.add([new])  # its parts get the ids of the deleted ones
-            assert await log.page(filter_of("zq")) == []
-            assert [row.run_id for row in await log.page(filter_of("xy"))] == [new.record.run_id]
-        finally:
-            await log.close()
-
-    samples.run(work())
+    async with opened(tmp_path) as log:
+        old, new = with_rule("zq", 0), with_rule("xy", 1)
+        await log.add([old])
+        assert [row.run_id for row in await log.page(filter_of("zq"))] == [old.record.run_id]
+        assert await log.page(filter_of("xy")) == []
+        await log.delete([old.record.run_id])
+        await log.add([new])  # its parts get the ids of the deleted ones
+        assert await log.page(filter_of("zq")) == []
+        assert [row.run_id for row in await log.page(filter_of("xy"))] == [new.record.run_id]
 
 
 @pytest.mark.parametrize("is_indexed", [True, False])
-def test_page_text_with_json_escapes_is_found_by_its_characters_and_by_its_escapes(
+async def test_page_text_with_json_escapes_is_found_by_its_characters_and_by_its_escapes(
     tmp_path: Path, is_indexed: bool
 ) -> None:
     note = json.dumps({"note": 'say "hi" now, C:\\new\\table, one\ntwo'})
@@ -243,29 +217,23 @@ def test_page_text_with_json_escapes_is_found_by_its_characters_and_by_its_escap
     call = {"type": "function", "function": {"name": "look_up", "arguments": arguments}}
     messages = [{"role": "assistant", "tool_calls": [call]}, {"role": "user", "content": "a\0b"}]
 
-    async def work() -> None:
-        log = await RequestLog.open(tmp_path)
-        try:
-            in_prompt = samples.record(body=json.dumps({"messages": messages}).encode())
-            events = [ToolCallDelta(0.5, 0, "c1", "look_up", arguments), *samples.answered()]
-            await log.add([EndedRun(in_prompt, tuple(samples.answered()))])
-            called = samples.record("called")
-            await log.add([EndedRun(called, tuple(events))])
-            await log.add([EndedRun(samples.record("another"), tuple(samples.answered())) for _ in range(RUNS)])
-            if is_indexed:
-                await indexed(log)
-            both = [called.run_id, in_prompt.run_id]
-            for text in ("\u092a\u0941\u0923\u0947", "\\u092a\\u0941\\u0923", "\\u00FCne"):
-                assert [row.run_id for row in await log.page(filter_of(text))] == both
-            # Of ordinary escapes, alone and beside those of other characters.
-            for text in ('say "hi" now', "C:\\new\\table", "one\ntwo", '\u092a\u0941\u0923\u0947 "q"'):
-                assert [row.run_id for row in await log.page(LogFilter((TextTerm(text),)))] == both
-            assert [row.run_id for row in await log.page(LogFilter((TextTerm("a\0b"),)))] == [in_prompt.run_id]
-            assert await log.page(filter_of("\u092a\u0941\u0924")) == []
-        finally:
-            await log.close()
-
-    samples.run(work())
+    async with opened(tmp_path) as log:
+        in_prompt = samples.record(body=json.dumps({"messages": messages}).encode())
+        events = [ToolCallDelta(0.5, 0, "c1", "look_up", arguments), *samples.answered()]
+        await log.add([EndedRun(in_prompt, tuple(samples.answered()))])
+        called = samples.record("called")
+        await log.add([EndedRun(called, tuple(events))])
+        await log.add([EndedRun(samples.record("another"), tuple(samples.answered())) for _ in range(RUNS)])
+        if is_indexed:
+            await indexed(log)
+        both = [called.run_id, in_prompt.run_id]
+        for text in ("\u092a\u0941\u0923\u0947", "\\u092a\\u0941\\u0923", "\\u00FCne"):
+            assert [row.run_id for row in await log.page(filter_of(text))] == both
+        # Of ordinary escapes, alone and beside those of other characters.
+        for text in ('say "hi" now', "C:\\new\\table", "one\ntwo", '\u092a\u0941\u0923\u0947 "q"'):
+            assert [row.run_id for row in await log.page(LogFilter((TextTerm(text),)))] == both
+        assert [row.run_id for row in await log.page(LogFilter((TextTerm("a\0b"),)))] == [in_prompt.run_id]
+        assert await log.page(filter_of("\u092a\u0941\u0924")) == []
 
 
 LETTERS = 'aBcn \u00fc\u092a\u0941\u9884\U0001f600"\\/'
@@ -285,7 +253,7 @@ def _escaped_at_random(text: str, chance: random.Random) -> str:
 
 @pytest.mark.parametrize("is_indexed", [True, False])
 @pytest.mark.parametrize("seed", range(4))
-def test_page_any_characters_of_arguments_are_found_however_each_is_escaped(
+async def test_page_any_characters_of_arguments_are_found_however_each_is_escaped(
     tmp_path: Path, seed: int, is_indexed: bool
 ) -> None:
     chance = random.Random(seed)
@@ -302,25 +270,19 @@ def test_page_any_characters_of_arguments_are_found_however_each_is_escaped(
         body = json.dumps({"messages": messages}, ensure_ascii=chance.random() < 0.5).encode()
         return EndedRun(samples.record(body=body), tuple(samples.answered("x")))
 
-    async def work() -> None:
-        log = await RequestLog.open(tmp_path)
-        try:
-            runs = [made(text) for text in texts]
-            await log.add(runs)
-            if is_indexed:
-                await indexed(log)
-            for _ in range(60):
-                text = chance.choice(texts)
-                start = chance.randrange(len(text) - 3)
-                part = text[start : start + chance.randint(3, 9)]
-                if not part.strip():
-                    continue
-                wanted = {
-                    run.record.run_id for run, whole in zip(runs, texts, strict=True) if part.lower() in whole.lower()
-                }
-                found = {row.run_id for row in await log.page(LogFilter((TextTerm(part),)))}
-                assert wanted - found == set(), part
-        finally:
-            await log.close()
-
-    samples.run(work())
+    async with opened(tmp_path) as log:
+        runs = [made(text) for text in texts]
+        await log.add(runs)
+        if is_indexed:
+            await indexed(log)
+        for _ in range(60):
+            text = chance.choice(texts)
+            start = chance.randrange(len(text) - 3)
+            part = text[start : start + chance.randint(3, 9)]
+            if not part.strip():
+                continue
+            wanted = {
+                run.record.run_id for run, whole in zip(runs, texts, strict=True) if part.lower() in whole.lower()
+            }
+            found = {row.run_id for row in await log.page(LogFilter((TextTerm(part),)))}
+            assert wanted - found == set(), part

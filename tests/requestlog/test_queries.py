@@ -6,8 +6,6 @@ import asyncio
 import gc
 import random
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,7 +17,7 @@ from playground.requestlog.filter import EVERYTHING, LogFilter, parse
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import Count, EndedRun
 from playground.runs.state import fold
-from tests.requestlog.samples import START, answered, body_of, called, keep, record, refused, run, stopped
+from tests.requestlog.samples import START, answered, body_of, called, keep, opened, record, refused, stopped
 
 NOW = START + timedelta(hours=1)
 DEVANAGARI, ARABIC, HAN = "मेरी किताब कहाँ है", "أين كتابي الجديد", "我的预约在哪里"
@@ -34,36 +32,26 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("log")
 
     async def fill() -> None:
-        log = await RequestLog.open(path)
-        await keep(log, record("done", minute=0), answered())
-        await keep(
-            log, record("cold", minute=1), answered("Cold answer", "aaaa1111-x", Usage(500, 10, 510, 0), "length")
-        )
-        await keep(log, record("silent", minute=2), answered("No usage", "bbbb2222-x", None))
-        await keep(log, record("refused", minute=3), refused())
-        await keep(log, record("stopped", minute=4), stopped())
-        await keep(log, record("called", minute=5, kind="simulator", endpoint="sim"), called())
-        await keep(
-            log, record(DEVANAGARI, minute=6, model="small"), answered("और", "dddd3333-x", Usage(9, 1, 10, None))
-        )
-        await keep(log, record(ARABIC, minute=7), answered("هنا", "eeee4444-x", None))
-        await keep(log, record(HAN, minute=8), answered("100% 明天 😀", "chatcmpl-x_y", None))
-        marked = record("marked", minute=9)
-        await keep(log, marked, answered("x", "ffff5555-x", None))
-        await log.mark([marked.run_id])
-        await log.close()
+        async with opened(path) as log:
+            await keep(log, record("done", minute=0), answered())
+            await keep(
+                log, record("cold", minute=1), answered("Cold answer", "aaaa1111-x", Usage(500, 10, 510, 0), "length")
+            )
+            await keep(log, record("silent", minute=2), answered("No usage", "bbbb2222-x", None))
+            await keep(log, record("refused", minute=3), refused())
+            await keep(log, record("stopped", minute=4), stopped())
+            await keep(log, record("called", minute=5, kind="simulator", endpoint="sim"), called())
+            await keep(
+                log, record(DEVANAGARI, minute=6, model="small"), answered("और", "dddd3333-x", Usage(9, 1, 10, None))
+            )
+            await keep(log, record(ARABIC, minute=7), answered("هنا", "eeee4444-x", None))
+            await keep(log, record(HAN, minute=8), answered("100% 明天 😀", "chatcmpl-x_y", None))
+            marked = record("marked", minute=9)
+            await keep(log, marked, answered("x", "ffff5555-x", None))
+            await log.mark([marked.run_id])
 
     asyncio.run(fill())
     return path
-
-
-@asynccontextmanager
-async def opened(folder: Path) -> AsyncIterator[RequestLog]:
-    log = await RequestLog.open(folder)
-    try:
-        yield log
-    finally:
-        await log.close()
 
 
 @pytest.mark.parametrize(
@@ -123,48 +111,39 @@ async def opened(folder: Path) -> AsyncIterator[RequestLog]:
         ('"quote*', None),
     ],
 )  # fmt: skip
-def test_filter_finds(folder: Path, text: str, minutes: str | None) -> None:
-    async def work() -> None:
-        async with opened(folder) as log:
-            wanted = filter_of(text)
-            rows = await log.page(wanted)
-            assert "".join(str((row.started_utc - START) // timedelta(minutes=1)) for row in rows) == minutes
-            assert await log.count(wanted) == Count(len(rows), True)
-            assert await log.rows_at(wanted, 0) == rows
-            assert (await log.totals(wanted)).requests == len(rows)
-
+async def test_filter_finds(folder: Path, text: str, minutes: str | None) -> None:
     if minutes is None:
         with pytest.raises(ValueError, match="not closed"):
             filter_of(text)
         return
-    run(work())
+    async with opened(folder) as log:
+        wanted = filter_of(text)
+        rows = await log.page(wanted)
+        assert "".join(str((row.started_utc - START) // timedelta(minutes=1)) for row in rows) == minutes
+        assert await log.count(wanted) == Count(len(rows), True)
+        assert await log.rows_at(wanted, 0) == rows
+        assert (await log.totals(wanted)).requests == len(rows)
 
 
-def test_hit_rate_is_weighted_by_tokens_over_rows_that_report_both(folder: Path) -> None:
-    async def work() -> None:
-        async with opened(folder) as log:
-            totals = await log.totals(EVERYTHING)
-            assert (totals.prompt_tokens, totals.cached_tokens, totals.compared) == (1713, 1152, 2)
-            assert totals.hit_rate == 1152 / 1704
-            unknown = await log.totals(filter_of("cached:unknown"))
-            assert unknown.hit_rate is None
-            assert unknown.cached_tokens is None
-
-    run(work())
+async def test_hit_rate_is_weighted_by_tokens_over_rows_that_report_both(folder: Path) -> None:
+    async with opened(folder) as log:
+        totals = await log.totals(EVERYTHING)
+        assert (totals.prompt_tokens, totals.cached_tokens, totals.compared) == (1713, 1152, 2)
+        assert totals.hit_rate == 1152 / 1704
+        unknown = await log.totals(filter_of("cached:unknown"))
+        assert unknown.hit_rate is None
+        assert unknown.cached_tokens is None
 
 
-def test_find_takes_any_part_of_any_attempts_id(tmp_path: Path) -> None:
-    async def work() -> None:
-        async with opened(tmp_path) as log:
-            kept = record()
-            second = [AttemptStarted(0.3, 2), *answered(request_id="second-id")[1:]]
-            await keep(log, kept, [*refused(request_id="first-id"), *second])
-            await keep(log, record(), answered())
-            for part in ("first-id", "rst-i", "second-id", "chatcmpl-second-i"):
-                assert [row.run_id for row in await log.find(part)] == [kept.run_id]
-            assert await log.find("") == []
-
-    run(work())
+async def test_find_takes_any_part_of_any_attempts_id(tmp_path: Path) -> None:
+    async with opened(tmp_path) as log:
+        kept = record()
+        second = [AttemptStarted(0.3, 2), *answered(request_id="second-id")[1:]]
+        await keep(log, kept, [*refused(request_id="first-id"), *second])
+        await keep(log, record(), answered())
+        for part in ("first-id", "rst-i", "second-id", "chatcmpl-second-i"):
+            assert [row.run_id for row in await log.find(part)] == [kept.run_id]
+        assert await log.find("") == []
 
 
 @pytest.mark.parametrize("is_indexed", [True, False])
@@ -193,51 +172,45 @@ async def test_ids_are_found_with_and_without_hyphens_and_run_ids_by_their_start
         assert await log.page(parse(f"q1 {run_id[:10]}", NOW)) == []
 
 
-def test_pages_and_jumps_over_5000_rows(tmp_path: Path) -> None:
-    async def work() -> None:
-        async with opened(tmp_path) as log:
-            kept = [record(f"q{n}", body=body_of(f"q{n}")) for n in range(5000)]
-            await asyncio.gather(*(log.begin(one) for one in kept))
-            wanted = [one.run_id for one in reversed(kept)]
-            walked: list[str] = []
-            before: int | None = None
-            while rows := await log.page(EVERYTHING, before, 500):
-                walked += [row.run_id for row in rows]
-                before = rows[-1].number
-            assert walked == wanted
-            for first in (0, 1, 2500, 4990):
-                rows = await log.rows_at(EVERYTHING, first, 128)
-                assert [row.run_id for row in rows] == wanted[first : first + 128]
-            assert await log.rows_at(EVERYTHING, 5000) == []
-            assert await log.count(EVERYTHING) == Count(5000, True)
-            assert await log.count(filter_of("is:running"), 100) == Count(100, False)
-            assert await log.count(filter_of("is:running"), None) == Count(5000, True)
-
-    run(work())
+async def test_pages_and_jumps_over_5000_rows(tmp_path: Path) -> None:
+    async with opened(tmp_path) as log:
+        kept = [record(f"q{n}", body=body_of(f"q{n}")) for n in range(5000)]
+        await asyncio.gather(*(log.begin(one) for one in kept))
+        wanted = [one.run_id for one in reversed(kept)]
+        walked: list[str] = []
+        before: int | None = None
+        while rows := await log.page(EVERYTHING, before, 500):
+            walked += [row.run_id for row in rows]
+            before = rows[-1].number
+        assert walked == wanted
+        for first in (0, 1, 2500, 4990):
+            rows = await log.rows_at(EVERYTHING, first, 128)
+            assert [row.run_id for row in rows] == wanted[first : first + 128]
+        assert await log.rows_at(EVERYTHING, 5000) == []
+        assert await log.count(EVERYTHING) == Count(5000, True)
+        assert await log.count(filter_of("is:running"), 100) == Count(100, False)
+        assert await log.count(filter_of("is:running"), None) == Count(5000, True)
 
 
-def test_a_jumping_table_sees_what_is_new_changed_and_deleted(tmp_path: Path) -> None:
-    async def work() -> None:
-        async with opened(tmp_path) as log, opened(tmp_path) as other:
-            running = filter_of("is:running")
+async def test_a_jumping_table_sees_what_is_new_changed_and_deleted(tmp_path: Path) -> None:
+    async with opened(tmp_path) as log, opened(tmp_path) as other:
+        running = filter_of("is:running")
 
-            async def ids(log_filter: LogFilter) -> list[str]:
-                return [row.run_id for row in await log.rows_at(log_filter, 0)]
+        async def ids(log_filter: LogFilter) -> list[str]:
+            return [row.run_id for row in await log.rows_at(log_filter, 0)]
 
-            first, second, third = record(), record(), record()
-            await log.begin(first)
-            await log.begin(second)
-            assert await ids(EVERYTHING) == [second.run_id, first.run_id]
-            await other.begin(third)
-            assert await ids(EVERYTHING) == [third.run_id, second.run_id, first.run_id]
-            assert await ids(running) == [third.run_id, second.run_id, first.run_id]
-            await keep_ended(log, second.run_id)
-            assert await ids(running) == [third.run_id, first.run_id]
-            assert await ids(EVERYTHING) == [third.run_id, second.run_id, first.run_id]
-            await other.delete([second.run_id])
-            assert await ids(EVERYTHING) == [third.run_id, first.run_id]
-
-    run(work())
+        first, second, third = record(), record(), record()
+        await log.begin(first)
+        await log.begin(second)
+        assert await ids(EVERYTHING) == [second.run_id, first.run_id]
+        await other.begin(third)
+        assert await ids(EVERYTHING) == [third.run_id, second.run_id, first.run_id]
+        assert await ids(running) == [third.run_id, second.run_id, first.run_id]
+        await keep_ended(log, second.run_id)
+        assert await ids(running) == [third.run_id, first.run_id]
+        assert await ids(EVERYTHING) == [third.run_id, second.run_id, first.run_id]
+        await other.delete([second.run_id])
+        assert await ids(EVERYTHING) == [third.run_id, first.run_id]
 
 
 async def keep_ended(log: RequestLog, run_id: str) -> None:
@@ -246,30 +219,23 @@ async def keep_ended(log: RequestLog, run_id: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["Monday", "book_visit", "किताब"])
-def test_text_in_the_arguments_of_a_called_tool_is_found(tmp_path: Path, text: str) -> None:
-    async def story() -> None:
-        log = await RequestLog.open(tmp_path)
-        try:
-            events = called()
-            escaped = ToolCallDelta(0.45, 1, "call_2", "note", '{"text": "\\u0915\\u093f\\u0924\\u093e\\u092c"}')
-            await keep(log, record("with tools", minute=0), [*events[:4], escaped, *events[4:]])
-            await keep(log, record("without", minute=1), answered())
-            assert [row.question for row in await log.page(filter_of(text))] == ["with tools"]
-        finally:
-            await log.close()
-
-    run(story())
+async def test_text_in_the_arguments_of_a_called_tool_is_found(tmp_path: Path, text: str) -> None:
+    async with opened(tmp_path) as log:
+        events = called()
+        escaped = ToolCallDelta(0.45, 1, "call_2", "note", '{"text": "\\u0915\\u093f\\u0924\\u093e\\u092c"}')
+        await keep(log, record("with tools", minute=0), [*events[:4], escaped, *events[4:]])
+        await keep(log, record("without", minute=1), answered())
+        assert [row.question for row in await log.page(filter_of(text))] == ["with tools"]
 
 
-def test_statements_of_rows_that_were_read_once_are_not_kept(tmp_path: Path) -> None:
+async def test_statements_of_rows_that_were_read_once_are_not_kept(tmp_path: Path) -> None:
     """Their SQL has the numbers of rows in it: each display of the log after a request is a new one."""
 
     def statements() -> int:
         gc.collect()
         return sum(type(each).__name__ == "Statement" for each in gc.get_objects())
 
-    async def work() -> None:
-        log = await RequestLog.open(tmp_path)
+    async with opened(tmp_path) as log:
         await log.add([EndedRun(record(f"q{number}"), tuple(answered())) for number in range(100)])
         before = statements()
         for first in range(100):
@@ -278,9 +244,6 @@ def test_statements_of_rows_that_were_read_once_are_not_kept(tmp_path: Path) -> 
             assert await log.explanations(numbers) == {}
         # Two connections read: one for pages, one for the rest.
         assert statements() - before <= 2 * 24
-        await log.close()
-
-    run(work())
 
 
 @pytest.mark.parametrize(
@@ -293,86 +256,72 @@ def test_statements_of_rows_that_were_read_once_are_not_kept(tmp_path: Path) -> 
         (" ".join(["answer"] * 1_001), "1"),
     ],
 )
-def test_filter_of_thousands_of_terms_finds_the_same_as_of_one(folder: Path, many: str, minutes: str) -> None:
-    async def work() -> None:
-        async with opened(folder) as log:
-            chosen = filter_of(many)
-            found = await log.page(chosen)
-            assert "".join(str((row.started_utc - START) // timedelta(minutes=1)) for row in found) == minutes
-            assert await log.count(chosen, None) == Count(len(minutes), True)
-
-    run(work())
+async def test_filter_of_thousands_of_terms_finds_the_same_as_of_one(folder: Path, many: str, minutes: str) -> None:
+    async with opened(folder) as log:
+        chosen = filter_of(many)
+        found = await log.page(chosen)
+        assert "".join(str((row.started_utc - START) // timedelta(minutes=1)) for row in found) == minutes
+        assert await log.count(chosen, None) == Count(len(minutes), True)
 
 
-def test_filter_of_many_ids_finds_each_as_alone_also_when_it_comes_later(tmp_path: Path) -> None:
+async def test_filter_of_many_ids_finds_each_as_alone_also_when_it_comes_later(tmp_path: Path) -> None:
     """An id of a body, of an earlier attempt, within a longer id, with other hyphens, in other case, and a run id."""
 
-    async def work() -> None:
-        async with opened(tmp_path) as log:
-            ids = [str(uuid.UUID(int=n << 96 | n)) for n in range(1, 8)]
-            second = [AttemptStarted(0.3, 2), *answered(request_id="second")[1:]]
-            kept = [record(minute=minute) for minute in range(6)]
-            await keep(log, kept[0], [*refused(request_id=ids[0]), *second])
-            await keep(log, kept[1], answered(request_id=f"zone_{ids[1]}_3"))
-            await keep(log, kept[2], answered(request_id=ids[2]))
-            await keep(log, kept[3], answered(request_id=ids[3].replace("-", "")))
-            await keep(log, kept[4], answered(request_id="req_0123456-x"))
-            await keep(log, kept[5], answered(request_id="unknown"))
-            others = [str(uuid.UUID(int=n)) for n in range(2**64, 2**64 + 40)]
-            asked = [ids[0], ids[1], ids[2].replace("-", "").upper(), ids[3], "req_0123456-x", kept[5].run_id]
-            assert all([len(await log.page(filter_of(f"id:{one}"))) == 1 for one in asked])
-            running = record(minute=6)
-            await log.begin(running)
-            many = filter_of(" ".join([*asked, ids[5], ids[6], *others]))
-            assert [row.run_id for row in await log.page(many)] == [one.run_id for one in reversed(kept)]
-            later = answered(request_id=ids[5])
-            for event in later:
-                log.note(running.run_id, event)
-            await log.finish(running.run_id, fold(later))
-            newest = record(minute=7)
-            await keep(log, newest, answered(request_id=ids[6]))
-            await log.delete([kept[2].run_id])
-            left = [one.run_id for one in (newest, running, *reversed(kept)) if one is not kept[2]]
-            assert [row.run_id for row in await log.page(many)] == left
-            assert await log.count(many, None) == Count(7, True)
-            assert await log.page(filter_of(" ".join(f"-id:{one}" for one in (*asked, ids[5], ids[6], *others)))) == []
-
-    run(work())
+    async with opened(tmp_path) as log:
+        ids = [str(uuid.UUID(int=n << 96 | n)) for n in range(1, 8)]
+        second = [AttemptStarted(0.3, 2), *answered(request_id="second")[1:]]
+        kept = [record(minute=minute) for minute in range(6)]
+        await keep(log, kept[0], [*refused(request_id=ids[0]), *second])
+        await keep(log, kept[1], answered(request_id=f"zone_{ids[1]}_3"))
+        await keep(log, kept[2], answered(request_id=ids[2]))
+        await keep(log, kept[3], answered(request_id=ids[3].replace("-", "")))
+        await keep(log, kept[4], answered(request_id="req_0123456-x"))
+        await keep(log, kept[5], answered(request_id="unknown"))
+        others = [str(uuid.UUID(int=n)) for n in range(2**64, 2**64 + 40)]
+        asked = [ids[0], ids[1], ids[2].replace("-", "").upper(), ids[3], "req_0123456-x", kept[5].run_id]
+        assert all([len(await log.page(filter_of(f"id:{one}"))) == 1 for one in asked])
+        running = record(minute=6)
+        await log.begin(running)
+        many = filter_of(" ".join([*asked, ids[5], ids[6], *others]))
+        assert [row.run_id for row in await log.page(many)] == [one.run_id for one in reversed(kept)]
+        later = answered(request_id=ids[5])
+        for event in later:
+            log.note(running.run_id, event)
+        await log.finish(running.run_id, fold(later))
+        newest = record(minute=7)
+        await keep(log, newest, answered(request_id=ids[6]))
+        await log.delete([kept[2].run_id])
+        left = [one.run_id for one in (newest, running, *reversed(kept)) if one is not kept[2]]
+        assert [row.run_id for row in await log.page(many)] == left
+        assert await log.count(many, None) == Count(7, True)
+        assert await log.page(filter_of(" ".join(f"-id:{one}" for one in (*asked, ids[5], ids[6], *others)))) == []
 
 
-def test_filter_of_thousands_of_unknown_beginnings_of_ids_is_one_comparison(tmp_path: Path) -> None:
-    async def work() -> None:
-        async with opened(tmp_path) as log:
-            rng = random.Random(1)
-            ids = [str(uuid.UUID(int=rng.getrandbits(128))) for _ in range(600)]
-            await log.add([EndedRun(record(one), tuple(answered(request_id=one))) for one in ids])
-            listed = filter_of(f"id:{','.join([one[:8] for one in ids[:50]] + [f'{n:08x}' for n in range(1_000)])}")
-            statements = list[str]()
-            log._files.reader.set_trace_callback(statements.append)
-            assert {row.request_id for row in await log.page(listed)} == set(ids[:50])
-            assert len(statements) < 1_050 + 20  # one lookup of each id
-            assert max(map(len, statements)) < 10_000  # no comparison has all of them
-            within = filter_of(f"id:{','.join([ids[3][5:12], ids[4][-6:], *(f'nothing-{n}' for n in range(30))])}")
-            assert {row.request_id for row in await log.page(within)} == {ids[3], ids[4]}
-
-    run(work())
+async def test_filter_of_thousands_of_unknown_beginnings_of_ids_is_one_comparison(tmp_path: Path) -> None:
+    async with opened(tmp_path) as log:
+        rng = random.Random(1)
+        ids = [str(uuid.UUID(int=rng.getrandbits(128))) for _ in range(600)]
+        await log.add([EndedRun(record(one), tuple(answered(request_id=one))) for one in ids])
+        listed = filter_of(f"id:{','.join([one[:8] for one in ids[:50]] + [f'{n:08x}' for n in range(1_000)])}")
+        statements = list[str]()
+        log._files.reader.set_trace_callback(statements.append)
+        assert {row.request_id for row in await log.page(listed)} == set(ids[:50])
+        assert len(statements) < 1_050 + 20  # one lookup of each id
+        assert max(map(len, statements)) < 10_000  # no comparison has all of them
+        within = filter_of(f"id:{','.join([ids[3][5:12], ids[4][-6:], *(f'nothing-{n}' for n in range(30))])}")
+        assert {row.request_id for row in await log.page(within)} == {ids[3], ids[4]}
 
 
-def test_filter_of_thousands_of_unknown_ids_is_one_comparison(tmp_path: Path) -> None:
-    async def work() -> None:
-        async with opened(tmp_path) as log:
-            numbers = range(100)
-            await log.add(
-                [EndedRun(record(f"q{n}"), tuple(answered(request_id=str(uuid.UUID(int=n))))) for n in numbers]
-            )
-            listed = filter_of(" ".join(str(uuid.UUID(int=n)) for n in (*numbers, *range(2**64, 2**64 + 3_000))))
-            statements = list[str]()
-            log._files.reader.set_trace_callback(statements.append)
-            assert len(await log.page(listed)) == 100
-            assert len(statements) < 2 * 3_100 + 20
-            assert max(map(len, statements)) < 10_000
-
-    run(work())
+async def test_filter_of_thousands_of_unknown_ids_is_one_comparison(tmp_path: Path) -> None:
+    async with opened(tmp_path) as log:
+        numbers = range(100)
+        await log.add([EndedRun(record(f"q{n}"), tuple(answered(request_id=str(uuid.UUID(int=n))))) for n in numbers])
+        listed = filter_of(" ".join(str(uuid.UUID(int=n)) for n in (*numbers, *range(2**64, 2**64 + 3_000))))
+        statements = list[str]()
+        log._files.reader.set_trace_callback(statements.append)
+        assert len(await log.page(listed)) == 100
+        assert len(statements) < 2 * 3_100 + 20
+        assert max(map(len, statements)) < 10_000
 
 
 @pytest.mark.parametrize(
@@ -391,13 +340,12 @@ def test_filter_of_thousands_of_unknown_ids_is_one_comparison(tmp_path: Path) ->
         ("status:429 question", "210"),
     ],
 )
-def test_status_finds_each_request_of_which_an_attempt_had_it(tmp_path: Path, text: str, minutes: str) -> None:
+async def test_status_finds_each_request_of_which_an_attempt_had_it(tmp_path: Path, text: str, minutes: str) -> None:
     def later(number: int, status: int = 0) -> list[AnyEvent]:
         made = refused(status) if status else answered()
         return [AttemptStarted(0.5 * number, number), *(replace(one, at=one.at + 0.5 * number) for one in made[1:])]
 
-    async def work() -> None:
-        log = await RequestLog.open(tmp_path)
+    async with opened(tmp_path) as log:
         await keep(log, record("question 0", minute=0), [*refused(429), *later(2)])
         await keep(log, record("question 1", minute=1), [*refused(503), *later(2, 429), *later(3)])
         await keep(log, record("question 2", minute=2), refused(429))
@@ -407,9 +355,6 @@ def test_status_finds_each_request_of_which_an_attempt_had_it(tmp_path: Path, te
         assert "".join(str((row.started_utc - START) // timedelta(minutes=1)) for row in rows) == minutes
         assert await log.count(wanted) == Count(len(rows), True)
         assert await log.rows_at(wanted, 0) == rows
-        await log.close()
-
-    run(work())
 
 
 async def test_follow_writes_calls_back_after_a_write_of_another_process_and_not_without(tmp_path: Path) -> None:

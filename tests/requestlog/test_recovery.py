@@ -29,19 +29,15 @@ from playground.requestlog.store import FILE_NAME, MOST_NUMBER, PAGE_BYTES, RUNS
 from playground.requestlog.stored_runs import INCOMPLETE, LOST, OTHER_ANSWER
 from playground.runs.state import fold
 from tests.requestlog import samples
+from tests.requestlog.samples import files, opened
 
 COUNT = 60
 
 
-def fill(folder: Path) -> list[str]:
+async def fill(folder: Path) -> list[str]:
     records = [samples.record(f"question {n}", minute=n) for n in range(COUNT)]
-
-    async def work() -> None:
-        log = await RequestLog.open(folder)
+    async with opened(folder) as log:
         await log.add([EndedRun(each, tuple(samples.answered(f"answer {n}"))) for n, each in enumerate(records)])
-        await log.close()
-
-    samples.run(work())
     return [each.run_id for each in records]
 
 
@@ -60,10 +56,10 @@ COLUMNS = [
 
 @pytest.mark.parametrize("column", COLUMNS)
 @pytest.mark.parametrize("value", [b"\xff\x00\xfe", float("inf")])
-def test_page_column_of_another_type_leaves_out_the_row_and_names_it(
+async def test_page_column_of_another_type_leaves_out_the_row_and_names_it(
     tmp_path: Path, column: str, value: bytes | float
 ) -> None:
-    run_ids = fill(tmp_path)
+    run_ids = await fill(tmp_path)
     table, _, name = column.partition(".")
     text = table != "runs" or name in ("phase", "finish_reason", "request_id", "source", "conversation")
     if text and isinstance(value, float):
@@ -72,17 +68,14 @@ def test_page_column_of_another_type_leaves_out_the_row_and_names_it(
     change(tmp_path, f"UPDATE {table} SET {name} = ?{one}", value)
 
     async def work() -> tuple[list[str], list[str], list[str]]:
-        log = await RequestLog.open(tmp_path)
-        messages: list[str] = []
-        log.on_notice(messages.append)
-        try:
+        async with opened(tmp_path) as log:
+            messages: list[str] = []
+            log.on_notice(messages.append)
             listed = [row.run_id for row in await log.page(EVERYTHING, None, COUNT)]
             stored = [found.record.run_id for found in await log.stored(await log.numbers(EVERYTHING))]
             return listed, stored, messages
-        finally:
-            await log.close()
 
-    listed, stored, messages = samples.run(work())
+    listed, stored, messages = await work()
     expected = set() if table == "targets" else set(run_ids) - {run_ids[6]}
     assert set(listed) == expected
     assert set(stored) >= expected
@@ -98,36 +91,29 @@ def test_page_column_of_another_type_leaves_out_the_row_and_names_it(
         "UPDATE texts SET document = x'91cd7fff' WHERE number = 7",
     ],
 )
-def test_export_damaged_request_exports_the_others_and_names_it(tmp_path: Path, sql: str) -> None:
-    run_ids = fill(tmp_path)
+async def test_export_damaged_request_exports_the_others_and_names_it(tmp_path: Path, sql: str) -> None:
+    run_ids = await fill(tmp_path)
     change(tmp_path, sql)
 
-    async def work() -> list[str]:
-        log = await RequestLog.open(tmp_path)
+    async with opened(tmp_path) as log:
         messages: list[str] = []
         log.on_notice(messages.append)
-        try:
-            assert await export(log, EVERYTHING, tmp_path / "x.jsonl", "jsonl") == COUNT - 1
-            assert len((tmp_path / "x.jsonl").read_bytes().splitlines()) == COUNT - 1
-            left = await log.get(run_ids[6])
-            assert await log.get(run_ids[7]) is not None
-            if "forecast" in sql:
-                assert left is None
-            else:
-                assert left is not None
-                assert (left.state().phase, left.state().text) == ("done", "answer 6")
-                assert (b"\xef\xbf\xbd" in left.record.body) == ("body" in sql)
-            assert len(await log.page(EVERYTHING)) == COUNT
-        finally:
-            await log.close()
-        return messages
-
-    messages = samples.run(work())
+        assert await export(log, EVERYTHING, tmp_path / "x.jsonl", "jsonl") == COUNT - 1
+        assert len((tmp_path / "x.jsonl").read_bytes().splitlines()) == COUNT - 1
+        left = await log.get(run_ids[6])
+        assert await log.get(run_ids[7]) is not None
+        if "forecast" in sql:
+            assert left is None
+        else:
+            assert left is not None
+            assert (left.state().phase, left.state().text) == ("done", "answer 6")
+            assert (b"\xef\xbf\xbd" in left.record.body) == ("body" in sql)
+        assert len(await log.page(EVERYTHING)) == COUNT
     assert all(run_ids[6] in message for message in messages)
     assert messages
 
 
-def test_get_answer_that_was_changed_on_disk_is_stated_and_not_exported(tmp_path: Path) -> None:
+async def test_get_answer_that_was_changed_on_disk_is_stated_and_not_exported(tmp_path: Path) -> None:
     events: list[AnyEvent] = [
         AttemptStarted(0.0, 1),
         *(RawEvent(0.5, '{"content":"One"}'), ContentDelta(0.5, "One")),
@@ -137,98 +123,75 @@ def test_get_answer_that_was_changed_on_disk_is_stated_and_not_exported(tmp_path
     record = samples.record("question")
 
     async def work() -> tuple[StoredRun | None, list[str]]:
-        log = await RequestLog.open(tmp_path)
-        messages: list[str] = []
-        log.on_notice(messages.append)
-        try:
+        async with opened(tmp_path) as log:
+            messages: list[str] = []
+            log.on_notice(messages.append)
             assert await export(log, EVERYTHING, tmp_path / "x.jsonl", "jsonl") == 0
             return await log.get(record.run_id), messages
-        finally:
-            await log.close()
 
-    async def store() -> None:
-        log = await RequestLog.open(tmp_path)
+    async with opened(tmp_path) as log:
         await log.add([EndedRun(record, tuple(events))])
-        await log.close()
-
-    samples.run(store())
     change(tmp_path, "UPDATE texts SET answer = 'Ome two'")
-    stored, messages = samples.run(work())
+    stored, messages = await work()
     assert stored is not None
     assert (stored.state().text, stored.comment) == ("Ome two", OTHER_ANSWER)
     assert any(OTHER_ANSWER in message and record.run_id in message for message in messages)
 
 
-def test_open_schema_that_is_not_utf8_is_set_aside_with_a_notice(tmp_path: Path) -> None:
-    fill(tmp_path)
+async def test_open_schema_that_is_not_utf8_is_set_aside_with_a_notice(tmp_path: Path) -> None:
+    await fill(tmp_path)
     path = tmp_path / FILE_NAME
     path.write_bytes(path.read_bytes().replace(b"CREATE TABLE targets", b"CREATE TABLE t\xff\xfegets"))
 
-    async def work() -> None:
-        log = await RequestLog.open(tmp_path)
-        try:
-            assert log.notice is not None
-            await log.recovered()
-            kept = samples.record("after")
-            await samples.keep(log, kept, samples.answered())
-            assert (await log.page(EVERYTHING))[0].question == "after"
-        finally:
-            await log.close()
-
-    samples.run(work())
-    assert len(list(tmp_path.glob("request-log.damaged-*.sqlite3"))) == 1
+    async with opened(tmp_path) as log:
+        assert log.notice is not None
+        await log.recovered()
+        kept = samples.record("after")
+        await samples.keep(log, kept, samples.answered())
+        assert (await log.page(EVERYTHING))[0].question == "after"
+    assert len(files(tmp_path, "request-log.damaged-*.sqlite3")) == 1
 
 
-def test_open_cut_file_copies_what_is_readable(tmp_path: Path) -> None:
-    fill(tmp_path)
+async def test_open_cut_file_copies_what_is_readable(tmp_path: Path) -> None:
+    await fill(tmp_path)
     path = tmp_path / FILE_NAME
     with closing(sqlite3.connect(path)) as connection:
         size = connection.execute("PRAGMA page_size").fetchone()[0]
     os.truncate(path, path.stat().st_size - size)
 
     async def work() -> int:
-        log = await RequestLog.open(tmp_path)
-        try:
+        async with opened(tmp_path) as log:
             assert log.notice is not None
             await log.recovered()
             return (await log.count(EVERYTHING)).n
-        finally:
-            await log.close()
 
-    assert samples.run(work()) > COUNT / 2
-    assert len(list(tmp_path.glob("request-log.damaged-*.sqlite3"))) == 1
+    assert (await work()) > COUNT / 2
+    assert len(files(tmp_path, "request-log.damaged-*.sqlite3")) == 1
 
 
-def test_open_file_that_ends_in_its_header_begins_a_new_log(tmp_path: Path) -> None:
-    fill(tmp_path / "good")
+async def test_open_file_that_ends_in_its_header_begins_a_new_log(tmp_path: Path) -> None:
+    await fill(tmp_path / "good")
     head = (tmp_path / "good" / FILE_NAME).read_bytes()[:100]
 
     async def work(folder: Path) -> list[str]:
-        log = await RequestLog.open(folder)
-        try:
+        async with opened(folder) as log:
             await log.recovered()
             await samples.keep(log, samples.record("after"), samples.answered())
             return [row.question for row in await log.page(EVERYTHING)]
-        finally:
-            await log.close()
 
     for size in range(len(head) + 1):
         folder = tmp_path / str(size)
         folder.mkdir()
         (folder / FILE_NAME).write_bytes(head[:size])
-        assert samples.run(work(folder)) == ["after"]
+        assert (await work(folder)) == ["after"]
         aside = [path.stat().st_size for path in folder.glob("request-log.damaged-*.sqlite3")]
         assert aside == ([size] if size > 1 else [])  # for SQLite, a file of one byte is empty
 
 
-def test_greatest_rowid_reads_each_page_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def work() -> None:
-        log = await RequestLog.open(tmp_path)
+async def test_greatest_rowid_reads_each_page_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with opened(tmp_path) as log:
         long = random.Random(1).randbytes(30_000).hex()  # in overflow pages
         await log.add([EndedRun(samples.record(f"{long}{n}"), tuple(samples.answered(long))) for n in range(COUNT)])
-        await log.close()
-
-    samples.run(work())
     read, page = list[int](), Pages.page
 
     def noted(self: Pages, number: int) -> bytes:
@@ -242,8 +205,8 @@ def test_greatest_rowid_reads_each_page_once(tmp_path: Path, monkeypatch: pytest
         assert read == [*range(1, pages.count + 1)] * 2
 
 
-def test_open_damaged_page_copies_what_is_readable_and_counts_the_rest(tmp_path: Path) -> None:
-    fill(tmp_path)
+async def test_open_damaged_page_copies_what_is_readable_and_counts_the_rest(tmp_path: Path) -> None:
+    await fill(tmp_path)
     path = tmp_path / FILE_NAME
     with closing(sqlite3.connect(path)) as connection:
         (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'runs_started'").fetchone()
@@ -252,20 +215,14 @@ def test_open_damaged_page_copies_what_is_readable_and_counts_the_rest(tmp_path:
     data[(page - 1) * size : page * size] = random.Random(1).randbytes(size)
     path.write_bytes(bytes(data))
 
-    async def work() -> list[str]:
-        log = await RequestLog.open(tmp_path)
+    async with opened(tmp_path) as log:
         messages: list[str] = []
         log.on_notice(messages.append)
-        try:
-            assert log.notice is not None
-            await log.recovered()
-            assert (await log.count(EVERYTHING)).n == COUNT
-            assert len(await log.page(parse("question", samples.START), None, 100)) == COUNT
-        finally:
-            await log.close()
-        return messages
-
-    assert any(f"{COUNT} requests were copied" in message for message in samples.run(work()))
+        assert log.notice is not None
+        await log.recovered()
+        assert (await log.count(EVERYTHING)).n == COUNT
+        assert len(await log.page(parse("question", samples.START), None, 100)) == COUNT
+    assert any(f"{COUNT} requests were copied" in message for message in messages)
 
 
 MANY = 300
@@ -274,29 +231,22 @@ MANY = 300
 
 async def recover(folder: Path) -> tuple[list[StoredRun], bool]:
     """Return the requests after recovery, and whether it failed."""
-    log = await RequestLog.open(folder)
-    try:
+    async with opened(folder) as log:
         await log.recovered()
         return await log.stored(await log.numbers(EVERYTHING)), log.has_failed
-    finally:
-        await log.close()
 
 
 @pytest.mark.parametrize("in_wal", [False, True])
 @pytest.mark.parametrize("name", ["sqlite_schema", "runs", "texts", "targets", "streams", "tags", "part_data"])
-def test_open_file_without_a_root_page_copies_all_requests(tmp_path: Path, name: str, in_wal: bool) -> None:
+async def test_open_file_without_a_root_page_copies_all_requests(tmp_path: Path, name: str, in_wal: bool) -> None:
     records = [samples.record(f"question {n}", minute=n) for n in range(MANY)]
     ended = [EndedRun(each, tuple(samples.answered(f"answer {n}")), tags=("one",)) for n, each in enumerate(records)]
     good, damaged = tmp_path / "good", tmp_path / "damaged"
 
-    async def fill_and_copy() -> None:
-        log = await RequestLog.open(good)
+    async with opened(good) as log:
         await log.add(ended)
         if in_wal:
             shutil.copytree(good, damaged)
-        await log.close()
-
-    samples.run(fill_and_copy())
     if not in_wal:
         shutil.copytree(good, damaged)
     with closing(sqlite3.connect(good / FILE_NAME)) as connection:
@@ -306,7 +256,7 @@ def test_open_file_without_a_root_page_copies_all_requests(tmp_path: Path, name:
     with (damaged / FILE_NAME).open("r+b") as file:
         file.seek(at)
         file.write(random.Random(1).randbytes(size))
-    stored, has_failed = samples.run(recover(damaged))
+    stored, has_failed = await recover(damaged)
     assert has_failed is (name == "targets" and not in_wal)  # what is not told by other pages: endpoints and models
     assert len(list(damaged.glob("request-log.damaged-*.sqlite3"))) == (not in_wal)
     assert [one.number for one in stored] == list(range(1, MANY + 1))
@@ -319,43 +269,40 @@ def test_open_file_without_a_root_page_copies_all_requests(tmp_path: Path, name:
 
 
 @pytest.mark.parametrize("field", [b"\x00\x01", b"\x40\x00", b"\x10\x00", b"\x00\x00", b"\x77\x77"])
-def test_open_file_with_another_page_size_in_its_header_copies_all_requests(tmp_path: Path, field: bytes) -> None:
-    fill(tmp_path)
+async def test_open_file_with_another_page_size_in_its_header_copies_all_requests(tmp_path: Path, field: bytes) -> None:
+    await fill(tmp_path)
     with (tmp_path / FILE_NAME).open("r+b") as file:
         file.seek(16)
         file.write(field)
         file.seek(20)
         file.write(b"\xff")  # bytes that SQLite would reserve at the end of each page
-    stored, has_failed = samples.run(recover(tmp_path))
+    stored, has_failed = await recover(tmp_path)
     assert ([one.state().text for one in stored], has_failed) == ([f"answer {n}" for n in range(COUNT)], False)
 
 
-def test_open_file_without_its_targets_says_that_models_are_unknown(tmp_path: Path) -> None:
-    fill(tmp_path)
+async def test_open_file_without_its_targets_says_that_models_are_unknown(tmp_path: Path) -> None:
+    await fill(tmp_path)
     change(tmp_path, "DELETE FROM targets")
     with (tmp_path / FILE_NAME).open("r+b") as file:
         file.write(bytes(100))
 
     async def work() -> tuple[list[StoredRun], str, bool]:
-        log = await RequestLog.open(tmp_path)
-        messages: list[str] = []
-        log.on_notice(messages.append)
-        try:
+        async with opened(tmp_path) as log:
+            messages: list[str] = []
+            log.on_notice(messages.append)
             await log.recovered()
             return await log.stored(await log.numbers(EVERYTHING)), " ".join(messages), log.has_failed
-        finally:
-            await log.close()
 
-    stored, message, has_failed = samples.run(work())
+    stored, message, has_failed = await work()
     assert {(one.record.model, one.record.endpoint_kind) for one in stored} == {("unknown", "other")}
     assert f"{COUNT} without endpoint, model" in message
     assert has_failed
 
 
-def test_full_disk_while_rows_are_copied_stops_the_recovery_and_the_next_opening_continues(
+async def test_full_disk_while_rows_are_copied_stops_the_recovery_and_the_next_opening_continues(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fill(tmp_path)
+    await fill(tmp_path)
     with (tmp_path / FILE_NAME).open("r+b") as file:
         file.write(bytes(100))
     connect = salvage._connect
@@ -365,20 +312,16 @@ def test_full_disk_while_rows_are_copied_stops_the_recovery_and_the_next_opening
         connection.execute("PRAGMA max_page_count = 8")
         return connection
 
-    async def work() -> list[str]:
-        log = await RequestLog.open(tmp_path)
-        messages: list[str] = []
-        log.on_notice(messages.append)
-        await asyncio.wait_for(log.recovered(), 60)
-        assert log.has_failed
-        await log.close()
-        return messages
-
     with monkeypatch.context() as patch:
         patch.setattr(salvage, "_connect", failing)
-        assert ".rows: " in samples.run(work())[-1]
-    assert len(list(tmp_path.glob("request-log.damaged-*.sqlite3"))) == 1
-    stored, has_failed = samples.run(recover(tmp_path))
+        async with opened(tmp_path) as log:
+            messages: list[str] = []
+            log.on_notice(messages.append)
+            await asyncio.wait_for(log.recovered(), 60)
+            assert log.has_failed
+        assert ".rows: " in messages[-1]
+    assert len(files(tmp_path, "request-log.damaged-*.sqlite3")) == 1
+    stored, has_failed = await recover(tmp_path)
     assert (len(stored), has_failed) == (COUNT, False)
 
 
@@ -390,17 +333,13 @@ SALT = "a bit of a salt of the last frame"
     ("damage", "least"),
     [(HEAD, 0), (PAGE, 1), (ALL, COUNT), (EMPTY, COUNT), (CUT, COUNT - 1), (SALT, COUNT - 1)],
 )
-def test_open_file_with_a_damaged_write_ahead_file_sets_it_aside(tmp_path: Path, damage: str, least: int) -> None:
+async def test_open_file_with_a_damaged_write_ahead_file_sets_it_aside(tmp_path: Path, damage: str, least: int) -> None:
     good, damaged = tmp_path / "good", tmp_path / "damaged"
 
-    async def fill_and_copy() -> None:
-        log = await RequestLog.open(good)
+    async with opened(good) as log:
         for n in range(COUNT):  # a transaction each
             await log.add([EndedRun(samples.record(f"question {n}", minute=n), tuple(samples.answered()))])
         shutil.copytree(good, damaged)
-        await log.close()
-
-    samples.run(fill_and_copy())
     wal = damaged / f"{FILE_NAME}-wal"
     content = bytearray(wal.read_bytes())
     if damage == HEAD:
@@ -414,33 +353,33 @@ def test_open_file_with_a_damaged_write_ahead_file_sets_it_aside(tmp_path: Path,
     wal.write_bytes(content)
     if damage == EMPTY:
         (damaged / FILE_NAME).write_bytes(b"")
-    stored, has_failed = samples.run(recover(damaged))
+    stored, has_failed = await recover(damaged)
     assert least <= len(stored) <= COUNT
     assert has_failed is (damage in (HEAD, PAGE, SALT))  # requests are missing
     is_aside = damage not in (ALL, CUT)  # a file that ends in a frame is that of a killed process
     assert [file.read_bytes() for file in damaged.glob("request-log.damaged-*-wal")] == [content] * is_aside
 
 
-def test_open_file_of_0_bytes_says_that_its_requests_are_lost(tmp_path: Path) -> None:
+async def test_open_file_of_0_bytes_says_that_its_requests_are_lost(tmp_path: Path) -> None:
     async def notice() -> str | None:
         log = await RequestLog.open(tmp_path)
         await log.close()
         return log.notice
 
-    fill(tmp_path)
-    assert samples.run(notice()) is None
+    await fill(tmp_path)
+    assert (await notice()) is None
     (tmp_path / FILE_NAME).write_bytes(b"")
-    assert "was empty (0 bytes)" in (samples.run(notice()) or "")
-    assert samples.run(notice()) is None
+    assert "was empty (0 bytes)" in ((await notice()) or "")
+    assert (await notice()) is None
 
 
-def test_open_file_without_a_part_of_a_prompt_copies_the_rest_and_comments_on_it(tmp_path: Path) -> None:
-    fill(tmp_path)
+async def test_open_file_without_a_part_of_a_prompt_copies_the_rest_and_comments_on_it(tmp_path: Path) -> None:
+    await fill(tmp_path)
     change(tmp_path, "DELETE FROM part_data WHERE id = 1")
     change(tmp_path, "UPDATE texts SET comment = 'mine' WHERE number = 1")
     with (tmp_path / FILE_NAME).open("r+b") as file:
         file.write(bytes(100))
-    stored, _ = samples.run(recover(tmp_path))
+    stored, _ = await recover(tmp_path)
     assert [one.state().text for one in stored] == [f"answer {n}" for n in range(COUNT)]
     assert [one.comment for one in stored] == [f"mine {INCOMPLETE}", *[INCOMPLETE] * (COUNT - 1)]
     rest, question = json.loads(stored[0].record.body)["messages"]
@@ -458,11 +397,11 @@ def test_open_file_without_a_part_of_a_prompt_copies_the_rest_and_comments_on_it
             await log.close()
             await other.close()
 
-    assert samples.run(moved()) == COUNT
+    assert (await moved()) == COUNT
 
 
-def test_open_file_of_random_damage_invents_no_request(tmp_path: Path) -> None:
-    fill(tmp_path)
+async def test_open_file_of_random_damage_invents_no_request(tmp_path: Path) -> None:
+    await fill(tmp_path)
     good = (tmp_path / FILE_NAME).read_bytes()
     rng = random.Random(7)
     for n in range(8):
@@ -472,13 +411,13 @@ def test_open_file_of_random_damage_invents_no_request(tmp_path: Path) -> None:
         for _ in range(200):
             data[rng.randrange(len(data))] = rng.randrange(256)
         (folder / FILE_NAME).write_bytes(data)
-        stored, _ = samples.run(recover(folder))
+        stored, _ = await recover(folder)
         assert len(stored) > COUNT / 3
         assert {one.number for one in stored} <= set(range(1, COUNT + 1))
 
 
-def test_open_index_that_misses_rows_is_rebuilt(tmp_path: Path) -> None:
-    run_ids = fill(tmp_path)
+async def test_open_index_that_misses_rows_is_rebuilt(tmp_path: Path) -> None:
+    run_ids = await fill(tmp_path)
     change(tmp_path, "UPDATE meta SET value = value WHERE name = 'purge'")
     with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as connection:
         # Empties an index without touching its table, as a lost write would.
@@ -495,25 +434,20 @@ def test_open_index_that_misses_rows_is_rebuilt(tmp_path: Path) -> None:
     path.write_bytes(bytes(data))
 
     async def work() -> int:
-        log = await RequestLog.open(tmp_path)
-        try:
+        async with opened(tmp_path) as log:
             await log.recovered()
             assert (await log.page(EVERYTHING))[0].run_id == run_ids[-1]
             found = await log.page(parse("in:1204 roaming", samples.START), None, 100)
             assert found == []
             assert len(await log.page(parse("clinic", samples.START), None, 100)) == COUNT
             return len(await log.page(parse("in:1204", samples.START), None, 100))
-        finally:
-            await log.close()
 
-    assert samples.run(work()) == COUNT
+    assert (await work()) == COUNT
 
 
-def orphan(folder: Path, batches: int) -> None:
+async def orphan(folder: Path, batches: int) -> None:
     """Leave a run of a process that died in the middle of a long stream."""
-
-    async def work() -> None:
-        log = await RequestLog.open(folder)
+    async with opened(folder) as log:
         connection = log._files.writer
         assert connection is not None
         with transaction(connection, durable=False):
@@ -526,92 +460,70 @@ def orphan(folder: Path, batches: int) -> None:
             rows.add_events(connection, number, [AttemptStarted(0.0, 1), headers])
             for n in range(batches):
                 rows.add_events(connection, number, [ContentDelta(1.0 + n, f"word {n} ")] * 50)
-        await log.close()
-
-    samples.run(work())
 
 
-def test_open_after_a_kill_recovers_in_the_background_while_requests_are_logged(
+async def test_open_after_a_kill_recovers_in_the_background_while_requests_are_logged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    orphan(tmp_path, 100)
+    await orphan(tmp_path, 100)
     monkeypatch.setattr(log_module, "QUICK_RECOVERY_S", 0.0)
     monkeypatch.setattr(log_module, "RECOVERY_STEP_S", 0.0001)
 
-    async def work() -> None:
-        log = await RequestLog.open(tmp_path)
+    async with opened(tmp_path) as log:
         progress: list[bool] = []
         log.subscribe_recovery(lambda each: progress.append(each.finished))
-        try:
-            kept = samples.record("new")
-            await samples.keep(log, kept, samples.answered())
-            await log.recovered()
-            new, old = await log.page(EVERYTHING)
-            assert (new.run_id, new.phase) == (kept.run_id, "done")
-            assert (old.phase, old.request_id, old.duration_s) == ("interrupted", "endless-1", 100.0)
-            assert progress[-1]
-        finally:
-            await log.close()
-
-    samples.run(work())
+        kept = samples.record("new")
+        await samples.keep(log, kept, samples.answered())
+        await log.recovered()
+        new, old = await log.page(EVERYTHING)
+        assert (new.run_id, new.phase) == (kept.run_id, "done")
+        assert (old.phase, old.request_id, old.duration_s) == ("interrupted", "endless-1", 100.0)
+        assert progress[-1]
 
 
-def test_close_during_recovery_is_continued_by_the_next_opening(
+async def test_close_during_recovery_is_continued_by_the_next_opening(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    orphan(tmp_path, 100)
+    await orphan(tmp_path, 100)
 
-    async def work() -> None:
-        with monkeypatch.context() as patch:
-            patch.setattr(log_module, "QUICK_RECOVERY_S", 0.0)
-            log = await RequestLog.open(tmp_path)
-            await log.close()
+    with monkeypatch.context() as patch:
+        patch.setattr(log_module, "QUICK_RECOVERY_S", 0.0)
         log = await RequestLog.open(tmp_path)
-        try:
-            await log.recovered()
-            assert [row.phase for row in await log.page(EVERYTHING)] == ["interrupted"]
-        finally:
-            await log.close()
-
-    samples.run(work())
+        await log.close()
+    async with opened(tmp_path) as log:
+        await log.recovered()
+        assert [row.phase for row in await log.page(EVERYTHING)] == ["interrupted"]
 
 
-def test_saved_waits_for_another_process_and_close_counts_what_is_lost(tmp_path: Path) -> None:
-    async def work() -> None:
-        log = await RequestLog.open(tmp_path)
-        writer = log._files.writer
-        assert writer is not None
-        await log._write_worker.call(lambda: writer.execute("PRAGMA busy_timeout = 20").fetchall())
-        with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as other:
-            other.execute("BEGIN IMMEDIATE")
-            await samples.keep(log, samples.record("locked"), samples.answered())
-            assert not await log.saved(0.05)
-            other.execute("ROLLBACK")
-            assert await log.saved(5)
-            other.execute("BEGIN IMMEDIATE")
-            await samples.keep(log, samples.record("lost"), samples.answered())
-            await log.close()
-            other.execute("ROLLBACK")
-        assert log.unsaved == 1
-
-    samples.run(work())
+async def test_saved_waits_for_another_process_and_close_counts_what_is_lost(tmp_path: Path) -> None:
+    log = await RequestLog.open(tmp_path)
+    writer = log._files.writer
+    assert writer is not None
+    await log._write_worker.call(lambda: writer.execute("PRAGMA busy_timeout = 20").fetchall())
+    with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        await samples.keep(log, samples.record("locked"), samples.answered())
+        assert not await log.saved(0.05)
+        other.execute("ROLLBACK")
+        assert await log.saved(5)
+        other.execute("BEGIN IMMEDIATE")
+        await samples.keep(log, samples.record("lost"), samples.answered())
+        await log.close()
+        other.execute("ROLLBACK")
+    assert log.unsaved == 1
 
 
-def test_purge_frees_many_pages_per_step_and_leaves_none(tmp_path: Path) -> None:
-    run_ids = fill(tmp_path)
+async def test_purge_frees_many_pages_per_step_and_leaves_none(tmp_path: Path) -> None:
+    run_ids = await fill(tmp_path)
 
-    async def work() -> int:
-        log = await RequestLog.open(tmp_path)
+    async with opened(tmp_path) as log:
         steps = 0
         writer = log._writer
         assert writer is not None
         await log._write_worker.call(lambda: writer.delete(run_ids[1:]))
         while not await log._write_worker.call(writer.purge):
             steps += 1
-        await log.close()
-        return steps
-
-    assert samples.run(work()) <= 12
+    assert steps <= 12
     with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
         assert connection.execute("PRAGMA freelist_count").fetchone() == (0,)
         assert connection.execute("PRAGMA page_count").fetchone()[0] < 80

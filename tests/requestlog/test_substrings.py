@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import unicodedata
@@ -14,12 +15,12 @@ import pytest
 from playground.requestlog.blob_store import shorter
 from playground.requestlog.filter import LogFilter, TextTerm, parse
 from playground.requestlog.index import RUNS, PartScan, fold, folded
-from playground.requestlog.log import RequestLog
 from playground.requestlog.reader import Reader
 from playground.requestlog.records import EndedRun
 from playground.requestlog.sent_body import pieces_of
 from playground.requestlog.store import FILE_NAME, connect_reader
 from tests.requestlog import samples
+from tests.requestlog.samples import opened
 
 WORDS = [
     *(
@@ -106,14 +107,13 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     folder = tmp_path_factory.mktemp("substrings")
 
     async def fill() -> None:
-        log = await RequestLog.open(folder)
-        runs = [EndedRun(samples.record(body=body), tuple(samples.answered())) for body, _ in MADE]
-        await log.add(runs)
-        while await log._write_worker.call(lambda: log._writer is not None and log._writer.seal()):
-            pass
-        await log.close()
+        async with opened(folder) as log:
+            runs = [EndedRun(samples.record(body=body), tuple(samples.answered())) for body, _ in MADE]
+            await log.add(runs)
+            while await log._write_worker.call(lambda: log._writer is not None and log._writer.seal()):
+                pass
 
-    samples.run(fill())
+    asyncio.run(fill())
     connection = connect_reader(Path(folder) / FILE_NAME)
     yield Reader(connection)
     connection.close()
@@ -174,31 +174,27 @@ def test_search_full_page_ends_and_continues_below_its_last_row(reader: Reader) 
     assert [row.number for row in (*first.rows, *second.rows)] == list(range(REQUESTS, REQUESTS - 10, -1))
 
 
-def test_find_id_or_its_start_finds_the_request_by_an_index_and_without_it(reader: Reader, tmp_path: Path) -> None:
-    async def work() -> None:
-        log = await RequestLog.open(tmp_path)
-        try:
-            ids = [f"{n:08x}-1111-4222-8333-44445555{n:04x}" for n in range(3)]
-            records = [samples.record(minute=n) for n in range(3)]
-            for record, id_ in zip(records, ids, strict=True):
-                second = samples.answered(request_id=f"9{id_[1:]}")
-                await samples.keep(log, record, [*samples.refused(request_id=id_), *second])
-            for record, id_ in zip(records, ids, strict=True):
-                for whole in (id_, f"9{id_[1:]}", f"chatcmpl-9{id_[1:8]}", record.run_id, id_.upper()):
-                    assert [row.run_id for row in await log.find(whole)] == [record.run_id]
-                for start in (id_[:8], id_[:13], f"9{id_[1:12]}".upper(), record.run_id[:8], record.run_id[:9]):
-                    assert [row.run_id for row in await log.find(start)] == [record.run_id]
-            assert await log.find("00000000-1111-4222-8333-444455559999") == []
-            assert await log.find(f"{records[0].run_id[:8]}{'1' if records[0].run_id[8] == '0' else '0'}") == []
-            assert len(await log.find("4222-833")) == 3
-            listed = await log.find_many([ids[2], "nothing-here", ids[0]])
-            assert (listed.run_ids, listed.missing) == ((records[2].run_id, records[0].run_id), ("nothing-here",))
-            await log._write_worker.call(lambda: log._files.writer and log._files.writer.execute("DROP INDEX ids_end"))
-        finally:
-            await log.close()
-        connection = connect_reader(tmp_path / FILE_NAME)
-        found = Reader(connection).page(parse(ids[1], samples.START + timedelta(hours=1)), None, 9)
-        connection.close()
-        assert [row.run_id for row in found] == [records[1].run_id]
-
-    samples.run(work())
+async def test_find_id_or_its_start_finds_the_request_by_an_index_and_without_it(
+    reader: Reader, tmp_path: Path
+) -> None:
+    async with opened(tmp_path) as log:
+        ids = [f"{n:08x}-1111-4222-8333-44445555{n:04x}" for n in range(3)]
+        records = [samples.record(minute=n) for n in range(3)]
+        for record, id_ in zip(records, ids, strict=True):
+            second = samples.answered(request_id=f"9{id_[1:]}")
+            await samples.keep(log, record, [*samples.refused(request_id=id_), *second])
+        for record, id_ in zip(records, ids, strict=True):
+            for whole in (id_, f"9{id_[1:]}", f"chatcmpl-9{id_[1:8]}", record.run_id, id_.upper()):
+                assert [row.run_id for row in await log.find(whole)] == [record.run_id]
+            for start in (id_[:8], id_[:13], f"9{id_[1:12]}".upper(), record.run_id[:8], record.run_id[:9]):
+                assert [row.run_id for row in await log.find(start)] == [record.run_id]
+        assert await log.find("00000000-1111-4222-8333-444455559999") == []
+        assert await log.find(f"{records[0].run_id[:8]}{'1' if records[0].run_id[8] == '0' else '0'}") == []
+        assert len(await log.find("4222-833")) == 3
+        listed = await log.find_many([ids[2], "nothing-here", ids[0]])
+        assert (listed.run_ids, listed.missing) == ((records[2].run_id, records[0].run_id), ("nothing-here",))
+        await log._write_worker.call(lambda: log._files.writer and log._files.writer.execute("DROP INDEX ids_end"))
+    connection = connect_reader(tmp_path / FILE_NAME)
+    found = Reader(connection).page(parse(ids[1], samples.START + timedelta(hours=1)), None, 9)
+    connection.close()
+    assert [row.run_id for row in found] == [records[1].run_id]

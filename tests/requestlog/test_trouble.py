@@ -37,7 +37,7 @@ from playground.storage.file_lock import Owner
 from playground.storage.paths import remedy
 from tests.conftest import PATIENCE_S
 from tests.forked_program import start_script
-from tests.requestlog.samples import START, answered, body_of, keep, record, run, stopped
+from tests.requestlog.samples import START, answered, body_of, files, keep, opened, record, stopped
 
 CHILD = """
 import asyncio, sys
@@ -98,7 +98,7 @@ class Hearing:
 
 
 @pytest.mark.parametrize(("how", "phase"), [("runs", "interrupted"), ("ended", "done")])
-def test_text_outlives_a_kill(tmp_path: Path, how: str, phase: str) -> None:
+async def test_text_outlives_a_kill(tmp_path: Path, how: str, phase: str) -> None:
     process = child(tmp_path, how)
     try:
         run_id = said(process)
@@ -107,51 +107,38 @@ def test_text_outlives_a_kill(tmp_path: Path, how: str, phase: str) -> None:
         end(process)
     assert process.returncode in (-getattr(signal, "SIGKILL", 9), 1)
 
-    async def work() -> None:
-        log = await RequestLog.open(tmp_path)
+    async with opened(tmp_path) as log:
         found = await log.get(run_id)
         row = (await log.page(EVERYTHING))[0]
-        await log.close()
-        assert found is not None
-        assert (found.state().text, found.state().phase) == ("half of an", phase)
-        assert (row.answer, row.phase) == ("half of an", phase)
-        assert row.request_id == "abab0000-1111-4222-8333-444455556666"
-        assert row.prompt_tokens is None
-
-    run(work())
-    assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
+    assert found is not None
+    assert (found.state().text, found.state().phase) == ("half of an", phase)
+    assert (row.answer, row.phase) == ("half of an", phase)
+    assert row.request_id == "abab0000-1111-4222-8333-444455556666"
+    assert row.prompt_tokens is None
+    assert [path.name for path in files(tmp_path)] == [FILE_NAME]
 
 
-def test_two_processes_share_a_folder(tmp_path: Path) -> None:
+async def test_two_processes_share_a_folder(tmp_path: Path) -> None:
     process = child(tmp_path, "runs", 40)
 
-    async def work() -> None:
-        log = await RequestLog.open(tmp_path)
-        mine = [record(f"mine {n}") for n in range(40)]
-        for one in mine:
-            await keep(log, one, answered())
-        run_id = await asyncio.to_thread(said, process)
-        again = await RequestLog.open(tmp_path)
-        theirs = await again.get(run_id)
-        assert theirs is not None
-        assert theirs.state().phase == "streaming"  # its process lives: not interrupted
-        assert (await again.count(EVERYTHING)).n == 81
-        await again.close()
-        await log.close()
-
     try:
-        run(work())
+        async with opened(tmp_path) as log:
+            mine = [record(f"mine {n}") for n in range(40)]
+            for one in mine:
+                await keep(log, one, answered())
+            run_id = await asyncio.to_thread(said, process)
+            async with opened(tmp_path) as again:
+                theirs = await again.get(run_id)
+                assert theirs is not None
+                assert theirs.state().phase == "streaming"  # its process lives: not interrupted
+                assert (await again.count(EVERYTHING)).n == 81
     finally:
         end(process)
 
 
-def newer_file(folder: Path, change: str = "") -> bytes:
-    async def fill() -> None:
-        log = await RequestLog.open(folder)
+async def newer_file(folder: Path, change: str = "") -> bytes:
+    async with opened(folder) as log:
         await keep(log, record("kept"), answered())
-        await log.close()
-
-    run(fill())
     with closing(sqlite3.connect(folder / FILE_NAME, isolation_level=None)) as connection:
         connection.execute(f"PRAGMA user_version = {CURRENT + 1}")
         if change:
@@ -159,11 +146,10 @@ def newer_file(folder: Path, change: str = "") -> bytes:
     return (folder / FILE_NAME).read_bytes()
 
 
-def test_newer_file_is_read_and_never_changed(tmp_path: Path) -> None:
-    before = newer_file(tmp_path)
+async def test_newer_file_is_read_and_never_changed(tmp_path: Path) -> None:
+    before = await newer_file(tmp_path)
 
-    async def work() -> None:
-        log = await RequestLog.open(tmp_path)
+    async with opened(tmp_path) as log:
         reason = log.read_only_reason
         assert reason is not None
         assert "newer version" in reason
@@ -171,23 +157,16 @@ def test_newer_file_is_read_and_never_changed(tmp_path: Path) -> None:
         await keep(log, record("not kept"), answered())
         await log.delete([row.run_id for row in await log.page(EVERYTHING)])
         assert [row.question for row in await log.page(EVERYTHING)] == ["kept"]
-        await log.close()
-
-    run(work())
     assert (tmp_path / FILE_NAME).read_bytes() == before
-    assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
+    assert [path.name for path in files(tmp_path)] == [FILE_NAME]
 
 
-def test_newer_file_that_cannot_be_read_is_empty_and_says_so(tmp_path: Path) -> None:
-    before = newer_file(tmp_path, "ALTER TABLE texts RENAME COLUMN question TO asked")
+async def test_newer_file_that_cannot_be_read_is_empty_and_says_so(tmp_path: Path) -> None:
+    before = await newer_file(tmp_path, "ALTER TABLE texts RENAME COLUMN question TO asked")
 
-    async def work() -> None:
-        log = await RequestLog.open(tmp_path)
+    async with opened(tmp_path) as log:
         assert await log.page(EVERYTHING) == []
         assert await log.get("x") is None
-        await log.close()
-
-    run(work())
     assert (tmp_path / FILE_NAME).read_bytes() == before
 
 
@@ -208,56 +187,41 @@ def foreign(path: Path) -> None:
     [lambda path: path.write_bytes(b"this is not a database" * 100), scribble, foreign],
     ids=["text", "half", "foreign"],
 )
-def test_damaged_file_is_set_aside(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+async def test_damaged_file_is_set_aside(tmp_path: Path, damage: Callable[[Path], None]) -> None:
     path = tmp_path / FILE_NAME
 
-    async def fill() -> None:
-        log = await RequestLog.open(tmp_path)
+    async with opened(tmp_path) as log:
         for n in range(30):
             await keep(log, record(f"{n}"), answered())
-        await log.close()
-
-    run(fill())
     damage(path)
     before = path.read_bytes()
 
-    async def work() -> str:
-        log = await RequestLog.open(tmp_path)
+    async with opened(tmp_path) as log:
         assert log.notice is not None
         assert (await Hearing(log).first(1))[0] == log.notice
         kept = record("after")
         await keep(log, kept, answered())
         assert next(row.question for row in await log.page(EVERYTHING)) == "after"
-        await log.close()
-        return log.notice
-
-    notice = run(work())
-    (aside,) = tmp_path.glob("request-log.damaged-*.sqlite3")
+    notice = log.notice
+    (aside,) = files(tmp_path, "request-log.damaged-*.sqlite3")
     assert aside.name in notice
     assert aside.read_bytes() == before
 
 
-def test_folder_that_cannot_be_is_one_sentence(tmp_path: Path) -> None:
+async def test_folder_that_cannot_be_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
 
-    async def work() -> None:
-        with pytest.raises(LogUnavailableError, match="--data-dir") as caught:
-            await RequestLog.open(tmp_path / "file" / "data")
-        assert str(tmp_path / "file" / "data") in str(caught.value)
-
-    run(work())
+    with pytest.raises(LogUnavailableError, match="--data-dir") as caught:
+        await RequestLog.open(tmp_path / "file" / "data")
+    assert str(tmp_path / "file" / "data") in str(caught.value)
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
 def test_folder_that_may_not_be_written_is_one_sentence(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
-
-    async def work() -> None:
-        with pytest.raises(LogUnavailableError, match="permission denied"):
-            await RequestLog.open(tmp_path)
-
     try:
-        run(work())
+        with pytest.raises(LogUnavailableError, match="permission denied"):
+            asyncio.run(RequestLog.open(tmp_path))
     finally:
         tmp_path.chmod(0o700)
 
@@ -269,9 +233,8 @@ async def limit_pages(log: RequestLog, pages: int) -> None:
     await log._write_worker.call(lambda: writer.execute(f"PRAGMA max_page_count = {pages}").fetchall())
 
 
-def test_full_disk_is_said_once_and_what_waited_is_saved_when_there_is_room(tmp_path: Path) -> None:
-    async def work() -> None:
-        log = await RequestLog.open(tmp_path)
+async def test_full_disk_is_said_once_and_what_waited_is_saved_when_there_is_room(tmp_path: Path) -> None:
+    async with opened(tmp_path) as log:
         await limit_pages(log, 1)
         told: list[str] = []
         log.on_notice(told.append)
@@ -286,20 +249,15 @@ def test_full_disk_is_said_once_and_what_waited_is_saved_when_there_is_room(tmp_
         assert await log.page(EVERYTHING) == []
         await limit_pages(log, 1_000_000)
         await log.finish(kept[3].run_id, fold(stopped()))
-        await log.close()
-        assert "again" in told[1]
-        assert len(told) == 2
-        log = await RequestLog.open(tmp_path)
+    assert "again" in told[1]
+    assert len(told) == 2
+    async with opened(tmp_path) as log:
         phases = {row.run_id: row.phase for row in await log.page(EVERYTHING)}
-        await log.close()
-        assert [phases[one.run_id] for one in kept] == ["done", "done", "done", "stopped", "interrupted"]
-
-    run(work())
+    assert [phases[one.run_id] for one in kept] == ["done", "done", "done", "stopped", "interrupted"]
 
 
-def test_seal_full_disk_waits_before_the_next_attempt(tmp_path: Path) -> None:
-    async def work() -> None:
-        log = await RequestLog.open(tmp_path)
+async def test_seal_full_disk_waits_before_the_next_attempt(tmp_path: Path) -> None:
+    async with opened(tmp_path) as log:
         worker, chance = log._write_worker, random.Random(4)
         questions = ["".join(map(chr, chance.choices(range(0x4E00, 0x9FFF), k=700))) for _ in range(RUNS)]
         await log.add([EndedRun(record(question), tuple(answered())) for question in questions])
@@ -312,14 +270,10 @@ def test_seal_full_disk_waits_before_the_next_attempt(tmp_path: Path) -> None:
         await limit_pages(log, 1_000_000)
         await worker.call(log._seal)
         assert await worker.call(lambda: log._writer is not None and log._writer.open_blocks) == 1
-        await log.close()
-
-    run(work())
 
 
-def test_retry_saves_without_being_asked(tmp_path: Path) -> None:
-    async def work() -> None:
-        log = await RequestLog.open(tmp_path)
+async def test_retry_saves_without_being_asked(tmp_path: Path) -> None:
+    async with opened(tmp_path) as log:
         await limit_pages(log, 1)
         hearing = Hearing(log)
         kept = record("question " + os.urandom(20_000).hex())
@@ -327,26 +281,18 @@ def test_retry_saves_without_being_asked(tmp_path: Path) -> None:
         await limit_pages(log, 1_000_000)
         assert "again" in (await hearing.first(2))[1]
         assert [row.run_id for row in await log.page(EVERYTHING)] == [kept.run_id]
-        await log.close()
-
-    run(work())
 
 
-def test_what_could_not_be_saved_is_said_at_the_end(tmp_path: Path) -> None:
-    async def work() -> None:
-        log = await RequestLog.open(tmp_path)
+async def test_what_could_not_be_saved_is_said_at_the_end(tmp_path: Path) -> None:
+    async with opened(tmp_path) as log:
         await limit_pages(log, 1)
         hearing = Hearing(log)
         await keep(log, record("question " + os.urandom(20_000).hex()), answered())
-        await log.close()
-        assert "1 request could not be saved" in (await hearing.first(2))[1]
-
-    run(work())
+    assert "1 request could not be saved" in (await hearing.first(2))[1]
 
 
-def test_request_whose_beginning_is_saved_is_not_counted_as_lost(tmp_path: Path) -> None:
-    async def work() -> None:
-        log = await RequestLog.open(tmp_path)
+async def test_request_whose_beginning_is_saved_is_not_counted_as_lost(tmp_path: Path) -> None:
+    async with opened(tmp_path) as log:
         begun = record("question")
         await log.begin(begun)
         await limit_pages(log, 1)
@@ -357,21 +303,16 @@ def test_request_whose_beginning_is_saved_is_not_counted_as_lost(tmp_path: Path)
         await log.finish(begun.run_id, fold(answered()))
         for _ in range(2):
             await keep(log, record("question " + os.urandom(20_000).hex()), answered())
-        await log.close()
-        assert log.unsaved == 3
-        words = (await hearing.first(2))[1]
-        assert "2 requests could not be saved" in words
-        assert "1 request could be saved there without its end only" in words
-        log = await RequestLog.open(tmp_path)
+    assert log.unsaved == 3
+    words = (await hearing.first(2))[1]
+    assert "2 requests could not be saved" in words
+    assert "1 request could be saved there without its end only" in words
+    async with opened(tmp_path) as log:
         assert [row.phase for row in await log.page(EVERYTHING)] == ["interrupted"]
-        await log.close()
-
-    run(work())
 
 
-def test_file_that_another_program_holds_is_said_and_written_when_it_is_free(tmp_path: Path) -> None:
-    async def work() -> None:
-        log = await RequestLog.open(tmp_path)
+async def test_file_that_another_program_holds_is_said_and_written_when_it_is_free(tmp_path: Path) -> None:
+    async with opened(tmp_path) as log:
         writer = log._files.writer
         assert writer is not None
         await log._write_worker.call(lambda: writer.execute("PRAGMA busy_timeout = 50").fetchall())
@@ -385,36 +326,29 @@ def test_file_that_another_program_holds_is_said_and_written_when_it_is_free(tmp
             other.execute("ROLLBACK")
         assert "again" in (await hearing.first(2))[1]
         assert [row.run_id for row in await log.page(EVERYTHING)] == [kept.run_id]
-        await log.close()
-
-    run(work())
 
 
-def test_two_processes_write_at_once_and_each_request_is_whole(tmp_path: Path) -> None:
+async def test_two_processes_write_at_once_and_each_request_is_whole(tmp_path: Path) -> None:
     processes = [child(tmp_path, "runs", 150) for _ in range(2)]
 
-    async def work() -> None:
-        log = await RequestLog.open(tmp_path)
-        told: list[str] = []
-        log.on_notice(told.append)
-        mine = [record(f"mine {n}") for n in range(150)]
-        for one in mine:
-            await keep(log, one, answered())
-        for process in processes:
-            assert await asyncio.to_thread(said, process)
-        rows = await log.page(EVERYTHING, None, 1_000)
-        assert len(rows) == 452
-        assert told == []
-        for row in rows:
-            stored = await log.get(row.run_id)
-            assert stored is not None
-            state = stored.state()
-            assert (state.phase, state.text) in {("done", "From nine to five."), ("streaming", "half of an")}
-            assert stored.record.body
-        await log.close()
-
     try:
-        run(work())
+        async with opened(tmp_path) as log:
+            told: list[str] = []
+            log.on_notice(told.append)
+            mine = [record(f"mine {n}") for n in range(150)]
+            for one in mine:
+                await keep(log, one, answered())
+            for process in processes:
+                assert await asyncio.to_thread(said, process)
+            rows = await log.page(EVERYTHING, None, 1_000)
+            assert len(rows) == 452
+            assert told == []
+            for row in rows:
+                stored = await log.get(row.run_id)
+                assert stored is not None
+                state = stored.state()
+                assert (state.phase, state.text) in {("done", "From nine to five."), ("streaming", "half of an")}
+                assert stored.record.body
     finally:
         for process in processes:
             end(process)
@@ -422,17 +356,13 @@ def test_two_processes_write_at_once_and_each_request_is_whole(tmp_path: Path) -
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
-def test_request_that_the_log_refuses_counts_as_unsaved(tmp_path: Path) -> None:
-    async def work() -> None:
-        log = await RequestLog.open(tmp_path)
+async def test_request_that_the_log_refuses_counts_as_unsaved(tmp_path: Path) -> None:
+    async with opened(tmp_path) as log:
         twice = record()
         await keep(log, twice, answered())
         with pytest.raises(sqlite3.IntegrityError):
             await log.begin(twice)
-        await log.close()
-        assert log.unsaved == 1
-
-    run(work())
+    assert log.unsaved == 1
 
 
 def test_owner_whose_lock_cannot_be_released_ends_without_an_error(
@@ -446,7 +376,7 @@ def test_owner_whose_lock_cannot_be_released_ends_without_an_error(
     owner = Owner(tmp_path)
     monkeypatch.setattr(fcntl, "flock", fail)
     owner.release()
-    assert list(tmp_path.glob("request-log.*.lock")) == []
+    assert files(tmp_path, "request-log.*.lock") == []
     monkeypatch.undo()
 
 
@@ -459,60 +389,52 @@ def damage_index(path: Path, name: str) -> None:
         file.write(b"\xff" * size)
 
 
-def test_damage_of_a_large_file_that_a_write_finds_is_replaced_at_once(
+async def test_damage_of_a_large_file_that_a_write_finds_is_replaced_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("playground.requestlog.store._CHECK_UP_TO", 0)
     path = tmp_path / FILE_NAME
 
-    async def work() -> None:
-        log = await RequestLog.open(tmp_path)
+    async with opened(tmp_path) as log:
         await keep(log, record("before"), answered())
-        await log.close()
-        damage_index(path, "runs_started")
-        log = await RequestLog.open(tmp_path)
+    damage_index(path, "runs_started")
+    async with opened(tmp_path) as log:
         assert log.notice is None
         notices: list[str] = []
         log.on_notice(notices.append)
         await keep(log, record("found by this one"), answered())
-        await log.close()
-        assert log.unsaved == 0
-        assert any("was set aside as" in notice for notice in notices)
-        log = await RequestLog.open(tmp_path)
+    assert log.unsaved == 0
+    assert any("was set aside as" in notice for notice in notices)
+    async with opened(tmp_path) as log:
         await log.recovered()
         assert [row.question for row in await log.page(EVERYTHING)] == ["found by this one", "before"]
-        await log.close()
-        assert not (tmp_path / "request-log.check").exists()
-
-    run(work())
-    assert len(list(tmp_path.glob("request-log.damaged-*.sqlite3"))) == 1
-    assert list(tmp_path.glob("*.copying")) == []
-    assert list(tmp_path.glob("request-log.*.lock")) == []
+    assert not (tmp_path / "request-log.check").exists()
+    assert len(files(tmp_path, "request-log.damaged-*.sqlite3")) == 1
+    assert files(tmp_path, "*.copying") == []
+    assert files(tmp_path, "request-log.*.lock") == []
 
 
-def test_damage_of_a_large_file_that_a_list_finds_is_replaced_at_once(
+async def test_damage_of_a_large_file_that_a_list_finds_is_replaced_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The list has the readable requests, with their numbers, and a request that runs meanwhile is saved."""
     monkeypatch.setattr("playground.requestlog.store._CHECK_UP_TO", 0)
     path = tmp_path / FILE_NAME
 
-    async def work() -> None:
-        log = await RequestLog.open(tmp_path)
+    async with opened(tmp_path) as log:
         for n in range(70):
             await keep(log, record(f"{n} " + random.Random(n).randbytes(1_500).hex()), answered())
         whole = await log.page(EVERYTHING)
-        await log.close()
-        with closing(sqlite3.connect(path)) as connection:
-            root = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'texts'").fetchone()[0]
-        # The first cell of an interior page begins with the number of its first leaf.
-        content = path.read_bytes()[(root - 1) * 8192 : root * 8192]
-        cell = int.from_bytes(content[12:14], "big")
-        page = int.from_bytes(content[cell : cell + 4], "big")
-        with path.open("r+b") as file:
-            file.seek((page - 1) * 8192)
-            file.write(b"\xff" * 8192)
-        log = await RequestLog.open(tmp_path)
+    with closing(sqlite3.connect(path)) as connection:
+        root = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'texts'").fetchone()[0]
+    # The first cell of an interior page begins with the number of its first leaf.
+    content = path.read_bytes()[(root - 1) * 8192 : root * 8192]
+    cell = int.from_bytes(content[12:14], "big")
+    page = int.from_bytes(content[cell : cell + 4], "big")
+    with path.open("r+b") as file:
+        file.seek((page - 1) * 8192)
+        file.write(b"\xff" * 8192)
+    async with opened(tmp_path) as log:
         log.waits_for_copies = True
         running = record("running")
         await log.begin(running)
@@ -526,14 +448,11 @@ def test_damage_of_a_large_file_that_a_list_finds_is_replaced_at_once(
             log.note(running.run_id, event)
         await log.finish(running.run_id, fold(answered()))
         assert (await log.page(EVERYTHING))[0].phase == "done"
-        await log.close()
-        assert log.unsaved == 0
-
-    run(work())
-    assert len(list(tmp_path.glob("request-log.damaged-*.sqlite3"))) == 1
+    assert log.unsaved == 0
+    assert len(files(tmp_path, "request-log.damaged-*.sqlite3")) == 1
 
 
-def test_request_that_begins_while_a_damaged_log_is_replaced_is_saved(
+async def test_request_that_begins_while_a_damaged_log_is_replaced_is_saved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("playground.requestlog.store._CHECK_UP_TO", 0)
@@ -544,13 +463,11 @@ def test_request_that_begins_while_a_damaged_log_is_replaced_is_saved(
         assert goes_on.wait(60)
         return reopen(*of_log)
 
-    async def work() -> None:
-        log = await RequestLog.open(tmp_path)
+    async with opened(tmp_path) as log:
         await keep(log, record("before"), answered())
-        await log.close()
-        damage_index(tmp_path / FILE_NAME, "runs_started")
-        monkeypatch.setattr("playground.requestlog.log.reopen", slow)
-        log = await RequestLog.open(tmp_path)
+    damage_index(tmp_path / FILE_NAME, "runs_started")
+    monkeypatch.setattr("playground.requestlog.log.reopen", slow)
+    async with opened(tmp_path) as log:
         log.waits_for_copies = True
         finds = asyncio.create_task(keep(log, record("found by this one"), answered()))
         assert await asyncio.to_thread(is_closed.wait, 60)
@@ -561,19 +478,15 @@ def test_request_that_begins_while_a_damaged_log_is_replaced_is_saved(
         await asyncio.gather(finds, during)
         assert "found by this one" in {row.question for row in await page}
         assert [row.question for row in await log.page(EVERYTHING)] == ["during", "found by this one", "before"]
-        await log.close()
-        assert log.unsaved == 0
-
-    run(work())
+    assert log.unsaved == 0
 
 
-def test_process_that_writes_a_log_which_another_one_has_set_aside_continues_in_the_new_one(
+async def test_process_that_writes_a_log_which_another_one_has_set_aside_continues_in_the_new_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It finds no damage itself. Its running request is copied by neither."""
 
-    async def work() -> None:
-        other = await RequestLog.open(tmp_path)
+    async with opened(tmp_path) as other:
         await keep(other, record("before"), answered())
         running = record("running")
         await other.begin(running)
@@ -588,17 +501,14 @@ def test_process_that_writes_a_log_which_another_one_has_set_aside_continues_in_
         await other.finish(running.run_id, fold(answered()))
         await keep(other, record("after"), answered())
         await other.add([EndedRun(record("imported"), tuple(answered()))])
-        await other.close()
-        assert other.unsaved == 0
-        found = await log.page(EVERYTHING)
-        assert {(row.question, row.phase) for row in found} == {
-            (question, "done") for question in ("before", "running", "after", "imported")
-        }
-        assert len(found) == 4
-        await log.close()
-
-    run(work())
-    assert len(list(tmp_path.glob("request-log.damaged-*.sqlite3"))) == 1
+    assert other.unsaved == 0
+    found = await log.page(EVERYTHING)
+    assert {(row.question, row.phase) for row in found} == {
+        (question, "done") for question in ("before", "running", "after", "imported")
+    }
+    assert len(found) == 4
+    await log.close()
+    assert len(files(tmp_path, "request-log.damaged-*.sqlite3")) == 1
     assert not (tmp_path / "request-log.check").exists()
 
 
@@ -615,44 +525,41 @@ CHANGES: list[tuple[str, Change]] = [
 @pytest.mark.parametrize(
     ("found_by", "change"), CHANGES, ids=["mark", "set_tags", "set_comment", "delete", "keep_within"]
 )
-def test_change_in_a_log_which_another_process_has_set_aside_is_made_in_the_new_one(
+async def test_change_in_a_log_which_another_process_has_set_aside_is_made_in_the_new_one(
     tmp_path: Path, found_by: str, change: Change
 ) -> None:
     """`found_by`: finds the changed request; all, if it is deleted."""
 
-    async def work() -> None:
-        other = await RequestLog.open(tmp_path)
-        before = record("before")
-        await keep(other, before, answered())
-        with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        damage_index(tmp_path / FILE_NAME, "tags_number")
-        log = await RequestLog.open(tmp_path)
-        try:
-            await log.recovered()
-            await change(other, before.run_id)
-            expected = [before.run_id] if found_by else []
-            assert [row.run_id for row in await log.page(parse(found_by, START))] == expected
-            assert [row.run_id for row in await other.page(EVERYTHING)] == expected
-            assert not other.has_failed
-        finally:
-            await other.close()
-            await log.close()
-
-    run(work())
+    other = await RequestLog.open(tmp_path)
+    before = record("before")
+    await keep(other, before, answered())
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    damage_index(tmp_path / FILE_NAME, "tags_number")
+    log = await RequestLog.open(tmp_path)
+    try:
+        await log.recovered()
+        await change(other, before.run_id)
+        expected = [before.run_id] if found_by else []
+        assert [row.run_id for row in await log.page(parse(found_by, START))] == expected
+        assert [row.run_id for row in await other.page(EVERYTHING)] == expected
+        assert not other.has_failed
+    finally:
+        await other.close()
+        await log.close()
 
 
 @pytest.mark.parametrize("table", ["targets", "meta", "sqlite_autoindex_runs_1", "tags", "streams"])
-def test_damage_of_a_small_table_loses_no_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str) -> None:
+async def test_damage_of_a_small_table_loses_no_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str
+) -> None:
     monkeypatch.setattr("playground.requestlog.store._CHECK_UP_TO", 0)
 
-    async def work() -> None:
-        log = await RequestLog.open(tmp_path)
+    async with opened(tmp_path) as log:
         for n in range(5):
             await keep(log, record(f"q{n}"), answered())
-        await log.close()
-        damage_index(tmp_path / FILE_NAME, table)
-        log = await RequestLog.open(tmp_path)
+    damage_index(tmp_path / FILE_NAME, table)
+    async with opened(tmp_path) as log:
         log.waits_for_copies = True
         await keep(log, record("new"), answered())
         await log.recovered()
@@ -663,48 +570,36 @@ def test_damage_of_a_small_table_loses_no_request(tmp_path: Path, monkeypatch: p
         }
         assert len(new) == 1, "without the table, the figures and the answer are the same"
         assert (await log.get(found[-1].run_id)).record.body == body_of("q0")  # type: ignore[union-attr]  # it is there
-        await log.close()
-        assert log.unsaved == 0
-
-    run(work())
-    assert len(list(tmp_path.glob("request-log.damaged-*.sqlite3"))) == 1
+    assert log.unsaved == 0
+    assert len(files(tmp_path, "request-log.damaged-*.sqlite3")) == 1
 
 
-def test_copying_of_a_damaged_log_is_continued_by_the_next_start(tmp_path: Path) -> None:
-    async def work() -> None:
-        log = await RequestLog.open(tmp_path)
+async def test_copying_of_a_damaged_log_is_continued_by_the_next_start(tmp_path: Path) -> None:
+    async with opened(tmp_path) as log:
         for n in range(100):
             await keep(log, record(f"q{n}"), answered())
-        await log.close()
-        damage_index(tmp_path / FILE_NAME, "runs_owner")
-        ready = open_log(tmp_path)
-        assert ready.files.writer is not None
-        next(each for each in recovery_steps(ready, lambda: 0, print, print, print) if each.done)
-        ready.files.writer.close()
-        ready.files.reader.close()
-        assert ready.owner is not None
-        ready.owner.release()
-        log = await RequestLog.open(tmp_path)
+    damage_index(tmp_path / FILE_NAME, "runs_owner")
+    ready = open_log(tmp_path)
+    assert ready.files.writer is not None
+    next(each for each in recovery_steps(ready, lambda: 0, print, print, print) if each.done)
+    ready.files.writer.close()
+    ready.files.reader.close()
+    assert ready.owner is not None
+    ready.owner.release()
+    async with opened(tmp_path) as log:
         assert (await log.count(EVERYTHING)).n > 0
         await log.recovered()
         assert (await log.count(EVERYTHING)).n == 100
-        await log.close()
-
-    run(work())
-    assert list(tmp_path.glob("*.copying")) == []
+    assert files(tmp_path, "*.copying") == []
 
 
-def test_requests_that_are_copied_below_a_newer_one_are_in_a_list_that_was_read_before(tmp_path: Path) -> None:
+async def test_requests_that_are_copied_below_a_newer_one_are_in_a_list_that_was_read_before(tmp_path: Path) -> None:
     """They keep their numbers, and a reader remembers the numbers of a list."""
     ids = [str(uuid.UUID(int=n << 96 | n)) for n in range(1, 41)]
     listed = parse(" ".join(ids), START)
 
-    async def fill() -> None:
-        log = await RequestLog.open(tmp_path)
+    async with opened(tmp_path) as log:
         await log.add([EndedRun(record(f"q{id_}"), tuple(answered(request_id=id_))) for id_ in ids])
-        await log.close()
-
-    run(fill())
     damage_index(tmp_path / FILE_NAME, "runs_owner")
     ready = open_log(tmp_path)
     writer = ready.files.writer
@@ -726,7 +621,7 @@ def test_requests_that_are_copied_below_a_newer_one_are_in_a_list_that_was_read_
     ready.owner.release()
 
 
-def test_row_without_the_one_it_refers_to_is_damage_and_not_a_refused_request(
+async def test_row_without_the_one_it_refers_to_is_damage_and_not_a_refused_request(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     insert_run, failed = rows.insert_run, list[int]()
@@ -737,41 +632,32 @@ def test_row_without_the_one_it_refers_to_is_damage_and_not_a_refused_request(
             connection.execute("UPDATE runs SET target = 4711")
         return insert_run(connection, *of_run)
 
-    async def work() -> None:
-        log = await RequestLog.open(tmp_path)
+    async with opened(tmp_path) as log:
         await keep(log, record("before"), answered())
         monkeypatch.setattr("playground.requestlog.rows.insert_run", write_another)
         await keep(log, record("after"), answered())
-        await log.close()
-        assert log.unsaved == 0
-
-    run(work())
-    assert len(list(tmp_path.glob("request-log.damaged-*.sqlite3"))) == 1
+    assert log.unsaved == 0
+    assert len(files(tmp_path, "request-log.damaged-*.sqlite3")) == 1
 
 
-def test_damage_of_a_large_file_that_shows_after_opening_sets_it_aside(
+async def test_damage_of_a_large_file_that_shows_after_opening_sets_it_aside(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("playground.requestlog.store._CHECK_UP_TO", 0)  # a large file is not checked as a whole
     path = tmp_path / FILE_NAME
 
-    async def work() -> None:
-        log = await RequestLog.open(tmp_path)
+    async with opened(tmp_path) as log:
         await keep(log, record("before"), answered())
-        await log.close()
-        damage_index(path, "runs_owner")
-        log = await RequestLog.open(tmp_path)
+    damage_index(path, "runs_owner")
+    async with opened(tmp_path) as log:
         assert log.notice is not None
         assert "was set aside as" in log.notice
         await log.recovered()
         await keep(log, record("after"), answered())
         assert {row.question for row in await log.page(EVERYTHING)} == {"before", "after"}
-        await log.close()
-        assert log.unsaved == 0
-
-    run(work())
-    assert len(list(tmp_path.glob("request-log.damaged-*.sqlite3"))) == 1
-    assert list(tmp_path.glob("request-log.*.lock")) == []
+    assert log.unsaved == 0
+    assert len(files(tmp_path, "request-log.damaged-*.sqlite3")) == 1
+    assert files(tmp_path, "request-log.*.lock") == []
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO, errno.EMFILE])

@@ -103,18 +103,15 @@ def test_a_stream_that_dies_midway_keeps_its_text_and_is_not_sent_again(make_sim
     assert run.state.request_id
 
 
-def test_a_turn_that_takes_too_long_ends_and_keeps_its_text(make_simulator: Make) -> None:
+async def test_a_turn_that_takes_too_long_ends_and_keeps_its_text(make_simulator: Make) -> None:
     simulator = make_simulator("--ttft-ms", "1", "--token-ms", "1", "--plan", "none")
     _queue(simulator, "stall=9", 1)
 
-    async def story() -> Run:
-        connection = Connection()
-        run = _run(simulator, connection, QUICK, limit_s=1.0)
-        await run.execute()
-        await connection.aclose()
-        return run
-
-    state = asyncio.run(story()).state
+    connection = Connection()
+    run = _run(simulator, connection, QUICK, limit_s=1.0)
+    await run.execute()
+    await connection.aclose()
+    state = run.state
     assert state.phase == "failed"
     assert state.error is not None
     assert state.error.title == "The turn took too long"
@@ -122,26 +119,22 @@ def test_a_turn_that_takes_too_long_ends_and_keeps_its_text(make_simulator: Make
     assert state.request_id
 
 
-def test_a_stop_ends_the_wait(make_simulator: Make) -> None:
+async def test_a_stop_ends_the_wait(make_simulator: Make) -> None:
     simulator = make_simulator("--plan", "none")
     _queue(simulator, "429=60", 1)
 
-    async def story() -> Run:
-        connection = Connection()
-        run = _run(simulator, connection, QUICK)
+    connection = Connection()
+    run = _run(simulator, connection, QUICK)
 
-        def heard(run: Run, event: AnyEvent) -> None:
-            if isinstance(event, RetryScheduled):
-                assert event.wait_s == 60
-                asyncio.get_running_loop().call_soon(run.stop)
+    def heard(run: Run, event: AnyEvent) -> None:
+        if isinstance(event, RetryScheduled):
+            assert event.wait_s == 60
+            asyncio.get_running_loop().call_soon(run.stop)
 
-        run.subscribe(heard)
-        async with asyncio.timeout(20):
-            await run.execute()
-        await connection.aclose()
-        return run
-
-    run = asyncio.run(story())
+    run.subscribe(heard)
+    async with asyncio.timeout(20):
+        await run.execute()
+    await connection.aclose()
     assert run.state.phase == "stopped"
     assert run.state.attempts[0].status == 429
     assert run.state.attempts[0].request_id

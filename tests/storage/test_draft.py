@@ -8,8 +8,8 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -41,19 +41,16 @@ def typed(text: str) -> DraftState:
     return DraftState(Document(messages=(Message("user", text),)))
 
 
-def in_session(folder: Path, work: Callable[[Draft], Coroutine[None, None, None]]) -> None:
+@asynccontextmanager
+async def in_session(folder: Path) -> AsyncIterator[Draft]:
     """One window's life: opened, worked in, closed."""
-
-    async def session() -> None:
-        tasks = Tasks(_unexpected)
-        draft = Draft(folder, tasks)
-        try:
-            await work(draft)
-        finally:
-            await tasks.close()
-            draft.close()
-
-    asyncio.run(session())
+    tasks = Tasks(_unexpected)
+    draft = Draft(folder, tasks)
+    try:
+        yield draft
+    finally:
+        await tasks.close()
+        draft.close()
 
 
 def kept(folder: Path) -> DraftState | None:
@@ -79,28 +76,24 @@ def test_a_first_start_has_none(tmp_path: Path) -> None:
     assert kept(tmp_path) is None
 
 
-def test_what_is_noted_comes_back_to_the_byte(tmp_path: Path) -> None:
-    async def work(draft: Draft) -> None:
+async def test_what_is_noted_comes_back_to_the_byte(tmp_path: Path) -> None:
+    async with in_session(tmp_path) as draft:
         draft.note(STATE)
         await draft.flush()
-
-    in_session(tmp_path, work)
     assert kept(tmp_path) == STATE
 
 
-def test_a_note_is_written_without_being_asked_for(tmp_path: Path) -> None:
-    async def work(draft: Draft) -> None:
+async def test_a_note_is_written_without_being_asked_for(tmp_path: Path) -> None:
+    async with in_session(tmp_path) as draft:
         draft.note(STATE)
         await _until((tmp_path / "draft.json").exists)
-
-    in_session(tmp_path, work)
     assert kept(tmp_path) == STATE
 
 
-def test_of_many_notes_the_newest_is_written_and_a_later_one_after_it(tmp_path: Path) -> None:
+async def test_of_many_notes_the_newest_is_written_and_a_later_one_after_it(tmp_path: Path) -> None:
     path = tmp_path / "draft.json"
 
-    async def work(draft: Draft) -> None:
+    async with in_session(tmp_path) as draft:
         for number in range(100):
             draft.note(typed(f"edit {number}"))
         await _until(path.exists)
@@ -108,11 +101,9 @@ def test_of_many_notes_the_newest_is_written_and_a_later_one_after_it(tmp_path: 
         draft.note(typed("edit 100"))
         await _until(lambda: "edit 100" in path.read_text())
 
-    in_session(tmp_path, work)
 
-
-def test_typing_on_does_not_put_the_write_off(tmp_path: Path) -> None:
-    async def work(draft: Draft) -> None:
+async def test_typing_on_does_not_put_the_write_off(tmp_path: Path) -> None:
+    async with in_session(tmp_path) as draft:
         numbers = iter(range(1_000_000))
 
         def type_on() -> bool:
@@ -121,36 +112,28 @@ def test_typing_on_does_not_put_the_write_off(tmp_path: Path) -> None:
 
         await _until(type_on)
 
-    in_session(tmp_path, work)
 
-
-def test_flush_now_needs_no_loop(tmp_path: Path) -> None:
-    async def work(draft: Draft) -> None:
+async def test_flush_now_needs_no_loop(tmp_path: Path) -> None:
+    async with in_session(tmp_path) as draft:
         draft.note(typed("last words"))
         draft.flush_now()
         assert "last words" in (tmp_path / "draft.json").read_text()
 
-    in_session(tmp_path, work)
 
-
-def test_writes_at_the_same_time_leave_the_newest(tmp_path: Path) -> None:
-    async def work(draft: Draft) -> None:
+async def test_writes_at_the_same_time_leave_the_newest(tmp_path: Path) -> None:
+    async with in_session(tmp_path) as draft:
         for number in range(50):
             draft.note(typed(f"edit {number}"))
             await asyncio.gather(draft.flush(), draft.flush())
             assert f"edit {number}" in (tmp_path / "draft.json").read_text()
 
-    in_session(tmp_path, work)
 
-
-def test_closing_the_tasks_after_a_flush_loses_nothing(tmp_path: Path) -> None:
-    async def work(draft: Draft) -> None:
+async def test_closing_the_tasks_after_a_flush_loses_nothing(tmp_path: Path) -> None:
+    async with in_session(tmp_path) as draft:
         draft.note(typed("one"))
         await draft.flush()
         draft.note(typed("two"))
         await draft.flush()
-
-    in_session(tmp_path, work)
     assert kept(tmp_path) == typed("two")
 
 
@@ -168,17 +151,15 @@ DAMAGED = [
 
 
 @pytest.mark.parametrize("data", DAMAGED)
-def test_a_damaged_draft_is_set_aside_whole_and_said(tmp_path: Path, data: bytes) -> None:
+async def test_a_damaged_draft_is_set_aside_whole_and_said(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "draft.json").write_bytes(data)
 
-    async def work(draft: Draft) -> None:
+    async with in_session(tmp_path) as draft:
         assert draft.load() is None
         assert "draft.damaged.json" in draft.notice
         draft.note(STATE)
         await draft.flush()
         assert draft.notice
-
-    in_session(tmp_path, work)
     assert (tmp_path / "draft.damaged.json").read_bytes() == data
     assert kept(tmp_path) == STATE
 
@@ -195,14 +176,12 @@ LONG = Document(messages=(Message("system", "Be \\ brief."), Message("user", "é
         (lambda data: data.replace(b'\\"role\\"', b'\\"rgle\\"', 1), 1000),
     ],
 )
-def test_readable_part_of_a_damaged_draft_is_restored(
+async def test_readable_part_of_a_damaged_draft_is_restored(
     tmp_path: Path, damage: Callable[[bytes], bytes], least: int
 ) -> None:
-    async def work(draft: Draft) -> None:
+    async with in_session(tmp_path) as draft:
         draft.note(DraftState(LONG, others=(typed("other"),)))
         await draft.flush()
-
-    in_session(tmp_path, work)
     file = tmp_path / "draft.json"
     file.write_bytes(damaged := damage(file.read_bytes()))
     draft = Draft(tmp_path, Tasks(_unexpected))
@@ -219,12 +198,12 @@ def test_readable_part_of_a_damaged_draft_is_restored(
 
 
 @POSIX
-def test_a_draft_that_cannot_be_kept_is_told_once_and_kept_when_it_can(tmp_path: Path) -> None:
+async def test_a_draft_that_cannot_be_kept_is_told_once_and_kept_when_it_can(tmp_path: Path) -> None:
     folder, away = tmp_path / "data", tmp_path / "away"
     folder.mkdir()
     told: list[str] = []
 
-    async def work(draft: Draft) -> None:
+    async with in_session(folder) as draft:
         draft.on_notice.subscribe(told.append)
         folder.rename(away)
         for text in ("one", "two"):
@@ -232,22 +211,18 @@ def test_a_draft_that_cannot_be_kept_is_told_once_and_kept_when_it_can(tmp_path:
             await draft.flush()
         away.rename(folder)
         await draft.flush()
-
-    in_session(folder, work)
     assert len(told) == 1
     assert kept(folder) == typed("two")
 
 
-def test_a_second_window_has_a_draft_of_its_own(tmp_path: Path) -> None:
-    async def first(one: Draft) -> None:
+async def test_a_second_window_has_a_draft_of_its_own(tmp_path: Path) -> None:
+    async with in_session(tmp_path) as one:
         two = Draft(tmp_path, Tasks(_unexpected))
         assert (one.owned, two.owned) == (True, False)
         for draft, text in ((one, "first"), (two, "second")):
             draft.note(typed(text))
             draft.flush_now()
         two.close()
-
-    in_session(tmp_path, first)
     assert "first" in (tmp_path / "draft.json").read_text()
     assert "second" in (tmp_path / "draft-2.json").read_text()
 
@@ -283,19 +258,17 @@ def _deleted(folder: Path) -> None:
 
 @POSIX
 @pytest.mark.parametrize("damage", [_no_space, _deleted])
-def test_draft_without_a_slot_works_and_says_so(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+async def test_draft_without_a_slot_works_and_says_so(tmp_path: Path, damage: Callable[[Path], None]) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
     damage(folder)
 
-    async def work(draft: Draft) -> None:
+    async with in_session(folder) as draft:
         assert draft.notice
         assert draft.load() is None
         draft.note(STATE)
         await draft.flush()
         draft.flush_now()
-
-    in_session(folder, work)
     assert folder.exists() == (damage is _no_space)
 
 
@@ -398,8 +371,8 @@ def test_two_processes_do_not_overwrite_each_other(tmp_path: Path) -> None:
     assert '"two ' in json.loads((tmp_path / "draft-2.json").read_text())["document"]
 
 
-def test_a_crashed_windows_draft_is_picked_up_at_the_next_start_and_then_no_more(tmp_path: Path) -> None:
-    async def calm(draft: Draft) -> None:
+async def test_a_crashed_windows_draft_is_picked_up_at_the_next_start_and_then_no_more(tmp_path: Path) -> None:
+    async with in_session(tmp_path) as draft:
         with window(tmp_path, "crashed") as other:
             assert _said(other) == "open False"
             await _until((tmp_path / "draft-2.json").exists)
@@ -407,7 +380,5 @@ def test_a_crashed_windows_draft_is_picked_up_at_the_next_start_and_then_no_more
         # Written after the crashed one, and closed in order: the crashed one still comes first.
         draft.note(typed("calm"))
         await draft.flush()
-
-    in_session(tmp_path, calm)
     assert _text(kept(tmp_path)).startswith("crashed ")
     assert kept(tmp_path) == typed("calm")

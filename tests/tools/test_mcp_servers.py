@@ -7,7 +7,8 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,17 +48,14 @@ async def no_secrets(_server: str) -> tuple[str, ...]:
     return ()
 
 
-def use(story: Callable[[ToolServers], Awaitable[Any]], allowed: Callable[[str], Any] = yes) -> Any:
-    """Let a story happen with servers that end with it."""
-
-    async def main() -> Any:
-        servers = ToolServers(allowed, no_secrets)
-        try:
-            return await asyncio.wait_for(story(servers), 60)
-        finally:
-            await servers.close()
-
-    return asyncio.run(main())
+@asynccontextmanager
+async def use(allowed: Callable[[str], Any] = yes) -> AsyncIterator[ToolServers]:
+    servers = ToolServers(allowed, no_secrets)
+    try:
+        async with asyncio.timeout(60):
+            yield servers
+    finally:
+        await servers.close()
 
 
 @pytest.fixture
@@ -78,8 +76,8 @@ def http() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("server", [SDK_STDIO, STDIO], ids=["SDK", "small"])
-def test_the_tools_of_a_program_are_listed_and_called(server: str) -> None:
-    async def story(servers: ToolServers) -> None:
+async def test_the_tools_of_a_program_are_listed_and_called(server: str) -> None:
+    async with use() as servers:
         tools = {tool.name: tool for tool in await servers.tools(server)}
         function = tools["get_balance"].definition["function"]
         assert isinstance(function, dict)
@@ -87,71 +85,51 @@ def test_the_tools_of_a_program_are_listed_and_called(server: str) -> None:
         assert function["parameters"]["required"] == ["account_id"]  # type: ignore[index,call-overload]
         assert await servers.call(server, "get_balance", {"account_id": "AC-1"}, "a prompt") == "AC-1: ₹412"
 
-    use(story)
 
-
-def test_the_same_over_http(http: str) -> None:
-    async def story(servers: ToolServers) -> None:
+async def test_the_same_over_http(http: str) -> None:
+    async with use() as servers:
         assert "get_balance" in {tool.name for tool in await servers.tools(http)}
         assert await servers.call(http, "get_balance", {"account_id": "AC-2"}, "a prompt") == "AC-2: ₹412"
 
-    use(story)
 
-
-def test_nothing_is_called_without_consent_and_consent_is_asked_once() -> None:
+async def test_nothing_is_called_without_consent_and_consent_is_asked_once() -> None:
     asked: list[str] = []
 
     async def allowed(server: str) -> bool:
         asked.append(server)
         return True
 
-    async def refused(servers: ToolServers) -> None:
+    async with use(no) as servers:
         with pytest.raises(ToolServerError, match="did not allow"):
             await servers.call(STDIO, "get_balance", {"account_id": "AC-1"}, "a prompt")
-
-    async def twice(servers: ToolServers) -> None:
+    async with use(allowed) as servers:
         for _ in range(2):
             await servers.call(STDIO, "get_balance", {"account_id": "AC-1"}, "a prompt")
-
-    use(refused, no)
-
-    async def other_prompt(servers: ToolServers) -> None:
-        await twice(servers)
+        assert asked == [STDIO]
         await servers.call(STDIO, "get_balance", {"account_id": "AC-1"}, "another prompt")
-
-    use(twice, allowed)
-    assert asked == [STDIO]
-    asked.clear()
-    use(other_prompt, allowed)
     assert asked == [STDIO, STDIO]
 
 
-def test_an_error_of_the_tool_is_told_in_its_words() -> None:
-    async def story(servers: ToolServers) -> None:
+async def test_an_error_of_the_tool_is_told_in_its_words() -> None:
+    async with use() as servers:
         with pytest.raises(ToolServerError, match="no such account"):
             await servers.call(SDK_STDIO, "fail", {"reason": "no such account"}, "a prompt")
         assert await servers.call(SDK_STDIO, "get_balance", {"account_id": "AC-1"}, "a prompt") == "AC-1: ₹412"
 
-    use(story)
 
-
-def test_a_server_that_dies_is_told_of_and_started_again() -> None:
-    async def story(servers: ToolServers) -> None:
+async def test_a_server_that_dies_is_told_of_and_started_again() -> None:
+    async with use() as servers:
         with pytest.raises(ToolServerError):
             await servers.call(STDIO, "die", {}, "a prompt")
         assert await servers.call(STDIO, "get_balance", {"account_id": "AC-1"}, "a prompt") == "AC-1: ₹412"
 
-    use(story)
 
-
-def test_a_call_that_hangs_ends_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_call_that_hangs_ends_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(desk_module, "CALL_S", 0.5)
 
-    async def story(servers: ToolServers) -> None:
+    async with use() as servers:
         with pytest.raises(ToolServerError, match="did not answer within"):
             await servers.call(STDIO, "hang", {}, "a prompt")
-
-    use(story)
 
 
 async def test_cancelled_calls_do_not_delay_the_next_one_and_are_not_made() -> None:
@@ -179,29 +157,23 @@ async def test_cancelled_calls_do_not_delay_the_next_one_and_are_not_made() -> N
     await serving
 
 
-def test_a_result_without_end_is_refused() -> None:
-    async def story(servers: ToolServers) -> None:
+async def test_a_result_without_end_is_refused() -> None:
+    async with use() as servers:
         with pytest.raises(ToolServerError, match="1,000,001 characters"):
             await servers.call(STDIO, "long_text", {"characters": 1_000_001}, "a prompt")
 
-    use(story)
 
-
-def test_the_api_key_does_not_reach_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_api_key_does_not_reach_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SMALLEST_API_KEY", "sk_planted")
 
-    async def story(servers: ToolServers) -> None:
+    async with use() as servers:
         assert await servers.call(STDIO, "environment", {"name": "SMALLEST_API_KEY"}, "a prompt") == "absent"
 
-    use(story)
 
-
-def test_no_program_is_left_behind() -> None:
-    async def story(servers: ToolServers) -> None:
+async def test_no_program_is_left_behind() -> None:
+    async with use() as servers:
         await servers.tools(STDIO)
         assert _servers()
-
-    use(story)
     assert not _servers()
 
 
@@ -218,12 +190,10 @@ def _servers() -> list[Any]:
         ("http://127.0.0.1:9/mcp", "The tool server http://127.0.0.1:9/mcp failed"),
     ],
 )
-def test_a_server_that_is_not_there_is_told_of(server: str, sentence: str) -> None:
-    async def story(servers: ToolServers) -> None:
+async def test_a_server_that_is_not_there_is_told_of(server: str, sentence: str) -> None:
+    async with use() as servers:
         with pytest.raises(ToolServerError, match=sentence):
             await servers.tools(server)
-
-    use(story)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le"])

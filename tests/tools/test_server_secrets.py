@@ -8,8 +8,8 @@ import shlex
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import keyring
@@ -97,16 +97,14 @@ def no_keys() -> Iterator[None]:
     keyring.set_keyring(before)
 
 
-def _session(folder: Path, story: Callable[[AppServices], Awaitable[object]]) -> None:
-    async def main() -> None:
-        services = AppServices(folder, {}, Tasks(lambda name, error: None))
-        services.allow_server = _yes
-        try:
-            await story(services)
-        finally:
-            await services.close()
-
-    asyncio.run(main())
+@asynccontextmanager
+async def _session(folder: Path) -> AsyncIterator[AppServices]:
+    services = AppServices(folder, {}, Tasks(lambda name, error: None))
+    services.allow_server = _yes
+    try:
+        yield services
+    finally:
+        await services.close()
 
 
 async def _yes(_server: str) -> bool:
@@ -152,65 +150,49 @@ def test_the_time_for_a_text_grows_with_its_length_only(text: str) -> None:
     assert time.process_time() - before < 15.0  # with the square of the length: more than a minute
 
 
-def test_secrets_of_mocks_are_in_the_key_store_and_in_no_file(tmp_path: Path, keys: Keys) -> None:
-    stored = ""
-
-    async def keep(services: AppServices) -> None:
-        nonlocal stored
+async def test_secrets_of_mocks_are_in_the_key_store_and_in_no_file(tmp_path: Path, keys: Keys) -> None:
+    async with _session(tmp_path) as services:
         agent = AgentService(services)
         agent.keep_book(PROMPT, with_tool_servers(ToolMocks(), ["environment"], TEXT))
         stored = agent.book(PROMPT).tools["environment"].otherwise.text
-
-    async def call(services: AppServices) -> None:
+    assert SECRET not in stored
+    assert [json.loads(value) for value in keys.kept.values()] == [[SECRET, SECRET]]
+    assert _files_with(tmp_path, SECRET) == []
+    async with _session(tmp_path) as services:
         read = AgentService(services).book(PROMPT).tools["environment"].otherwise.text
         assert read == stored
         # The server sees the secret, and its answer is masked.
         assert await services.tool_servers.call(stored, "environment", {"name": "MY_TOKEN"}, "p") == "sk_…"
         assert await services.tool_servers.call(stored, "environment", {"name": "NONE"}, "p") == "absent"
-
-    _session(tmp_path, keep)
-    assert SECRET not in stored
-    assert [json.loads(value) for value in keys.kept.values()] == [[SECRET, SECRET]]
-    assert _files_with(tmp_path, SECRET) == []
-    _session(tmp_path, call)
     assert _files_with(tmp_path, SECRET) == []
 
 
-def test_settings_of_an_older_version_are_changed_at_the_next_save(tmp_path: Path, keys: Keys) -> None:
+async def test_settings_of_an_older_version_are_changed_at_the_next_save(tmp_path: Path, keys: Keys) -> None:
     (tmp_path / "settings.json").write_text(json.dumps({"tool_server": TEXT, "theme": "dark"}))
 
-    async def change(services: AppServices) -> None:
+    async with _session(tmp_path) as services:
         services.settings.set("theme", "light")
-
-    async def use(services: AppServices) -> None:
+    assert _files_with(tmp_path, SECRET) == []
+    async with _session(tmp_path) as services:
         stored = services.settings.text("tool_server")
         assert "{secret:" in stored
         assert await services.server_secrets.of(stored) == (SECRET, SECRET)
 
-    _session(tmp_path, change)
-    assert _files_with(tmp_path, SECRET) == []
-    _session(tmp_path, use)
 
-
-def test_mocks_of_an_older_version_are_changed_at_the_next_save(tmp_path: Path, keys: Keys) -> None:
+async def test_mocks_of_an_older_version_are_changed_at_the_next_save(tmp_path: Path, keys: Keys) -> None:
     from playground.agent.tool_mocks import dump
 
     book = with_tool_servers(ToolMocks(), ["environment"], TEXT)
     (tmp_path / "tool_answers.json").write_text(json.dumps({"old": dump(book)}))
 
-    async def change(services: AppServices) -> None:
+    async with _session(tmp_path) as services:
         AgentService(services).keep_book(PROMPT, ToolMocks(seed=2))
-
-    _session(tmp_path, change)
     assert _files_with(tmp_path, SECRET) == []
     assert [json.loads(value) for value in keys.kept.values()] == [[SECRET, SECRET]]
 
 
-def test_without_a_key_store_the_secret_is_known_in_the_session_only(tmp_path: Path, no_keys: None) -> None:
-    stored = ""
-
-    async def use(services: AppServices) -> None:
-        nonlocal stored
+async def test_without_a_key_store_the_secret_is_known_in_the_session_only(tmp_path: Path, no_keys: None) -> None:
+    async with _session(tmp_path) as services:
         stored = services.server_secrets.hide(TEXT)
         services.settings.set("tool_server", stored)
         services.server_secrets.keep(stored)
@@ -218,14 +200,10 @@ def test_without_a_key_store_the_secret_is_known_in_the_session_only(tmp_path: P
         assert "this session only. This system has no key store" in sentence
         assert "SMALLEST_API_KEY" not in sentence
         assert await services.tool_servers.tools(stored)
-
-    async def next_session(services: AppServices) -> None:
+    assert _files_with(tmp_path, SECRET) == []
+    async with _session(tmp_path) as services:
         with pytest.raises(InputError, match="not in the key store"):
             await services.tool_servers.tools(services.settings.text("tool_server"))
-
-    _session(tmp_path, use)
-    assert _files_with(tmp_path, SECRET) == []
-    _session(tmp_path, next_session)
 
 
 async def test_secret_is_not_given_to_another_server(keys: Keys) -> None:
