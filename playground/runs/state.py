@@ -103,8 +103,11 @@ class RunState(Struct):
     """False if the events' times are those of an import that has none: ended_at alone is known."""
     saw_done: bool = False
     more_after_done: bool = False
-    text_after_finish: bool = False
-    """Whether a piece of the answer came after its finish_reason."""
+    _late: bool = False
+    _in_chunk: bool = False
+    _unfinished: bool = False
+    """Whether a piece came after a finish_reason, whether the newest chunk has one and no finish_reason so far, and
+    whether another chunk was so."""
     retry: RetryScheduled | None = None
     queued: Queued | None = None
     raw: list[RawEvent] = field(default_factory=list)
@@ -147,6 +150,12 @@ class RunState(Struct):
         return self.attempts[-1].status if self.attempts else None
 
     @property
+    def text_after_finish(self) -> bool:
+        """Return whether a piece of the answer came after its finish_reason. Some proxies of Gemini repeat it in each
+        chunk with a piece, which is none."""
+        return self._late and (self._unfinished or self._in_chunk)
+
+    @property
     def ended(self) -> bool:
         """Return whether the run is over."""
         return self.phase in ENDED
@@ -174,6 +183,7 @@ class RunState(Struct):
         match event:
             case RawEvent():
                 self.raw.append(event)
+                self.next_chunk()
             case ContentDelta():
                 self.pieces.append(event.text)
                 self.token(event.at)
@@ -204,7 +214,7 @@ class RunState(Struct):
             case BodyIdReceived():
                 self.body_id, self.response_model = event.id, event.model or self.response_model
             case Finished():
-                self.finish_reason = event.reason
+                self.finish_reason, self._in_chunk = event.reason, False
             case UsageReported():
                 # Merged, so that a later, less complete usage never erases a known count.
                 self.usage = merged(self.usage, event.usage)
@@ -234,8 +244,14 @@ class RunState(Struct):
             self.first_token_at = at
         self.last_token_at = at
         self.phase = "streaming"
+        self._in_chunk = True
         if self.finish_reason is not None:
-            self.text_after_finish = True
+            self._late = True
+
+    def next_chunk(self) -> None:
+        """Note that the events that follow are of another chunk."""
+        if self._in_chunk:
+            self._in_chunk, self._unfinished = False, True
 
     def _end(self, phase: Phase, at: float) -> None:
         self.phase, self.ended_at = phase, at

@@ -139,6 +139,7 @@ def further_choices(state: RunState) -> dict[int, RunState]:
     found: dict[int, tuple[ChunkDecoder, RunState]] = {}
     for at, index, choice in _further(state):
         decoder, further = found.setdefault(index, (ChunkDecoder(), RunState()))
+        further.next_chunk()
         with suppress(NotAChunk, StreamError, JsonBoundsError):
             for event in decoder.events(json.dumps({"choices": [{**choice, "index": 0}]}), at):
                 further.apply(event)
