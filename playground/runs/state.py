@@ -103,11 +103,7 @@ class RunState(Struct):
     """False if the events' times are those of an import that has none: ended_at alone is known."""
     saw_done: bool = False
     more_after_done: bool = False
-    _late: bool = False
-    _in_chunk: bool = False
-    _unfinished: bool = False
-    """Whether a piece came after a finish_reason, whether the newest chunk has one and no finish_reason so far, and
-    whether another chunk was so."""
+    text_after_finish: bool = False
     retry: RetryScheduled | None = None
     queued: Queued | None = None
     raw: list[RawEvent] = field(default_factory=list)
@@ -150,12 +146,6 @@ class RunState(Struct):
         return self.attempts[-1].status if self.attempts else None
 
     @property
-    def text_after_finish(self) -> bool:
-        """Return whether a piece of the answer came after its finish_reason. Some proxies of Gemini repeat it in each
-        chunk with a piece, which is none."""
-        return self._late and (self._unfinished or self._in_chunk)
-
-    @property
     def ended(self) -> bool:
         """Return whether the run is over."""
         return self.phase in ENDED
@@ -183,7 +173,6 @@ class RunState(Struct):
         match event:
             case RawEvent():
                 self.raw.append(event)
-                self.next_chunk()
             case ContentDelta():
                 self.pieces.append(event.text)
                 self.token(event.at)
@@ -214,7 +203,7 @@ class RunState(Struct):
             case BodyIdReceived():
                 self.body_id, self.response_model = event.id, event.model or self.response_model
             case Finished():
-                self.finish_reason, self._in_chunk = event.reason, False
+                self.finish_reason = event.reason
             case UsageReported():
                 # Merged, so that a later, less complete usage never erases a known count.
                 self.usage = merged(self.usage, event.usage)
@@ -229,6 +218,7 @@ class RunState(Struct):
                 self.phase, self.ended_at, self.retry = "retrying", None, event
             case Completed():
                 self.saw_done, self.more_after_done = event.saw_done, bool(event.more)
+                self.text_after_finish = bool(event.late)
                 self._end("done", event.at)
             case AttemptFailed():
                 self.error = event.error
@@ -244,14 +234,6 @@ class RunState(Struct):
             self.first_token_at = at
         self.last_token_at = at
         self.phase = "streaming"
-        self._in_chunk = True
-        if self.finish_reason is not None:
-            self._late = True
-
-    def next_chunk(self) -> None:
-        """Note that the events that follow are of another chunk."""
-        if self._in_chunk:
-            self._in_chunk, self._unfinished = False, True
 
     def _end(self, phase: Phase, at: float) -> None:
         self.phase, self.ended_at = phase, at
