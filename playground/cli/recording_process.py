@@ -170,10 +170,12 @@ async def _replay(
     log: RequestLog, model: RecordedCacheModel | None, setup: Setup, spooled: list[list[ExchangeMessage]]
 ) -> bool:
     """Write exchanges that the log lacks or has in part only. Returns whether all are in the log now."""
-    wanted = {messages[0].exchange: messages for messages in spooled}
+    wanted = {messages[0].exchange: messages for messages in spooled}  # the newest record of each
     phases = await _phases(log, list(wanted))
     for run_id, phase in phases.items():
-        if phase in ("done", "failed") or (phase == "stopped" and _outcome(wanted[run_id]) == "caller_gone"):
+        outcome = _outcome(wanted[run_id])
+        has_ended = phase in ("done", "failed") or (phase == "stopped" and outcome in ("caller_gone", "killed"))
+        if has_ended or (outcome == "killed" and await _has_more(log, run_id, wanted[run_id])):
             del wanted[run_id]
     await log.delete([run_id for run_id in wanted if run_id in phases])
     recording = Recording(log, model, say)
@@ -188,6 +190,14 @@ async def _replay(
     await recording.close()
     phases = await _phases(log, expected)
     return all(phases.get(run_id, "") in ENDED for run_id in expected)
+
+
+async def _has_more(log: RequestLog, run_id: str, messages: list[ExchangeMessage]) -> bool:
+    """Return whether the log has what an exchange had received when it was spooled open."""
+    stored = await log.get(run_id)
+    events = stored.state().raw if stored is not None else []
+    came = max((one.at for one in messages if isinstance(one, ResponseData)), default=0.0)
+    return stored is not None and (events[-1].at if events else 0.0) >= came
 
 
 async def _phases(log: RequestLog, run_ids: list[str]) -> dict[str, str]:

@@ -156,6 +156,9 @@ class ChunkDecoder:
         self._halves: dict[object, str] = {}
         self.begun = self.finished = self.answered = False
         self._open_calls = self._has_whole = False
+        self._has_piece = self._late = self._unfinished = False
+        """Whether the present chunk has a piece of the answer, whether one came after a finish_reason, and whether a
+        chunk with one has no finish_reason."""
         self.finish_reason = ""
         self.passed_over = ""
         self.passed_message = ""
@@ -184,6 +187,11 @@ class ChunkDecoder:
     def cut_call(self) -> bool:
         """Whether the arguments of a tool call are cut: never, after a finish_reason, if there are none."""
         return self._calls.cut if self._open_calls else self._calls.open
+
+    @property
+    def text_after_finish(self) -> bool:
+        """Whether a piece came after the finish_reason. Some proxies of Gemini repeat it in each chunk with a piece."""
+        return self._late and self._unfinished
 
     def end(self, at: float) -> list[AnyEvent]:
         """Return an unpaired surrogate half at the end as U+FFFD."""
@@ -277,6 +285,7 @@ class ChunkDecoder:
     def _choice(self, choice: _Choice, at: float, events: list[AnyEvent]) -> bool:
         """Add the choice's events. Returns whether the choice reports an error."""
         message = choice.delta or choice.message
+        self._has_piece = False
         failed = choice.error is not None and is_error({"error": choice.error})
         if message is not None:
             failed = failed or (message.error is not None and is_error({"error": message.error}))
@@ -285,7 +294,11 @@ class ChunkDecoder:
             self._add_text("content", choice.text, at, events)
         if choice.logprobs is not None and (tokens := token_probabilities(choice.logprobs)):
             events.append(TokenProbabilities(at, tokens))
-        if choice.finish_reason is not None and (reason := _text(choice.finish_reason)):
+        reason = None if choice.finish_reason is None else _text(choice.finish_reason)
+        if self._has_piece:
+            self._late = self._late or self.finished
+            self._unfinished = self._unfinished or not reason
+        if reason:
             events += self.end(at)
             if reason == "error":
                 return True
@@ -318,13 +331,13 @@ class ChunkDecoder:
         if message.function_call is not None and not calls:
             calls = [_ToolCall(0, None, message.function_call)]
         if calls:
-            self.answered = self._open_calls = True
+            self.answered = self._open_calls = self._has_piece = True
             pieces = self._calls.whole(calls, at) if whole else self._calls.pieces(calls, at)
             events += map(self._whole_call, pieces)
 
     def _add_text(self, stream: str, text: str, at: float, events: list[AnyEvent]) -> None:
         if text := self._joined(stream, text):
-            self.answered = True
+            self.answered = self._has_piece = True
             events.append(_TEXT_EVENTS[stream](at, text))
 
     def _whole_call(self, piece: ToolCallDelta) -> ToolCallDelta:

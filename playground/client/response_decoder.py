@@ -233,7 +233,8 @@ class ResponseDecoder:
         with suppress(FrameTooLarge):
             for data in self._framer.end():
                 self._look_at_rest(data)
-        events.append(Completed(self._done_at, not is_cut, self._more or UNSET))
+        late = self._decoder.text_after_finish or UNSET
+        events.append(Completed(self._done_at, not is_cut, self._more or UNSET, late))
         self.ended = True
 
     def _take(self, data: str, at: float, events: list[AnyEvent], *, last: bool = False) -> bool:
@@ -344,7 +345,7 @@ class ResponseDecoder:
         elif saw_done and self._mode == "stream":
             self._done_at = at
         else:
-            events.append(Completed(at, saw_done))
+            events.append(Completed(at, saw_done, late=decoder.text_after_finish or UNSET))
             self.ended = True
 
     def _fail(self, error: ApiError, at: float, events: list[AnyEvent]) -> None:

@@ -94,30 +94,34 @@ class _Repeated(Struct, frozen=True):
     path: Path
 
 
+def _repeated_in(value: object) -> _Repeated | None:
+    if isinstance(value, list):
+        for place, item in enumerate(value):
+            if item is not None and (inner := _repeated_in(item)) is not None:
+                return _Repeated((place, *inner.path))
+    return value if isinstance(value, _Repeated) else None
+
+
+def _repeated_among(members: list[tuple[str, object]]) -> _Repeated | None:
+    seen: set[str] = set()
+    for name, value in members:
+        if name in seen:
+            return _Repeated((name,))
+        seen.add(name)
+        if value is not None and (inner := _repeated_in(value)) is not None:
+            return _Repeated((name, *inner.path))
+    return None
+
+
+_read_names = json.JSONDecoder(object_pairs_hook=_repeated_among, parse_int=len, parse_float=len).decode
+
+
 def repeated_name(text: str) -> Path | None:
     """Return the path of a member whose object has another one of the same name; None if there is none.
 
     The text is valid JSON. Programs differ in which of the members counts.
     """
-
-    def pairs(members: list[tuple[str, object]]) -> _Repeated | None:
-        seen: set[str] = set()
-        for name, value in members:
-            if name in seen:
-                return _Repeated((name,))
-            seen.add(name)
-            if value is not None and (inner := found(value)) is not None:
-                return _Repeated((name, *inner.path))
-        return None
-
-    def found(value: object) -> _Repeated | None:
-        if isinstance(value, list):
-            for place, item in enumerate(value):
-                if item is not None and (inner := found(item)) is not None:
-                    return _Repeated((place, *inner.path))
-        return value if isinstance(value, _Repeated) else None
-
-    repeated = found(json.loads(text, object_pairs_hook=pairs, parse_int=len, parse_float=len))
+    repeated = _repeated_in(_read_names(text))
     return repeated.path if repeated else None
 
 

@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from playground.recorder.feed_messages import (
@@ -42,6 +43,11 @@ POLL_S = 0.002
 FLUSH_S = 0.05
 """Longest wait of messages to be written together: each write wakes the recording process. A kill of the forwarding
 process loses as much of open streams."""
+REQUEST_OPEN_S, RESPONSE_OPEN_S = 0.01, (0.05, 0.15, 0.35)
+"""Ages of a request that is complete, and of a response, at which an open exchange is in the spool as it is then; later
+the log has it. A kill of all processes loses a request that is younger."""
+MAX_OPEN_BYTES = 1024 * 1024
+"""Size of an exchange from which it is in the spool only once while it is open: its keys are searched each time."""
 DROP_S = 0.1
 FLUSH_BYTES = 32_768
 """Messages are written together: small writes cost more than their contents."""
@@ -89,6 +95,9 @@ class RecordingFeed:
         self._spool: Spool | None = None
         self._logged: list[str] = []
         """Exchanges that are in the log and still in the spool."""
+        self._young: dict[str, bytes] = {}
+        """Open exchanges to be spooled, each with the end that it has if all processes are killed."""
+        self._spooling_young: asyncio.Future[bool] | None = None
         self._spooling = ThreadPoolExecutor(1, "spool")
         """Masks and writes: neither the disk nor a large body delays other exchanges."""
 
@@ -153,8 +162,32 @@ class RecordingFeed:
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self._flush)
 
+    def spool_open(self, end: End) -> None:
+        """Write an open exchange to the spool, later: one at a time, so that those that end wait for one at most."""
+        if self._spool is not None and not self._closing:
+            self._young[end.exchange] = frame(end)
+            if self._spooling_young is None:
+                self._spool_next()
+
+    def _spool_next(self) -> None:
+        self._spooling_young = None
+        while self._young and self._spool is not None:
+            exchange, end = self._young.popitem()
+            if (frames := self._kept.get(exchange)) is None:
+                continue
+            loop, add = asyncio.get_running_loop(), partial(self._spool.add, is_open=True)
+            self._spooling_young = loop.run_in_executor(self._spooling, add, exchange, [*frames, end])
+            self._spooling_young.add_done_callback(self._spooled_open)
+            return
+
+    def _spooled_open(self, done: asyncio.Future[bool]) -> None:
+        if not done.cancelled():
+            done.exception()  # the end of the exchange reports it
+        self._spool_next()
+
     def spool(self, exchange: str) -> asyncio.Future[bool] | None:
         """Write an ended exchange to the spool. Returns whether it is written, later."""
+        self._young.pop(exchange, None)
         frames = self._kept.get(exchange)
         if self._spool is None or frames is None:
             return None
@@ -189,6 +222,7 @@ class RecordingFeed:
     async def close(self) -> None:
         """Wait until the recording process has written everything and ended."""
         self._closing = True
+        self._young.clear()
         self._flush()
         if self._setup is None and self._process is not None:  # the start was given up: there is nothing to write
             self._process.kill()
@@ -317,6 +351,8 @@ class ObservedExchange:
         self._feed, self._exchange, self._ended = feed, exchange, not is_recorded
         self._started = time.monotonic()
         self._is_understood = False
+        self._size = 0
+        self._has_response = False
         self._spooled: asyncio.Future[bool] | None = None
 
     def _at(self) -> float:
@@ -332,12 +368,14 @@ class ObservedExchange:
     def request_data(self, data: bytes) -> None:
         """Pass a piece of the request body on."""
         if self._has_room():
+            self._size += len(data)
             self._feed.send(RequestData(self._exchange, data))
 
     def request_end(self) -> None:
         """Pass the end of the request on."""
         if self._is_understood and not self._ended:
             self._feed.send(RequestEnd(self._exchange))
+            self._spool_open_in(REQUEST_OPEN_S, MAX_KEPT_BYTES)
 
     def response_head(self, status: int, headers: RawHeaders) -> None:
         """Pass status and headers on."""
@@ -348,6 +386,18 @@ class ObservedExchange:
         """Pass a piece of the response body on."""
         if self._has_room():
             self._feed.send(ResponseData(self._exchange, self._at(), data))
+            self._size += len(data)
+            if not self._has_response:
+                self._has_response = True
+                for delay_s in RESPONSE_OPEN_S:
+                    self._spool_open_in(delay_s, MAX_OPEN_BYTES)
+
+    def _spool_open_in(self, delay_s: float, most_bytes: int) -> None:
+        asyncio.get_running_loop().call_later(delay_s, self._spool_open, most_bytes)
+
+    def _spool_open(self, most_bytes: int) -> None:
+        if not self._ended and self._size <= most_bytes:
+            self._feed.spool_open(End(self._exchange, self._at(), "killed", ""))
 
     def _has_room(self) -> bool:
         """Return whether a piece of a body is recorded. If too much waits, the record ends here."""

@@ -1,4 +1,4 @@
-"""Ended exchanges on disk until they are in the request log, so that killing all processes loses none.
+"""Exchanges on disk, also young open ones, until they are in the request log, so that killing all processes loses none.
 
 Each Recorder appends to its own segment files `ID.N.spool` in the data folder's `recorder-spool`. A segment is a list
 of records (magic, length, CRC-32, messages); the first one has the endpoint. Both processes of a Recorder hold a lock
@@ -69,13 +69,16 @@ class Spool:
             self._report(error)
         return self._lock is not None
 
-    def add(self, exchange: str, frames: Sequence[bytes]) -> bool:
-        """Append the frames of an ended exchange, with the key masked. Returns whether they are in the file."""
+    def add(self, exchange: str, frames: Sequence[bytes], *, is_open: bool = False) -> bool:
+        """Append the frames of an exchange, with the key masked. Returns whether they are in the file.
+
+        `is_open`: as it is at present; a later record of it counts instead. Half of the spool is left to ended ones.
+        """
         if self._lock is None:
             return False
         messages = [one for one in MessageReader().feed(b"".join(frames)) if not isinstance(one, Setup | Closed)]
         data = _record(masked_exchange(messages, self._key))
-        if len(data) + sum(size for size, _ in self._segments.values()) > MAX_BYTES:
+        if len(data) + sum(size for size, _ in self._segments.values()) > MAX_BYTES // (1 + is_open):
             return False
         try:
             self._append(data)

@@ -473,7 +473,7 @@ def unavailable(folder: Path, error: Exception) -> str:
     cause, otherwise = cause_of(folder / FILE_NAME, error), "Choose another folder with --data-dir."
     advice = advised(cause, otherwise) if isinstance(cause, OSError) else otherwise
     if is_busy(error):
-        advice = f"Another program holds it: wait for its end, or {otherwise[:1].lower()}{otherwise[1:]}"
+        advice = f"Another program holds it: wait for its end. {otherwise}"
     return f"The request log cannot be kept in {folder}: {reason_of(cause)}. {advice}"
 
 

@@ -328,15 +328,16 @@ def events_of_figures(connection: sqlite3.Connection, number: int) -> tuple[AnyE
             events.append(HeadersReceived(at, status, request_id, ""))
         if body_id is not None:
             events.append(BodyIdReceived(at, body_id))
-        text = [ContentDelta(at, answer)] if answer else []
-        end = [Finished(at, reason)] if reason is not None else []
-        events += (*end, *text) if _titled(TEXT_AFTER_FINISH, title) else (*text, *end)
+        if answer:
+            events.append(ContentDelta(at, answer))
+        if reason is not None:
+            events.append(Finished(at, reason))
         if any(count is not None for count in tokens):
             prompt, completion, total, cached = tokens
             events.append(UsageReported(at, Usage(prompt, completion, total, cached)))
     if phase == "done":
-        more = _titled(MORE_AFTER_DONE, title) or msgspec.UNSET
-        events.append(Completed(at, not _titled(CUT_TRANSFER, title), more))
+        more, late = (_titled(one, title) or msgspec.UNSET for one in (MORE_AFTER_DONE, TEXT_AFTER_FINISH))
+        events.append(Completed(at, not _titled(CUT_TRANSFER, title), more, late))
     elif phase == "failed":
         events.append(AttemptFailed(at, ApiError("http", title, error, status=status), request_id))
     elif phase == "stopped":

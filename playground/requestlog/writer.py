@@ -475,7 +475,7 @@ def _sentence(error: sqlite3.Error, folder: Path) -> str:
     if isinstance(cause, OSError):
         first = remedy(cause)
         reason = f"The request log is not being saved: {reason_of(cause)}."
-        return f"{reason} {first}. {tail}" if first else f"{reason} {tail}"
+        return f"{reason} {first[:1].upper()}{first[1:]}. {tail}" if first else f"{reason} {tail}"
     if is_damage(error):
         return (
             f"The request log is damaged and is not being saved ({error}). Restart Electron Playground: it sets the "

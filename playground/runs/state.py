@@ -104,7 +104,6 @@ class RunState(Struct):
     saw_done: bool = False
     more_after_done: bool = False
     text_after_finish: bool = False
-    """Whether a piece of the answer came after its finish_reason."""
     retry: RetryScheduled | None = None
     queued: Queued | None = None
     raw: list[RawEvent] = field(default_factory=list)
@@ -219,6 +218,7 @@ class RunState(Struct):
                 self.phase, self.ended_at, self.retry = "retrying", None, event
             case Completed():
                 self.saw_done, self.more_after_done = event.saw_done, bool(event.more)
+                self.text_after_finish = bool(event.late)
                 self._end("done", event.at)
             case AttemptFailed():
                 self.error = event.error
@@ -234,8 +234,6 @@ class RunState(Struct):
             self.first_token_at = at
         self.last_token_at = at
         self.phase = "streaming"
-        if self.finish_reason is not None:
-            self.text_after_finish = True
 
     def _end(self, phase: Phase, at: float) -> None:
         self.phase, self.ended_at = phase, at

@@ -143,6 +143,7 @@ def further_choices(state: RunState) -> dict[int, RunState]:
             for event in decoder.events(json.dumps({"choices": [{**choice, "index": 0}]}), at):
                 further.apply(event)
     for decoder, further in found.values():
+        further.text_after_finish = decoder.text_after_finish
         for event in decoder.end(0.0):
             further.apply(event)
     return {index: further for index, (_, further) in sorted(found.items())}

@@ -60,27 +60,27 @@ def folder_warning(folder: Path) -> str:
 
 
 _REMEDIES = {
-    errno.ENOSPC: "Free some room on its disk",
-    errno.EDQUOT: "Your quota is used up: delete some of your files",
-    errno.EROFS: "Make its file system writable",
-    errno.EACCES: "Make it writable",
-    errno.EPERM: "Make it writable",
-    errno.EIO: "Check its disk",
-    errno.EMFILE: "Close other programs",
-    errno.ENFILE: "Close other programs",
+    errno.ENOSPC: "free some room on its disk",
+    errno.EDQUOT: "delete some of your files there: your quota is used up",
+    errno.EROFS: "make its file system writable",
+    errno.EACCES: "make it writable",
+    errno.EPERM: "make it writable",
+    errno.EIO: "check its disk",
+    errno.EMFILE: "close other programs",
+    errno.ENFILE: "close other programs",
 }
 _PROBE_BYTES = 65_536
 
 
 def remedy(error: OSError) -> str:
-    """Return what lets a failed write to a folder succeed, without the full stop; empty: it is not known."""
+    """Return what lets a failed write to a folder succeed, as the end of a sentence; empty: it is not known."""
     return _REMEDIES.get(error.errno or 0, "")
 
 
 def advised(error: OSError, otherwise: str) -> str:
-    """Return the remedy of a failed write and another way, as a sentence."""
-    first = remedy(error)
-    return f"{first}, or {otherwise[:1].lower()}{otherwise[1:]}" if first else otherwise
+    """Return a way around a failed write, which is a sentence, with its remedy."""
+    found = remedy(error)
+    return f"{otherwise.removesuffix('.')}, or {found}." if found else otherwise
 
 
 def write_error(path: Path) -> OSError | None:

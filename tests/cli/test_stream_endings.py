@@ -152,9 +152,19 @@ ANSWERED = {
     + DONE
     + 'event: ping\ndata: {"type": "ping"}\n\n: ping\n\n'
     + USAGE,
+    "finish in each chunk": 3 * _choice(0, delta={"content": "a"}, finish_reason="stop") + _finish() + USAGE + DONE,
+    "finish in each chunk of two kinds": _choice(0, delta={"reasoning_content": "a"}, finish_reason="stop")
+    + _choice(
+        0, delta={"tool_calls": [{**_UNNAMED, "function": {"name": "f", "arguments": "{}"}}]}, finish_reason="stop"
+    )
+    + 2 * _choice(1, delta={"content": "b"}, finish_reason="stop")
+    + DONE,
     "two whole choices": TEXT
     + _choice(1, delta={"content": "b"}, finish_reason="stop")
     + _choice(0, delta={"content": " more"}, finish_reason="stop")
+    + DONE,
+    "text in a chunk of its own after a finish": 2 * _choice(0, delta={"content": "a"}, finish_reason="stop")
+    + TEXT
     + DONE,
 }
 # The model has finished, and the transfer is cut: headers, and what is sent of the body.
@@ -190,6 +200,7 @@ WARNED |= dict.fromkeys(
 WARNED |= dict.fromkeys(
     (
         "text after the finish",
+        "text in a chunk of its own after a finish",
         "reasoning after the finish",
         "call after the finish",
         "two streams, one end",

@@ -18,6 +18,7 @@ from playground.child_process import program_command
 from playground.cli import recording_process
 from playground.client.endpoint import Endpoint
 from playground.recorder import feed as feed_module
+from playground.recorder import spool as spool_module
 from playground.recorder.feed import RecordingFeed
 from playground.recorder.feed_messages import Begin, End, Message, MessageReader, RequestEnd, Setup, frame
 from playground.requestlog.filter import EVERYTHING
@@ -176,6 +177,31 @@ async def test_feed_process_that_always_dies_is_given_up_and_forwarding_continue
             await asyncio.sleep(0.01)
         async with asyncio.timeout(30):
             await pass_exchange(feed)
+
+
+async def test_feed_open_exchange_is_in_the_spool_before_its_end(tmp_path: Path) -> None:
+    async with running(tmp_path) as (feed, _):
+        child = process_of(feed)
+        child.send_signal(signal.SIGSTOP)
+        seen = feed.begin("POST", "/v1/chat/completions", [(b"Host", b"localhost")])
+        seen.request_data(BODY)
+        seen.request_end()
+        copies: list[list[str]] = []
+        for number in range(2):
+            while len(copies) == number:
+                await asyncio.sleep(0.01)
+                orphan = spool_module._read(list((tmp_path / spool_module.FOLDER).glob("*.spool")))
+                newest = [type(message).__name__ for message in orphan.exchanges[-1]] if orphan.exchanges else []
+                if newest and ("ResponseData" in newest) == bool(number):
+                    copies.append(newest)
+            seen.response_head(200, HEADERS)
+            seen.response_data(ANSWER)
+        assert copies[0] == ["Begin", "RequestData", "RequestEnd", "End"]
+        assert copies[1][-1] == "End"
+        seen.end("complete", "")
+        child.send_signal(signal.SIGCONT)
+        await seen.handed_over()
+    assert [stored.phase for stored in await logged(tmp_path)] == ["done"]
 
 
 async def test_feed_stuck_process_delays_one_exchange_and_no_later_one(

@@ -251,6 +251,28 @@ def test_recover_spools_exchanges_of_a_killed_recorder_are_logged_once(tmp_path:
     assert KEY.encode() not in b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
 
 
+def test_recover_spools_open_exchange_has_its_newest_state_and_never_less_than_the_log(tmp_path: Path) -> None:
+    stream = split_stream("hello")
+    events = [event + b"\n\n" for event in stream.split(b"\n\n") if event]
+    for counts in ((1, 2), (0,), (1,)):
+        spool = Spool(tmp_path, setup_of(tmp_path))
+        assert spool.open()
+        for count in counts:
+            frames = frames_of("a", PLAIN_BODY, tuple(events[:count]))
+            assert spool.add("a", [*frames[:-1], frame(End("a", 0.9, "killed", ""))], is_open=True)
+        killed(spool)
+        assert recover_spools(tmp_path) == 0
+        assert [(run.state().phase, run.state().text) for run in logged(tmp_path)] == [("interrupted", "he")]
+    spool = Spool(tmp_path, setup_of(tmp_path))
+    assert spool.open()
+    frames = frames_of("a", PLAIN_BODY, (stream,))
+    assert spool.add("a", [*frames[:-1], frame(End("a", 0.9, "killed", ""))], is_open=True)
+    assert spool.add("a", frames)
+    killed(spool)
+    assert recover_spools(tmp_path) == 0
+    assert [(run.state().phase, run.state().text) for run in logged(tmp_path)] == [("done", "hello")]
+
+
 CREDENTIALS = (
     "Authorization: Bearer KEY",
     "authorization: Token  KEY",
