@@ -51,8 +51,9 @@ class SilenceLimit:
         """Start a wait of at most `limit_s` seconds, in the calling task."""
         self._waiting, self._since = asyncio.current_task(), asyncio.get_running_loop().time()
         if self._timer is None or limit_s != self._limit_s:
-            self._stop_timer()
-            self._limit_s = limit_s
+            if self._timer is not None:
+                self._timer.cancel()
+            self._limit_s, self._timer = limit_s, None
             if limit_s < math.inf:
                 self._timer = asyncio.get_running_loop().call_later(limit_s, self._look)
 
@@ -77,15 +78,11 @@ class SilenceLimit:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._stop_timer()
+        if self._timer is not None:
+            self._timer.cancel()
         # Like asyncio.timeout: if another caller has cancelled the task too, it stays cancelled.
         if self._broken is not None and self._broken.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
 
 _STEPS = frozenset(("connection.connect_tcp", "connection.start_tls", "http_proxy.start_tls", "socks.start_tls"))
@@ -255,7 +252,7 @@ class Exchange:
                     silence.begins(math.inf if limit_s is None else float(limit_s))
                     async for received in body:
                         silence.ends()
-                        plain = coding.feed(received)
+                        plain = received if coding is None else coding.feed(received)
                         for start in range(0, len(plain), SLICE_BYTES):
                             if start:  # unpacked data can be many times a read: let Stop and the window have a turn
                                 await asyncio.sleep(0)
@@ -263,8 +260,9 @@ class Exchange:
                                 yield events
                             if decoder.ended:
                                 break
-                        if decoder.ended or coding.failed:
-                            if decoder.error is None and not coding.failed:
+                        failed = coding is not None and coding.failed
+                        if decoder.ended or failed:
+                            if decoder.error is None and not failed:
                                 await _drain(body)
                             break
                         silence.begins(self._timeouts.idle)
@@ -284,8 +282,9 @@ def _bytes(response: httpx.Response) -> AsyncGenerator[bytes, None]:
     return cast("AsyncGenerator[bytes, None]", aiter(cast("AsyncIterable[bytes]", response.stream)))
 
 
-def _coding(response: httpx.Response) -> Decompressor:
-    return Decompressor(response.headers.get("content-encoding", ""))
+def _coding(response: httpx.Response) -> Decompressor | None:
+    encoding = response.headers.get("content-encoding")
+    return Decompressor(encoding) if encoding else None
 
 
 class _Wait:
@@ -381,7 +380,7 @@ async def _error_body(response: httpx.Response) -> str:
     with suppress(TimeoutError, httpx.HTTPError):
         async with asyncio.timeout(ERROR_BODY_S), aclosing(_bytes(response)) as body:
             async for received in body:
-                held += coding.feed(received)
+                held += received if coding is None else coding.feed(received)
                 if len(held) > MAX_ERROR_BYTES:
                     break
     return as_utf8(bytes(held[:MAX_ERROR_BYTES])).decode("utf-8", "replace")

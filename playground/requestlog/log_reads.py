@@ -9,6 +9,7 @@ from array import array
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -278,7 +279,7 @@ class LogReads(ABC):
             finally:
                 self._report_damaged_rows()
 
-        return await self._again_if_damaged(lambda: self._read_worker.call(work), empty)
+        return await self._again_if_damaged(partial(self._read_worker.call, work), empty)
 
     async def _again_if_damaged(self, query: Callable[[], Awaitable[A]], empty: A) -> A:
         """Repeat a query in the log that replaces a damaged one. Returns `empty` if the log cannot be read."""

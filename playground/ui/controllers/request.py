@@ -189,7 +189,7 @@ class Requests(QObject):
     async def _refresh(self) -> None:
         """Make a forecast in another thread, and show it unless another document or endpoint is displayed by then."""
         document, endpoint = self._prompt.document(), self._workspace.endpoint
-        changes, prompt_forecast = await self._workspace.look(document)
+        changes, prompt_forecast = await self._workspace.sender.look(document, endpoint)
         if not self._resting and document is self._prompt.document() and endpoint == self._workspace.endpoint:
             self._show_forecast(changes, prompt_forecast)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 
 from msgspec import Struct
 
@@ -58,9 +59,8 @@ class Line(Struct, frozen=True):
     tone: str = ""
 
 
-def unknown(why: str) -> Line:
-    """Return the figure for an unreported value."""
-    return Line(UNKNOWN, why, "muted")
+unknown = partial(Line, UNKNOWN, tone="muted")
+"""The figure of an unreported value, with the reason."""
 
 
 def why_unknown(state: RunState, asked: bool = True) -> str:

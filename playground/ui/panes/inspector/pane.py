@@ -267,7 +267,7 @@ class InspectorPane(QWidget):
         if seen == self._seen:
             return
         self._seen, self._model = seen, model
-        self._show_sections(True)
+        self.request.setVisible(True)
         self.id.show_model(model)
         if not self.strip.isHidden():
             self.strip.show_model(model)
@@ -282,7 +282,10 @@ class InspectorPane(QWidget):
     def show_forecast(self, forecast: Forecast | None, clock: ColdClock | None = None) -> None:
         """Show the forecast of the first request, before anything was sent."""
         self._seen = self._model = None
-        self._show_sections(False)
+        self.request.setVisible(False)
+        self.latency.show_state(None)
+        self.cost.show_model(None)
+        self.attempts.hide()
         self.id.show_model(None)
         self.strip.show_model(None)
         self.usage.show_forecast(forecast)
@@ -293,14 +296,6 @@ class InspectorPane(QWidget):
     def show_next(self, same: Forecast | None, new: Forecast | None, clock: ColdClock | None = None) -> None:
         """Show the forecast of the next request with the same and with new values of variables, and when it ends."""
         self.forecast.show_next(same, new, until_line(clock))
-
-    def _show_sections(self, sent: bool) -> None:
-        self.request.setVisible(sent)
-        if not sent:
-            self.latency.show_state(None)
-            self.cost.show_model(None)
-            self.attempts.hide()
-            self.forecast.show_next(None, None)
 
     def _lay_out(self) -> None:
         # The reason for missed tokens comes early: it is visible without scrolling in a small window.
