@@ -18,7 +18,6 @@ from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError
 from playground.prompt.limits import LimitFinding, check, context_finding
 from playground.runs.record import asked_in
-from playground.runs.service import PendingRequest
 from playground.runs.state import RunState
 from playground.services import AppServices, Recalled
 from playground.simulator.process import SimulatorError
@@ -30,6 +29,7 @@ from playground.ui.widgets.layouts import repeating_timer, single_timer
 if TYPE_CHECKING:
     from playground.prefix_cache.forecaster import PromptForecast
     from playground.runs.run import Run
+    from playground.runs.service import PendingRequest
     from playground.ui.panes.inspector.pane import InspectorPane
     from playground.ui.panes.log.pane import LogPane
     from playground.ui.panes.prompt.pane import PromptPane

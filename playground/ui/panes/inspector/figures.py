@@ -6,15 +6,14 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from playground.client.endpoint import Rates, cost
 from playground.client.events import Usage
 from playground.export.terminal import visible_line
-from playground.prefix_cache.cache_profile import ColdClock
 from playground.prefix_cache.forecast import Forecast, against_forecast, clock_time, left
-from playground.prefix_cache.miss_explanation import MissExplanation as Why
 from playground.runs.metrics import (
     Figure,
     dollars,
@@ -29,6 +28,10 @@ from playground.runs.metrics import (
     unusable_counts,
 )
 from playground.runs.state import Attempt, RunState
+
+if TYPE_CHECKING:
+    from playground.prefix_cache.cache_profile import ColdClock
+    from playground.prefix_cache.miss_explanation import MissExplanation as Why
 
 
 class InspectorModel(Struct, frozen=True):

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from html import escape
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPoint, Qt, Signal
 from PySide6.QtWidgets import QFrame, QLabel, QMenu, QStackedWidget, QWidget
 
-from playground.prefix_cache.cache_profile import ColdClock
 from playground.prefix_cache.forecast import Forecast
-from playground.prefix_cache.miss_explanation import MissExplanation as Why
 from playground.prefix_cache.text_compare import common_prefix
 from playground.runs.metrics import UNKNOWN, seconds
 from playground.runs.state import Attempt, RunState
@@ -34,6 +33,10 @@ from playground.ui.widgets.layouts import STRETCH, PageScroll, column_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import hairline
 from playground.ui.widgets.tab_bar import tab_bar
+
+if TYPE_CHECKING:
+    from playground.prefix_cache.cache_profile import ColdClock
+    from playground.prefix_cache.miss_explanation import MissExplanation as Why
 
 
 class WhyBox(QFrame):
