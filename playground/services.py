@@ -148,7 +148,7 @@ class AppServices:
         )
         self._follow_settings(sender)
         self.settings.subscribe(lambda _name: self._follow_settings(sender))
-        self._opened.push_async_callback(sender.connection.aclose)
+        self._opened.push_async_callback(sender.aclose)
         return sender
 
     @cached_property
@@ -329,10 +329,6 @@ class AppServices:
     def forecast(self, document: Document) -> PromptForecast:
         """Return zones and forecast of a document for the current endpoint, at the current time."""
         return self.sender.forecast(document, self.endpoint)
-
-    async def look(self, document: Document) -> tuple[int, PromptForecast]:
-        """Return `forecast`, made in another thread, and the changes of the forecaster before it."""
-        return await self.sender.look(document, self.endpoint)
 
     async def send(
         self, document: Document, on_dispatch: Callable[[PendingRequest], None], *, tags: Sequence[str] = ()

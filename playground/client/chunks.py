@@ -152,7 +152,8 @@ class ChunkDecoder:
     def __init__(self) -> None:
         self._reported_id = False
         self._usage = UsageReader()
-        self._calls = ToolCallAssembler()
+        self._calls: ToolCallAssembler | None = None
+        """Joins the pieces of tool calls, from the first one on."""
         self._halves: dict[object, str] = {}
         self.begun = self.finished = self.answered = False
         self._open_calls = self._has_whole = False
@@ -186,7 +187,7 @@ class ChunkDecoder:
     @property
     def cut_call(self) -> bool:
         """Whether the arguments of a tool call are cut: never, after a finish_reason, if there are none."""
-        return self._calls.cut if self._open_calls else self._calls.open
+        return self._calls is not None and (self._calls.cut if self._open_calls else self._calls.open)
 
     @property
     def text_after_finish(self) -> bool:
@@ -262,7 +263,8 @@ class ChunkDecoder:
         events: list[AnyEvent] = []
         if not self._reported_id and (body_id := _text(chunk.id)):
             self._reported_id = True
-            events.append(BodyIdReceived(at, whole_text(body_id), _whole(_text(chunk.model))))
+            model = _text(chunk.model)
+            events.append(BodyIdReceived(at, whole_text(body_id), whole_text(model) if model else None))
         failed = False
         of_choice = None
         for position, choice in enumerate(chunk.choices or ()):
@@ -332,6 +334,7 @@ class ChunkDecoder:
             calls = [_ToolCall(0, None, message.function_call)]
         if calls:
             self.answered = self._open_calls = self._has_piece = True
+            self._calls = self._calls or ToolCallAssembler()
             pieces = self._calls.whole(calls, at) if whole else self._calls.pieces(calls, at)
             events += map(self._whole_call, pieces)
 

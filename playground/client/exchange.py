@@ -51,8 +51,9 @@ class SilenceLimit:
         """Start a wait of at most `limit_s` seconds, in the calling task."""
         self._waiting, self._since = asyncio.current_task(), asyncio.get_running_loop().time()
         if self._timer is None or limit_s != self._limit_s:
-            self._stop_timer()
-            self._limit_s = limit_s
+            if self._timer is not None:
+                self._timer.cancel()
+            self._limit_s, self._timer = limit_s, None
             if limit_s < math.inf:
                 self._timer = asyncio.get_running_loop().call_later(limit_s, self._look)
 
@@ -77,15 +78,11 @@ class SilenceLimit:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._stop_timer()
+        if self._timer is not None:
+            self._timer.cancel()
         # Like asyncio.timeout: if another caller has cancelled the task too, it stays cancelled.
         if self._broken is not None and self._broken.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
 
 _STEPS = frozenset(("connection.connect_tcp", "connection.start_tls", "http_proxy.start_tls", "socks.start_tls"))

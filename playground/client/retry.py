@@ -69,12 +69,12 @@ HOLD_S = 1.0
 """Pause of an endpoint after a 429 without Retry-After."""
 
 
-def endpoint_hold_s(error: ApiError | None) -> float:
+def endpoint_hold_s(error: ApiError) -> float:
     """Return the pause of an endpoint after an attempt, which another program of the account may have caused.
 
     0 unless it is a 429; at most the longest wait that a retry accepts, whatever the server asks for.
     """
-    if error is None or error.status != 429 or _is_quota(error):
+    if error.status != 429 or _is_quota(error):
         return 0.0
     return min(error.retry_after_s or HOLD_S, LONGEST_ASKED_S)
 

@@ -270,7 +270,7 @@ class CapturedExchange:
 
     def _hold(self, error: ApiError) -> None:
         """Hold this program's own requests back after a 429. The recorded program decides for itself."""
-        if hold_s := endpoint_hold_s(error):
+        if error is not None and (hold_s := endpoint_hold_s(error)):
             self._capture.limits.hold(self._capture.endpoint, hold_s)
 
     def _last_events(self, at: float, outcome: Outcome, detail: str) -> list[AnyEvent]:

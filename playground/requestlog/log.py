@@ -449,7 +449,7 @@ class RequestLog(LogReads):
         for run_id, _, waiting in changes:
             outcomes[waiting] = outcomes[waiting] or failure or self._refused.pop(run_id, None)
         # In one call, since waking the loop is the larger cost.
-        self._on_loop(lambda: _resolve(outcomes))
+        self._on_loop(partial(_resolve, outcomes))
         self._seal_later()
         self._retry_later()
 

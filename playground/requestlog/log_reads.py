@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -364,7 +365,7 @@ class LogReads(ABC):
             finally:
                 self._report_damaged_rows()
 
-        return await self._again_if_damaged(lambda: self._read_worker.call(work), empty)
+        return await self._again_if_damaged(partial(self._read_worker.call, work), empty)
 
     async def _again_if_damaged(self, query: Callable[[], Awaitable[A]], empty: A) -> A:
         """Repeat a query in the log that replaces a damaged one. Returns `empty` if the log cannot be read."""

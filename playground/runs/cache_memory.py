@@ -127,8 +127,8 @@ class CacheMemory:
         if not self._dirty:
             return
         self._dirty, self._saved = False, time.monotonic()
-        data = self._forecaster.save(self._states or {}, leave_out=SIMULATOR_ID)
-        self._submit(lambda: self._write(data), self._on_error)
+        states = self._states or {}
+        self._submit(lambda: self._write(self._forecaster.save(states, leave_out=SIMULATOR_ID)), self._on_error)
 
     def _write(self, data: bytes) -> str:
         from playground.storage.paths import write_private

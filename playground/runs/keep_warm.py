@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from playground.client.endpoint import Endpoint
-from playground.prefix_cache.cache_profile import ColdClock
-from playground.prefix_cache.forecaster import PromptForecast
 from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError
 from playground.runs.metrics import counted, dollars
 from playground.runs.state import RunState
+
+if TYPE_CHECKING:
+    from playground.prefix_cache.cache_profile import ColdClock
+    from playground.prefix_cache.forecaster import PromptForecast
 
 SHARE = 2 / 3
 """A request is sent after this share of the lifetime: a learned lifetime is known within a factor of 1.5."""

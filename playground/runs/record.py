@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from uuid import uuid4
 
 import msgspec
@@ -14,15 +14,14 @@ from msgspec import Struct, field
 
 from playground.client.endpoint import Rates
 from playground.prefix_cache.forecast import Forecast
-from playground.prefix_cache.miss_evidence import EarlierRequest, MissKnowledge, OrderEvidence
-from playground.prefix_cache.miss_explanation import MissExplanation, explain_miss
-from playground.prefix_cache.prefix_size import Measure, Size
-from playground.prefix_cache.token_estimator import TokenEstimator
-from playground.prefix_cache.view import view_of_document, view_of_fields
 from playground.prompt.document import Document, Json
-from playground.runs.service import cache_usage
 from playground.runs.state import RunState
 from playground.tools.schema import schemas_by_name
+
+if TYPE_CHECKING:
+    from playground.prefix_cache.miss_explanation import MissExplanation
+
+# Imported in the functions: the panes do not need the cache model to appear.
 
 
 class Asked(Struct, frozen=True):
@@ -119,6 +118,8 @@ def read_explanation(value: Json) -> MissExplanation | None:
     """Return a stored explanation; None if nothing was missed or it is not readable."""
     if not value:
         return None
+    from playground.prefix_cache.miss_explanation import MissExplanation
+
     try:
         return msgspec.convert(value, MissExplanation)
     except msgspec.ValidationError:
@@ -129,6 +130,13 @@ def explain_stored(
     record: RequestRecord, state: RunState, earlier: RequestRecord | None, document: Document
 ) -> MissExplanation | None:
     """Explain a logged request without a stored explanation, knowing only both requests and the report."""
+    from playground.prefix_cache.miss_evidence import EarlierRequest, MissKnowledge, OrderEvidence
+    from playground.prefix_cache.miss_explanation import explain_miss
+    from playground.prefix_cache.prefix_size import Measure, Size
+    from playground.prefix_cache.token_estimator import TokenEstimator
+    from playground.prefix_cache.view import view_of_document, view_of_fields
+    from playground.runs.service import cache_usage
+
     fields = sent_fields(record.body)
     view = view_of_fields(fields)
     usage = cache_usage(state, record.body)

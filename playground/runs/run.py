@@ -125,8 +125,9 @@ class Run:
             arrived_s_ago = None  # the server had the request when the attempt's headers came
             if newest is not None and newest.number == attempt and newest.headers_at is not None:
                 arrived_s_ago = self.clock() - newest.headers_at
-            self._rate_limiter.release(self.endpoint, ticket, endpoint_hold_s(self.state.error), arrived_s_ago)
-        error = self.state.error
+            error = self.state.error
+            hold_s = endpoint_hold_s(error) if error is not None else 0.0
+            self._rate_limiter.release(self.endpoint, ticket, hold_s, arrived_s_ago)
         if error is None or self.state.phase != "failed" or self.state.first_token_at is not None:
             return None
         return self._retries.wait_s(attempt, error, self.endpoint.base_url)

@@ -123,12 +123,10 @@ class PendingRequest:
     why: MissExplanation | None = None
     after_fix: bool = False
     events: list[AnyEvent] = field(default_factory=list)
-    forecast_at_begin: Forecast = field(init=False)
+    forecast_changed: bool = False
+    """Whether `forecast` was replaced since the request began."""
     recorded: Future[None] | None = None
     """Ends when the cache model knows that the server has accepted the request."""
-
-    def __post_init__(self) -> None:
-        self.forecast_at_begin = self.forecast
 
 
 class RequestService:
@@ -198,12 +196,17 @@ class RequestService:
         from playground.client.redact import refuse_key_in
         from playground.runs.run import Run
 
-        request = to_request(document, endpoint.model)
+        request = await self._in_model_thread(partial(to_request, document, endpoint.model))
         endpoint = await self._simulation.resolve(endpoint)
         secret = await self._key(endpoint, explicit)
         if secret is not None:
             refuse_key_in(request.body, secret.reveal())
-        changes, view, forecast = await self._in_model_thread(partial(self._first_forecast, document, endpoint))
+
+        def prepare() -> tuple[int, DocumentView, Forecast, str]:
+            changes, view = self.forecaster.changes, self.forecaster.view(document)
+            return changes, view, self._forecast(view, endpoint), dump(document)
+
+        changes, view, forecast, dumped = await self._in_model_thread(prepare)
         run = Run(
             id=run_id or uuid.uuid4().hex,
             document=document,
@@ -221,8 +224,15 @@ class RequestService:
         sending = PendingRequest(run, view, forecast, tag, self._source, tuple(tags))
         run.subscribe(self._remember(sending, changes))
         on_dispatch(sending)
+        if self.log is not None:
+            await self.log.begin(_record(sending, dumped))
         await self._execute(sending)
         return sending
+
+    async def aclose(self) -> None:
+        """Close the connections, and end the thread of the cache model."""
+        await self.connection.aclose()
+        self._model_thread.shutdown(wait=False)
 
     async def check_ready(self, endpoint: Endpoint, *, explicit: bool) -> None:
         """Start the simulator if the endpoint is the simulator, and read the key. Raises the same errors as `send`."""
@@ -251,10 +261,6 @@ class RequestService:
 
         return await self._in_model_thread(look)
 
-    def _first_forecast(self, document: Document, endpoint: Endpoint) -> tuple[int, DocumentView, Forecast]:
-        changes, view = self.forecaster.changes, self.forecaster.view(document)
-        return changes, view, self._forecast(view, endpoint)
-
     def _forecast(self, view: DocumentView, endpoint: Endpoint) -> Forecast:
         fields, began = {"model": endpoint.model, **view.document.parameters}, self.cache_began(endpoint)
         return self.forecaster.forecast(view.view, endpoint.id, endpoint.model, began, fields)
@@ -279,9 +285,12 @@ class RequestService:
                 # Other requests were answered while this one waited for the log, a connection, a slot or a retry.
                 changes = self.forecaster.changes
                 run.forecast = sending.forecast = self._forecast(sending.view, run.endpoint)
+                sending.forecast_changed = True
             if isinstance(event, HeadersReceived) and event.status == 200:
-                record = partial(self.forecaster.record, run.endpoint.id, run.endpoint.model, _sent(sending))
-                sending.recorded = self._model_thread.submit(record)
+                at = time.time()
+                sending.recorded = self._model_thread.submit(
+                    lambda: self.forecaster.record(run.endpoint.id, run.endpoint.model, _sent(sending, at))
+                )
             if self.log is not None:
                 self.log.note(run.id, event)
 
@@ -289,8 +298,6 @@ class RequestService:
 
     async def _execute(self, sending: PendingRequest) -> None:
         run = sending.run
-        if self.log is not None:
-            await self.log.begin(_record(sending))
         # Before acquiring a slot: a delay between the slot and the request would shift the server's minute.
         await self.connection.warm()
         self.running[run.id] = run
@@ -307,7 +314,7 @@ class RequestService:
         await self._learn(sending)
         if log is None:
             return
-        forecast = None if sending.forecast is sending.forecast_at_begin else sending.forecast
+        forecast = sending.forecast if sending.forecast_changed else None
         explained: Json = None
         if sending.settled is not None and run.state.phase == "done":
             explained = stored_explanation(sending.why)
@@ -357,7 +364,9 @@ class RequestService:
         run = sending.run
         where = run.endpoint.id, run.endpoint.model
         usage = cache_usage(run.state, run.request.body)
-        why = self.forecaster.explain_with(where, _sent(sending), earlier, usage, settled.known, sending.view)
+        why = self.forecaster.explain_with(
+            where, _sent(sending, time.time()), earlier, usage, settled.known, sending.view
+        )
         sending.why = _fitting(sending, why)
 
 
@@ -390,12 +399,12 @@ def cache_usage(state: RunState, body: bytes) -> CacheUsage:
     return replace(found, implausible=not_plausible(counts), cached_tokens=None) if counts else found
 
 
-def _sent(sending: PendingRequest) -> Sent:
+def _sent(sending: PendingRequest, at: float) -> Sent:
     run, view = sending.run, sending.view.view
     return Sent(
         run_id=run.id,
         request_id=run.state.request_id,
-        at=time.time(),
+        at=at,
         text=view.text,
         view=view,
         fields={"model": run.request.model, **run.document.parameters},
@@ -403,7 +412,7 @@ def _sent(sending: PendingRequest) -> Sent:
     )
 
 
-def _record(sending: PendingRequest) -> RequestRecord:
+def _record(sending: PendingRequest, document: str) -> RequestRecord:
     from playground.runs.record import RequestRecord
 
     run = sending.run
@@ -417,7 +426,7 @@ def _record(sending: PendingRequest) -> RequestRecord:
         model=run.request.model,
         started_utc=run.started_utc,
         body=run.request.body,
-        document=dump(run.document),
+        document=document,
         forecast=run.forecast,
         rates=endpoint.rates,
         source="keep_warm" if sending.tag == "keep_warm" else "experiment" if sending.tag else sending.source,

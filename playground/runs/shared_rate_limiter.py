@@ -36,6 +36,8 @@ MAX_HOLD_S = LONGEST_ASKED_S
 """Longest block after a 429: a run does not wait longer than this for a retry either."""
 ABANDONED_S = 900.0
 """A request in flight for longer than this belongs to a process that died without giving its slot back."""
+SPEECH = "{} speech"
+"""The queue of an endpoint's speech requests."""
 POLL_S = 0.2
 """How often the head of the queue looks for a slot that another process has given back."""
 LOCK_TIMEOUT_S = 2.0
@@ -110,7 +112,7 @@ class SharedRateLimiter:
 
     def _queues_of(self, endpoint_id: str) -> tuple[_Queue, _Queue]:
         """Return the queue of requests and that of speech."""
-        return self._queues[endpoint_id], self._queues[_speech(endpoint_id)]
+        return self._queues[endpoint_id], self._queues[SPEECH.format(endpoint_id)]
 
     async def acquire(self, endpoint: Endpoint, on_wait: Callable[[QueueStatus], None], *, speech: bool = False) -> str:
         """Wait for a slot and take it. Returns a ticket for `release`.
@@ -118,7 +120,7 @@ class SharedRateLimiter:
         Speech has a queue of its own: it does not wait behind requests that wait for the minute.
         """
         ticket = f"{self._own_tickets}{os.urandom(8).hex()}"
-        queue = self._queues[_speech(endpoint.id) if speech else endpoint.id]
+        queue = self._queues[SPEECH.format(endpoint.id) if speech else endpoint.id]
         queue.tickets.append(ticket)
         reported: tuple[int, str] | None = None
         try:
@@ -308,10 +310,6 @@ class SharedRateLimiter:
     def _give_back_own(self, releases: Sequence[_Release]) -> None:
         known = self._own if not self._error else {release.endpoint.base_url for release in releases}
         _give_slots_back(self._own, [release for release in releases if release.endpoint.base_url in known])
-
-
-def _speech(endpoint_id: str) -> str:
-    return f"{endpoint_id} speech"
 
 
 def _take_slot(

@@ -187,7 +187,7 @@ class MainWindow(QMainWindow):
 
     def complete(self) -> None:
         """Build what the first frame did not need."""
-        self.requests.refresh_forecast()
+        self.requests.document_shown(self.prompt.document())  # its forecast comes when panes and menus are there
         self.answers.adviser.look_soon()
         menus = list(map(self._menu, MENUS))
         self.menu_row.set_menus(menus)

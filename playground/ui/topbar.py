@@ -88,7 +88,7 @@ class ContextMeter(QAbstractButton):
         if parts == self._parts:
             return
         self._parts = parts
-        mark = "over the limit: " if self.over else ""
+        mark = "over the limit: " if parts.over else ""
         room = "—" if parts.room is None else f"{parts.room:,}"
         label = f"{mark}context ≈ {round(parts.prompt):,} of {room}"
         wider = len(label) != len(self.label)
@@ -125,7 +125,7 @@ class ContextMeter(QAbstractButton):
     def paintEvent(self, _event: QPaintEvent) -> None:
         painter, theme = QPainter(self), current_theme()
         painter.setFont(ui_font(12, tabular=True))
-        painter.setPen(theme.failure if self.over else theme.muted)
+        painter.setPen(theme.failure if self._parts is not None and self._parts.over else theme.muted)
         if self._words_shown:
             area = QRectF(GRID / 2, 0, self.width() - BAR_WIDTH_PX - GRID * 2, self.height())
             painter.drawText(area, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, self.label)

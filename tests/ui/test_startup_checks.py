@@ -60,7 +60,8 @@ slow = [
 ]
 assert not slow, f"a dataclass takes 0.5 ms, a msgspec.Struct 0.015 ms: {slow}"
 for name in ("agent", "keep_warm", "results", "versions"): importlib.import_module(f"playground.ui.controllers.{name}")
-late = {"sqlite3", "playground.requestlog.log_queries", "playground.lint.model"} & set(sys.modules)
+late = {"sqlite3", "playground.requestlog.log_queries", "playground.lint.model", "playground.prefix_cache.forecaster"}
+late = late & set(sys.modules)
 assert not late, f"imported before the panes are usable: {late}"
 for name in FIRST_REQUEST: importlib.import_module(name)
 """

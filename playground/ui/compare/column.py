@@ -29,7 +29,7 @@ from playground.export.terminal import visible, visible_line
 from playground.prompt.diff import DiffRow
 from playground.runs.metrics import UNKNOWN, Figure, dollars, finish_text, seconds, speed
 from playground.runs.state import RunState
-from playground.ui.panes.response.labels import ending, outcome, outcome_look, waiting
+from playground.ui.panes.response.labels import LOOKS, ending, outcome, waiting
 from playground.ui.panes.response.live_text import LiveText
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Recolored, current_theme, mono_font, scaled, zoom_factor
@@ -351,7 +351,7 @@ class ColumnView(QFrame):
                 status += f" · waited {seconds(waited_s)} to be sent"
                 short = f"{done}{http} · {seconds(sent_s)} · waited {seconds(waited_s)}"
         phase = state.phase if running and state is not None else run.phase if run is not None else None
-        self.icon.show_icon(*outcome_look(phase)[:2])
+        self.icon.show_icon(*LOOKS[phase][:2])
         self.status.set_full_text(status, short=short)
         self.stop.setVisible(running)
         self.use.setVisible(not running)

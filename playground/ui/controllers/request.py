@@ -18,7 +18,6 @@ from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError
 from playground.prompt.limits import LimitFinding, check, context_finding
 from playground.runs.record import asked_in
-from playground.runs.service import PendingRequest
 from playground.runs.state import RunState
 from playground.services import AppServices, Recalled
 from playground.simulator.process import SimulatorError
@@ -30,6 +29,7 @@ from playground.ui.widgets.layouts import repeating_timer, single_timer
 if TYPE_CHECKING:
     from playground.prefix_cache.forecaster import PromptForecast
     from playground.runs.run import Run
+    from playground.runs.service import PendingRequest
     from playground.ui.panes.inspector.pane import InspectorPane
     from playground.ui.panes.log.pane import LogPane
     from playground.ui.panes.prompt.pane import PromptPane
@@ -192,7 +192,7 @@ class Requests(QObject):
     async def _refresh(self) -> None:
         """Make a forecast in another thread, and show it unless another document or endpoint is displayed by then."""
         document, endpoint = self._prompt.document(), self._workspace.endpoint
-        changes, prompt_forecast = await self._workspace.look(document)
+        changes, prompt_forecast = await self._workspace.sender.look(document, endpoint)
         if not self._resting and document is self._prompt.document() and endpoint == self._workspace.endpoint:
             self._show_forecast(changes, prompt_forecast)
 

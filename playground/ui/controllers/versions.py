@@ -74,7 +74,8 @@ class VersionPaths(QObject):
         """The prompt in the editor."""
         from playground.versions.service import PromptIdentity
 
-        return PromptIdentity(self._files.file.path, self._prompt.document().id)
+        page = self._prompt.history.page
+        return PromptIdentity(page.file.path, page.document.id)
 
     def sent(self, document: Document, run_id: str) -> None:
         """Store that the prompt in the editor was sent as `run_id`. Other prompts (sent again from the log) are not."""

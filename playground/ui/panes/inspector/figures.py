@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from playground.client.endpoint import Rates, cost
 from playground.client.events import Usage
 from playground.export.terminal import visible_line
-from playground.prefix_cache.cache_profile import ColdClock
 from playground.prefix_cache.forecast import Forecast, against_forecast, clock_time, left
-from playground.prefix_cache.miss_explanation import MissExplanation as Why
 from playground.runs.metrics import (
     Figure,
     dollars,
@@ -29,6 +29,10 @@ from playground.runs.metrics import (
     whole_seconds,
 )
 from playground.runs.state import Attempt, RunState
+
+if TYPE_CHECKING:
+    from playground.prefix_cache.cache_profile import ColdClock
+    from playground.prefix_cache.miss_explanation import MissExplanation as Why
 
 
 class InspectorModel(Struct, frozen=True):
@@ -65,9 +69,8 @@ class Line(Struct, frozen=True):
     tone: str = ""
 
 
-def unknown(why: str) -> Line:
-    """Return the figure for an unreported value."""
-    return Line(UNKNOWN, why, "muted")
+unknown = partial(Line, UNKNOWN, tone="muted")
+"""The figure of an unreported value, with the reason."""
 
 
 def why_unknown(state: RunState, asked: bool = True) -> str:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from html import escape
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPoint, Qt, Signal
 from PySide6.QtWidgets import QFrame, QLabel, QMenu, QStackedWidget, QWidget
 
-from playground.prefix_cache.cache_profile import ColdClock
 from playground.prefix_cache.forecast import Forecast
-from playground.prefix_cache.miss_explanation import MissExplanation as Why
 from playground.prefix_cache.text_compare import common_prefix
 from playground.runs.metrics import seconds
 from playground.runs.state import Attempt, RunState
@@ -34,6 +33,10 @@ from playground.ui.widgets.layouts import STRETCH, PageScroll, column_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import hairline
 from playground.ui.widgets.tab_bar import tab_bar
+
+if TYPE_CHECKING:
+    from playground.prefix_cache.cache_profile import ColdClock
+    from playground.prefix_cache.miss_explanation import MissExplanation as Why
 
 
 class WhyBox(QFrame):
@@ -266,7 +269,7 @@ class InspectorPane(QWidget):
         if seen == self._seen:
             return
         self._seen, self._model = seen, model
-        self._show_sections(True)
+        self.request.setVisible(True)
         self.id.show_model(model)
         if not self.strip.isHidden():
             self.strip.show_model(model)
@@ -281,7 +284,10 @@ class InspectorPane(QWidget):
     def show_forecast(self, forecast: Forecast | None, clock: ColdClock | None = None) -> None:
         """Show the forecast of the first request, before anything was sent."""
         self._seen = self._model = None
-        self._show_sections(False)
+        self.request.setVisible(False)
+        self.latency.show_state(None)
+        self.cost.show_model(None)
+        self.attempts.hide()
         self.id.show_model(None)
         self.strip.show_model(None)
         self.usage.show_forecast(forecast)
@@ -292,14 +298,6 @@ class InspectorPane(QWidget):
     def show_next(self, same: Forecast | None, new: Forecast | None, clock: ColdClock | None = None) -> None:
         """Show the forecast of the next request with the same and with new values of variables, and when it ends."""
         self.forecast.show_next(same, new, until_line(clock))
-
-    def _show_sections(self, sent: bool) -> None:
-        self.request.setVisible(sent)
-        if not sent:
-            self.latency.show_state(None)
-            self.cost.show_model(None)
-            self.attempts.hide()
-            self.forecast.show_next(None, None)
 
     def _lay_out(self) -> None:
         # The reason for missed tokens comes early: it is visible without scrolling in a small window.

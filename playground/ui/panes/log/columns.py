@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -11,7 +12,6 @@ from msgspec.structs import replace
 from playground.client.endpoint import cost
 from playground.client.events import Usage
 from playground.prefix_cache.forecast import against_forecast, ago
-from playground.prefix_cache.miss_explanation import MissExplanation
 from playground.requestlog.records import LogGroup, LogRow
 from playground.runs.metrics import (
     EARLY,
@@ -26,6 +26,9 @@ from playground.runs.metrics import (
 )
 from playground.runs.state import ENDED
 from playground.ui.panes.log.details import AttemptLine, Clock, LiveRequests, RowDetail
+
+if TYPE_CHECKING:
+    from playground.prefix_cache.miss_explanation import MissExplanation
 
 HEADERS = {"request_id": "request_id", "cost": "Input cost"}
 LIVE_CHARS = 160

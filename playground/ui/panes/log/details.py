@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from playground.prefix_cache.miss_explanation import MissExplanation
 from playground.requestlog.records import LogRow
 from playground.runs.metrics import received_tokens
 from playground.runs.record import read_explanation
 from playground.runs.state import RunState
 
 if TYPE_CHECKING:
+    from playground.prefix_cache.miss_explanation import MissExplanation
     from playground.requestlog.log import RequestLog
 
 KEPT = 512

@@ -40,7 +40,8 @@ def outcome(state: RunState | None) -> str:
     return {"waiting": "not sent yet", "sent": "sent"}.get(state.phase, state.phase)
 
 
-_LOOKS: dict[Phase, tuple[str, str, str]] = {
+LOOKS: dict[Phase | None, tuple[str, str, str]] = {
+    None: ("", "muted", "muted"),
     "done": ("check", "muted", "muted"),
     "failed": ("error", "failure", "failure"),
     "stopped": ("stop", "variable_edge", "variable"),
@@ -50,11 +51,7 @@ _LOOKS: dict[Phase, tuple[str, str, str]] = {
     "waiting": ("clock", "muted", "muted"),
     "sent": ("clock", "muted", "muted"),
 }
-
-
-def outcome_look(phase: Phase | None) -> tuple[str, str, str]:
-    """Return the icon of a run's phase, the role of its color, and the tone of the text."""
-    return ("", "muted", "muted") if phase is None else _LOOKS[phase]
+"""The icon of a run's phase, the role of its color, and the tone of the text. None: nothing was sent."""
 
 
 def waiting(state: RunState, elapsed_s: float) -> str:

@@ -24,7 +24,7 @@ from playground.prompt.field_errors import FieldError
 from playground.runs.metrics import Figure, input_figure, output_figure, seconds, speed
 from playground.runs.record import Asked
 from playground.runs.state import RunState
-from playground.ui.panes.response.labels import outcome, outcome_look
+from playground.ui.panes.response.labels import LOOKS, outcome
 from playground.ui.panes.response.live_text import SlowSteps
 from playground.ui.panes.response.raw_tabs import DisplayedRequest, JsonTab, RequestTab
 from playground.ui.panes.response.text_tab import TextTab
@@ -187,7 +187,7 @@ class ResponseFooter(QFrame):
         for label, text in zip((self._speed, self._input, self._output), others, strict=True):
             if label.text() != text:
                 label.setText(text)
-        icon, role, tone = outcome_look(state.phase if state is not None else None)
+        icon, role, tone = LOOKS[state.phase if state is not None else None]
         self._icon.show_icon(icon, role)
         restyle(self._outcome, tone=tone)
         self._fit()
