@@ -20,6 +20,7 @@ from playground.cli.check_losses import Losses, find_losses, measured
 from playground.cli.check_report import OWN_RULES, CheckReport, print_report
 from playground.client.endpoint import Rates
 from playground.export.terminal import print_error
+from playground.lint.engine import RULES, advise, rule_named
 from playground.lint.message_texts import template_lines
 from playground.lint.model import Finding, FindingPlace
 from playground.lint.prefix_baseline import (
@@ -34,7 +35,6 @@ from playground.lint.prefix_baseline import (
     removed,
 )
 from playground.lint.prompt_facts import NO_HISTORY, LintContext, PromptHistory
-from playground.lint.service import RULES, advise, rule_named
 from playground.prefix_cache.message_content import content_text
 from playground.prefix_cache.program_groups import body_messages, families
 from playground.prefix_cache.token_estimator import TokenEstimator

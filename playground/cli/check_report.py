@@ -18,8 +18,8 @@ from playground.cli.check_losses import SpanFinding, span_fields
 from playground.client.endpoint import Rates
 from playground.client.redact import redact
 from playground.export.terminal import for_stream, print_line
+from playground.lint.engine import rule_named
 from playground.lint.model import SEVERITIES, Evidence, Finding, FindingPlace, Severity
-from playground.lint.service import rule_named
 from playground.prefix_cache.json_order import behind_space, member_at
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError

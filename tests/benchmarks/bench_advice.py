@@ -12,7 +12,7 @@ from collections import Counter
 
 from msgspec.structs import replace
 
-from playground.lint.service import advise
+from playground.lint.engine import advise
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prompt.document import Document, Message, Role, Tool
 from tests.lint.corpus import samples, tool

@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 from playground.client.endpoint import PUBLISHED_RATES
+from playground.lint.engine import advise
 from playground.lint.model import Finding
 from playground.lint.prompt_facts import ALONE, LintContext
-from playground.lint.service import advise
 from playground.prompt.document import Document, Message, Tool
 from playground.prompt.files import parse
 

@@ -6,9 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from playground.client.endpoint import Rates
+from playground.lint.engine import EXAMPLES, RULES, advise, rule_named
 from playground.lint.model import SEVERITIES, Evidence, FindingPlace
 from playground.lint.prompt_facts import LintContext
-from playground.lint.service import EXAMPLES, RULES, advise, rule_named
 from playground.prompt.document import Document, Json, Message
 from playground.prompt.limits import check
 from playground.prompt.request import to_request

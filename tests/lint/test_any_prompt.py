@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from playground.client.endpoint import PLANS, PUBLISHED_RATES
 from playground.client.retry import RetryPolicy
+from playground.lint.engine import advise
 from playground.lint.prompt_facts import LintContext, PastRequest, PromptHistory
-from playground.lint.service import advise
 from playground.prompt.document import Document, Json, Tool
 from tests.prefix_cache.prompts import DOCUMENTS, ODD
 

@@ -7,8 +7,8 @@ from functools import cache
 
 import pytest
 
+from playground.lint.engine import RULES, advise
 from playground.lint.model import Finding
-from playground.lint.service import RULES, advise
 from tests.lint.corpus import Sample, samples
 from tests.lint.handmade import handmade
 from tests.lint.judge import PRICED, document_of, of_body

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from playground.lint.service import advise
+from playground.lint.engine import advise
 from playground.prompt.document import Document, Json, Message, Role, Tool
 from tests.lint.corpus import tool
 from tests.lint.words import WORDS

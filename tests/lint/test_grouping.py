@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from playground.lint.engine import advise
 from playground.lint.language import PHRASES
-from playground.lint.service import advise
 from tests.lint.corpus import tool
 from tests.lint.judge import PRICED, said, system, tools
 

@@ -8,9 +8,9 @@ import pytest
 from msgspec.structs import replace
 
 from playground.client.endpoint import PUBLISHED_RATES, Rates
+from playground.lint.engine import advise
 from playground.lint.model import Finding
 from playground.lint.prompt_facts import LintContext, PastRequest, PromptHistory
-from playground.lint.service import advise
 from playground.prompt.document import Document, Json, Message, ToolCall
 from tests.lint.corpus import tool
 from tests.lint.judge import said, system, tools

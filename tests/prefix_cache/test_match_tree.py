@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from playground.prefix_cache import match_tree
 from playground.prefix_cache.match_tree import MatchTree, TreePath
 from playground.prefix_cache.view import Reuse
 from tests.prefix_cache.prompts import slow_prefix
@@ -56,3 +58,12 @@ def test_extend_trees_share_the_answer() -> None:
         assert ends is not None
         assert ends[1].label is answer
         assert tree.length(0) == len(prompt) + len(answer)
+
+
+def test_sequences_beyond_the_bound_go_with_their_text_the_oldest_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(match_tree, "MAX_SEQUENCES", 2)
+    tree = MatchTree()
+    for number, text in enumerate(("abc", "abd", "xyz", "xyw")):
+        tree.add(number, text)
+    assert (len(tree), tree.size) == (2, len("xyzw"))
+    assert tree.steps(tree.path("abc"), "all") == []

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from playground.lint.service import advise
+from playground.lint.engine import advise
 from playground.prefix_cache.rewrites import proposals
 from playground.prompt.document import Document, Message
 

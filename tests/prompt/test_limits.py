@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import pytest
 from msgspec.structs import replace
 
+from playground.lint.engine import advise
 from playground.lint.prompt_facts import LintContext
-from playground.lint.service import advise
 from playground.prompt.document import Document, Json, Message, Role, Tool, ToolCall
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import dump, load

@@ -14,7 +14,7 @@ import pytest
 
 from playground.requestlog.blob_store import shorter
 from playground.requestlog.filter import LogFilter, TextTerm, parse
-from playground.requestlog.index import RUNS, PartScan, fold, folded
+from playground.requestlog.index import RUNS, PartScan, fold, folded, readable
 from playground.requestlog.reader import Reader
 from playground.requestlog.records import EndedRun
 from playground.requestlog.sent_body import pieces_of
@@ -100,6 +100,20 @@ def test_scan_of_parts_never_misses_a_text_that_is_in_one_of_them_or_across_thei
                 assert not PartScan(parts, part).is_absent(range(len(parts))), part
                 across += all(part not in folded(each) for each in parts)
     assert across > 20
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        (r'{"city":"\u0926\u093f"}', '{"city":"दि"}'),
+        (r'{"face":"\ud83d\ude00"', '{"face":"😀"'),
+        (r'{"a":"\u0022\u005c\u0000\n\ud83d"}', r'{"a":"\u0022\u005c\u0000\n\ud83d"}'),
+        (r'{"a":"\u00zz\u41"}', r'{"a":"\u00zz\u41"}'),
+    ],
+    ids=["letters", "cut", "must stay escaped", "no escapes"],
+)
+def test_arguments_are_shown_with_the_characters_of_their_escapes(arguments: str, shown: str) -> None:
+    assert readable(arguments) == shown
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from PySide6.QtCore import QEvent, QObject
 from PySide6.QtWidgets import QApplication, QWidget
 
 from playground.cli.selftest import UiDriver
-from playground.lint.service import EXAMPLES
+from playground.lint.engine import EXAMPLES
 from playground.prompt.document import Document, Message
 from playground.requestlog.filter import EVERYTHING
 from playground.runs.record import read_explanation

@@ -284,7 +284,7 @@ class DialogController(QObject):
 
     def guide_dialog(self, rule: str) -> GuideDialog:
         """Open the guide, at `rule` if given."""
-        from playground.lint.service import EXAMPLES
+        from playground.lint.engine import EXAMPLES
         from playground.ui.dialogs.guide import GuideDialog
 
         dialog = self._page("guide", lambda: GuideDialog(EXAMPLES, self.window))

@@ -298,7 +298,7 @@ class Files(QObject):
     async def export_file(self, path: Path, ending: str) -> None:
         """Write the prompt in another tool's format and report the parts that it lacks. The prompt's file stays."""
         # Imported here: rarely needed.
-        from playground.export.snippets import WRITERS, left_out
+        from playground.export.prompt_files import WRITERS, left_out
 
         document = self._prompt.document()
 

@@ -16,8 +16,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from playground.lint.engine import RULES
 from playground.lint.model import LintRule
-from playground.lint.service import RULES
 from playground.prompt.document import Document
 from playground.ui.startup_checks import program_versions
 from playground.ui.theme import GRID, mono_font
