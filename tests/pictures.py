@@ -258,6 +258,8 @@ class States:
                 )
         await self._hand.until(lambda: len(recorder.page.model.rows) == 10, "the recorded requests")
         await asyncio.sleep(3)  # the analysis
+        recorder.page.table.selectRow(1)
+        await self._hand.until(recorder.page.strip.isVisible, "the difference from the request before")
 
 
 async def _states(session: Session, theme: str, size: str, scale: str, folder: Path) -> None:

@@ -96,7 +96,7 @@ QPushButton[look="quiet"] { background: transparent; border: 1px solid transpare
 QPushButton[look="quiet"]:hover { color: $text; border-color: $line; }
 QPushButton[look="quiet"]:focus { border: 2px solid $accent; padding: 2px 7px; color: $text; }
 QPushButton[look="link"] {
-    background: transparent; border: 1px solid transparent; padding: 1px 4px; color: $accent; min-height: 16px;
+    background: transparent; border: 1px solid transparent; padding: 1px 4px; color: $accent; min-height: 20px;
 }
 QPushButton[look="link"][flush="true"] { padding-left: 0; }
 QPushButton[look="link"]::menu-indicator { image: none; width: 0; }
@@ -105,6 +105,7 @@ QPushButton[look="link"]:disabled { color: $muted; }
 QPushButton[look="link"]:focus { border: 2px solid $accent; padding: 0 3px; border-radius: 4px; }
 QPushButton[look="role"] {
     background: transparent; border: 1px solid transparent; border-radius: 4px; padding: 0 4px; font-weight: 600;
+    min-height: 22px;
 }
 QPushButton[look="role"]:hover { border-color: $button_border; }
 QPushButton[look="role"]:focus { border: 2px solid $accent; padding: 0 3px; }
@@ -233,7 +234,7 @@ QMenuBar::item { padding: 4px 10px; background: transparent; }
 QMenuBar::item:selected { background: $selection; }
 QProgressBar { background: $line; border: none; border-radius: 2px; max-height: 4px; }
 QProgressBar::chunk { background: $accent; border-radius: 2px; }
-QCheckBox, QRadioButton { spacing: 8px; }
+QCheckBox, QRadioButton { spacing: 8px; min-height: 24px; }
 QCheckBox::indicator:unchecked, QRadioButton::indicator:unchecked {
     background: $surface; border: 1px solid $muted; width: 12px; height: 12px;
 }

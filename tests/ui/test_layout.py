@@ -39,6 +39,7 @@ SIZES = ((1280, 800, 150), (900, 600, 100), (900, 600, 200), (1280, 800, 200), (
 """Width and height of the window, text size in percent. Each second state is checked in the reverse order."""
 TURNS = 200
 """Turns of the event loop in which a layout settles; a hidden fault is none of a busy machine."""
+LEAST_TARGET_PX = 24
 LEAST_CONTRAST, LEAST_PIXELS = 3.0, 10
 """Of a focus indicator: contrast between focused and unfocused (WCAG 2.2, 2.4.13), and the pixels that have it."""
 
@@ -87,6 +88,11 @@ def _cut(widget: QWidget) -> str:
     return "" if metrics.height() <= widget.height() + 1 else "height"
 
 
+def _is_small(button: QAbstractButton) -> bool:
+    """Return whether a button is smaller than a target has to be (WCAG 2.2, 2.5.8)."""
+    return min(button.width(), button.height()) < LEAST_TARGET_PX
+
+
 def _inside(widget: QWidget) -> bool:
     """Return whether a widget is within its parent, or can be scrolled to."""
     parent = widget.parentWidget()
@@ -106,6 +112,8 @@ def faults(top: QWidget, width: int) -> set[str]:
             continue
         if cut := _cut(widget):
             found.add(f"cut ({cut}): {_path(widget)}")
+        if isinstance(widget, QAbstractButton) and not widget.objectName() and _is_small(widget):
+            found.add(f"target {widget.width()} x {widget.height()}: {_path(widget)}")
         if not _inside(widget):
             found.add(f"outside: {_path(widget)}")
         if (layout := widget.layout()) is None:

@@ -266,10 +266,13 @@ class LogWork(QObject):
             if self._log.read_only_reason is not None:
                 self.notice.emit(self._log.read_only_reason)
                 return
-            imported = await watched(
-                self._window, f"Import {path.name}", None, lambda progress: import_file(self._log, path, progress)
-            )
-            self.notice.emit(imported.sentence if imported else "Stopped: nothing was imported.")
+            try:
+                imported = await watched(
+                    self._window, f"Import {path.name}", None, lambda progress: import_file(self._log, path, progress)
+                )
+                self.notice.emit(imported.sentence if imported else "Stopped: nothing was imported.")
+            except InputError as bad:
+                self.notice.emit(f"{path.name} was not imported: {bad.problems[0]}")
 
         self._workspace.tasks.start(self._see_through("imported", work()), "import requests")
 

@@ -79,7 +79,6 @@ class ProgramList(QTreeWidget):
     def show_zoom(self) -> None:
         """Apply the text size."""
         self._lines.show_zoom()
-        self.setColumnWidth(0, self.viewport().width())
         self.scheduleDelayedItemsLayout()
 
     def key(self) -> Key:
@@ -205,6 +204,7 @@ class _Lines(QStyledItemDelegate):
 
     def __init__(self, parent: QTreeWidget) -> None:
         super().__init__(parent)
+        self._view = parent.viewport()
         self.show_zoom()
 
     def show_zoom(self) -> None:
@@ -219,6 +219,7 @@ class _Lines(QStyledItemDelegate):
         self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
     ) -> None:
         theme, rect = current_theme(), QRect(option.rect)
+        rect.setRight(self._view.width() - 1)  # the column may be wider
         name, rate, second, count, leaking = index.data(_LINES)
         conversation = index.data(_KEY)[0] == "conversation"
         painter.save()
@@ -245,7 +246,8 @@ class _Lines(QStyledItemDelegate):
             lower = QRect(room.left(), upper.bottom() + 1, room.width(), scaled(18))
             painter.setFont(self._small)
             painter.setPen(theme.muted)
-            painter.drawText(lower, right, count)
+            if sum(map(painter.fontMetrics().horizontalAdvance, (second, count))) + 10 <= lower.width():
+                painter.drawText(lower, right, count)
             painter.setPen(theme.variable_edge if leaking else theme.muted)
             painter.drawText(lower, left, second)
         painter.restore()
@@ -274,7 +276,6 @@ class LeaksPanel(PageScroll):
 
     def __init__(self) -> None:
         super().__init__()
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setAccessibleName("Leaks")
         self.leaks: tuple[Leak, ...] = ()
         self.cards: list[LeakCard] = []

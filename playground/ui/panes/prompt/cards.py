@@ -54,7 +54,7 @@ class CardHead(QWidget):
         super().__init__()
         self.note = ""
         self.count = ""
-        self.fold = icon_button("right", "Expand the message", px=20, clicked=self.toggled)
+        self.fold = icon_button("right", "Expand the message", px=24, clicked=self.toggled)
         self.role = push_button("", "role")
         self.role.setFont(ui_font(bold=True))
         self.menu = icon_button("more", "Message menu", px=24)
