@@ -367,7 +367,10 @@ class KeySearch:
         """Return the parts of keys in the letters and digits of a text: where, and from and to where in which form."""
         runs: list[tuple[int, _Form, int, int]] = []
         done: dict[tuple[str, int], Span] = {}
+        first = last = 0
         for at in self._hits(bare):
+            if first <= at and at + GRAM <= last:
+                continue  # in a part that is masked
             for form, place in self.places[bare[at : at + GRAM]]:
                 start, end = done.get((form.text, at - place), (0, 0))
                 if start <= at and at + GRAM <= end:
@@ -376,6 +379,11 @@ class KeySearch:
                 done[form.text, at - place] = at - before, at + after
                 if _length(form, place - before, place + after) >= PIECE_CHARS or before + after == len(form.text):
                     runs.append((at - before, form, place - before, place + after))
+                    part = form.key[form.at[place - before + 1] : form.at[place + after] + 1]
+                    if _length(form, place - before, place + after, form.secret) >= PART_CHARS and not (
+                        form.has_words and _WORDS_ONLY.fullmatch(part)
+                    ):
+                        first, last = at - before, at + after
         return runs
 
     def _hits(self, bare: str) -> Iterator[int]:
