@@ -1,19 +1,22 @@
 """Search for API keys, and their masking in every text that is displayed, logged or exported.
 
-One search for whole texts and for texts in pieces (`stream_masking.py`): of the longest parts that a text and a key
-have in common, after escapes, tags, line ends and marks of Markdown are removed, in any case.
+One search for whole texts and for texts in pieces (`stream_masking.py`): of the longest parts that the letters and
+digits of a text and of a key have in common, after escapes and tags are removed, in any case.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import re
+import sys
 from base64 import b64encode
 from bisect import bisect_left, bisect_right
+from codecs import encode
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from html import unescape
 from itertools import accumulate
+from string import ascii_lowercase, ascii_uppercase
 from typing import TYPE_CHECKING, Any, NamedTuple
 from unicodedata import normalize
 from urllib.parse import quote
@@ -22,6 +25,7 @@ from msgspec.structs import replace
 
 from playground.prompt import secret_names
 from playground.prompt.field_errors import InputError
+from playground.prompt.secret_names import is_word
 
 if TYPE_CHECKING:
     from playground.client.events import ApiError
@@ -38,68 +42,69 @@ PART_CHARS, PIECE_CHARS = 12, 8
 server's, and of a part of which the rest may be elsewhere."""
 
 _WORDS_BEHIND = r"(?:live|test|proj|admin|svcacct)(?:[_-][a-z]{1,7})+(?![A-Za-z0-9_\-])"
-_LOOKS_LIKE_A_KEY = re.compile(rf"(?:\b|(?<=\\[nrt]))sk[_-](?!{_WORDS_BEHIND})[A-Za-z0-9_\-]{{8,}}")
+_LOOKS_LIKE_A_KEY = re.compile(rf"sk(?:(?<=\bsk)|(?<=\\[nrt]sk))[_-](?!{_WORDS_BEHIND})[A-Za-z0-9_\-]{{8,}}")
 _PUBLIC_PREFIX = re.compile(
     r"(?:sk[-_](?:proj-|svcacct-|admin-|ant-(?:api\d\d-)?|or-(?:v1-)?|live_|test_)?|gh[a-z]_|github_pat_|glpat-|xox[a-z]-"
     r"|hf_|gsk_|r8_|pplx-|npm_|pypi-|AKIA|ASIA|AIza|[a-z]{2,6}_(?:live|test)_|eyJ[\w-]*\.)?"
 )
 _WORDS_ONLY = re.compile(r"[A-Z]*[a-z]*(?:[^A-Za-z0-9]+[A-Za-z]?[a-z]*)*|[0-9]{1,9}|[A-Z]+(?:[^A-Za-z0-9]+[A-Z]*)*")
-_LONG_HEAD_CHARS, _SURE_CHARS = 16, 12
-_MARK = re.compile(
-    r" ?(?:\\?\*\\?\*|••|…|\.\.\.|xxx|----|··|●●|██|##|[\[<(](?:\.\.\.|(?:redacted|hidden|masked|removed)[\])>])) ?",
-    re.I,
-)
-"""What servers write in place of the middle of a key."""
-_MARK_BEFORE = re.compile(f"{_MARK.pattern}[\\])>]?$", re.I)
+_PHRASE_CHARS = 20
+"""Letters from which words of a key are masked whatever is between them."""
 
-# `(?<!\\)\\++`: a long run of backslashes must not cost quadratic time.
-_ESCAPE = re.compile(
-    r"(?<!\\)\\++(?:u(?:\{0*)?((?:00|(?<=\{))[0-9a-fA-F]{2}|20[0-6][0-9a-fA-F]|[fF][eE][fF]{2})\}?|x([0-7][0-9a-fA-F]))"
-    r"|%(?:25)*([0-7][0-9a-fA-F])|&#[xX]0*([0-9a-fA-F]{2,5});|&#0*([0-9]{2,6})(?:;|(?![0-9]))|&(lt|gt|amp|quot|shy|nbsp|zwn?j);"
+MARK_CHARS = 12
+_MARK = (
+    r"[^\w\s]?\s?(?:([^\w\s])(?:\s?\\?\1)+|(?![‘’“”«»])[^\w\s\x00-\x7f]|([xX])\2\2|__"
+    r"|[\[<({](?:\.{3}|[a-zA-Z]{3,12})[\])>}])"
 )
-_NAMED = {
-    "lt": "<",
-    "gt": ">",
-    "amp": "&",
-    "quot": '"',
-    "shy": "\xad",
-    "nbsp": "\xa0",
-    "zwj": "\u200d",
-    "zwnj": "\u200c",
-}
+_MARK_BEHIND, _MARK_BEFORE = re.compile(_MARK), re.compile(rf"{_MARK}\s?[^\w\s]?$")
+"""What servers write in place of the middle of a key: a character twice, a symbol, a word in brackets."""
+
+_ESCAPE = re.compile(
+    r"\\(?:u(?:([0-9a-fA-F]{4})|\{0*([0-9a-fA-F]{1,6})\})|x([0-9a-fA-F]{2})|([0-3][0-7]{2}))|%(?:25)*([0-7][0-9a-fA-F])"
+    r"|&(?:#(?:[xX][0-9a-fA-F]{1,7};?|[0-9]{1,7}(?:;|(?![0-9])))|[A-Za-z][A-Za-z0-9]{1,31};)"
+)
 _NESTED = 4
 _NUMBER = re.compile(f"[0-9]{{{PIECE_CHARS}}}")
-MARK_CHARS = 12
 _CONTEXT_CHARS = GRAM - 1 + MARK_CHARS
 """Characters of a text that count for the next piece of it: those of a key, and a mask before them."""
-_CUT = "\0"
-"""Stands for the missing rest of a text."""
-_INVISIBLE = (
-    r"\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9a\x9c-\xa0\u00ad\u0300-\u036f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f"
-    r"\ufe00-\ufe0f\ufeff\U000e0000-\U000e01ef"
+
+_STRING = "(?:\x1b[]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]{0,99}"
+_TERMINAL = rf"\x1b\[[0-?]*[ -/]*[@-~]|\x9b[0-?]*[ -/]*[@-~]|{_STRING}(?:\x07|\x1b\\|\x9c)|\x1b[ -/]*[0-Z^-~]"
+_IN_TAG = """[/?]?[A-Za-z!](?:[^<>"']|"[^"<]{0,99}"|'[^'<]{0,99}'){0,99}"""
+_TAG = rf"<(?:{_IN_TAG}|[/?]?[A-Za-z!][^<>]{{0,99}})>|\]\([^()\s]{{0,99}}\)"
+_LETTER = r"\\[abfnrtv]"
+_NUMBERED = r"[ \t]*[0-9]{1,5}(?=[ \t]*[|:.)>+\t])"
+_MARKUP = re.compile(rf"{_TERMINAL}|{_LETTER}")
+_NOISE = re.compile(
+    rf"{_TERMINAL}|{_TAG}|\n{_NUMBERED}|\r{_NUMBERED}|{_LETTER}(?:{_NUMBERED})?|0[xX](?=[0-9a-fA-F]{{2}}\b)"
 )
-_TERMINAL = r"(?:\x1b\[|\x9b)[0-?]{0,32}[ -/]?[@-~]|\x1b(?:\][^\x07\x1b]{0,99}(?:\x07|\x1b\\)|(?![\[\]]))"
-_MARKS = rf"[*`~{_INVISIBLE}]+|{_TERMINAL}"
-_MARKUP = re.compile(rf"{_MARKS}|\\+[nrtbf]?|[\r\n\t]+[ \t]*")
-_TAG = re.compile("<[/?]?[A-Za-z!][^<>]{0,99}>")
-_NOISE = re.compile(f"{_MARKUP.pattern}|{_TAG.pattern}")
-_UNDERLINE = re.compile(rf"{_MARKS}|[_\\\r\n\t]+")
-_WIDE = re.compile("[\uff01-\uff5e\U0001d400-\U0001d7ff]")
-may_differ = re.compile(rf"[*`~\\\r\n\t<%&_\x1b\x9b{_INVISIBLE}\uff01-\uff5e\U0001d400-\U0001d7ff]").search
-"""Finds a character of escapes and of what is removed, also of an unfinished one."""
-_UNFINISHED = (
-    r"(?<!\\)\\++(?:u(?:[0-9a-fA-F]{0,3}|\{[0-9a-fA-F]{0,6})|x[0-9a-fA-F]?)?|%(?:25)*[0-9a-fA-F]?|&(?:#?[xX]?[0-9a-fA-F]{0,6}|[a-z]{1,4})"
-    r"|\x9b[0-?]{0,32}[ -/]?|\x1b(?:\[[0-?]{0,32}[ -/]?|\][^\x07\x1b]{0,99}\x1b?)?"
-    r"| ?[*\\xX#·●█•.\-]{1,8}| ?[\[<(][a-zA-Z.…]{0,9}| "
+_NOTHING = re.compile(r"(?!)")
+_special = re.compile(r"[<\\%&\x1b\x90\x98\x9b\x9d-\x9f]|\]\(|[\r\n][ \t]*[0-9]|0[xX]").search
+"""Finds where escapes and what is removed may begin."""
+_UNFINISHED_TEXT = (
+    r"\\(?:u[0-9a-fA-F]{0,3}|u\{[0-9a-fA-F]{0,6}|x[0-9a-fA-F]?|[0-3][0-7]?)?|%(?:25)*[0-9a-fA-F]?"
+    r"|&(?:#[xX]?[0-9a-fA-F]{0,7}|[A-Za-z]{1,31})?|[xX]{1,8}|[\[<({][a-zA-Z.]{0,12}"
 )
+_UNFINISHED = rf"{_UNFINISHED_TEXT}|\x1b(?:\[[0-?]*[ -/]*|[ -/]*)|\x9b[0-?]*[ -/]*|{_STRING}\x1b?"
 _READINGS = {
-    _NOISE: re.compile(rf"(?:{_UNFINISHED}|<[/?]?(?:[A-Za-z!][^<>]{{0,99}})?)$"),
+    _NOISE: re.compile(
+        rf"""(?:{_UNFINISHED}|[\r\n][ \t]*[0-9]{{0,5}}|\](?:\([^()\s]{{0,99}})?|0[xX]?"""
+        rf"""|<(?:{_IN_TAG}["'][^"'<]{{0,99}}|[/?]?(?:[A-Za-z!][^<>]{{0,99}})?))$"""
+    ),
     _MARKUP: re.compile(f"(?:{_UNFINISHED})$"),
-    _UNDERLINE: re.compile(f"(?:{_UNFINISHED})$"),
+    _NOTHING: re.compile(f"(?:{_UNFINISHED_TEXT})$"),
 }
-"""What is removed from a text, and the unfinished end of such: a key may be around tags, or in one."""
+"""What is removed from a text before all but letters and digits, and the unfinished end of such: a key may be around
+tags, or in one."""
 _UNFINISHED_CHARS = 128
 _LONGEST_ESCAPE = 12
+
+_BESIDE, _FOREIGN = re.compile(r"[^0-9A-Za-z]+"), re.compile(r"[^\W\x00-\x7f]")
+_BESIDE_ANY = re.compile(r"[\W_]+")
+_LOWER = bytes.maketrans(ascii_uppercase.encode(), ascii_lowercase.encode())
+_DROPPED = bytes(code for code in range(256) if code > 127 or not chr(code).isalnum())
+_FIRST, _LAST = re.compile(r"([^\W_]{1,3})[\W_]+"), re.compile(r"[\W_]+([^\W_]{1,3})$")
+_TOKEN = re.compile(r'(?:[^\s"\\,:\[\]{}]|\\+(?!["\\]))+')
 
 Span = tuple[int, int]
 _Layer = tuple[re.Pattern[str], str]
@@ -131,8 +136,10 @@ def _replaced(text: str, spans: list[Span], mask: Callable[[str], str]) -> str:
 
 
 def _mask_of(secret: str) -> str:
-    # A number remains one: the text may be JSON.
-    return "0" if secret.isdigit() else MASK
+    # Numbers remain, and the quotes of JSON: the text may be JSON.
+    if '"' in secret:
+        return _TOKEN.sub(lambda found: _mask_of(found[0]) if _BESIDE.fullmatch(found[0]) is None else found[0], secret)
+    return MASK if re.search("[^0-9, \r\n]", secret) else re.sub("[0-9]+", "0", secret)
 
 
 def key_spans(text: str, key: str | None) -> list[Span]:
@@ -142,7 +149,7 @@ def key_spans(text: str, key: str | None) -> list[Span]:
     if "sk" in plain:
         rest = _replaced(plain, spans, lambda secret: "…" * len(secret))
         spans = joined([*spans, *(found.span() for found in _LOOKS_LIKE_A_KEY.finditer(rest))])
-    return _outer(spans, layers)
+    return _with_backslashes(text, _outer(spans, layers))
 
 
 def joined(spans: list[Span]) -> list[Span]:
@@ -172,7 +179,7 @@ def mask_across(texts: list[str], key: str | None) -> list[str]:
 
 
 def _decoded(text: str) -> tuple[str, list[_Layer]]:
-    r"""Replace escapes of ASCII characters in `text` (\u0073, \x73, %73, &#115;), also nested ones."""
+    r"""Replace escapes in `text` (\u0073, \x73, \163, %73, &#115;, &shy;), also nested ones."""
     layers: list[_Layer] = []
     while ("\\" in text or "%" in text or "&" in text) and len(layers) < _NESTED:
         plain = _ESCAPE.sub(_character, text)
@@ -186,10 +193,8 @@ def _decoded(text: str) -> tuple[str, list[_Layer]]:
 def _character(found: re.Match[str]) -> str:
     if found.re is not _ESCAPE:
         return ""
-    decimal, name = found[5], found[6]
-    if name:
-        return _NAMED[name]
-    return chr(int(decimal) if decimal else int(found[found.lastindex or 0], 16))
+    group = found.lastindex
+    return chr(min(int(found[group], 8 if group == 4 else 16), sys.maxunicode)) if group else unescape(found[0])
 
 
 def _outer(spans: list[Span], layers: list[_Layer]) -> list[Span]:
@@ -208,53 +213,71 @@ def _outer(spans: list[Span], layers: list[_Layer]) -> list[Span]:
     return spans
 
 
-def _ascii(found: re.Match[str]) -> str:
-    one = normalize("NFKC", found.group())
-    return one if len(one) == 1 else found.group()
+@lru_cache(maxsize=1)
+def _wide() -> tuple[re.Pattern[str], dict[str, str]]:
+    """Return the characters that are an ASCII letter or digit in another form, and the letters without a picture."""
+    blocks = ((0x80, 0x3200), (0xFF00, 0x10000), (0x1D400, 0x1D800), (0x1F100, 0x1F200), (0x1FBF0, 0x1FC00))
+    normal = {chr(code): normalize("NFKC", chr(code)) for block in blocks for code in range(*block)}
+    found = {char: one for char, one in normal.items() if len(one) == 1 and one.isascii() and one.isalnum()}
+    found |= dict.fromkeys("\u115f\u1160\u3164\uffa0", "\0")  # the only letters that Unicode has to be ignored
+    return re.compile(f"[{''.join(char for char in found if char < _BEHIND_BMP)}]"), found
+
+
+_BEHIND_BMP = "\U00010000"
+_STYLED = re.compile("[\U0001d400-\U0001fbff]")
+
+
+def _folded(text: str) -> str:
+    if text.isascii():
+        return text
+    pattern, table = _wide()  # two patterns: one for all planes is 100 times slower
+    for one in (pattern, _STYLED):
+        text = one.sub(lambda found: table.get(found[0], found[0]), text)
+    return text
 
 
 def _lower(text: str) -> str:
-    if not text.isascii():
-        text = _WIDE.sub(_ascii, text)
     lower = text.lower()
     if len(lower) != len(text):  # a few letters become two
         lower = "".join(one if len(one.lower()) > 1 else one.lower() for one in text)
     return lower
 
 
-class _Form(NamedTuple):
-    """A key as it may stand in a text: plain, in hex or in base64; in lower case.
+def _bare(text: str, beside: re.Pattern[str] = _BESIDE) -> str:
+    """Return the letters and digits of a text in lower case: ASCII alone, or any."""
+    if beside is _BESIDE_ANY:
+        return _lower(beside.sub("", text))
+    return text.encode("ascii", "ignore").translate(_LOWER, _DROPPED).decode("ascii")
 
-    `key`: the key itself, `scale`: characters of the form for one of the key, `secret`: where its secret part begins,
-    behind a public prefix. `head`: length from which its beginning is recognized, `sure`: also before a letter.
+
+class _Form(NamedTuple):
+    """A key as it may stand in a text: plain, reversed, in hex or in base64; its letters and digits in lower case.
+
+    `key`: the key itself, `at`: the place in it of each character of the form, with one before and one behind it.
+    `secret`: where its secret part begins, behind a public prefix. `has_words`: its parts may be words of a text.
     """
 
     text: str
     key: str
-    scale: float
+    at: list[int]
     secret: int
-    head: int
-    sure: int
+    has_words: bool
 
 
 def _forms(key: str) -> Iterator[_Form]:
-    plain = _NOISE.sub("", _decoded(key)[0])
+    plain = _decoded(_folded(key))[0]
+    beside = _BESIDE if plain.isascii() else _BESIDE_ANY
     found = _PUBLIC_PREFIX.match(plain)
     prefix = found.end() if found else 0
-    head = min(prefix + PIECE_CHARS, max(prefix + GRAM, PART_CHARS))
-    while head < min(len(plain), prefix + _LONG_HEAD_CHARS) and _WORDS_ONLY.fullmatch(plain, prefix, head):
-        head += 1
-    sure = head + _SURE_CHARS * (_WORDS_ONLY.fullmatch(plain, prefix, head) is not None)
+    for turned, secret in ((plain, prefix), (plain[::-1], 0), (str(encode(plain, "rot13")), prefix)):
+        at = [place for place, one in enumerate(turned) if not beside.fullmatch(one)]
+        yield _Form(_bare(turned, beside), turned, [-1, *at, len(plain)], secret, turned is plain)
     data = key.encode("utf-8", "surrogatepass")  # a damaged file has any character
-    texts = {plain: 1.0, **dict.fromkeys(_in_base64(data), 4 / 3), data.hex(): 2.0}
-    if not key.isascii():
-        texts |= {text: len(text) / len(plain) for text in (quote(data, safe=""), json.dumps(key)[1:-1])}
-    for text, scale in texts.items():
-        yield _Form(_lower(text), plain, scale, *(round(chars * scale) for chars in (prefix, head, sure)))
-    if "_" in plain:
-        places = (len(plain[:chars].replace("_", "")) for chars in (prefix, head, sure))
-        bare = plain.replace("_", "")
-        yield _Form(_lower(bare), bare, 1.0, *places)
+    for text in dict.fromkeys(
+        (*map(_bare, _in_base64(data)), data.hex(), *((_bare(quote(data, safe="")),) * (not key.isascii())))
+    ):
+        scale = len(text) / len(plain)
+        yield _Form(text, plain, [-1, *(int(place / scale) for place in range(len(text))), len(plain)], prefix, False)
 
 
 def _in_base64(key: bytes) -> Iterator[str]:
@@ -272,18 +295,20 @@ class KeySearch:
     """Finds keys and parts of them in texts."""
 
     def __init__(self, keys: list[str]) -> None:
-        forms = [form for key in keys for form in _forms(key) if len(form.text) >= GRAM]
-        self.window = _LONGEST_ESCAPE * max((len(form.text) for form in forms), default=0)
+        forms = {
+            form.text: form for key in reversed(keys) for form in reversed([*_forms(key)]) if len(form.text) >= GRAM
+        }
+        self.window = _LONGEST_ESCAPE * max(map(len, forms), default=0)
         """Length of text at the end of which a part of a key may stand."""
         self.places: dict[str, list[tuple[_Form, int]]] = {}
         """Each GRAM characters of a form of a key, and where they are."""
         self.has_number = any(_NUMBER.search(key) for key in keys)
         """Whether a part of a key may stand in a JSON text outside its texts."""
-        for form in forms:
+        self._beside = _BESIDE if all(map(str.isascii, forms)) else _BESIDE_ANY
+        for form in forms.values():
             for at in range(len(form.text) - GRAM + 1):
                 self.places.setdefault(form.text[at : at + GRAM], []).append((form, at))
-        self._all = tuple(self.places)
-        self._samples, self._close_samples = (_samples(forms, least) for least in (PART_CHARS, PIECE_CHARS))
+        self._samples = tuple(dict.fromkeys(sample for form in forms.values() for sample in _samples(form)))
 
     def spans(self, text: str, least: int = PART_CHARS, *, is_cut: bool = False) -> list[Span]:
         """Return where keys and their parts of at least this length stand in `text`, in order.
@@ -292,23 +317,25 @@ class KeySearch:
         """
         if not self.places:
             return []
-        differs = may_differ(text) is not None
-        marked, layers = _decoded(text) if differs else (text, [])
-        is_marked = _MARK.search(marked) is not None
-        samples = self._close_samples if is_marked or least < PART_CHARS else self._samples
+        decoded, layers = _decoded(text)
+        decoded = _folded(decoded)
         spans: list[Span] = []
         seen = set[str]()
-        for removed in _READINGS if differs else (_MARKUP,):
-            plain = removed.sub("", marked) if differs else marked
+        for removed in _READINGS if _special(decoded) else (_NOTHING,):
+            plain = decoded if removed is _NOTHING else removed.sub("", decoded)
             if plain in seen:
                 continue
             seen.add(plain)
-            runs = self._runs(_lower(plain) + _CUT * is_cut, self._all if is_cut else samples, least)
-            places = _outer(list(runs), [(removed, marked)] if plain != marked else [])
-            kinds = zip(places, runs.values(), strict=True)
-            spans += [span for span, is_sure in kinds if is_sure or _has_mark(marked, *span)]
-        spans = _outer(joined(spans), layers)
-        return [(_with_backslash(text, start), end) for start, end in spans] if "\\" in text else spans
+            bare = _bare(plain, self._beside)
+            runs = self._runs(bare)
+            found = _outer([(start, start + end - place) for start, _, place, end in runs], [(self._beside, plain)])
+            secret = [
+                shown
+                for span, (start, form, place, end) in zip(found, runs, strict=True)
+                if (shown := _secret(form, place, end, plain, span, least, is_cut and start + end - place == len(bare)))
+            ]
+            spans += _outer(secret, [(removed, decoded)] if plain != decoded else [])
+        return _with_backslashes(text, _outer(joined(spans), layers))
 
     def masked(self, text: str) -> str:
         """Return the text with keys and their parts masked."""
@@ -316,60 +343,65 @@ class KeySearch:
 
     def known_end(self, text: str, known: int = 0) -> str | None:
         """Return the end of a text as it counts for the next piece; None if characters of a key end behind `known`."""
-        if not may_differ(text):
-            return None if self._has_gram(text, known) else text[-_CONTEXT_CHARS:]
-        if text[-1] == "*" or "<" in text or _MARK.search(text):
-            return None
-        unfinished = _READINGS[_NOISE].search(text, max(len(text) - _UNFINISHED_CHARS, 0))
-        begin = unfinished.start() if unfinished else len(text)
-        marked = _decoded(text[:begin])[0]
-        plain = _MARKUP.sub("", marked)
-        if self._has_gram(plain, 0) or self._has_gram(_UNDERLINE.sub("", marked), 0):
-            return None
-        return plain[-_CONTEXT_CHARS:] + text[begin:]
+        if not _special(text):
+            before = _bare(_folded(text[:known]), self._beside)[1 - GRAM :]
+            bare = before + _bare(_folded(text[known:]), self._beside)
+            if self._has_gram(bare):
+                return None
+            return text if len(text) <= _CONTEXT_CHARS else _context(text, self._beside)
+        end = None
+        for removed, pattern in _READINGS.items():
+            unfinished = pattern.search(text, max(len(text) - _UNFINISHED_CHARS, 0))
+            begin = unfinished.start() if unfinished else len(text)
+            plain = removed.sub("", _folded(_decoded(text[:begin])[0]))
+            if self._has_gram(_bare(plain, self._beside)):
+                return None
+            end = _context(plain, self._beside) + text[begin:] if end is None else end
+        return end
 
-    def _has_gram(self, text: str, known: int) -> bool:
-        lower, places = _lower(text), self.places
-        for at in range(known - GRAM + 1 if known >= GRAM else 0, len(lower) - GRAM + 1):
-            if lower[at : at + GRAM] in places:
-                return True
-        return False
+    def _has_gram(self, bare: str) -> bool:
+        places = self.places
+        return any(bare[at : at + GRAM] in places for at in range(len(bare) - GRAM + 1))
 
-    def _runs(self, lower: str, samples: tuple[str, ...], least: int) -> dict[Span, bool]:
-        """Return the parts of keys in a plain text, and whether they are masked without a mask beside them."""
-        runs: dict[Span, bool] = {}
-        start = end = 0
-        for at in self._hits(lower, samples):
-            if start <= at and at + GRAM <= end:
-                continue
-            for form, place in self.places[lower[at : at + GRAM]]:
-                before, after = _common(lower, at, form.text, place)
-                is_sure = _is_secret(form, place - before, before + after, lower[at + after : at + after + 1], least)
-                if is_sure is not None:
-                    span = at - before, at + after
-                    runs[span] = runs.get(span, False) or is_sure
-                    if is_sure:
-                        start, end = span
+    def _runs(self, bare: str) -> list[tuple[int, _Form, int, int]]:
+        """Return the parts of keys in the letters and digits of a text: where, and from and to where in which form."""
+        runs: list[tuple[int, _Form, int, int]] = []
+        done: dict[tuple[str, int], Span] = {}
+        first = last = 0
+        for at in self._hits(bare):
+            if first <= at and at + GRAM <= last:
+                continue  # in a part that is masked
+            for form, place in self.places[bare[at : at + GRAM]]:
+                start, end = done.get((form.text, at - place), (0, 0))
+                if start <= at and at + GRAM <= end:
+                    continue
+                before, after = _common(bare, at, form.text, place)
+                done[form.text, at - place] = at - before, at + after
+                if _length(form, place - before, place + after) >= PIECE_CHARS or before + after == len(form.text):
+                    runs.append((at - before, form, place - before, place + after))
+                    part = form.key[form.at[place - before + 1] : form.at[place + after] + 1]
+                    if _length(form, place - before, place + after, form.secret) >= PART_CHARS and not (
+                        form.has_words and _WORDS_ONLY.fullmatch(part)
+                    ):
+                        first, last = at - before, at + after
         return runs
 
-    def _hits(self, lower: str, samples: tuple[str, ...]) -> Iterator[int]:
+    def _hits(self, bare: str) -> Iterator[int]:
         """Yield where GRAM characters of a key stand, at least once in each of its parts."""
-        if len(lower) <= len(samples) or len(samples) > _MANY_SAMPLES:
-            for at in range(len(lower) - GRAM + 1):
-                if lower[at : at + GRAM] in self.places:
-                    yield at
+        if len(bare) <= len(self._samples) or len(self._samples) > _MANY_SAMPLES:
+            yield from (at for at in range(len(bare) - GRAM + 1) if bare[at : at + GRAM] in self.places)
             return
-        for gram in samples:
-            at = lower.find(gram)
+        for gram in self._samples:
+            at = bare.find(gram)
             while at >= 0:
                 yield at
-                at = lower.find(gram, at + 1)
+                at = bare.find(gram, at + 1)
 
     def open_end(self, text: str) -> tuple[int, int]:
         """Return where the end of a text begins that may go on as a part of a key, and where GRAM - 1 characters before
         it begin."""
         skipped = max(len(text) - self.window, 0)
-        readings = _READINGS if may_differ(text, skipped) else (_MARKUP,)
+        readings = _READINGS if _special(text, skipped) else (_NOTHING,)
         ends = [self._open_end(text, skipped, removed) for removed in readings]
         return min(end for end, _ in ends), min(context for _, context in ends)
 
@@ -378,18 +410,21 @@ class KeySearch:
         unfinished = pattern.search(text, max(len(text) - _UNFINISHED_CHARS, skipped))
         plain, layers = _decoded(text[skipped : unfinished.start() if unfinished else len(text)])
         unfinished = pattern.search(plain, max(len(plain) - _UNFINISHED_CHARS, 0))  # `&lt;b` is a tag too
-        layers.append((removed, plain))
-        lower = _lower(removed.sub("", plain[: unfinished.start()] if unfinished else plain))
+        plain = _folded(plain)
+        less = removed.sub("", plain[: unfinished.start()] if unfinished else plain)
+        layers += (removed, plain), (self._beside, less)
+        bare = _bare(less, self._beside)
         length = 0
-        at = len(lower) - GRAM
-        for form, place in self.places.get(lower[at:], ()) if at >= 0 else ():
-            before = _common(lower, at, form.text, place)[0]
+        at = len(bare) - GRAM
+        last = _outer([(at, len(bare))], layers[-1:])[0][1]
+        for form, place in self.places.get(bare[at:], ()) if at >= 0 and not _FOREIGN.search(less, last) else ():
+            before = _common(bare, at, form.text, place)[0]
             # A public prefix without its beginning is no part of a key.
-            if place + GRAM < len(form.text) and (place == before or place + GRAM > form.secret):
+            if place + GRAM < len(form.text) and (place == before or form.at[place + GRAM] >= form.secret):
                 length = max(length, GRAM + before)
-        begin = len(lower) - length
+        begin = len(bare) - length
         context = max(begin - GRAM + 1, 0)
-        spans = _outer([(one, one + 1) for one in (begin, context) if one < len(lower)], layers)
+        spans = _outer([(one, one + 1) for one in (begin, context) if one < len(bare)], layers)
         context = skipped + (spans[-1][0] if spans else 0)
         return (skipped + spans[0][0] if length else len(text)), context
 
@@ -398,14 +433,25 @@ _MANY_SAMPLES = 150
 """With more of them, a look at each character of a text is faster than the search of each."""
 
 
-def _samples(forms: list[_Form], least: int) -> tuple[str, ...]:
-    """Return GRAM characters of which every part of `least` characters of a key has some, and so has its beginning."""
-    samples: dict[str, None] = {}
-    for form in forms:
-        step = max(min(int(least * form.scale), len(form.text)) - GRAM + 1, 1)
-        places = range(form.secret % step, len(form.text) - GRAM + 1, step)
-        samples.update(dict.fromkeys(form.text[at : at + GRAM] for at in places))
-    return tuple(samples)
+def _context(text: str, beside: re.Pattern[str]) -> str:
+    return _bare(text[:-_CONTEXT_CHARS], beside)[1 - GRAM :] + text[-_CONTEXT_CHARS:]
+
+
+def _length(form: _Form, place: int, end: int, begin: int = 0) -> int:
+    """Return how many characters of the key, behind `begin`, a part of a form has, with signs beside it."""
+    return form.at[end + 1] - max(form.at[place] + 1, begin)
+
+
+def _samples(form: _Form) -> Iterator[str]:
+    """Yield GRAM characters of which every part of PIECE_CHARS characters of a key has some."""
+    last, end = -1, GRAM
+    for at in range(len(form.text) - GRAM + 1):
+        end = max(end, at + GRAM)
+        while end < len(form.text) and (_length(form, at, end) < PIECE_CHARS or form.at[end] < form.secret):
+            end += 1
+        if last < at:
+            last = end - GRAM
+            yield form.text[last : last + GRAM]
 
 
 def _common(text: str, at: int, form: str, place: int) -> tuple[int, int]:
@@ -420,36 +466,55 @@ def _common(text: str, at: int, form: str, place: int) -> tuple[int, int]:
     return before, after
 
 
-def _is_secret(form: _Form, place: int, length: int, following: str, least: int) -> bool | None:
-    """Return whether a part of a form is masked; False: only beside a mask; None: not at all."""
-    end = place + length
-    if length == len(form.text):
-        return True
-    head = max(PIECE_CHARS * form.scale, form.secret + 1) if following == _CUT else form.head
-    if place == 0 and end >= head and (end >= form.sure or not following.isalnum()):
-        return True
-    chars = (end - place) / form.scale
-    if (
+def _secret(form: _Form, place: int, end: int, text: str, span: Span, least: int, is_end: bool) -> Span | None:
+    """Return which part of `span` of a text is masked, as it has this part of a form. `is_end`: the rest may follow."""
+    is_sure = end - place == len(form.text) or _length(form, place, end, form.secret) >= least
+    start, behind = span
+    # Up to GRAM - 1 characters that something separates from the part are of another word, as the l of `all k7Qz…`.
+    found = _FIRST.match(text, start, behind)
+    if found and (place or text[max(start - 1, 0) : start].isalnum()) and _is_inside(form, place + len(found[1])):
+        start, place = found.end(), place + len(found[1])
+    found = _LAST.search(text, max(behind - MARK_CHARS, start), behind)
+    is_last = end == len(form.text) and not (text[behind : behind + 1] or "a").isalnum()
+    if found and not is_last and _is_inside(form, end - len(found[1])):
+        behind, end = found.start(), end - len(found[1])
+    begin, last = form.at[place + 1], form.at[end] + 1
+    part = form.key[begin:last]
+    before, after = form.key[form.at[place] + 1 : begin], form.key[last : form.at[end + 1]]
+    if text.startswith(before, max(start - len(before), 0), start):
+        start, begin = start - len(before), begin - len(before)
+    if text.startswith(after, behind):
+        behind, last = behind + len(after), last + len(after)
+    chars, secret = last - begin, last - max(begin, form.secret)
+    if not is_sure and (
         chars < PIECE_CHARS
-        or end <= form.secret
-        or _WORDS_ONLY.fullmatch(form.key, int(place / form.scale), math.ceil(end / form.scale))
+        or secret < 1
+        or re.search(r"\s", text[start:behind])
+        or not (
+            (secret >= GRAM and chars >= PART_CHARS)
+            or (secret >= PIECE_CHARS and begin <= form.secret)
+            or (is_end and begin == 0)
+            or _MARK_BEHIND.match(text, behind)
+            or _MARK_BEFORE.search(text[max(start - MARK_CHARS, 0) : start])
+        )
     ):
         return None
-    if least == PART_CHARS:
-        chars = (end - max(place, form.secret)) / form.scale
-    return chars >= least or (place <= form.secret and chars >= PIECE_CHARS)
+    if not form.has_words or not _WORDS_ONLY.fullmatch(part):
+        return start, behind
+    if part.isalnum():
+        return (start, behind) if (is_sure and part == form.key) or not (part.isdigit() or is_word(part)) else None
+    signs = iter(_lower(text[start:behind]))
+    is_phrase = (is_sure or is_end or chars >= PART_CHARS) and all(one in signs for one in _lower(part))
+    return (start, behind) if is_phrase or end - place >= _PHRASE_CHARS else None
 
 
-def _has_mark(text: str, start: int, end: int) -> bool:
-    """Return whether a mask of a server's is in or beside this part of a text."""
-    before = max(start - MARK_CHARS, 0)
-    return bool(_MARK.search(text, start, end) or _MARK.match(text, end) or _MARK_BEFORE.search(text, before, start))
+def _is_inside(form: _Form, place: int) -> bool:
+    """Return whether the key has nothing between this character and the one before."""
+    return form.at[place + 1] - form.at[place] <= 1
 
 
-def _with_backslash(text: str, start: int) -> int:
-    while start and text[start] in '"/' and text[start - 1] == "\\":
-        start -= 1
-    return start
+def _with_backslashes(text: str, spans: list[Span]) -> list[Span]:
+    return [(len(text[:start].rstrip("\\")), end) for start, end in spans] if "\\" in text else spans
 
 
 def key_search(key: str | None) -> KeySearch:

@@ -70,6 +70,22 @@ def test_parts_of_a_key_without_its_beginning_are_masked_in_any_case(text: str, 
     assert redact(text, RANDOM_KEY) == shown
 
 
-def test_part_of_a_key_that_consists_of_words_is_not_masked() -> None:
-    text = "The electron-playground and the playground-window are here."
-    assert redact(text, "sk_my-electron-playground-window-4711") == text
+WORDS = "correct-horse-battery-staple-international"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("The correct international horse, a correct horse's battery", None),
+        ("a correct horse battery", None),
+        ("It is correct-horse.", "It is sk_…."),
+        ("It is rrect-horse-b.", "It is sk_…."),
+        ("It is **CORRECT**-<b>horse</b>-bat.", "It is **sk_…."),
+        ("It is correct horse battery staple.", "It is sk_…."),
+        (f"It is {WORDS}.", "It is sk_…."),
+    ],
+)
+def test_words_of_a_key_are_masked_from_12_characters_with_its_signs_and_from_20_letters(
+    text: str, shown: str | None
+) -> None:
+    assert redact(text, WORDS) == (shown or text)
