@@ -9,11 +9,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from playground.prefix_cache.block_size import Estimate
-from playground.prefix_cache.hypotheses import ROUTINGS
+from playground.prefix_cache.hypotheses import ANSWERS, PLACES, ROUTINGS
 from playground.prefix_cache.learned_state import LearnedParameters
 from playground.prefix_cache.prediction import Prediction
 from playground.prefix_cache.reach import RETENTIONS
-from playground.prefix_cache.view import TOOLS
 
 HELD = 0.95
 """Probability with which the cache holds at least the stated tokens."""
@@ -24,8 +23,9 @@ _NEAR = 1.5
 
 
 LifetimeSource = Literal["", "learned", "set"]
-ONE_CACHE = 0.85
-"""Confidence in a single cache is not higher: replicas that are chosen by the prompt's beginning look the same."""
+UNPROVED = 0.85
+"""Confidence is not higher while reports do not exclude the alternatives, however probable losses make a value. They
+never exclude replicas that are chosen by the prompt's beginning, and a lifetime that a use does not renew."""
 
 PROBABLE, UNEXPLAINED, AT_RANDOM = 0.7, 0.1, 0.1
 """A single cache is stated from this confidence on, up to this share of losses without another explanation, and up to
@@ -79,7 +79,7 @@ def lifetime_of(learned: LearnedParameters) -> Estimate:
     if learned.hypotheses.at_random > 0.5 or learned.proofs.served_pauses[1] > LONGER * median:
         return Estimate(None, 0.0, learned.reports)
     confidence = sum(weight for seconds, weight in pairs if median / _NEAR <= seconds <= median * _NEAR)
-    return Estimate(round(median), min(confidence, 0.99), learned.reports)
+    return Estimate(round(median), min(confidence, UNPROVED), learned.reports)
 
 
 def capacity_of(learned: LearnedParameters) -> float:
@@ -147,18 +147,20 @@ def profile(learned: LearnedParameters) -> CacheProfile:
     answers = sum(weight for one, weight in weights.items() if one.answers)
     orders: dict[str, float] = {}
     for one, weight in weights.items():
-        order = TOOLS.get(one.order, one.order)
-        name = "before_last_user" if order == "system_last" else order
-        orders[name] = orders.get(name, 0.0) + weight
+        orders[PLACES[one.order]] = orders.get(PLACES[one.order], 0.0) + weight
     position = max(orders, key=lambda name: orders[name])
-    sure = max(answers, 1 - answers)
+    sure, cached = max(answers, 1 - answers), answers >= 0.5
+    excludes = learned.proofs.excludes
+    other_answers, other_places = (ANSWERS[not cached],), orders.keys() - {position}
     known = learned.reports >= 3
     return CacheProfile(
         replace(units.block, confidence=min(units.block.confidence, 0.99)),
         replace(units.minimum, confidence=min(units.minimum.confidence, 0.99)),
         lifetime_of(learned),
-        Property(answers >= 0.5, sure) if known and sure >= 0.75 else Property(None, 0.0),
-        Property(position, orders[position])
+        Property(cached, sure if excludes(other_answers) else min(sure, UNPROVED))
+        if known and sure >= 0.75
+        else Property(None, 0.0),
+        Property(position, orders[position] if excludes(other_places) else min(orders[position], UNPROVED))
         if hypotheses.tools_seen and orders[position] >= 0.6
         else Property(None, 0.0),
         _replicas(learned) if known else Estimate(None, 0.0, learned.reports),
@@ -175,7 +177,7 @@ def _replicas(learned: LearnedParameters) -> Estimate:
     if ROUTINGS[at].replicas > 1 and not learned.proofs.spread:
         return Estimate(None, 0.0, learned.reports)
     many = sum(weight for routing, weight in zip(ROUTINGS, routings, strict=True) if routing.replicas > 1)
-    confidence = min(1 - many, ONE_CACHE) if ROUTINGS[at].replicas == 1 else many
+    confidence = min(1 - many, UNPROVED) if ROUTINGS[at].replicas == 1 else many
     losses = learned.hypotheses.loss_rate > UNEXPLAINED
     several = learned.hypotheses.at_random > AT_RANDOM or learned.round_robin.possible or learned.proofs.perhaps_spread
     several = several or learned.round_robin.replicas > 0

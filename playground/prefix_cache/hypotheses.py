@@ -18,7 +18,7 @@ from msgspec import Struct
 from playground.prefix_cache.block_size import CacheUnit
 from playground.prefix_cache.prefix_size import Size
 from playground.prefix_cache.reach import CAPACITIES, LIFETIMES, RETENTIONS, Classes, Reach
-from playground.prefix_cache.view import BARE, BASE, LATE, ORDERS, REUSES, TURNS, Order, Reuse
+from playground.prefix_cache.view import BARE, BASE, LATE, ORDERS, REUSES, TOOLS, TURNS, Order, Reuse
 
 RoutingKind = Literal["single", "random", "prefix_hash"]
 _ORDER_PRIOR = {"first": 0.3, "inside": 0.4, "first_user": 0.1, "before_last_user": 0.12, "system_last": 0.08}
@@ -52,6 +52,16 @@ _LOST_PRIOR = 0.6, 25.0
 """Misses and hits of prefixes that should be cached, before any report."""
 _MADE_UP = 0.002
 """Probability of a report that no hypothesis explains."""
+
+
+ANSWERS = ("prompts", "answers")
+"""Whether answers are cached: no, yes."""
+_MOVED: dict[str, str] = {"system_last": "before_last_user"}
+PLACES: dict[Order, str] = {
+    order: _MOVED.get(TOOLS.get(order, order), TOOLS.get(order, order))
+    for order in (*ORDERS, *BARE.values(), *LATE.values())
+}
+"""Where each order has the tools, as a user is told."""
 
 
 class Rendering(Struct, frozen=True):

@@ -12,7 +12,7 @@ from msgspec.structs import asdict
 from playground.prefix_cache.block_size import BlockSizeEstimator
 from playground.prefix_cache.hypotheses import Hypotheses
 from playground.prefix_cache.prefix_size import Residuals
-from playground.prefix_cache.proofs import CacheOff, CacheProofs
+from playground.prefix_cache.proofs import UNLIKELY, CacheOff, CacheProofs
 from playground.prefix_cache.reach import KeptPoints
 from playground.prefix_cache.round_robin import RoundRobin
 from playground.prefix_cache.token_estimator import TokenEstimator
@@ -49,6 +49,12 @@ class LearnedParameters:
     def several_possible(self) -> bool:
         """Whether there may be several replicas, so that reports are compared with replicas in turn."""
         return bool(self.round_robin.replicas or self.hypotheses.at_random >= SEVERAL or self._wrong >= WRONG)
+
+    @property
+    def one_cache(self) -> bool:
+        """Whether reports exclude replicas that are chosen at random or in turn."""
+        several = self.round_robin.replicas or self.round_robin.possible or self.hypotheses.at_random > UNLIKELY
+        return self.proofs.one_cache and not several
 
 
 class _Estimator(msgspec.Struct):
@@ -89,7 +95,9 @@ class _Proofs(msgspec.Struct):
     pauses: list[tuple[float, bool]] = []
     moments: list[float] = []
     moved: dict[str, int] = {}
+    excluded: dict[str, float] = {}
     losses: list[tuple[float, float]] = []
+    lost_at: list[float] = []
     stored: list[float] = []
 
 

@@ -444,6 +444,42 @@ class MissCase(Struct, frozen=True, dict=True):
         return not self.cached or not self.earlier.cached_tokens
 
     @property
+    def off_proved(self) -> bool:
+        """Return whether the cache is off for these parameters, and no minimum explains that nothing was served."""
+        return not self.cached and self.known.off_proved and not self.known.none_so_short(self.shared.tokens)
+
+    @property
+    def used_apart(self) -> bool:
+        """Return whether a newer request may have stored what was served, and not the rest: only then a restart takes
+        one and not the other."""
+        if not self.cached or self.known.in_turn or self.parameters or self.in_part:
+            return True
+        return any(map(self.may_have_ended, self.known.newer))
+
+    def may_have_ended(self, size: Size) -> bool:
+        """Return whether the report may be whole blocks of so many tokens."""
+        block = max((block for block, weight in self.blocks if weight >= PARTLY), default=self.known.block)
+        slack = NEAR + 3 * size.error + BEYOND * size.tokens
+        return -slack <= size.tokens - self.cached <= block + slack
+
+    @property
+    def too_early(self) -> bool:
+        """Return whether the prefix was not stored yet, as reports have shown: what was served is of the same request,
+        which excludes a restart, and losses of other kinds do not depend on the time since it was sent."""
+        return not self.used_apart and self.earlier.gap_s is not None and self.earlier.gap_s < self.known.late_s
+
+    @property
+    def may_lack_room(self) -> bool:
+        """Return whether the cache may have had no room for the prefix."""
+        return not self.known.room_kept or (self.unused_s or inf) > self.known.served_pauses[1]
+
+    @property
+    def may_be_elsewhere(self) -> bool:
+        """Return whether another replica may have had the prefix. The same parameters and beginning reach the same one,
+        unless it is chosen at random or in turn."""
+        return bool(self.parameters) or not self.extends or not self.known.one_cache
+
+    @property
     def at_the_end(self) -> bool:
         """Return whether the difference is in the last message."""
         last = self.now.parts[-1].index if self.now.parts else 0
@@ -465,7 +501,8 @@ class MissCase(Struct, frozen=True, dict=True):
     def own_model_served(self) -> bool:
         """Return whether the request's own model knows most of the prompt, and served it."""
         known = self.known.longest >= max(self.shared.tokens / 2, 64.0)
-        return self.other_model and known and self.cached > 0 and not self.own_model_lost
+        rest = self.shared.tokens - self.cached < max(PART, 2 * self.known.block) + 2 * self.shared.error
+        return self.other_model and known and self.cached > 0 and rest and not self.own_model_lost
 
     @property
     def late(self) -> bool:
@@ -595,10 +632,18 @@ class MissCase(Struct, frozen=True, dict=True):
     def other_lost(self) -> bool:
         """Return whether an earlier request shares more than was served in the order of the template, too."""
         longest = next((one.longest for one in self.known.all_orders if one.order == self.order), None)
-        least = max(PART, 2.0 * self.known.block)
-        if longest is None or self.known.in_turn:
-            return False
-        return longest.tokens - self.cached >= least + 3 * longest.error
+        return longest is not None and not self.known.in_turn and self._lost_of(longest)
+
+    @cached_property
+    def loss_proved(self) -> bool:
+        """Return whether the server lost something, whatever else differs: in each order that reports allow, an earlier
+        request shares more than whole blocks leave out."""
+        longest = [one.longest for one in self.known.orders if one.weight >= PARTLY]
+        return bool(self.cached) and not self.known.in_turn and all(one and self._lost_of(one) for one in longest)
+
+    def _lost_of(self, longest: Size) -> bool:
+        missed = longest.tokens - 3 * longest.error - self.cached
+        return missed >= max(PART, self.known.block) and not self.known.agrees(self.cached, longest)
 
     @property
     def may_be_blocks(self) -> bool:

@@ -132,6 +132,15 @@ class MissKnowledge(Struct, frozen=True):
     units: Sequence[CacheUnit] = ()
     shorter: Sequence[Size] = ()
     """Tokens of the beginnings that newer requests share, shorter than what any earlier one shares."""
+    newer: Sequence[Size] = ()
+    """The same in each order that reports allow."""
+    room_kept: bool = False
+    """Whether reports exclude a cache of limited size."""
+    one_cache: bool = False
+    """Whether reports exclude replicas that are chosen at random or in turn."""
+    off_proved: bool = False
+    """Whether the cache is off for the parameters of the request: nothing was ever served for them, and others were
+    served too often for that to be chance."""
     unproved_orders: Set[Order] = frozenset()
     """Orders in which a template moves text that too few reports have shown, see `CacheProofs.moves`."""
     in_turn: bool = False
@@ -157,6 +166,8 @@ class MissKnowledge(Struct, frozen=True):
     """Tokens of the earlier requests, with their answers if these may be cached, that the prompt continues."""
     stored_s: float = inf
     """Seconds after which a prefix is stored, as reports have shown, see `CacheProofs.stored_s`."""
+    late_s: float = 0.0
+    """Seconds up to which none is, see `CacheProofs.late_s`."""
 
     @property
     def plain(self) -> OrderEvidence | None:
@@ -241,6 +252,15 @@ def knowledge_of(
         expected=_expected(cache, prediction),
         units=learned.units.likely[:6],
         shorter=[reach.size(reach.steps[at].depth) for at in reach.groups[:-1]],
+        newer=[
+            one.size(one.steps[at].depth)
+            for rendering, one in prediction.reaches.items()
+            if learned.hypotheses.weights[rendering] >= PARTLY
+            for at in one.groups[:-1]
+        ],
+        room_kept=learned.hypotheses.room <= NO_ROOM / 10 and learned.proofs.room_kept(reach),
+        one_cache=learned.one_cache,
+        off_proved=prediction.off_proved,
         unproved_orders={one for one in MOVED_ORDERS if learned.round_robin.possible or not learned.proofs.moves(one)},
         in_turn=learned.round_robin.replicas > 0,
         replicas=learned.round_robin.replicas if learned.round_robin.alone else None,
@@ -252,6 +272,7 @@ def knowledge_of(
         served=reach.served,
         ended=[tokens for _, tokens in reach.counted],
         stored_s=learned.proofs.stored_s,
+        late_s=learned.proofs.late_s,
     )
 
 

@@ -25,7 +25,7 @@ from playground.prefix_cache.difference import (
 )
 from playground.prefix_cache.miss_case import PROVED, MissCase, case_of, served_beyond
 from playground.prefix_cache.miss_evidence import CONFIDENT, LARGE_BLOCK, EarlierRequest, MissKnowledge, agreement
-from playground.prefix_cache.miss_sentences import AFTER_FIX, Candidate, Reason, part_before, sentence
+from playground.prefix_cache.miss_sentences import AFTER_FIX, Candidate, CandidateCode, Reason, part_before, sentence
 from playground.prefix_cache.prediction import CacheUsage
 from playground.prefix_cache.proofs import ANSWER_S, PART, STORED_S
 from playground.prefix_cache.round_robin import REPLICAS
@@ -200,7 +200,8 @@ def _changed(case: MissCase, found: Difference) -> MissExplanation:
     if not case.parameters:
         why = _perhaps_lost(case, found, older_lost=older_lost)
     else:
-        why = _by_parameters(case) if older_lost or case.missing or case.less_than_edit_leaves else None
+        less = older_lost or case.missing or case.loss_proved or case.less_than_edit_leaves
+        why = _by_parameters(case) if less else None
     return why or _differs(case, found, _candidates(case) if case.more_may_be_lost else ())
 
 
@@ -208,7 +209,7 @@ def _perhaps_lost(case: MissCase, found: Difference, *, older_lost: bool) -> Mis
     """Explain a report of less than the difference leaves, with the same parameters."""
     # Templates write other fields in different places, so that the prefix may end before the estimated place.
     certain = case.served_as_long or older_lost
-    if (case.missing == "part" or older_lost) and (certain or found.part.kind == "content"):
+    if (case.missing == "part" or older_lost or case.loss_proved) and (certain or found.part.kind == "content"):
         return _lost(case, "partly_lost", certain=certain)
     if case.may_be_off:
         return _made(case, "unknown", "unknown", "edit_or_off")
@@ -323,7 +324,7 @@ def _moved(case: MissCase, found: Difference) -> MissExplanation | None:
     unproved = case.moved in case.known.unproved_orders
     if case.parameters:  # another model, or a part of the cache kept apart, explains it as well
         less = unproved and case.known.longest - case.cached >= 2 * max(PART, case.known.block)
-        return _by_parameters(case) if less else None
+        return _by_parameters(case) if less or case.loss_proved else None
     if case.may_be_off and case.extends:
         return _lost(case, "lost")
     if case.in_plain_order:
@@ -380,6 +381,8 @@ def _missed(case: MissCase) -> MissExplanation:
     found = None if case.extends else case.found
     if case.at_point and found is not None and case.moved is None:
         return _differs(case, found)
+    if case.off_proved:
+        return _made(case, "server", "server", "lost", _candidates(case))
     if case.parameters and not case.own_model_lost and (case.other_model or not case.late):
         return _by_parameters(case)
     if case.earlier.lost:
@@ -420,31 +423,36 @@ def _lost(case: MissCase, reason: Reason, *, certain: bool = True) -> MissExplan
 
 def _candidates(case: MissCase, *, short: bool = True) -> tuple[Candidate, ...]:
     """Return the reasons that the evidence leaves. `short`: with a minimum, if it may be one."""
-    found: list[Candidate] = []
-    gap_s = case.unused_s
-    if case.known.never_served and not case.cached:
-        found.append(Candidate("switched_off"))
-    elif case.may_be_bypassed:
-        found.append(Candidate("bypassed"))
-    found += _gaps(case, gap_s)
-    if case.in_part:
-        found.append(Candidate("parameters", text="; ".join(case.in_part)))
-    if short and (case.may_be_short or case.shorter_than_served):
-        found.append(Candidate("minimum"))
-    if case.may_be_running:
-        found.append(Candidate("running"))
-    if case.earlier.gap_s is not None and case.earlier.gap_s < min(case.known.stored_s + ANSWER_S, STORED_S):
-        found.append(Candidate("not_stored"))
-    found += [Candidate("restart"), Candidate("room")]
+    if case.off_proved:
+        return (Candidate("bypassed"),)
+    if case.too_early:
+        return (Candidate("not_stored"),)
+    known, gap_s = case.known, case.unused_s
+    unserved = known.never_served and not case.cached
     # Each replica serves nothing once, and again after an edit.
-    if not (case.may_be_off and case.known.never_served and case.known.reports >= 2 * max(REPLICAS)):
-        found.append(Candidate("replica"))
-    if case.now.text != case.earlier.view.text:  # a template writes the same prompt in the same way
-        found += _template_candidates(case)
-    at = case.known.at
+    several = known.reports < 2 * max(REPLICAS) or not (known.never_served and case.may_be_off)
+    losses: dict[CandidateCode, bool] = {
+        "minimum": short and (case.may_be_short or case.shorter_than_served),
+        "running": case.may_be_running,
+        "not_stored": case.earlier.gap_s is not None and case.earlier.gap_s < min(known.stored_s + ANSWER_S, STORED_S),
+        "restart": case.used_apart,
+        "room": case.may_lack_room,
+        "replica": several and case.may_be_elsewhere,
+    }
+    return (
+        *([Candidate("switched_off" if unserved else "bypassed")] if unserved or case.may_be_bypassed else ()),
+        *_gaps(case, gap_s),
+        *([Candidate("parameters", text="; ".join(case.in_part))] if case.in_part else ()),
+        *(Candidate(code) for code, possible in losses.items() if possible),
+        # A template writes the same prompt in the same way.
+        *(_template_candidates(case) if case.now.text != case.earlier.view.text else ()),
+        *_date(known.at, gap_s),
+    )
+
+
+def _date(at: float | None, gap_s: float | None) -> Iterator[Candidate]:
     if at is not None and gap_s is not None and at // DAY_S != (at - gap_s) // DAY_S:
-        found.append(Candidate("date"))
-    return tuple(found)
+        yield Candidate("date")
 
 
 def _gaps(case: MissCase, gap_s: float | None) -> Iterator[Candidate]:
@@ -460,7 +468,12 @@ def _template_candidates(case: MissCase) -> Iterator[Candidate]:
     parts = (*case.now.parts, *case.earlier.view.parts)
     if any(part.kind == "reasoning" for part in parts):
         yield Candidate("reasoning_left_out")
-    moving = sum(one.weight for one in case.known.orders if BASE.get(one.order, one.order) in MOVING_ORDERS)
+    moving = sum(
+        one.weight
+        for one in case.known.orders
+        if BASE.get(one.order, one.order) in MOVING_ORDERS
+        and (not case.cached or one.longest is None or case.may_have_ended(one.longest))
+    )
     if moving >= 0.02 and any(part.kind == "tool" or part.index > 1 for part in parts):
         yield Candidate("tools_moved")
 

@@ -84,7 +84,20 @@ class Predictor:
         prompt = reaches[best].size(len(measures[best.order].view.text))
         prompt = Size(prompt.tokens, prompt.error if prompt.error > 0.7 else 0.0)
         predicted = self._predicted(now, view, measures, reaches, prompt, best, thorough=thorough)
+        predicted.off_proved = self._learned.off.proved(fields)
+        late_s = self._learned.proofs.late_s
+        if late_s:
+            order = self._requests.order_of(best)
+            depth = self._requests.stored_depth(paths[order], now - late_s, best.reuse)
+            self._without_late(predicted, reaches[best].size(depth).tokens)
         return self._as_served_lately(predicted, off=self._learned.off.serves_nothing(fields, predicted.shared.tokens))
+
+    def _without_late(self, made: Prediction, stored: float) -> None:
+        """Forecast what requests share whose prefix is stored by now: so many tokens."""
+        units = self._learned.units.likely
+        tokens = units[0].served(stored) if units else stored
+        if tokens < made.interval.tokens:
+            made.interval = ForecastInterval(tokens, min(made.interval.low, tokens), made.interval.high)
 
     def _as_served_lately(self, made: Prediction, *, off: bool) -> Prediction:
         """Forecast nothing if the cache is off, and the same start if the server serves no more of any prompt."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import comb, gcd, inf
 
 from msgspec import Struct
@@ -29,8 +29,10 @@ PAUSES = 60
 """Number of newest reports whose pause is stored."""
 CHANCE = 0.05
 """Probability that pauses separate hits from misses by chance, up to which a lifetime is the reason."""
+LATE = 0.01
+"""Probability that ages separate what was served from what was not by chance, up to which storage is late."""
 SPREAD = 3
-"""Losses that neither a prefix stored late nor lack of room explains, from which replicas are named."""
+"""Losses that neither a prefix stored late, lack of room nor few restarts explain, from which replicas are named."""
 STORED_S, ANSWER_S = 30.0, 5.0
 """Seconds after a request was sent: no server is known to store its prefix later, 20 s after its answer; and by which
 the times of two answers may differ."""
@@ -42,6 +44,8 @@ MAX_PARAMETERS = 256
 """Sets of parameters that are known, the newest ones: with the name of a user in each request they would never end."""
 LARGE = 1100.0
 """Tokens above the usual minimums: a cache that serves no prefix as long is off, whatever the length."""
+UNLIKELY = 0.02
+"""Probability of reports up to which replicas that are chosen at random are excluded."""
 RESTARTS = 3
 """Number of restarts, each in a long pause, from which a lifetime is the more probable reason."""
 
@@ -93,10 +97,12 @@ class CacheOff:
 
     def __init__(self) -> None:
         self._reports: dict[Parameters, _Unserved] = {}
+        self._hits = self._misses = 0
 
     def add(self, fields: Mapping[str, Json] | None, tokens: float, cached: int) -> None:
         """Add a report for a prompt that shares `tokens` at least with an earlier request."""
         parameters = that_may_matter(fields or {})
+        self._hits, self._misses = self._hits + bool(cached), self._misses + (not cached)
         known = self._reports[parameters] = self._reports.pop(parameters, _Unserved())
         if len(self._reports) > MAX_PARAMETERS:
             del self._reports[next(iter(self._reports))]
@@ -104,6 +110,15 @@ class CacheOff:
             known.count, known.tokens, known.served = 0, 0.0, True
         else:
             known.count, known.tokens = known.count + 1, max(known.tokens, tokens)
+
+    def proved(self, fields: Mapping[str, Json] | None) -> bool:
+        """Return whether nothing was ever served for these parameters, which with another report of nothing is no
+        chance: other ones were served in the meantime."""
+        known = self._reports.get(that_may_matter(fields or {}))
+        if known is None or known.served or known.count < OFF:
+            return False
+        count, others = known.count + 1, self._misses - known.count
+        return comb(count + others, count) <= CHANCE * comb(count + others + self._hits, count)
 
     def serves_nothing(self, fields: Mapping[str, Json] | None, tokens: float) -> bool:
         """Return whether nothing will be served of a prompt that shares `tokens` with an earlier request."""
@@ -141,11 +156,17 @@ class CacheProofs:
         """The newest ones, oldest first."""
         self._whole = 0
         """Reports of all that the newest of several requests shares."""
-        self._losses: list[tuple[float, float]] = []
-        """Reports of exactly what an older request shares: seconds since the prefix that was not served was used, and
-        the tokens of room that it needed, with the traffic since."""
+        self._kept: list[float] = []
+        """Seconds since that request was sent, for each of these reports of this session."""
+        self._losses: list[tuple[float, float, float]] = []
+        """Reports of exactly what an older request shares: seconds since the prefix that was not served was used, the
+        tokens of room that it needed, with the traffic since, and when it was asked for."""
         self.stored_s = inf
         """Shortest time after which a prefix was served that no other request had sent before: it is stored by then."""
+        self._excluded: dict[str, float] = {}
+        """By name of what a server may do: the probability that the reports of less are losses that end by chance where
+        another one ends. 0: more was served than it can give."""
+        self._ends: dict[str, set[int]] = {}
         self._moved: dict[str, int] = {}
         """By order in which a template moves text: reports in a row that agree with it and not with a plain order."""
 
@@ -204,10 +225,11 @@ class CacheProofs:
                     ages = [age for age, found in zip(reach.ages, enough, strict=True) if found and hit]
                     age = min([*ages, reach.ages[-1]])
                     self._pauses = [*self._pauses, _Pause(age, hit, at)][-PAUSES:]
-        for step, distance in zip(reach.steps, reach.distances, strict=True):
+        needs = reach.needs
+        for step, need in zip(reach.steps, needs, strict=True):
             size = reach.size(step.depth)
             if size.tokens - block - 2 * size.error <= cached:
-                self._outlived = max(self._outlived, distance + size.tokens)
+                self._outlived = max(self._outlived, need)
         if len(reach.steps) > 1:
             longest, *others = (reach.size(step.depth) for step in reversed(reach.steps))
             slack = block + 2 * longest.error
@@ -215,20 +237,18 @@ class CacheProofs:
                 whole = cached >= longest.tokens - slack
                 less = bool(cached) and stored and any(ends_at(cached, other, block) for other in others)
                 self._whole += whole
+                if whole:
+                    self._kept = [*self._kept, reach.ages[-1]][-PAUSES:]
                 if less and not whole:
-                    rows = zip(reach.steps, reach.ages, reach.distances, strict=True)
-                    lost = [
-                        (age, room + tokens)
-                        for step, age, room in rows
-                        if (tokens := reach.size(step.depth).tokens) > cached + slack
-                    ]
-                    self.add_loss(max(age for age, _ in lost), min(room for _, room in lost))
+                    rows = zip(reach.steps, reach.ages, needs, strict=True)
+                    lost = [(age, room) for step, age, room in rows if reach.size(step.depth).tokens > cached + slack]
+                    self.add_loss(max(age for age, _ in lost), min(room for _, room in lost), at)
         self._add_stored(reach, cached, block)
 
-    def add_loss(self, age_s: float, room: float) -> None:
-        """Add a prefix that was not served `age_s` seconds after its last use, though an older one was: it needed
-        so many tokens of room, with all traffic since."""
-        self._losses = [*self._losses, (age_s, room)][-PAUSES:]
+    def add_loss(self, age_s: float, room: float, at: float) -> None:
+        """Add a prefix that was not served to a request sent `at`, `age_s` seconds after its last use, though an older
+        one was: it needed so many tokens of room, with all traffic since."""
+        self._losses = [*self._losses, (age_s, room, at)][-PAUSES:]
 
     def _add_stored(self, reach: Reach, cached: int, block: int) -> None:
         """Learn how soon a prefix is stored: blocks of an older request say nothing of the newest one."""
@@ -275,7 +295,9 @@ class CacheProofs:
         """Return whether several reports had exactly what an older request shares, as with replicas that do not know
         the same requests, although another prefix was stored as soon, and one that needs as much room was kept."""
         late = min(self.stored_s + ANSWER_S, STORED_S)
-        return sum(age > late and room <= self._outlived for age, room in self._losses) >= SPREAD
+        lost = [(at - age, at) for age, room, at in self._losses if age > late and room <= self._outlived]
+        restarts = _restarts(lost, [one.time for one in self._pauses if one.hit])
+        return len(lost) >= SPREAD and (restarts is None or restarts >= RESTARTS)
 
     @property
     def perhaps_spread(self) -> bool:
@@ -292,21 +314,67 @@ class CacheProofs:
         """Return whether another prefix was served after as much traffic as there was since this one was used."""
         if not reach.steps:
             return False
-        distance, size = reach.distances[-1], reach.size(reach.steps[-1].depth).tokens
-        return distance <= block or distance + size <= GROWN * self._outlived
+        return reach.distances[-1] <= block or self.room_kept(reach, GROWN)
+
+    def room_kept(self, reach: Reach, grown: float = 1.0) -> bool:
+        """Return whether another prefix was served that needed as much room, or less by a factor."""
+        return bool(reach.steps) and reach.needs[-1] <= grown * self._outlived
+
+    @property
+    def late_s(self) -> float:
+        """Return the seconds after a request up to which its prefix is not stored; 0 unless all of what older requests
+        alone were served of is younger than all that was served whole, which is no chance."""
+        lost = [age for age, _, _ in self._losses]
+        if not lost or not self._kept or max(lost) >= min(self._kept):
+            return 0.0
+        chance = 1 / comb(len(lost) + len(self._kept), len(lost))
+        return (max(lost) + min(self._kept)) / 2 if chance <= LATE else 0.0
+
+    def exclude(self, sizes: Mapping[str, Sequence[Size]], cached: int, block: int, age_s: float) -> None:
+        """Add a report with what earlier requests share under each of several things that a server may do. `age_s`:
+        the time since the newest of these; later ones are not stored yet."""
+        if not cached:
+            return
+        stored = age_s >= min(self.stored_s + ANSWER_S, STORED_S)
+        unit = block if not cached % block else 1
+        for name, possible in sizes.items():
+            others = [size for other, each in sizes.items() if other != name for size in each]
+            known, seen = self._excluded.get(name, 1.0), self._ends.setdefault(name, set())
+            if all(cached > size.tokens + 3 * size.error + NEAR for size in possible):
+                known = 0.0
+            elif stored and cached not in seen and any(ends_at(cached, size, unit) for size in others):
+                missed = min(size.tokens - 3 * size.error for size in possible) - cached
+                if missed >= unit + NEAR:
+                    seen.add(cached)
+                    known *= min(max(unit, NEAR) / missed, 1.0)
+            self._excluded[name] = known
+
+    def excludes(self, names: Iterable[str]) -> bool:
+        """Return whether reports exclude all of what a server may do."""
+        return all(self._excluded.get(name, 1.0) <= UNLIKELY for name in names)
+
+    @property
+    def one_cache(self) -> bool:
+        """Return whether replicas hardly have all that the newest request shares as often as the reports, with another
+        loss: each of two that are chosen at random has it in half of them."""
+        count = self._whole + len(self._losses) + 1
+        chance: float = sum(comb(count, losses) for losses in range(len(self._losses) + 2)) / 2.0**count
+        return chance <= UNLIKELY
 
     def state(self) -> dict[str, object]:
         return {
             "unserved": self._unserved,
             "outlived": self._outlived,
             "spread": [self._whole],
-            "losses": self._losses,
+            "losses": [one[:2] for one in self._losses],
+            "lost_at": [at for _, _, at in self._losses],
             "stored": [self.stored_s] if self.stored_s < inf else [],
             "shared": sorted(self.shared),
             "inside": self.inside,
             "pauses": [(one.seconds, one.hit) for one in self._pauses],
             "moments": [one.at for one in self._pauses],
             "moved": self._moved,
+            "excluded": self._excluded,
         }
 
     def restore(
@@ -320,17 +388,20 @@ class CacheProofs:
         pauses: Sequence[tuple[float, bool]] = (),
         moments: Sequence[float] = (),
         moved: Mapping[str, int] | None = None,
+        excluded: Mapping[str, float] | None = None,
         losses: Sequence[tuple[float, float]] = (),
+        lost_at: Sequence[float] = (),
         stored: Sequence[float] = (),
     ) -> None:
         self._unserved = sorted((0.0, 0.0, *unserved))[-2:]
         self._outlived = max(outlived, 0.0)
         self.shared.update(shared)
         self.inside = inside
-        self._moved = dict(moved or {})
+        self._moved, self._excluded = dict(moved or {}), dict(excluded or {})
         known = len(pauses) == len(moments)  # an earlier version stored no moments
         rows = zip(pauses, moments, strict=True) if known else ()
         self._pauses = [_Pause(seconds, hit, at) for (seconds, hit), at in rows][-PAUSES:]
         self._whole = max((*spread, 0)[0], 0)
-        self._losses = list(losses)[-PAUSES:]
+        times = lost_at if len(lost_at) == len(losses) else [0.0] * len(losses)  # an earlier version stored none
+        self._losses = [(age, room, at) for (age, room), at in zip(losses, times, strict=True)][-PAUSES:]
         self.stored_s = min(stored, default=inf)

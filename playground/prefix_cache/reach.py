@@ -150,6 +150,20 @@ class Reach(Struct):
         """Return the tokens of the longest shared prefix."""
         return self.size(self.steps[-1].depth if self.steps else 0)
 
+    @property
+    def needs(self) -> list[float]:
+        """Return the tokens of room that each step needs, with all traffic since: what newer requests share is part of
+        that traffic."""
+        found: list[float] = []
+        tokens = newer = 0.0
+        last = -1
+        for step, distance in zip(self.steps, self.distances, strict=True):
+            if step.newest != last:
+                newer, last = tokens, step.newest
+            tokens = self.size(step.depth).tokens
+            found.append(distance + tokens - min(newer, distance))
+        return found
+
     def classes(self, cleared_upto: int = -1) -> Classes:
         """Return what survives under each of RETENTIONS. `cleared_upto`: requests up to that number were lost."""
         if cleared_upto in self._classes:

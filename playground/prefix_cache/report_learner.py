@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playground.prefix_cache.block_size import SMALL_BLOCK
 from playground.prefix_cache.difference import differing, that_may_matter
-from playground.prefix_cache.hypotheses import ReportOutcome
+from playground.prefix_cache.hypotheses import ANSWERS, IRRELEVANT, PLACES, ReportOutcome
 from playground.prefix_cache.index import Sent
 from playground.prefix_cache.learned_state import LearnedParameters
 from playground.prefix_cache.prediction import CacheUsage, Prediction
@@ -37,6 +37,8 @@ class ReportLearner:
         if cached is not None and not self._may_be_too_early(prediction, cached):
             self._prove_shared(prediction, run_id, cached)
             self._learn_cache(prediction, cached, prediction.counted(usage), run_id)
+            if usage.prompt_tokens is not None:  # else the estimates may be wrong by more than they tell
+                self._exclude(prediction, cached)
 
     def _may_be_too_early(self, prediction: Prediction, cached: int) -> bool:
         """Return whether the prefix may not have been stored when the request arrived: such a report is no evidence of
@@ -129,13 +131,29 @@ class ReportLearner:
         if prediction.now - compared.at <= SOON_S:
             proofs.add_whole(tokens, cached)
 
+    def _exclude(self, prediction: Prediction, cached: int) -> None:
+        """Add the report to what excludes places of the tools, and that answers are cached or not."""
+        weights, step = self._learned.hypotheses.weights, self._learned.units.step
+        sizes: dict[str, list[Size]] = {}
+        for one, reach in prediction.reaches.items():
+            for name in (PLACES[one.order], ANSWERS[one.answers]):
+                if weights[one] >= IRRELEVANT:
+                    sizes.setdefault(name, []).append(reach.longest)
+        ages = prediction.reach.ages
+        for names in (ANSWERS, tuple(dict.fromkeys(PLACES.values()))):
+            self._learned.proofs.exclude(
+                {name: sizes[name] for name in names if name in sizes}, cached, step, ages[-1] if ages else 0.0
+            )
+
     def _prove_in_turn(self, prediction: Prediction, cached: int, shared: Size, block: int) -> None:
         """Add what the newest request shares, and the replica whose turn it is does not have."""
         compared, reach = prediction.compared, prediction.reach
         if not self._learned.round_robin.replicas or not cached or compared is None or not reach.steps:
             return
         if shared.tokens - cached > block + NEAR + 2 * shared.error:
-            self._learned.proofs.add_loss(prediction.now - compared.at, max(reach.distances) + shared.tokens)
+            self._learned.proofs.add_loss(
+                prediction.now - compared.at, max(reach.distances) + shared.tokens, prediction.now
+            )
 
     def _learn_unit(self, prediction: Prediction, cached: int, best: ReportOutcome | None) -> None:
         units = self._learned.units

@@ -273,6 +273,12 @@ class SentRequests:
             slots[count] = max((tree.reused(path.shared(one), one, reuse) for one in known_by), default=0)
         return slots
 
+    def stored_depth(self, path: TreePath, at: float, reuse: Reuse) -> int:
+        """Return how many code points a prompt shares with requests sent up to a time."""
+        numbers = range(len(self._requests) - 1, max(len(self._requests) - 1 - COMPARED, -1), -1)
+        older = (number for number in numbers if self[number].at <= at)
+        return max((path.tree.reused(path.shared(number), number, reuse) for number in older), default=0)
+
     def distances(self, steps: Sequence[MatchStep], order: Order, *, answers: bool) -> list[float]:
         """Return the tokens of other traffic since each step was used. `answers`: whether answers are cached."""
         known = self._distances.get((order, answers), {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -87,11 +88,135 @@ def test_cache_that_always_keeps_the_same_is_not_called_many_replicas() -> None:
     proofs = CacheProofs()
     steps = [MatchStep(depth, number, 1) for depth, number in ((1_000, 2), (2_000, 1), (3_000, 0))]
     found = Reach(steps, lambda depth: Size(float(depth), 0.0), [30.0, 20.0, 10.0], [0.0] * 3, {}, [0, 1, 2])
-    for _ in range(9):
-        proofs.add_served(found, 1_000, 16, 100.0)
+    for number in range(9):
+        proofs.add_served(found, 1_000, 16, 100.0 * number)
     spread = [proofs.spread]
-    proofs.add_served(found, 2_992, 16, 100.0)
+    proofs.add_served(found, 2_992, 16, 900.0)
     assert [*spread, proofs.spread] == [False, True]
+
+
+@pytest.mark.parametrize(("apart_s", "spread"), [(100.0, True), (1.0, False)])
+def test_losses_that_one_restart_explains_are_not_called_many_replicas(apart_s: float, spread: bool) -> None:
+    proofs = CacheProofs()
+    steps = [MatchStep(depth, number, 1) for depth, number in ((1_000, 1), (2_000, 0))]
+    found = Reach(steps, lambda depth: Size(float(depth), 0.0), [80.0, 60.0], [0.0] * 2, {}, [0, 1])
+    proofs.add_served(found, 1_984, 16, 0.0)
+    for number in range(3):
+        proofs.add_served(found, 1_000, 16, 100.0 + apart_s * number)
+    assert proofs.spread is spread
+
+
+def test_text_that_newer_requests_share_needs_room_once() -> None:
+    """A tree of 3,000 tokens holds two prompts that share 1,000: 4,000 would not fit."""
+    steps = [MatchStep(depth, number, 1) for depth, number in ((1_000, 1), (2_000, 0))]
+    found = Reach(steps, lambda depth: Size(float(depth), 0.0), [10.0, 20.0], [0.0, 2_000.0], {}, [0, 1])
+    assert found.needs == [1_000.0, 3_000.0]
+    proofs = CacheProofs()
+    proofs.add_served(found, 1_984, 16, 100.0)
+    assert proofs.outlived(reach(2_000.0, 1_000.0), 16)
+    assert not proofs.outlived(reach(2_500.0, 1_000.0), 16)
+
+
+def place(name: str, tokens: float) -> dict[str, list[Size]]:
+    return {name: [Size(tokens, 1.0)]}
+
+
+@pytest.mark.parametrize(
+    ("reports", "block", "excluded"),
+    [
+        ([1_984], 16, True),  # more than tools behind the system text leave
+        ([992, 976, 960], 16, False),  # what tools in front leave is no proof: all of these orders leave as much
+        ([400, 416], 16, True),
+        ([512, 512, 512], 512, False),  # one loss, or one that ends in a large block by chance
+    ],
+)
+def test_place_is_excluded_by_more_than_it_leaves_or_by_losses_that_are_no_chance(
+    reports: Sequence[int], block: int, excluded: bool
+) -> None:
+    proofs = CacheProofs()
+    for cached in reports:
+        shared = 2_000.0 if cached > 1_000 else cached + 8.0 if cached < 900 else 1_000.0
+        sizes = place("first", shared) | place("inside", 1_000.0)
+        proofs.exclude(sizes, cached, block, 60.0)
+    assert proofs.excludes({"inside"}) is excluded
+    assert not proofs.excludes({"first"})
+
+
+@pytest.mark.parametrize(("whole", "one"), [(3, False), (9, True)])
+def test_replicas_at_random_are_excluded_by_reports_of_all_that_the_newest_request_has(whole: int, one: bool) -> None:
+    proofs = CacheProofs()
+    steps = [MatchStep(1_000, 1, 2), MatchStep(2_000, 0, 1)]
+    found = Reach(steps, lambda depth: Size(float(depth), 0.0), [80.0, 60.0], [0.0] * 2, {}, [0, 1])
+    for number in range(whole):
+        proofs.add_served(found, 1_984, 16, 100.0 * number)
+    assert proofs.one_cache is one
+
+
+@pytest.mark.parametrize(("lost_s", "late_s"), [(4.0, 32.0), (70.0, 0.0)])
+def test_prefix_is_late_if_all_losses_are_younger_than_what_was_served(lost_s: float, late_s: float) -> None:
+    proofs = CacheProofs()
+    steps = [MatchStep(1_000, 1, 2), MatchStep(2_000, 0, 1)]
+
+    def found(age_s: float) -> Reach:
+        return Reach(steps, lambda depth: Size(float(depth), 0.0), [age_s, age_s], [0.0] * 2, {}, [0, 1])
+
+    for number in range(5):
+        proofs.add_served(found(60.0), 1_984, 16, 100.0 * number)
+        proofs.add_served(found(lost_s), 992, 16, 100.0 * number + 50.0)
+    assert proofs.late_s == late_s
+
+
+@pytest.mark.parametrize(("others", "proved"), [(1, False), (6, True)])
+def test_cache_is_off_for_a_user_if_others_are_served_too_often_for_chance(others: int, proved: bool) -> None:
+    off, one = CacheOff(), {"user": "u1"}
+    for _ in range(others):
+        off.add({"user": "u2"}, 2_000.0, 1_984)
+    for _ in range(2):
+        off.add(one, 2_000.0, 0)
+    assert off.proved(one) is proved
+    off.add(one, 2_000.0, 1_984)
+    assert not off.proved(one)
+
+
+def continued(cached: int, found: MissKnowledge) -> set[str]:
+    """Return the candidates for a report for a prompt that continues one of ≈ 830 tokens."""
+    turn = (("system", RULES), ("user", "Which crate?"), ("assistant", "On shelf 3."))
+    earlier = EarlierRequest(view(*turn), None, "id", 10.0, prompt_tokens=830, cached_tokens=400)
+    why = explain_miss(view(*turn, ("user", "And the ship?")), None, earlier, CacheUsage(860, cached), found)
+    assert why is not None
+    return {one.code for one in why.candidates}
+
+
+@pytest.mark.parametrize(
+    ("changed", "left"),
+    [
+        ({}, {"not_stored", "room", "replica"}),
+        ({"newer": [Size(404.0, 1.0)]}, {"not_stored", "restart", "room", "replica"}),
+        ({"one_cache": True}, {"not_stored", "room"}),
+        ({"room_kept": True, "served_pauses": (5.0, 60.0)}, {"not_stored", "replica"}),
+        ({"late_s": 20.0}, {"not_stored"}),
+    ],
+)
+def test_candidate_that_reports_exclude_is_not_listed(changed: dict[str, Any], left: set[str]) -> None:
+    """The part that was served is of the request that has the rest, too, unless a newer one shares it."""
+    assert continued(400, replace(known(), figures=(400, 816), **changed)) == left
+
+
+def test_cache_that_is_off_for_a_user_is_the_only_cause() -> None:
+    found = repeated(replace(known(), figures=(400, 816), off_proved=True))
+    assert found is not None
+    assert (found.cause, [one.code for one in found.candidates]) == ("server", ["bypassed"])
+
+
+@pytest.mark.parametrize(("own", "named"), [(820.0, False), (500.0, True)])
+def test_older_text_of_the_own_model_is_what_another_model_costs(own: float, named: bool) -> None:
+    one: dict[str, Json] = {"model": "large"}
+    turn = (("system", RULES), ("user", "Which crate?"), ("assistant", "On shelf 3."))
+    earlier = EarlierRequest(view(*turn), one, "id", 10.0, prompt_tokens=830, cached_tokens=400)
+    server = replace(known(), figures=(400, 496), longest=own)
+    cached = int(own) // 16 * 16
+    why = explain_miss(view(*turn, ("user", "?")), {"model": "small"}, earlier, CacheUsage(860, cached), server)
+    assert (why is not None and why.cause == "parameters") is named
 
 
 @pytest.mark.parametrize(("cached", "stored"), [(0, True), (1_000, False), (1_400, True)])
