@@ -62,16 +62,19 @@ async def test_a_file_that_takes_long_to_read_can_be_given_up(
 ) -> None:
     go_on, window = threading.Event(), session.window
     monkeypatch.setattr(f"playground.ui.{reader}.files.read_regular", lambda *_: go_on.wait() and b"")
-    openers = {"batch": window.batch.files.open_file, "controllers": window.files.open_path}
     said: list[str] = []
-    window.batch.files.said.connect(said.append)
-    window.files.notice.connect(said.append)
     path = tmp_path / "rows.csv"
-    if reader == "compare":
+    window.files.notice.connect(said.append)
+    if reader == "controllers":
+        window.files.open_path(path)
+    else:
+        window.modes.show_mode(reader)
+    if reader == "batch":
+        window.batch.files.said.connect(said.append)
+        window.batch.files.open_file(path)
+    elif reader == "compare":
         window.compare.files.notice.connect(said.append)
         session.workspace.tasks.start(window.compare.files.read_values(path), "read rows")
-    else:
-        openers[reader](path)
     await hand.until(lambda: _dialog() is not None, "the dialog")
     dialog = _dialog()
     assert dialog is not None

@@ -129,7 +129,8 @@ class RowPainter:
                     color_of_icon = getattr(current_theme(), role)
                     indent = paint_row_icon(painter, name, at.left, top + high // 2, color_of_icon) + _ICON_GAP_PX
                 elif at.column.title == "time" and self._model.is_member(row):
-                    indent = _INDENT_PX
+                    spare = at.width - QFontMetrics(at.font).horizontalAdvance(text)
+                    indent = min(_INDENT_PX, max(spare, 0))
             if text:
                 painter.setFont(at.font)
                 painter.setPen(color or current_theme().text)
