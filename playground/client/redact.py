@@ -308,6 +308,9 @@ class KeySearch:
         for form in forms.values():
             for at in range(len(form.text) - GRAM + 1):
                 self.places.setdefault(form.text[at : at + GRAM], []).append((form, at))
+        heads = [(form, end) for form in forms.values() if form.has_words and form.secret for end in range(1, GRAM)]
+        self._begun = tuple(form.key[: form.at[end] + 1].lower() for form, end in heads if form.at[end] >= form.secret)
+        """Public prefixes with less than GRAM letters and digits, and a character behind."""
         self._step = max(min(map(_shortest, forms.values()), default=GRAM) - GRAM + 1, 1)
 
     def spans(self, text: str, least: int = PART_CHARS, *, is_cut: bool = False) -> list[Span]:
@@ -346,7 +349,7 @@ class KeySearch:
         if not _special(text):
             before = _bare(_folded(text[:known]), self._beside)[1 - GRAM :]
             bare = before + _bare(_folded(text[known:]), self._beside)
-            if self._has_gram(bare):
+            if self._has_gram(bare) or text.lower().endswith(self._begun):
                 return None
             return text if len(text) <= _CONTEXT_CHARS else _context(text, self._beside)
         end = None
@@ -354,7 +357,7 @@ class KeySearch:
             unfinished = pattern.search(text, max(len(text) - _UNFINISHED_CHARS, 0))
             begin = unfinished.start() if unfinished else len(text)
             plain = removed.sub("", _folded(_decoded(text[:begin])[0]))
-            if self._has_gram(_bare(plain, self._beside)):
+            if self._has_gram(_bare(plain, self._beside)) or plain.lower().endswith(self._begun):
                 return None
             end = _context(plain, self._beside) + text[begin:] if end is None else end
         return end
@@ -415,7 +418,7 @@ class KeySearch:
         less = removed.sub("", plain[: unfinished.start()] if unfinished else plain)
         layers += (removed, plain), (self._beside, less)
         bare = _bare(less, self._beside)
-        length = 0
+        length = int(less.lower().endswith(self._begun))
         at = len(bare) - GRAM
         last = _outer([(at, len(bare))], layers[-1:])[0][1]
         for form, place in self.places.get(bare[at:], ()) if at >= 0 and not _FOREIGN.search(less, last) else ():
