@@ -308,7 +308,10 @@ class KeySearch:
         for form in forms.values():
             for at in range(len(form.text) - GRAM + 1):
                 self.places.setdefault(form.text[at : at + GRAM], []).append((form, at))
-        self._samples = tuple(dict.fromkeys(sample for form in forms.values() for sample in _samples(form)))
+        heads = [(form, end) for form in forms.values() if form.has_words and form.secret for end in range(1, GRAM)]
+        self._begun = tuple(form.key[: form.at[end] + 1].lower() for form, end in heads if form.at[end] >= form.secret)
+        """Public prefixes with less than GRAM letters and digits, and a character behind."""
+        self._step = max(min(map(_shortest, forms.values()), default=GRAM) - GRAM + 1, 1)
 
     def spans(self, text: str, least: int = PART_CHARS, *, is_cut: bool = False) -> list[Span]:
         """Return where keys and their parts of at least this length stand in `text`, in order.
@@ -346,7 +349,7 @@ class KeySearch:
         if not _special(text):
             before = _bare(_folded(text[:known]), self._beside)[1 - GRAM :]
             bare = before + _bare(_folded(text[known:]), self._beside)
-            if self._has_gram(bare):
+            if self._has_gram(bare) or text.lower().endswith(self._begun):
                 return None
             return text if len(text) <= _CONTEXT_CHARS else _context(text, self._beside)
         end = None
@@ -354,7 +357,7 @@ class KeySearch:
             unfinished = pattern.search(text, max(len(text) - _UNFINISHED_CHARS, 0))
             begin = unfinished.start() if unfinished else len(text)
             plain = removed.sub("", _folded(_decoded(text[:begin])[0]))
-            if self._has_gram(_bare(plain, self._beside)):
+            if self._has_gram(_bare(plain, self._beside)) or plain.lower().endswith(self._begun):
                 return None
             end = _context(plain, self._beside) + text[begin:] if end is None else end
         return end
@@ -366,36 +369,37 @@ class KeySearch:
     def _runs(self, bare: str) -> list[tuple[int, _Form, int, int]]:
         """Return the parts of keys in the letters and digits of a text: where, and from and to where in which form."""
         runs: list[tuple[int, _Form, int, int]] = []
-        done: dict[tuple[str, int], Span] = {}
-        first = last = 0
-        for at in self._hits(bare):
+        done: dict[tuple[str, int], int] = {}
+        places, first, last = self.places, 0, 0
+        hits = [at for at in range(0, len(bare) - GRAM + 1, self._step) if bare[at : at + GRAM] in places][::-1]
+        while hits:
+            at, known, same = hits.pop(), last, ("\n", "", 0)
             if first <= at and at + GRAM <= last:
                 continue  # in a part that is masked
-            for form, place in self.places[bare[at : at + GRAM]]:
-                start, end = done.get((form.text, at - place), (0, 0))
-                if start <= at and at + GRAM <= end:
-                    continue
+            for form, place in places.get(bare[at : at + GRAM], ()):
+                base = at - place
+                if at < done.get((form.text, base), 0) or (
+                    base == same[2]
+                    and form.key.startswith(same[0])
+                    and form.text.startswith(same[1])
+                    and form.text[last - base :][:1] != bare[last : last + 1]
+                ):
+                    continue  # found, also as a part of another key
                 before, after = _common(bare, at, form.text, place)
-                done[form.text, at - place] = at - before, at + after
-                if _length(form, place - before, place + after) >= PIECE_CHARS or before + after == len(form.text):
-                    runs.append((at - before, form, place - before, place + after))
-                    part = form.key[form.at[place - before + 1] : form.at[place + after] + 1]
-                    if _length(form, place - before, place + after, form.secret) >= PART_CHARS and not (
-                        form.has_words and _WORDS_ONLY.fullmatch(part)
-                    ):
-                        first, last = at - before, at + after
+                done[form.text, base] = at + after
+                start, end = place - before, place + after
+                if _length(form, start, end) < PIECE_CHARS and end - start < len(form.text):
+                    continue
+                runs.append((at - before, form, start, end))
+                part = form.key[form.at[start + 1] : form.at[end] + 1]
+                if _length(form, start, end, form.secret) >= PART_CHARS and not (
+                    form.has_words and _WORDS_ONLY.fullmatch(part)
+                ):
+                    first, last = at - before, at + after
+                    same = form.key[: form.at[end] + 1], form.text[:end], base
+            if last > known:
+                hits += range(last - GRAM + 1, last)  # another part may begin in this one
         return runs
-
-    def _hits(self, bare: str) -> Iterator[int]:
-        """Yield where GRAM characters of a key stand, at least once in each of its parts."""
-        if len(bare) <= len(self._samples) or len(self._samples) > _MANY_SAMPLES:
-            yield from (at for at in range(len(bare) - GRAM + 1) if bare[at : at + GRAM] in self.places)
-            return
-        for gram in self._samples:
-            at = bare.find(gram)
-            while at >= 0:
-                yield at
-                at = bare.find(gram, at + 1)
 
     def open_end(self, text: str) -> tuple[int, int]:
         """Return where the end of a text begins that may go on as a part of a key, and where GRAM - 1 characters before
@@ -414,7 +418,7 @@ class KeySearch:
         less = removed.sub("", plain[: unfinished.start()] if unfinished else plain)
         layers += (removed, plain), (self._beside, less)
         bare = _bare(less, self._beside)
-        length = 0
+        length = int(less.lower().endswith(self._begun))
         at = len(bare) - GRAM
         last = _outer([(at, len(bare))], layers[-1:])[0][1]
         for form, place in self.places.get(bare[at:], ()) if at >= 0 and not _FOREIGN.search(less, last) else ():
@@ -429,10 +433,6 @@ class KeySearch:
         return (skipped + spans[0][0] if length else len(text)), context
 
 
-_MANY_SAMPLES = 150
-"""With more of them, a look at each character of a text is faster than the search of each."""
-
-
 def _context(text: str, beside: re.Pattern[str]) -> str:
     return _bare(text[:-_CONTEXT_CHARS], beside)[1 - GRAM :] + text[-_CONTEXT_CHARS:]
 
@@ -442,16 +442,10 @@ def _length(form: _Form, place: int, end: int, begin: int = 0) -> int:
     return form.at[end + 1] - max(form.at[place] + 1, begin)
 
 
-def _samples(form: _Form) -> Iterator[str]:
-    """Yield GRAM characters of which every part of PIECE_CHARS characters of a key has some."""
-    last, end = -1, GRAM
-    for at in range(len(form.text) - GRAM + 1):
-        end = max(end, at + GRAM)
-        while end < len(form.text) and (_length(form, at, end) < PIECE_CHARS or form.at[end] < form.secret):
-            end += 1
-        if last < at:
-            last = end - GRAM
-            yield form.text[last : last + GRAM]
+def _shortest(form: _Form) -> int:
+    """Return how many letters and digits the shortest parts of PIECE_CHARS characters of a key have."""
+    ends = [bisect_left(form.at, at + 1 + PIECE_CHARS) - 1 - place for place, at in enumerate(form.at)]
+    return min([len(form.text), *(ends[: bisect_right(form.at, form.at[-1] - 1 - PIECE_CHARS)])])
 
 
 def _common(text: str, at: int, form: str, place: int) -> tuple[int, int]:
@@ -472,11 +466,11 @@ def _secret(form: _Form, place: int, end: int, text: str, span: Span, least: int
     start, behind = span
     # Up to GRAM - 1 characters that something separates from the part are of another word, as the l of `all k7Qz…`.
     found = _FIRST.match(text, start, behind)
-    if found and (place or text[max(start - 1, 0) : start].isalnum()) and _is_inside(form, place + len(found[1])):
+    if found and (place or text[max(start - 1, 0) : start].isalnum()) and _is_apart(form, place + len(found[1]), found):
         start, place = found.end(), place + len(found[1])
     found = _LAST.search(text, max(behind - MARK_CHARS, start), behind)
     is_last = end == len(form.text) and not (text[behind : behind + 1] or "a").isalnum()
-    if found and not is_last and _is_inside(form, end - len(found[1])):
+    if found and not is_last and _is_apart(form, end - len(found[1]), found):
         behind, end = found.start(), end - len(found[1])
     begin, last = form.at[place + 1], form.at[end] + 1
     part = form.key[begin:last]
@@ -508,9 +502,10 @@ def _secret(form: _Form, place: int, end: int, text: str, span: Span, least: int
     return (start, behind) if is_phrase or end - place >= _PHRASE_CHARS else None
 
 
-def _is_inside(form: _Form, place: int) -> bool:
-    """Return whether the key has nothing between this character and the one before."""
-    return form.at[place + 1] - form.at[place] <= 1
+def _is_apart(form: _Form, place: int, found: re.Match[str]) -> bool:
+    """Return whether the key has not the signs of this text before this character."""
+    signs = form.key[form.at[place] + 1 : form.at[place + 1]]
+    return not signs or signs not in found[0]
 
 
 def _with_backslashes(text: str, spans: list[Span]) -> list[Span]:

@@ -181,7 +181,7 @@ def test_tool_calls_are_told_apart_and_the_finish_ends_the_delay() -> None:
     events = _decoded([json.dumps(one) for one in (*calls, last)])
     for index in (0, 1):
         pieces = [event.arguments for event in events if isinstance(event, ToolCallDelta) and event.index == index]
-        assert "".join(pieces) == f"sk_p{MASK}"
+        assert "".join(pieces) == f"sk_{MASK}"
     shown = [event for event in events if isinstance(event, ContentDelta | Finished)]
     assert shown[:2] == [ContentDelta(1.0, "sk_pl"), Finished(1.0, "stop")]
 
