@@ -15,7 +15,8 @@ from codecs import encode
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from html import unescape
-from itertools import accumulate
+from itertools import accumulate, takewhile
+from operator import eq
 from string import ascii_lowercase, ascii_uppercase
 from typing import TYPE_CHECKING, Any, NamedTuple
 from unicodedata import normalize
@@ -79,6 +80,7 @@ _NOISE = re.compile(
     rf"{_TERMINAL}|{_TAG}|\n{_NUMBERED}|\r{_NUMBERED}|{_LETTER}(?:{_NUMBERED})?|0[xX](?=[0-9a-fA-F]{{2}}\b)"
 )
 _NOTHING = re.compile(r"(?!)")
+_NO_READINGS = {_NOTHING: _NOTHING}
 _special = re.compile(r"[<\\%&\x1b\x90\x98\x9b\x9d-\x9f]|\]\(|[\r\n][ \t]*[0-9]|0[xX]").search
 """Finds where escapes and what is removed may begin."""
 _UNFINISHED_TEXT = (
@@ -214,26 +216,16 @@ def _outer(spans: list[Span], layers: list[_Layer]) -> list[Span]:
 
 
 @lru_cache(maxsize=1)
-def _wide() -> tuple[re.Pattern[str], dict[str, str]]:
+def _wide() -> dict[int, str]:
     """Return the characters that are an ASCII letter or digit in another form, and the letters without a picture."""
     blocks = ((0x80, 0x3200), (0xFF00, 0x10000), (0x1D400, 0x1D800), (0x1F100, 0x1F200), (0x1FBF0, 0x1FC00))
-    normal = {chr(code): normalize("NFKC", chr(code)) for block in blocks for code in range(*block)}
-    found = {char: one for char, one in normal.items() if len(one) == 1 and one.isascii() and one.isalnum()}
-    found |= dict.fromkeys("\u115f\u1160\u3164\uffa0", "\0")  # the only letters that Unicode has to be ignored
-    return re.compile(f"[{''.join(char for char in found if char < _BEHIND_BMP)}]"), found
-
-
-_BEHIND_BMP = "\U00010000"
-_STYLED = re.compile("[\U0001d400-\U0001fbff]")
+    normal = {code: normalize("NFKC", chr(code)) for block in blocks for code in range(*block)}
+    found = {code: one for code, one in normal.items() if len(one) == 1 and one.isascii() and one.isalnum()}
+    return found | dict.fromkeys(map(ord, "\u115f\u1160\u3164\uffa0"), "\0")  # the only letters without one
 
 
 def _folded(text: str) -> str:
-    if text.isascii():
-        return text
-    pattern, table = _wide()  # two patterns: one for all planes is 100 times slower
-    for one in (pattern, _STYLED):
-        text = one.sub(lambda found: table.get(found[0], found[0]), text)
-    return text
+    return text if text.isascii() else text.translate(_wide())
 
 
 def _lower(text: str) -> str:
@@ -344,27 +336,21 @@ class KeySearch:
         """Return the text with keys and their parts masked."""
         return masked(text, self.spans(text))
 
-    def known_end(self, text: str, known: int = 0) -> str | None:
-        """Return the end of a text as it counts for the next piece; None if characters of a key end behind `known`."""
-        if not _special(text):
-            before = _bare(_folded(text[:known]), self._beside)[1 - GRAM :]
-            bare = before + _bare(_folded(text[known:]), self._beside)
-            if self._has_gram(bare) or text.lower().endswith(self._begun):
-                return None
-            return text if len(text) <= _CONTEXT_CHARS else _context(text, self._beside)
-        end = None
-        for removed, pattern in _READINGS.items():
+    def known_end(self, text: str) -> str | None:
+        """Return the end of a text as it counts for the next piece; None if characters of a key are in the text."""
+        end, places = None, self.places
+        for removed, pattern in (_READINGS if _special(text) else _NO_READINGS).items():
             unfinished = pattern.search(text, max(len(text) - _UNFINISHED_CHARS, 0))
             begin = unfinished.start() if unfinished else len(text)
             plain = removed.sub("", _folded(_decoded(text[:begin])[0]))
-            if self._has_gram(_bare(plain, self._beside)) or plain.lower().endswith(self._begun):
+            bare = _bare(plain, self._beside)
+            if any(bare[at : at + GRAM] in places for at in range(len(bare) - GRAM + 1)) or (
+                plain.lower().endswith(self._begun)
+            ):
                 return None
-            end = _context(plain, self._beside) + text[begin:] if end is None else end
+            if end is None:
+                end = _bare(plain[:-_CONTEXT_CHARS], self._beside)[1 - GRAM :] + plain[-_CONTEXT_CHARS:] + text[begin:]
         return end
-
-    def _has_gram(self, bare: str) -> bool:
-        places = self.places
-        return any(bare[at : at + GRAM] in places for at in range(len(bare) - GRAM + 1))
 
     def _runs(self, bare: str) -> list[tuple[int, _Form, int, int]]:
         """Return the parts of keys in the letters and digits of a text: where, and from and to where in which form."""
@@ -433,10 +419,6 @@ class KeySearch:
         return (skipped + spans[0][0] if length else len(text)), context
 
 
-def _context(text: str, beside: re.Pattern[str]) -> str:
-    return _bare(text[:-_CONTEXT_CHARS], beside)[1 - GRAM :] + text[-_CONTEXT_CHARS:]
-
-
 def _length(form: _Form, place: int, end: int, begin: int = 0) -> int:
     """Return how many characters of the key, behind `begin`, a part of a form has, with signs beside it."""
     return form.at[end + 1] - max(form.at[place] + 1, begin)
@@ -449,15 +431,9 @@ def _shortest(form: _Form) -> int:
 
 
 def _common(text: str, at: int, form: str, place: int) -> tuple[int, int]:
-    """Return how many characters before and from there on are equal; GRAM are known to be."""
-    before, after = 0, GRAM
-    most = min(at, place)
-    while before < most and text[at - before - 1] == form[place - before - 1]:
-        before += 1
-    most = min(len(text) - at, len(form) - place)
-    while after < most and text[at + after] == form[place + after]:
-        after += 1
-    return before, after
+    """Return how many characters before and from there on are equal."""
+    before = takewhile(bool, map(eq, text[max(at - place, 0) : at][::-1], form[:place][::-1]))
+    return sum(before), sum(takewhile(bool, map(eq, text[at : at + len(form)], form[place:])))
 
 
 def _secret(form: _Form, place: int, end: int, text: str, span: Span, least: int, is_end: bool) -> Span | None:
@@ -512,14 +488,10 @@ def _with_backslashes(text: str, spans: list[Span]) -> list[Span]:
     return [(len(text[:start].rstrip("\\")), end) for start, end in spans] if "\\" in text else spans
 
 
+@lru_cache(maxsize=16)
 def key_search(key: str | None) -> KeySearch:
     """Return the search for one key, or several, one per line."""
-    return _key_search(key or "")
-
-
-@lru_cache(maxsize=16)
-def _key_search(key: str) -> KeySearch:
-    return KeySearch([one for one in dict.fromkeys(key.split("\n")) if len(one) >= LEAST_CHARS])
+    return KeySearch([one for one in dict.fromkeys((key or "").split("\n")) if len(one) >= LEAST_CHARS])
 
 
 @lru_cache(maxsize=64)
@@ -528,14 +500,13 @@ def key_forms(key: str | None) -> tuple[str, ...]:
 
     `key`: one key, or several, one per line. Longer ones come first: they may contain others.
     """
-    keys = sorted(filter(lambda one: len(one) >= LEAST_CHARS, (key or "").split("\n")), key=len, reverse=True)
-    return tuple(dict.fromkeys(form for one in keys for form in _forms_of(one)))
-
-
-def _forms_of(key: str) -> Iterator[str]:
-    escaped, data = json.dumps(key)[1:-1], key.encode("utf-8", "surrogatepass")
-    yield from (key, escaped, escaped.replace("/", "\\/"), quote(data, safe=""), data.hex(), data.hex().upper())
-    yield from _in_base64(data)
+    found: list[str] = []
+    for one in sorted((key or "").split("\n"), key=len, reverse=True):
+        if len(one) >= LEAST_CHARS:
+            escaped, data = json.dumps(one)[1:-1], one.encode("utf-8", "surrogatepass")
+            found += one, escaped, escaped.replace("/", "\\/"), quote(data, safe=""), data.hex(), data.hex().upper()
+            found += _in_base64(data)
+    return tuple(dict.fromkeys(found))
 
 
 def refuse_key_in(body: bytes, key: str) -> None:
@@ -550,29 +521,16 @@ def refuse_key_in(body: bytes, key: str) -> None:
 
 def redact_error(error: ApiError, key: str | None) -> ApiError:
     """Return the error with the key masked in all of its texts."""
-    return replace(
-        error,
-        title=redact(error.title, key),
-        detail=redact(error.detail, key),
-        advice=redact(error.advice, key),
-        error_type=_maybe(error.error_type, key),
-        code=_maybe(error.code, key),
-        details=tuple(redact_value(item, key) for item in error.details),
-        body_request_id=_maybe(error.body_request_id, key),
-        body=redact(error.body, key),
-    )
-
-
-def _maybe(text: str | None, key: str | None) -> str | None:
-    return None if text is None else redact(text, key)
+    names = ("title", "detail", "advice", "error_type", "code", "details", "body_request_id", "body")
+    return replace(error, **{name: redact_value(getattr(error, name), key) for name in names})
 
 
 def redact_value(value: Any, key: str | None) -> Any:
     """Return a JSON value with this key, and everything that looks like a key, masked in its texts and names."""
     if isinstance(value, str):
         return redact(value, key)
-    if isinstance(value, list):
-        return [redact_value(item, key) for item in value]
+    if isinstance(value, list | tuple):
+        return type(value)(redact_value(item, key) for item in value)
     if isinstance(value, dict):
         return {redact(name, key): redact_value(item, key) for name, item in value.items()}
     return value

@@ -195,18 +195,14 @@ class StreamMasker:
                 value = {} if value is None else value
                 if isinstance(value, dict):
                     value[step] = self._with_held(value.get(step), one)
-            else:
-                value = [] if value is None else value
-                if isinstance(value, list):
-                    self._in_list(value, step, one)
+            elif isinstance(value := [] if value is None else value, list):
+                steps = [_step(item, None if step is None else place) for place, item in enumerate(value)]
+                if step not in steps:
+                    value.append(None if step is None else {"index": step})
+                    steps.append(step)
+                place = len(steps) - 1 - steps[::-1].index(step)
+                value[place] = self._with_held(value[place], one)
         return value
-
-    def _in_list(self, items: list[Any], step: int | None, path: _Path) -> None:
-        for place, item in reversed(list(enumerate(items))):
-            if _step(item, None if step is None else place) == step:
-                items[place] = self._with_held(item, path)
-                return
-        items.append(self._with_held(None if step is None else {"index": step}, path))
 
     def _ends_key(self, path: _Path, name: str) -> bool:
         """Return whether a new name of an object has a part of a key, or ends the one that its names have been."""
@@ -220,7 +216,7 @@ class StreamMasker:
         """Return the text that can be displayed after this piece of it."""
         known = None
         if not text.held and len(piece) <= _LONG_PIECE:
-            known = self._search.known_end(text.tail + piece, len(text.tail))
+            known = self._search.known_end(text.tail + piece)
         if known is None:
             text.same = text.previous = ""
             shown = self._suspect(text, piece)
