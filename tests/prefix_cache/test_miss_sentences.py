@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import get_args
@@ -28,19 +28,23 @@ CLEARING: frozenset[Reason] = frozenset(
 )
 
 
-@cache
-def explanations(path: Path) -> tuple[MissExplanation, ...]:
-    return tuple(_explanations(path))
+Explanations = Callable[[Path], Sequence[MissExplanation]]
 
 
-def _explanations(path: Path) -> Iterator[MissExplanation]:
-    for result in replay_traffic(read_traffic(path)):
-        if result.explanation is not None:
-            yield result.explanation
+@pytest.fixture(scope="module")
+def explanations() -> Explanations:
+    """Replays a session. Each is replayed once, because the tests with a fixture of the module run in one process."""
+
+    @cache
+    def replayed(path: Path) -> Sequence[MissExplanation]:
+        results = replay_traffic(read_traffic(path))
+        return [result.explanation for result in results if result.explanation is not None]
+
+    return replayed
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
-def test_sentence_says_what_reason_and_candidates_say(path: Path) -> None:
+def test_sentence_says_what_reason_and_candidates_say(path: Path, explanations: Explanations) -> None:
     for found in explanations(path):
         assert found.reason
         assert found.sentence.endswith(".")
@@ -62,7 +66,7 @@ def test_words_differ_for_every_candidate() -> None:
     assert "off for some requests" in Candidate("bypassed").words
 
 
-def test_sentences_of_most_reasons_are_among_the_judged_sessions() -> None:
+def test_sentences_of_most_reasons_are_among_the_judged_sessions(explanations: Explanations) -> None:
     reasons = {found.reason for path in CASES for found in explanations(path)}
     assert reasons >= {
         "first",
