@@ -469,7 +469,7 @@ def _secret(form: _Form, place: int, end: int, text: str, span: Span, least: int
         )
     ):
         return None
-    if not form.has_words or not _WORDS_ONLY.fullmatch(part):
+    if not form.has_words or not _WORDS_ONLY.fullmatch(part if is_sure else form.key[begin:last]):
         return start, behind
     if part.isalnum():
         return (start, behind) if (is_sure and part == form.key) or not (part.isdigit() or is_word(part)) else None
@@ -479,9 +479,9 @@ def _secret(form: _Form, place: int, end: int, text: str, span: Span, least: int
 
 
 def _is_apart(form: _Form, place: int, found: re.Match[str]) -> bool:
-    """Return whether the key has not the signs of this text before this character."""
+    """Return whether the text has other signs than the key before this character, or a mask beside them."""
     signs = form.key[form.at[place] + 1 : form.at[place + 1]]
-    return not signs or signs not in found[0]
+    return not signs or signs not in found[0] or _MARK_BEHIND.search(found[0].replace(signs, "", 1)) is not None
 
 
 def _with_backslashes(text: str, spans: list[Span]) -> list[Span]:
