@@ -51,6 +51,8 @@ PRELOADED = (
     "playground.versions.service",
 )
 PREPARED_FOR = ("batch", "check", "send")
+LOADED_FOR = {"doctor": ("keyring.core", "playground.cli.doctor", "PySide6.QtWidgets")}
+"""Modules of one command that are imported before the first fork for it: they take a quarter of a second."""
 PREPARED = (
     ("playground.prefix_cache.volatile_scan", "prepare"),
     ("playground.prefix_cache.value_kinds", "compile_patterns"),
@@ -323,10 +325,22 @@ def _load(arguments: Sequence[str]) -> None:
             importlib.import_module(name)
         gc.collect()
         gc.freeze()  # a collection in a child would copy the pages of all modules
-    if "patterns" not in _loaded and arguments and arguments[0] in PREPARED_FOR:
+    command = arguments[0] if arguments else ""
+    if command not in _loaded:
+        _loaded.add(command)
+        for name in LOADED_FOR.get(command, ()):
+            importlib.import_module(name)
+    if "patterns" not in _loaded and command in PREPARED_FOR:
         _loaded.add("patterns")
-        for module, function in PREPARED:
-            getattr(importlib.import_module(module), function)()
+        prepare()
+
+
+def prepare() -> None:
+    """Compile the patterns that processes forked from this one use."""
+    import importlib
+
+    for module, function in PREPARED:
+        getattr(importlib.import_module(module), function)()
 
 
 def serve(numbers: Sequence[int]) -> None:
@@ -427,31 +441,40 @@ def _open_streams(environment: Mapping[str, str]) -> None:
 
 
 def _fork_the_first_child() -> None:
-    """Fork the recording process from `record`, too: it is the first child, and started before any thread.
+    """Fork the recording process from `record`, too: it is the first child.
 
-    Another one, after the first has died, is a new interpreter.
+    It is forked now, because no thread runs yet, and waits for its streams. Another one, after the first has died, is
+    a new interpreter.
     """
     execute = subprocess.Popen._execute_child  # type: ignore[attr-defined]
     parameters = inspect.signature(execute)
+    own, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    pid = os.fork()
+    if pid == 0:
+        own.close()
+        message, files, _, _ = socket.recv_fds(theirs, 4096, 2)
+        if not files:  # the command has ended
+            os._exit(0)
+        _become_child(json.loads(message), files)
+    theirs.close()
 
-    def fork(*given: Any) -> None:
-        subprocess.Popen._execute_child = execute  # type: ignore[attr-defined]
+    def start(*given: Any) -> None:
         found = parameters.bind(*given).arguments
-        if threading.active_count() > 1 or list(found["args"][:3]) != PROGRAM:
+        if list(found["args"][:3]) != PROGRAM:
             execute(*given)
             return
-        pid = os.fork()
-        if pid == 0:
-            _become_child(list(found["args"][3:]), [found["p2cread"], found["c2pwrite"], found["errwrite"]])
+        subprocess.Popen._execute_child = execute  # type: ignore[attr-defined]
+        with own:
+            socket.send_fds(own, [json.dumps(list(found["args"][3:])).encode()], [found["p2cread"], found["c2pwrite"]])
         found["self"].pid, found["self"]._child_created = pid, True
         pipes = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
         found["self"]._close_pipe_fds(*(found[name] for name in pipes))
 
-    subprocess.Popen._execute_child = fork  # type: ignore[attr-defined]
+    subprocess.Popen._execute_child = start  # type: ignore[attr-defined]
 
 
 def _become_child(arguments: list[str], streams: Sequence[int]) -> None:
-    """Run a command in a process forked from inside another command, in a separate session, and end it."""
+    """Run a command in a process forked from another command, in a separate session with these streams, and end it."""
     status = 1
     try:
         os.setsid()
@@ -459,8 +482,7 @@ def _become_child(arguments: list[str], streams: Sequence[int]) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
         for target, source in enumerate(streams):
-            if source >= 0:
-                os.dup2(source, target)
+            os.dup2(source, target)
         os.closerange(3, 1_024)
         _open_streams(os.environ)
         status = _main(arguments)

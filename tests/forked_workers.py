@@ -91,6 +91,8 @@ class _Controller:
         links = forked_program.links(self._count) if forked_program.SUPPORTED else [None] * self._count
         factory: pytest.TempPathFactory = self._session.config._tmp_path_factory  # type: ignore[attr-defined]
         folder = factory.getbasetemp()
+        if "playground.prefix_cache.volatile_scan" in sys.modules:
+            forked_program.prepare()  # a second of processor time, otherwise in each worker
         # A collection in a worker would copy the pages of all modules and tests.
         gc.collect()
         gc.freeze()

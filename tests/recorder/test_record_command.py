@@ -25,7 +25,7 @@ from playground.services import AppServices
 from playground.simulator.process import SimulatorProcess
 from playground.tasks import Tasks
 from tests.faults.cases import _fill_up, _small_disk
-from tests.forked_program import run_text, start_text
+from tests.forked_program import SUPPORTED, run_text, start_text
 from tests.requestlog.samples import opened
 
 KEY = "sk_planted_0123456789abcdef"
@@ -94,6 +94,14 @@ def test_record_whole_and_streamed_answers_are_logged_with_usage_and_source(reco
         whole.json()["usage"]["prompt_tokens"]
     ] * 2
     assert {stored.record.source for stored in runs} == {"recorder"}
+
+
+@pytest.mark.skipif(not SUPPORTED, reason="commands are forked on Linux only")
+def test_recording_process_is_forked_without_a_new_interpreter(recording: Recording) -> None:
+    # A new one takes half a second of processor time.
+    (child,) = psutil.Process(recording._process.pid).children()
+    assert "--recording-process" not in child.cmdline()
+    recording.end()
 
 
 def test_record_errors_and_cut_streams_are_logged_as_failed(recording: Recording) -> None:

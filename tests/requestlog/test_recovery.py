@@ -34,7 +34,27 @@ from tests.requestlog.samples import files, opened
 COUNT = 60
 
 
+_FILLED: list[tuple[bytes, list[str]]] = []
+
+
 async def fill(folder: Path) -> list[str]:
+    """Write a log of COUNT requests, after the first time a copy of its file. Returns their run ids."""
+    if not _FILLED:
+        run_ids = await _write(folder)
+        _FILLED.append(((folder / FILE_NAME).read_bytes(), run_ids))
+        return list(run_ids)
+    return _copied(folder)
+
+
+def _copied(folder: Path) -> list[str]:
+    data, run_ids = _FILLED[0]
+    folder.mkdir(exist_ok=True)
+    (folder / FILE_NAME).write_bytes(data)
+    (folder / FILE_NAME).chmod(0o600)
+    return list(run_ids)
+
+
+async def _write(folder: Path) -> list[str]:
     records = [samples.record(f"question {n}", minute=n) for n in range(COUNT)]
     async with opened(folder) as log:
         await log.add([EndedRun(each, tuple(samples.answered(f"answer {n}"))) for n, each in enumerate(records)])

@@ -6,20 +6,17 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 
 import pytest
 
-COMMAND = [sys.executable, "-m", "playground", "simulator"]
+from tests.forked_program import run_text, start_text
+
 LIMIT_S = 60
 
 
 def test_says_when_it_is_ready_and_stops_cleanly() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
-        with subprocess.Popen(
-            [*COMMAND, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        ) as process:
+        with start_text(["simulator", "--json"]) as process:
             assert process.stdout is not None
             assert json.loads(process.stdout.readline())["base_url"].startswith("http://127.0.0.1:")
             process.send_signal(number)
@@ -29,9 +26,7 @@ def test_says_when_it_is_ready_and_stops_cleanly() -> None:
 
 
 def test_ends_with_its_parent() -> None:
-    with subprocess.Popen(
-        [*COMMAND, "--json", "--stop-with-stdin"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
+    with start_text(["simulator", "--json", "--stop-with-stdin"]) as process:
         assert process.stdout is not None
         assert process.stdin is not None
         process.stdout.readline()
@@ -42,7 +37,7 @@ def test_ends_with_its_parent() -> None:
 def test_a_port_that_is_taken_is_one_sentence() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        done = subprocess.run([*COMMAND, "--port", port], capture_output=True, text=True, check=False, timeout=LIMIT_S)
+        done = run_text(["simulator", "--port", port], os.environ, timeout=LIMIT_S)
     assert done.returncode == 2
     assert port in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
@@ -50,9 +45,6 @@ def test_a_port_that_is_taken_is_one_sentence() -> None:
 
 @pytest.mark.parametrize("option", ["--port=x", "--block-size=0", "--cache-ttl=-1", "--plan=gold", "--token-ms=nan"])
 def test_an_option_that_makes_no_sense(option: str) -> None:
-    environment = {**os.environ, "COLUMNS": "200"}
-    done = subprocess.run(
-        [*COMMAND, option], capture_output=True, text=True, check=False, timeout=LIMIT_S, env=environment
-    )
+    done = run_text(["simulator", option], {**os.environ, "COLUMNS": "200"}, timeout=LIMIT_S)
     assert done.returncode == 2
     assert option.split("=", maxsplit=1)[0] in done.stderr
