@@ -380,3 +380,21 @@ def test_check_interval_holds_the_price_of_caches_that_no_report_tells(
     assert low <= sum(one["lost_tokens"] for one in spans) <= high
     if usage:
         assert high <= 5 * (tokens + 8)
+
+
+def test_check_prompts_below_a_possible_minimum_of_which_nothing_was_served_have_no_price(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rules = "\n".join(f"Rule {number}: answer in one short sentence and name the order." for number in range(10))
+    lines = []
+    for number in range(12):
+        system = f"Now 10:{number * 5:02}:{number * 7 % 60:02}.\n{rules}"
+        messages = [{"role": "system", "content": system}, {"role": "user", "content": f"Where is {number * 7919}?"}]
+        usage = {"prompt_tokens": 215, "prompt_tokens_details": {"cached_tokens": 0}}
+        lines.append(json.dumps({"body": {"model": "electron", "messages": messages}, "usage": usage}))
+    path = tmp_path / "short.jsonl"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    assert main(["check", str(path), "--json"]) == 0
+    (span,) = json.loads(capsys.readouterr().out)["varying"]
+    assert (span["lost_tokens"], span["tokens_per_request"], span["lost_tokens_low"]) == (0, 0, 0)
+    assert span["lost_tokens_high"] > 0
