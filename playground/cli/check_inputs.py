@@ -23,7 +23,7 @@ from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.field_errors import Path as FieldPath
 from playground.prompt.files import FORMAT_KEY, MAX_FILE_BYTES, parse_value, read_input, refuse_repeated
 from playground.prompt.import_formats import open_any_bytes
-from playground.prompt.import_formats.api_bodies import Report, chat_body
+from playground.prompt.import_formats.api_bodies import Report, chat_body, genai_attributes
 from playground.prompt.json_text import loads
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ REFUSED = 400
 _ID = re.compile(r"[0-9a-fA-F-]{16,}")
 _ENDED = ("done", None)
 _TIMES, _DURATIONS = ("started_utc", "timestamp", "at", "at_unix", "startTime"), ("duration_s",)
+_USAGES = ("usageDetails", "usage_details", "usage")
 _TITLES = ("x-title", "user-agent")
 MAX_MESSAGES = 20_000
 """Messages of one body. Counted before it is parsed."""
@@ -51,7 +52,10 @@ def recorded_outcome(value: Json) -> Outcome:
     line: Mapping[str, Json] = value if isinstance(value, dict) else {}
     record, summary = (_object(line.get(name)) for name in ("record", "summary"))
     response = _object(line.get("response"))
-    usage = next((_object(one.get("usage")) for one in (summary, line, response) if one.get("usage")), {})
+    usage = next(
+        (_object(one[name]) for one in (summary, line, response) for name in _USAGES if _object(one.get(name))),
+        _genai_usage(line),
+    )
     status = summary.get("status", line.get("status", response.get("status")))
     failed = (isinstance(status, int) and status >= REFUSED) or summary.get("phase") not in _ENDED
     at = next((one[name] for one in (record, line) for name in _TIMES if one.get(name) is not None), None)
@@ -59,6 +63,15 @@ def recorded_outcome(value: Json) -> Outcome:
     headers = _object(line.get("headers"))
     agent = _agent({str(name).lower(): value for name, value in headers.items()})
     return _reported(usage_of(usage, None)), _time(at), failed, agent, _seconds(lasted)
+
+
+def _genai_usage(line: Mapping[str, Json]) -> Mapping[str, Json]:
+    """Return the usage in OpenTelemetry attributes: their input tokens include the cached ones."""
+    found, name = genai_attributes(line) or {}, "gen_ai.usage."
+    return {
+        "prompt_tokens": found.get(f"{name}input_tokens", found.get(f"{name}prompt_tokens")),
+        "cached_tokens": found.get(f"{name}cache_read.input_tokens", found.get(f"{name}cache_read_input_tokens")),
+    }
 
 
 def har_outcome(entry: Mapping[str, Json]) -> Outcome:

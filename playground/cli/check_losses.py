@@ -229,8 +229,9 @@ def span_fields(one: SpanFinding, rates: Rates, place: Json) -> dict[str, Json]:
         "lost_tokens_low": round(span.lost_between[0]),
         "lost_tokens_high": round(span.lost_between[1]),
         "estimated": one.losses.estimated,
-        "tools_after_per_request": round(span.tools_after),
-        "dollars_per_1000_requests": span.dollars(rates.fresh, rates.cached),
+        "tools_after_per_request": 0 if span.part == "tool" else round(span.tools_after),
+        "tools_first_per_request": round(span.tools_after) if span.part == "tool" else 0,
+        "dollars_per_1000_requests": rates.saved(span.tokens_per_request * 1_000),
         "rewrite": span.rewrite,
         "fix": REWRITES[span.rewrite],
         "behind": span.behind,
@@ -253,7 +254,7 @@ def _finding(
     # Values that begin alike, such as objects in another order, are quoted once.
     beginnings = dict.fromkeys(_quoted(visible_line(sample)) for sample in span.samples)
     samples = ", ".join(list(beginnings)[:3])
-    cost = span.dollars(rates.fresh, rates.cached)
+    cost = rates.saved(span.tokens_per_request * 1_000)
     what = "Varies between requests"
     if span.history:
         what = "An earlier turn is sent in another way"
@@ -264,13 +265,16 @@ def _finding(
     first += " Its values are used again: only the first request with each of them pays." if span.recurring else ""
     first += " It changed once, and not back: one payment." if span.once else ""
     if span.tools_after >= BLOCK:
-        first += f" If the server writes tools after the system text, ≈ {span.tools_after:,.0f} more per request."
+        where = "in front of" if span.part == "tool" else "after"
+        first += f" If the server writes tools {where} the system text, ≈ {span.tools_after:,.0f} more per request."
     low, high = (end / max(len(losses.compared), 1) for end in span.lost_between)
-    between = f"≈ {low:,.0f} to {high:,.0f} per request"
+    prices = [("", span.tokens_per_request)]
     if losses.estimated:
-        first += f" No request has reported tokens: these are estimates for an unknown tokenizer; {between}."
+        prices = [(", at least", low), (", at most", high)]
+        first += " No request has reported tokens: these are estimates for an unknown tokenizer"
+        first += f"; ≈ {low:,.0f} to {high:,.0f} per request."
     elif high > _WIDE * low:
-        first += f" No report tells the block and the minimum: {between}."
+        first += f" No report tells the block and the minimum: ≈ {low:,.0f} to {high:,.0f} per request."
     of_program = f"Program “{visible_line(program)}”: " if program else ""
     both = held - span.tokens_per_request >= 1
     return Finding(
@@ -280,9 +284,12 @@ def _finding(
         f"before; ≈ {span.tokens_behind:,.0f} tokens behind it, which that one had too, are not cached.{first} Fix: "
         f"{REWRITES[span.rewrite]}.",
         evidence=(
-            Evidence("fresh because of it, per request", span.tokens_per_request),
+            *(Evidence(f"fresh because of it, per request{end}", tokens) for end, tokens in prices),
             *((Evidence("with the spans behind it, per request", held),) if both else ()),
-            Evidence("lost in 1,000 requests", cost, "dollars"),
+            *(
+                Evidence(f"lost in 1,000 requests{end}", rates.saved(tokens * 1_000), "dollars")
+                for end, tokens in prices
+            ),
         ),
         places=(FindingPlace(span_path(span), span.start, span.end),),
         tokens=span.tokens_per_request,

@@ -33,6 +33,8 @@ _ERRORS = 3.0
 """Usual errors of a size up to which a report is of that text."""
 _TAIL = 0.02
 """Probability beyond each end of an interval."""
+_SHORT = 256
+"""Tokens per request below which text has no price if no report has cached tokens: many servers have a minimum."""
 _FEW, _STEPS = 4, 3
 """Requests from which on a change can be told from a value that changes every time; times at which spans or places of
 the head change from which on none of them is a single change, and no value is the same prompt again."""
@@ -145,6 +147,7 @@ class FoundSpans:
         """By request: the share that each span has in what it lost."""
         self._saved: dict[int, list[float]] = {}
         """By request: ≈ tokens that it lost, by guess."""
+        self._cached: set[int] = set()
 
     def change(self, key: object, number: int) -> None:
         """Note that a request differs at a span."""
@@ -212,6 +215,8 @@ class FoundSpans:
             self._found[key].behind[index] = total
         if usage is None:
             return
+        if usage.fresh is not None:
+            self._cached.add(usage.cached or 0)
         unit = guesses[0].unit
         cached = float(usage.cached or 0) if usage.fresh is not None else 0.0
         prompt = usage.prompt or 0
@@ -292,6 +297,7 @@ class FoundSpans:
             index: {numbers[key]: share * self._saved[index][0] for key, share in row.items() if key in numbers}
             for index, row in self._paid.items()
         }
+        short = self._cached == {0} and sum(saved[0] for saved in self._saved.values()) < _SHORT * len(self._saved)
         spans: list[VaryingSpan] = []
         roots, once = self._roots(predecessors), self._once()
         for number, key in enumerate(keys):
@@ -300,6 +306,7 @@ class FoundSpans:
             shares = [(row[key], self._saved[index]) for index, row in self._paid.items() if key in row]
             lost, *others = (sum(share * saved[at] for share, saved in shares) for at in range(len(guesses)))
             low, high = _interval([lost, *others], guesses)
+            lost = 0.0 if short and not low else lost
             behind = [found.behind[index] for index in changed if index in found.behind]
             front = next((at for at in reversed(range(number)) if not set(spans[at].changed).isdisjoint(changed)), None)
             spans.append(
@@ -320,7 +327,11 @@ class FoundSpans:
                     between=bool(continued) and not found.span.history and continued.isdisjoint(changed),
                 )
             )
-        return tuple(spans), paid
+        unpriced = {number for number, span in enumerate(spans) if not span.lost_tokens}
+        return tuple(spans), {
+            index: {number: tokens for number, tokens in row.items() if number not in unpriced}
+            for index, row in paid.items()
+        }
 
     def _roots(self, predecessors: Mapping[int, int]) -> list[int]:
         """Return the first request of each request's conversation."""

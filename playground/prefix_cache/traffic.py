@@ -205,16 +205,21 @@ def _message(response: Mapping[str, Json]) -> dict[str, Json] | None:
 
 
 def usage_of(usage: Mapping[str, Json], message: Mapping[str, Json] | None) -> CacheUsage:
-    """Return a `usage` object and the generated message as one value."""
-    details = _object(usage.get("prompt_tokens_details")) or {}
+    """Return a `usage` object and the generated message as one value.
+
+    Without `prompt_tokens`, all counts with "input" in their name add up to the prompt, as in Anthropic's usage and
+    Langfuse's usage details; in the Responses API there is one.
+    """
+    details = _object(usage.get("prompt_tokens_details")) or _object(usage.get("input_tokens_details")) or {}
     completion = _object(usage.get("completion_tokens_details")) or {}
-    cached = _count(details.get("cached_tokens"))
-    if cached is None:
-        cached = _count(usage.get("cached_tokens"))
-    if cached is None:
-        cached = _count(usage.get("prompt_cache_hit_tokens"))
+    inputs = {name: count for name, value in usage.items() if "input" in name and (count := _count(value)) is not None}
+    inputs = {name: count for name, count in inputs.items() if "cost" not in name.lower()}
+    read = [count for name, count in inputs.items() if "cache" in name and not re.search("creation|write", name)]
+    places = (details.get("cached_tokens"), usage.get("cached_tokens"), usage.get("prompt_cache_hit_tokens"))
+    cached = next((count for value in places if (count := _count(value)) is not None), sum(read) if read else None)
+    prompt = _count(usage.get("prompt_tokens"))
     return CacheUsage(
-        _count(usage.get("prompt_tokens")),
+        sum(inputs.values()) if prompt is None and inputs else prompt,
         cached,
         _count(usage.get("completion_tokens")),
         _count(completion.get("reasoning_tokens")) or 0,

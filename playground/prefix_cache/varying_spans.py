@@ -104,7 +104,8 @@ class VaryingSpan(Struct, frozen=True):
     `lost_between`: the interval in which these are, by block, minimum and tokenizer where reports do not tell them;
     `tokens_per_request` is their average over the requests of the family. `behind`: index in the result of the span in
     front, which must be fixed first; None for the first one. `tools_after`: ≈ tokens per request that it costs more if
-    the server writes the tools behind the system text, where reports do not tell. `places`: how many places vary
+    the server writes the tools behind the system text (for a span in a tool: in front of it), where reports do not
+    tell. `places`: how many places vary
     together; the span is the first. `history`: it is in turns of a conversation that were sent before. `between`: it
     differs only between conversations. `recurring`: its values are used again in other conversations, and only the
     first request with each of them pays. `once`: it changed once in the recording, and not back.
@@ -139,12 +140,6 @@ class VaryingSpan(Struct, frozen=True):
     def rewrite(self) -> Rewrite:
         """Return the change of the program that removes the span from the prefix."""
         return _REWRITES.get(self.kind, "keep_history" if self.history else "move_behind_stable_text")
-
-    def dollars(self, fresh: float | None, cached: float | None, requests: int = 1_000) -> float | None:
-        """Return what `requests` requests pay for it, at rates in dollars per million tokens; None without both."""
-        if fresh is None or cached is None:
-            return None
-        return self.tokens_per_request * (fresh - cached) * requests / 1_000_000
 
 
 Estimate = Callable[[str], float]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from playground.cli.check_inputs import read_inputs
 from playground.cli.check_losses import SERIOUS_TOKENS
 from playground.cli.main import main
 from playground.prefix_cache.text_compare import common_prefix
@@ -380,3 +382,83 @@ def test_check_interval_holds_the_price_of_caches_that_no_report_tells(
     assert low <= sum(one["lost_tokens"] for one in spans) <= high
     if usage:
         assert high <= 5 * (tokens + 8)
+
+
+def test_check_prompts_below_a_possible_minimum_of_which_nothing_was_served_have_no_price(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rules = "\n".join(f"Rule {number}: answer in one short sentence and name the order." for number in range(10))
+    lines = []
+    for number in range(12):
+        system = f"Now 10:{number * 5:02}:{number * 7 % 60:02}.\n{rules}"
+        messages = [{"role": "system", "content": system}, {"role": "user", "content": f"Where is {number * 7919}?"}]
+        usage = {"prompt_tokens": 215, "prompt_tokens_details": {"cached_tokens": 0}}
+        lines.append(json.dumps({"body": {"model": "electron", "messages": messages}, "usage": usage}))
+    path = tmp_path / "short.jsonl"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    assert main(["check", str(path), "--json"]) == 0
+    (span,) = json.loads(capsys.readouterr().out)["varying"]
+    assert (span["lost_tokens"], span["tokens_per_request"], span["lost_tokens_low"]) == (0, 0, 0)
+    assert span["lost_tokens_high"] > 0
+
+
+ASKED = [{"role": "user", "content": "Where is order 7?"}]
+CALLED = [
+    {"id": "c1", "type": "function", "function": {"name": "find", "arguments": '{"id": 7}'}},
+]
+PARTS = [
+    {"role": "user", "parts": [{"type": "text", "content": "Where is order 7?"}]},
+    {"role": "assistant", "parts": [{"type": "tool_call", "id": "c1", "name": "find", "arguments": {"id": 7}}]},
+    {"role": "tool", "parts": [{"type": "tool_call_response", "id": "c1", "response": "Sent."}]},
+]
+TURNS = [
+    {"role": "system", "content": "Be kind."},
+    *ASKED,
+    {"role": "assistant", "content": None, "tool_calls": CALLED},
+    {"role": "tool", "content": "Sent.", "tool_call_id": "c1"},
+]
+ATTRIBUTES = {
+    "gen_ai.request.model": "electron",
+    "gen_ai.system_instructions": [{"type": "text", "content": "Be kind."}],
+    "gen_ai.input.messages": json.dumps(PARTS),
+    "gen_ai.usage.input_tokens": 900,
+    "gen_ai.usage.cache_read.input_tokens": 512,
+}
+EVENTS = [
+    {"name": "gen_ai.system.message", "body": {"content": "Be kind."}},
+    {"name": "gen_ai.user.message", "attributes": {"content": "Where is order 7?"}},
+    {"name": "gen_ai.assistant.message", "body": {"tool_calls": CALLED}},
+    {"name": "gen_ai.tool.message", "body": {"id": "c1", "content": "Sent."}},
+]
+OTLP = [
+    {"key": name, "value": {"intValue": str(item)} if isinstance(item, int) else {"stringValue": item}}
+    for name, item in ATTRIBUTES.items()
+    if isinstance(item, str | int)
+]
+USAGE = {name: item for name, item in ATTRIBUTES.items() if "usage" in name}
+BODY = {"model": "electron", "messages": TURNS}
+ANTHROPIC = {"input_tokens": 88, "cache_read_input_tokens": 512, "cache_creation_input_tokens": 300, "output_tokens": 9}
+LANGFUSE = {"input": 88, "cache_read_input_tokens": 512, "cache_creation_input_tokens": 300, "output": 9, "total": 909}
+
+
+@pytest.mark.parametrize(
+    ("line", "messages"),
+    [
+        ({"name": "chat electron", "attributes": ATTRIBUTES}, TURNS),
+        ({"attributes": {}, "events": [{"name": "details", "attributes": ATTRIBUTES}]}, TURNS),
+        ({"attributes": OTLP}, TURNS[1:]),
+        ({"attributes": USAGE, "events": EVENTS}, TURNS),
+        ({"body": BODY, "response": {"usage": ANTHROPIC}}, TURNS),
+        ({"body": BODY, "usage": {"input_tokens": 900, "input_tokens_details": {"cached_tokens": 512}}}, TURNS),
+        ({"traceId": "t", "input": TURNS, "usage": {"input": 88}, "usageDetails": LANGFUSE}, TURNS),
+    ],
+)
+def test_check_reads_the_messages_and_tokens_of_other_tools(
+    line: dict[str, Any], messages: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    path = tmp_path / "lines.jsonl"
+    path.write_text(f"{json.dumps(line)}\n{json.dumps(line)}", encoding="utf-8")
+    item = read_inputs(argparse.Namespace(file=[str(path)], log=None, data_dir=None), None)[1]
+    assert item.body is not None
+    assert item.body["messages"] == messages
+    assert (item.usage.prompt, item.usage.cached) == (900, 512)

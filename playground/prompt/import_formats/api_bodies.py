@@ -1,8 +1,9 @@
-"""JSON of other APIs: OpenAI's Responses and batch lines, Anthropic messages, Langfuse, bare message lists."""
+"""JSON of other APIs: OpenAI's Responses and batch lines, Anthropic messages, Langfuse, OpenTelemetry, bare lists."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 
 from msgspec import Struct, field
@@ -117,6 +118,8 @@ def chat_body(value: Mapping[str, Json], report: Report) -> dict[str, Json] | No
     """Return the JSON of another API as a body of chat completions; None if it is none. Raises InputError."""
     if isinstance(value.get("body"), dict) and ("custom_id" in value or "url" in value):
         return _batch_line(value, report)
+    if (attributes := genai_attributes(value)) is not None:
+        return _genai(attributes, report)
     if "messages" in value:
         return _anthropic(value, report) if FORMAT_KEY not in value and _is_anthropic(value) else None
     if "input" in value:
@@ -310,6 +313,115 @@ def _langfuse(value: Mapping[str, Json], report: Report) -> dict[str, Json]:
     config = value.get("config")
     settings = config if isinstance(config, dict) else {}
     return {**settings, "messages": kept}
+
+
+_MESSAGES, _TOOLS = "gen_ai.input.messages", "gen_ai.tool.definitions"
+
+
+def genai_attributes(value: Mapping[str, Json]) -> dict[str, Json] | None:
+    """Return the `gen_ai.*` attributes of an OpenTelemetry span or log record, with those of its events; None if it
+    has no input messages.
+
+    Attributes are an object, or a list of `key` and `value` as in OTLP. Older spans have an event for each message.
+    """
+    events = value.get("events")
+    rows = [value, *(event for event in (events if isinstance(events, list) else ()) if isinstance(event, dict))]
+    found: dict[str, Json] = {name: item for name, item in value.items() if name.startswith("gen_ai.")}
+    messages: list[Json] = []
+    for row in rows:
+        fields = {**_otlp(row.get("attributes")), **_otlp(row.get("body"))}
+        found.update((name, item) for name, item in fields.items() if name.startswith("gen_ai."))
+        if (kind := re.fullmatch(r"gen_ai\.(system|user|assistant|tool)\.message", str(row.get("name")))) is not None:
+            names = ("role", "content", "tool_calls", "id")
+            message = {name: fields.get(name, fields.get(f"gen_ai.{name}")) for name in names}
+            message["tool_call_id"] = message.pop("id")
+            kept = {name: item for name, item in message.items() if item is not None}
+            messages.append({"role": kind[1], "content": None, **kept})
+    if messages:
+        found.setdefault(_MESSAGES, messages)
+    return found if _MESSAGES in found else None
+
+
+def _otlp(value: Json) -> dict[str, Json]:
+    if isinstance(value, dict) and isinstance(value.get("kvlistValue"), dict):
+        return _otlp(_plain(value))
+    if isinstance(value, list):
+        return {str(one.get("key")): _plain(one.get("value")) for one in value if isinstance(one, dict)}
+    return value if isinstance(value, dict) else {}
+
+
+def _plain(value: Json) -> Json:
+    """Return a value of OTLP's JSON, such as {"stringValue": "a"}, without its type; whole numbers are in strings."""
+    if not isinstance(value, dict) or len(value) != 1 or not next(iter(value)).endswith("Value"):
+        return value
+    ((kind, inner),) = value.items()
+    if kind == "intValue":
+        return int(str(inner))
+    items = inner.get("values") if isinstance(inner, dict) else None
+    if kind == "kvlistValue":
+        return {**_otlp(items)}
+    return [_plain(one) for one in items] if isinstance(items, list) else inner
+
+
+def _genai(attributes: Mapping[str, Json], report: Report) -> dict[str, Json]:
+    messages: list[Json] = []
+    system = _parsed(attributes.get("gen_ai.system_instructions"))
+    if system:
+        messages.append({"role": "system", "content": _genai_text(system, report)})
+    for index, item in enumerate(_list(_parsed(attributes[_MESSAGES]), _MESSAGES)):
+        if not isinstance(item, dict):
+            raise InputError.of((_MESSAGES, index), "is not an object.")
+        messages += _genai_message(item, report)
+    body: dict[str, Json] = {"model": attributes.get("gen_ai.request.model"), "messages": messages}
+    if isinstance(tools := _parsed(attributes.get(_TOOLS)), list) and tools:
+        body["tools"] = [tool for item in tools if (tool := _responses_tool(item, report)) is not None]
+    return body
+
+
+def _genai_message(item: Mapping[str, Json], report: Report) -> list[Json]:
+    parts = item.get("parts")
+    if not isinstance(parts, list):
+        return [dict(item)]
+    found: list[Json] = []
+    calls: list[Json] = []
+    texts: list[Json] = []
+    for part in (one for one in parts if isinstance(one, dict)):
+        if part.get("type") == "tool_call":
+            given = part.get("arguments")
+            arguments = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
+            function: Json = {"name": part.get("name"), "arguments": arguments}
+            calls.append({"id": part.get("id"), "type": "function", "function": function})
+        elif part.get("type") == "tool_call_response":
+            given = part.get("response", part.get("result"))
+            content = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
+            found.append({"role": "tool", "tool_call_id": part.get("id"), "content": content})
+        else:
+            texts.append(part)
+    if calls or texts:
+        text = _genai_text(texts, report) if texts else None
+        found.append({"role": item.get("role"), "content": text, **({"tool_calls": calls} if calls else {})})
+    return found
+
+
+def _genai_text(parts: Json, report: Report) -> str:
+    """Join parts: OpenTelemetry has their text in `content`."""
+    rows = parts if isinstance(parts, list) else [parts]
+    return joined_parts(
+        [{**one, "text": one["content"]} if isinstance(one, dict) and "content" in one else one for one in rows],
+        (_MESSAGES,),
+        report,
+    )
+
+
+def _parsed(value: Json) -> Json:
+    """Return an attribute: spans have a string of JSON where a structure is not supported."""
+    if not isinstance(value, str):
+        return value
+    try:
+        parsed: Json = loads(value)
+    except ValueError:
+        return value
+    return parsed
 
 
 def _observation(value: Mapping[str, Json]) -> dict[str, Json]:
