@@ -96,6 +96,7 @@ async def _run(
     recorder: Recorder, access: AccessPolicy, feed: RecordingFeed, setup: Setup, options: argparse.Namespace
 ) -> int:
     endpoint = setup.endpoint
+    await feed.open_spool(setup)
     try:
         port = await recorder.start(options.port)
     except OSError as error:

@@ -46,8 +46,12 @@ process loses as much of open streams."""
 REQUEST_OPEN_S, RESPONSE_OPEN_S = 0.01, (0.05, 0.15, 0.35)
 """Ages of a request that is complete, and of a response, at which an open exchange is in the spool as it is then; later
 the log has it. A kill of all processes loses a request that is younger."""
+OPEN_AGAIN_S, CATCH_UP_S = 0.2, 1.0
+"""Time between two later copies of a response, until the recording process has been ready for CATCH_UP_S: before, the
+log does not have it."""
 MAX_OPEN_BYTES = 1024 * 1024
-"""Size of an exchange from which it is in the spool only once while it is open: its keys are searched each time."""
+"""Size of an exchange from which it is in the spool only once while it is open: its keys are searched each time. Also
+the size of all its later copies."""
 DROP_S = 0.1
 FLUSH_BYTES = 32_768
 """Messages are written together: small writes cost more than their contents."""
@@ -62,7 +66,7 @@ RESTARTS_S = 60.0
 
 
 class RecordingFeed:
-    """Satisfies `proxy.Observer`. `start` before the first exchange, `close` after the last one.
+    """Satisfies `proxy.Observer`. `open_spool` before the first exchange, `start` soon after, `close` after the last.
 
     Args:
         command: the command line of the recording process.
@@ -81,6 +85,8 @@ class RecordingFeed:
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
         self._ready = asyncio.Event()
+        self._ready_at: float | None = None
+        """When the present process was ready."""
         self._pending = bytearray()
         self._timer: asyncio.TimerHandle | None = None
         self._kept: dict[str, list[bytes]] = {}
@@ -116,16 +122,19 @@ class RecordingFeed:
             self._give_up(f"The recording process did not start: {error}. Nothing is recorded.")
             self._ready.set()
             return
-        self._process, self._written, self._stuck_at = process, 0, None
+        self._process, self._written, self._stuck_at, self._ready_at = process, 0, None, None
         self._send_all()
         self._reading = asyncio.create_task(self._read(process), name="recorder: recording process")
 
-    async def start(self, setup: Setup) -> None:
-        """Send the first message and wait until the recording process has opened the log."""
+    async def open_spool(self, setup: Setup) -> None:
+        """Open the spool. To be called before the port is open: an exchange that ends before would not be in it."""
         loop = asyncio.get_running_loop()
         spool = Spool(Path(setup.folder), setup, lambda problem: loop.call_soon_threadsafe(self._on_problem, problem))
         if await loop.run_in_executor(self._spooling, spool.open):
             self._spool, setup.spool = spool, spool.id
+
+    async def start(self, setup: Setup) -> None:
+        """Send the first message and wait until the recording process has opened the log."""
         self._setup = setup
         if self._process is None and not self._deaths:
             await self.launch()
@@ -161,6 +170,10 @@ class RecordingFeed:
             self._flush()
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self._flush)
+
+    def is_behind(self) -> bool:
+        """Return whether the log may lack what open exchanges received a while ago: the process starts."""
+        return self._ready_at is None or time.monotonic() < self._ready_at + CATCH_UP_S
 
     def spool_open(self, end: End) -> None:
         """Write an open exchange to the spool, later: one at a time, so that those that end wait for one at most."""
@@ -319,6 +332,7 @@ class RecordingFeed:
     def _take(self, report: dict[str, object]) -> None:
         if report.get("ready"):
             self._ready.set()
+            self._ready_at = time.monotonic()
         self._finished = bool(report.get("finished"))
         exchange = report.get("ended")
         if isinstance(exchange, str):
@@ -351,7 +365,7 @@ class ObservedExchange:
         self._feed, self._exchange, self._ended = feed, exchange, not is_recorded
         self._started = time.monotonic()
         self._is_understood = False
-        self._size = 0
+        self._size = self._copied = 0
         self._has_response = False
         self._spooled: asyncio.Future[bool] | None = None
 
@@ -391,6 +405,7 @@ class ObservedExchange:
                 self._has_response = True
                 for delay_s in RESPONSE_OPEN_S:
                     self._spool_open_in(delay_s, MAX_OPEN_BYTES)
+                self._spool_again_in(RESPONSE_OPEN_S[-1] + OPEN_AGAIN_S)
 
     def _spool_open_in(self, delay_s: float, most_bytes: int) -> None:
         asyncio.get_running_loop().call_later(delay_s, self._spool_open, most_bytes)
@@ -398,6 +413,17 @@ class ObservedExchange:
     def _spool_open(self, most_bytes: int) -> None:
         if not self._ended and self._size <= most_bytes:
             self._feed.spool_open(End(self._exchange, self._at(), "killed", ""))
+
+    def _spool_again_in(self, delay_s: float) -> None:
+        asyncio.get_running_loop().call_later(delay_s, self._spool_again)
+
+    def _spool_again(self) -> None:
+        if self._ended or self._copied + self._size > MAX_OPEN_BYTES:
+            return
+        if self._feed.is_behind():
+            self._copied += self._size
+            self._spool_open(MAX_OPEN_BYTES)
+        self._spool_again_in(OPEN_AGAIN_S)
 
     def _has_room(self) -> bool:
         """Return whether a piece of a body is recorded. If too much waits, the record ends here."""

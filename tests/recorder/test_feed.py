@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import os
@@ -10,17 +11,30 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import cast
 
 import psutil  # type: ignore[import-untyped]
 import pytest
 
 from playground.child_process import program_command
-from playground.cli import recording_process
+from playground.cli import record, recording_process
 from playground.client.endpoint import Endpoint
 from playground.recorder import feed as feed_module
 from playground.recorder import spool as spool_module
 from playground.recorder.feed import RecordingFeed
-from playground.recorder.feed_messages import Begin, End, Message, MessageReader, RequestEnd, Setup, frame
+from playground.recorder.feed_messages import (
+    Begin,
+    End,
+    ExchangeMessage,
+    Message,
+    MessageReader,
+    RequestEnd,
+    ResponseData,
+    Setup,
+    frame,
+)
+from playground.recorder.proxy import Recorder
+from playground.recorder.upstream import AccessPolicy, Upstream
 from playground.requestlog.filter import EVERYTHING
 from playground.requestlog.records import StoredRun
 from tests.requestlog.samples import opened
@@ -56,7 +70,9 @@ async def running(folder: Path, command: list[str] | None = None) -> AsyncIterat
     problems = Problems()
     feed = RecordingFeed(command or COMMAND, problems.append)
     await feed.launch()
-    await feed.start(Setup(str(folder), ENDPOINT, None))
+    setup = Setup(str(folder), ENDPOINT, None)
+    await feed.open_spool(setup)
+    await feed.start(setup)
     try:
         yield feed, problems
     finally:
@@ -88,6 +104,11 @@ async def logged(folder: Path) -> list[StoredRun]:
     return [run for run in found if run is not None]
 
 
+def spooled(folder: Path) -> list[list[ExchangeMessage]]:
+    """Return the records of exchanges in the spool, as another start reads them."""
+    return spool_module._read(list((folder / spool_module.FOLDER).glob("*.spool"))).exchanges
+
+
 async def test_feed_exchange_is_in_the_log_after_close(tmp_path: Path) -> None:
     async with running(tmp_path) as (feed, problems):
         await pass_exchange(feed)
@@ -103,7 +124,9 @@ async def test_feed_exchange_that_begins_before_the_start_is_in_the_log_once(tmp
     await feed.launch()
     early = feed.begin("POST", "/v1/chat/completions", [(b"Host", b"localhost")])
     early.request_data(BODY)
-    await feed.start(Setup(str(tmp_path), ENDPOINT, None))
+    setup = Setup(str(tmp_path), ENDPOINT, None)
+    await feed.open_spool(setup)
+    await feed.start(setup)
     early.request_end()
     early.response_head(200, HEADERS)
     early.response_data(ANSWER)
@@ -190,8 +213,7 @@ async def test_feed_open_exchange_is_in_the_spool_before_its_end(tmp_path: Path)
         for number in range(2):
             while len(copies) == number:
                 await asyncio.sleep(0.01)
-                orphan = spool_module._read(list((tmp_path / spool_module.FOLDER).glob("*.spool")))
-                newest = [type(message).__name__ for message in orphan.exchanges[-1]] if orphan.exchanges else []
+                newest = [type(message).__name__ for messages in spooled(tmp_path)[-1:] for message in messages]
                 if newest and ("ResponseData" in newest) == bool(number):
                     copies.append(newest)
             seen.response_head(200, HEADERS)
@@ -202,6 +224,43 @@ async def test_feed_open_exchange_is_in_the_spool_before_its_end(tmp_path: Path)
         child.send_signal(signal.SIGCONT)
         await seen.handed_over()
     assert [stored.phase for stored in await logged(tmp_path)] == ["done"]
+
+
+async def test_record_exchange_that_ends_as_soon_as_the_port_is_open_is_in_the_spool(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def start(recorder: Recorder, _port: int) -> int:
+        await pass_exchange(cast(RecordingFeed, recorder.observer))
+        raise OSError
+
+    monkeypatch.setattr(Recorder, "start", start)
+    feed, access = RecordingFeed(COMMAND, Problems().append), AccessPolicy("/v1", "")
+    recorder = Recorder(Upstream(ENDPOINT.base_url), access, feed)
+    await record._run(recorder, access, feed, Setup(str(tmp_path), ENDPOINT, None), argparse.Namespace(port=0))
+    assert [type(messages[-1]) for messages in spooled(tmp_path)] == [End]
+    await feed.close()
+
+
+async def test_feed_stream_is_spooled_again_until_the_recording_process_is_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed_module, "READY_S", 0.0)
+    monkeypatch.setattr(feed_module, "RESPONSE_OPEN_S", (0.0,))
+    monkeypatch.setattr(feed_module, "RESTARTS", 0)
+    async with running(tmp_path, [sys.executable, "-c", "import sys; sys.stdin.read()"]) as (feed, _):
+        seen = feed.begin("POST", "/v1/chat/completions", [(b"Host", b"localhost")])
+        seen.request_data(BODY)
+        seen.request_end()
+        seen.response_head(200, HEADERS)
+        async with asyncio.timeout(60):
+            for number in range(1, 4):
+                seen.response_data(b"piece")
+                while not any(  # noqa: ASYNC110 - a thread writes the file
+                    sum(isinstance(message, ResponseData) for message in messages) == number
+                    for messages in spooled(tmp_path)
+                ):
+                    await asyncio.sleep(0.01)
+        assert feed.is_behind()
 
 
 async def test_feed_stuck_process_delays_one_exchange_and_no_later_one(
