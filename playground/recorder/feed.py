@@ -185,7 +185,8 @@ class RecordingFeed:
     def _spool_next(self) -> None:
         self._spooling_young = None
         while self._young and self._spool is not None:
-            exchange, end = self._young.popitem()
+            exchange = next(iter(self._young))  # the one that has waited longest
+            end = self._young.pop(exchange)
             if (frames := self._kept.get(exchange)) is None:
                 continue
             loop, add = asyncio.get_running_loop(), partial(self._spool.add, is_open=True)
