@@ -39,7 +39,8 @@ MOST_ALTERNATIVES = 20
 """top_logprobs goes to 20 (electron-api.md, Parameters)."""
 DONE = "[DONE]"
 _KEEP_ALIVE = re.compile(
-    r"[\s:.!-]*(ping|pong|keep[\s_-]?alive|heart[\s_-]?beat|noop|processing|connected|ok)?[\s:.!-]*", re.IGNORECASE
+    r'[\s:.!"-]*(ping|pong|keep[\s_-]?alive|heart[\s_-]?beat|noop|processing|connected|ok|null|[\d.]+)?[\s:.!"-]*',
+    re.IGNORECASE,
 )
 _DATA_PREFIX = re.compile(r"\s*data:\s*")
 
@@ -146,7 +147,8 @@ class ChunkDecoder:
     """Decodes the chunks of one response.
 
     begun: a chunk has come. finished: with a finish_reason. answered: with text, a tool call, reasoning or a refusal.
-    passed_over: the first data that was no chunk, "" if there was none.
+    has_whole: a whole message has come, not in pieces. passed_over: the first data that was no chunk, "" if there was
+    none.
     """
 
     def __init__(self) -> None:
@@ -156,7 +158,7 @@ class ChunkDecoder:
         """Joins the pieces of tool calls, from the first one on."""
         self._halves: dict[object, str] = {}
         self.begun = self.finished = self.answered = False
-        self._open_calls = self._has_whole = False
+        self._open_calls = self._has_message = self.has_whole = False
         self._has_piece = self._late = self._unfinished = False
         """Whether the present chunk has a piece of the answer, whether one came after a finish_reason, and whether a
         chunk with one has no finish_reason."""
@@ -167,8 +169,8 @@ class ChunkDecoder:
     def events(self, data: str, at: float) -> list[AnyEvent]:
         """Return the events of one server-sent event's data, or of one whole completion.
 
-        Data that is JSON but no chunk (a ping, progress) is skipped, and so is data that is not JSON before the
-        first chunk. Raises NotAChunk, StreamError, JsonBoundsError.
+        An object that is no chunk (a ping, progress) is skipped, and so is all other data before the first chunk, but
+        for broken JSON. Raises NotAChunk, StreamError, JsonBoundsError.
         """
         text = data
         if data.__class__ is not str:
@@ -215,7 +217,7 @@ class ChunkDecoder:
             if isinstance(item, dict):
                 events += self._object(item, data, at)
             else:
-                self._pass_over(data)
+                self._refuse(data)
         return events
 
     def _not_json(self, data: str, at: float) -> list[AnyEvent]:
@@ -226,11 +228,8 @@ class ChunkDecoder:
         looks_like_json = data.lstrip()[:1] in ("{", "[")
         if isinstance(data, NamedData) and data.name == JSON_LINES:
             return self._json_lines(data, at)
-        named = isinstance(data, NamedData) and data.name
-        if named or _KEEP_ALIVE.fullmatch(data) or not (self.begun or looks_like_json):
-            self._pass_over(data)
-            return []
-        raise NotAChunk(data)
+        self._refuse(data, looks_like_json=looks_like_json)
+        return []
 
     def _json_lines(self, data: str, at: float) -> list[AnyEvent]:
         """Decode lines outside any field of the event stream, one object each (the standard ignores such lines)."""
@@ -253,6 +252,13 @@ class ChunkDecoder:
                 self.passed_message = self.passed_message or data
             return []
         return self._chunk(chunk, data, at)
+
+    def _refuse(self, data: str, *, looks_like_json: bool = False) -> None:
+        """Raise NotAChunk for data in place of a chunk; skip what is a ping, or comes before the first chunk."""
+        named = isinstance(data, NamedData) and data.name
+        if not (named or _KEEP_ALIVE.fullmatch(data)) and (self.begun or looks_like_json):
+            raise NotAChunk(data)
+        self._pass_over(data)
 
     def _pass_over(self, data: str) -> None:
         self.passed_over = self.passed_over or data
@@ -296,6 +302,7 @@ class ChunkDecoder:
             self._add_text("content", choice.text, at, events)
         if choice.logprobs is not None and (tokens := token_probabilities(choice.logprobs)):
             events.append(TokenProbabilities(at, tokens))
+        self._has_message = self._has_message or message is not None or choice.text is not None
         reason = None if choice.finish_reason is None else _text(choice.finish_reason)
         if self._has_piece:
             self._late = self._late or self.finished
@@ -304,6 +311,8 @@ class ChunkDecoder:
             events += self.end(at)
             if reason == "error":
                 return True
+            if not self._has_message:  # of what would be an answer without even an empty message
+                return failed
             self.finished, self._open_calls = True, False
             self.finish_reason = whole_text(reason)
             events.append(Finished(at, self.finish_reason))
@@ -311,10 +320,10 @@ class ChunkDecoder:
 
     def _message(self, message: _Message, at: float, events: list[AnyEvent], *, whole: bool) -> None:
         content = message.content
-        if whole and (content or message.tool_calls):
-            if self._has_whole and self.finished:
+        if whole and (content or message.tool_calls or message.refusal):
+            if self.has_whole and self.finished:
                 raise SecondAnswer
-            self._has_whole = True
+            self.has_whole = True
         if (reasoning := message.reasoning_content).__class__ is not str and not (
             content.__class__ is str
             and reasoning is None

@@ -254,12 +254,12 @@ def cut_call_error(reason: str | None = None) -> ApiError:
 
 
 def empty_error(body: str = "") -> ApiError:
-    """Return the error for a response without text and finish_reason. `body`: text that was not a chunk."""
+    """Return the error for a response without text and finish_reason or message. `body`: text that was no chunk."""
     shown = body.strip()
     return ApiError(
         "protocol",
         "The server sent an empty answer",
-        f"The server sent: {shown[:MAX_SHOWN]}" if shown else "There was no text, no tool call and no finish_reason.",
+        f"The server sent: {shown[:MAX_SHOWN]}" if shown else "There was no text and no tool call.",
         "Send again, or give the request_id to support.",
         body=body[:MAX_BODY_CHARS],
     )

@@ -295,18 +295,18 @@ class ResponseDecoder:
         return len(lines) > 1 and all(line.startswith("{") and line.rstrip().endswith("}") for line in lines)
 
     def _end_of_stream(self, at: float, events: list[AnyEvent]) -> None:
-        """End a stream without [DONE]: complete if a finish_reason has come, else cut."""
-        rest = self._framer.rest
+        """End a stream without [DONE]: complete if a finish_reason has come, else cut. A whole body has no [DONE]."""
+        rest, ended = self._framer.rest, False
         for data in self._framer.end():
-            if is_done(data):
-                self._complete(at, events, saw_done=True)
-                if self.done:
-                    self._end_after_done(events, is_cut=False)
-                return
+            if ended := is_done(data):
+                break
             if self._is_whole(data) and not self._take(data, at, events):
                 return
-        if self._decoder.finished:
-            self._complete(at, events, saw_done=False)
+        ended = ended or (self._events < 2 and self._decoder.has_whole)
+        if ended or self._decoder.finished:
+            self._complete(at, events, saw_done=ended)
+            if self.done:
+                self._end_after_done(events, is_cut=False)
         elif self._decoder.begun:
             self._fail(cut_error(self._cut(rest)), at, events)
         elif self._decoder.passed_over or self._content_type != EVENT_STREAM:

@@ -13,7 +13,8 @@ from msgspec.structs import replace
 from playground.client.events import ApiError, Usage
 from playground.client.tolerant_json import choices_of
 from playground.prompt.document import Json
-from playground.prompt.json_text import JsonBoundsError, loads
+from playground.prompt.json_text import JsonBoundsError, loads, read_json
+from playground.runs.metrics import unusable_counts
 from playground.runs.state import RunState
 
 if TYPE_CHECKING:
@@ -72,7 +73,8 @@ MORE_AFTER_DONE = ApiError(
 
 def warnings(state: RunState, further: Mapping[int, RunState] | None = None) -> tuple[ApiError, ...]:
     """Return what keeps the answer of a run that is done from being known as complete. Not failures: the model, or
-    only the transfer, ended early. Kinds: those of a choice, cut_transfer, more_after_done.
+    only the transfer, ended early, or its usage is wrong. Kinds: those of a choice, cut_transfer, more_after_done,
+    wrong_usage.
 
     `further`: its further choices, if the caller has them.
     """
@@ -85,18 +87,49 @@ def warnings(state: RunState, further: Mapping[int, RunState] | None = None) -> 
         found.append(CUT_TRANSFER)
     if state.more_after_done:
         found.append(MORE_AFTER_DONE)
+    if wrong := _wrong_usage(state):
+        found.append(ApiError("wrong_usage", "The usage report cannot be right", f"It says: {wrong}."))
     return tuple(found)
+
+
+def _wrong_usage(state: RunState) -> str:
+    """Return the reported counts that are none, or contradict each other. A total above its parts is right where a
+    server counts thinking in it alone (Gemini), and one without the cached tokens where another field has them."""
+    usage = state.usage or Usage(None, None, None, None)
+    prompt, output, total, cached = (
+        usage.prompt_tokens,
+        usage.completion_tokens,
+        usage.total_tokens,
+        usage.cached_tokens,
+    )
+    if prompt is not None and cached is not None and cached > prompt:
+        return f"{cached:,} cached of {prompt:,} input tokens"
+    if prompt is not None and output is not None and total is not None and total + (cached or 0) < prompt + output:
+        return f"{prompt:,} input and {output:,} output tokens, {total:,} in total"
+    return unusable_counts(state)
 
 
 def _of_choice(state: RunState) -> Iterator[ApiError]:
     """Yield the warnings about one choice. Kinds: no_finish_reason, length, content_filter, no_tool_call,
-    unnamed_tool_call, text_after_finish."""
+    unnamed_tool_call, repeated_call_id, bad_arguments, replaced_text, text_after_finish."""
     if (reason := state.finish_reason) in _ENDED_EARLY:
         yield ApiError(reason or "no_finish_reason", *_ENDED_EARLY[reason])
     if reason in ("tool_calls", "function_call") and not state.tool_calls:
         yield ApiError("no_tool_call", f"The answer has no tool call, and finish_reason {reason}")
     if not all(call.name.strip() for call in state.calls):
         yield ApiError("unnamed_tool_call", "A tool call has no name", "No tool can be run for it.")
+    ids = [call.id for call in state.calls if call.id]
+    if len(set(ids)) < len(ids):
+        yield ApiError("repeated_call_id", "Two tool calls have the same id", "Their results cannot be told apart.")
+    arguments = [call.arguments for call in state.calls]
+    if any(text.strip() and not isinstance(read_json(text), dict) for text in arguments):
+        yield ApiError("bad_arguments", "The arguments of a tool call are not a JSON object", "They may be cut.")
+    if any("\ufffd" in text for text in (state.text, state.reasoning, state.refusal, *arguments)):
+        yield ApiError(
+            "replaced_text",
+            "The answer has replacement characters (U+FFFD)",
+            "Some of what the server or the model wrote was no valid text, and is lost.",
+        )
     if state.text_after_finish:
         yield TEXT_AFTER_FINISH
 

@@ -48,6 +48,11 @@ def _choice(index: int, **fields: object) -> str:
     return _event({"choices": [{"index": index, **fields}]})
 
 
+def _usage(prompt: int, output: int, total: int, cached: int) -> str:
+    fields = {"prompt_tokens": prompt, "completion_tokens": output, "total_tokens": total}
+    return _event({"choices": [], "usage": {**fields, "prompt_tokens_details": {"cached_tokens": cached}}})
+
+
 TEXT = _event({"choices": [{"index": 0, "delta": {"content": "hi"}}]})
 DONE = "data: [DONE]\n\n"
 ERROR = _event({"error": {"message": "out of memory", "code": 500}})
@@ -85,6 +90,9 @@ FAILED = {
     "cut call between whole calls": _call("{}") + _call('{"a":', "b") + _call("{}", "c") + _finish("tool_calls") + DONE,
     "two whole bodies": 2 * (json.dumps({"choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}]}) + "\n"),
     "two whole bodies in events": 2 * _event({"choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}]}),
+    "whole body without a message": json.dumps({"choices": [{"index": 0, "message": None, "finish_reason": "stop"}]}),
+    "text in place of a chunk": TEXT + _event("x") + TEXT + _finish() + DONE,
+    "list in place of a chunk": TEXT + _event([1, 2]) + TEXT + _finish() + DONE,
     "cut call, whole body by length": json.dumps(
         {
             "choices": [
@@ -127,6 +135,25 @@ ANSWERED = {
     "call without parameters": _call("") + _finish("tool_calls") + DONE,
     "reasoning after the finish": TEXT + _finish() + _choice(0, delta={"reasoning_content": "more"}) + DONE,
     "call after the finish": TEXT + _finish() + _call("{}") + DONE,
+    "cut call of a further choice": TEXT
+    + _choice(1, delta={"tool_calls": [{**_UNNAMED, "function": {"name": "f", "arguments": '{"a":"'}}]})
+    + _choice(1, delta={}, finish_reason="tool_calls")
+    + _finish()
+    + DONE,
+    "arguments that are broken JSON": _call('{"a" 1}}') + _finish("tool_calls") + DONE,
+    "arguments that are a list": _call("[1]") + _finish("tool_calls") + DONE,
+    "two calls of one id": _call("{}")
+    + _call("{}", "g").replace('"index": 0, "id"', '"index": 1, "id"')
+    + _finish("tool_calls")
+    + DONE,
+    "half of a character": _choice(0, delta={"content": "a\ud83d b"}) + _finish() + DONE,
+    "bytes that are no text": TEXT + _finish() + DONE,
+    "more cached than input": TEXT + _finish() + _usage(10, 5, 15, 50) + DONE,
+    "total below its parts": TEXT + _finish() + _usage(10, 5, 14, 0) + DONE,
+    "negative usage": TEXT + _finish() + _usage(-10, 5, -5, 0) + DONE,
+    "total with thinking": TEXT + _finish() + _usage(10, 5, 99, 0) + DONE,
+    "pings that are JSON": TEXT + "".join(map(_event, (None, 7, "ping", []))) + _finish() + DONE,
+    "whole body as a stream": json.dumps({"choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}]}),
     "two streams": 2 * (TEXT + _finish() + USAGE + DONE),
     "two streams, one end": 2 * (TEXT + _finish() + USAGE) + DONE,
     "error after the end": TEXT + _finish() + DONE + ERROR,
@@ -210,6 +237,19 @@ WARNED |= dict.fromkeys(
 )
 WARNED |= dict.fromkeys((name for name in ANSWERED if "after the end" in name and "cut" not in name), "more_after_done")
 WARNED |= {"two streams": "more_after_done", "call with an empty name": "unnamed_tool_call"}
+WARNED |= dict.fromkeys(
+    (
+        "cut call of a further choice",
+        "arguments that are broken JSON",
+        "arguments that are a list",
+        "closed arguments that are no JSON",
+        "text in a bracket",
+    ),
+    "bad_arguments",
+)
+WARNED |= {"two calls of one id": "repeated_call_id", "half of a character": "replaced_text"}
+WARNED |= {"bytes that are no text": "replaced_text"}
+WARNED |= dict.fromkeys(("more cached than input", "total below its parts", "negative usage"), "wrong_usage")
 WARNED |= {"further choice without a finish": "no_finish_reason", "further choice cut": "length"}
 ALL = FAILED | ANSWERED
 PHASES = dict.fromkeys(FAILED, "failed") | dict.fromkeys(ANSWERED, "done")
@@ -224,6 +264,7 @@ class _Answer(QuietHandler):
         name = body["messages"][-1]["content"]
         # An agent sends the result of a call, which gets an answer.
         headers, sent = (CUT_TRANSFERS | _DAMAGED).get(name, ({}, ALL.get(name, ALL["whole"]).encode()))
+        sent = sent.replace(b"hi", b"\xff\xfe\xc3") if name == "bytes that are no text" else sent
         self.send_response(200)
         kind = "text/html" if name == "login page" else "text/event-stream"
         for pair in {"Content-Type": kind, "Connection": "close", **headers}.items():
