@@ -113,7 +113,8 @@ def _fonts() -> Check:
 
 def _key_store(environment: Mapping[str, str]) -> Check:
     found = asyncio.run(CredentialStore(environment).available())
-    return Check("key store", "ok" if found.usable else "warning", found.sentence)
+    variable = "" if found.usable else f" Electron's key can also be set as {VARIABLE}."
+    return Check("key store", "ok" if found.usable else "warning", found.sentence + variable)
 
 
 def _key_variable(environment: Mapping[str, str]) -> Check:

@@ -31,6 +31,7 @@ from playground.recorder.feed_messages import Setup
 from playground.recorder.proxy import Recorder
 from playground.recorder.upstream import AccessPolicy, Upstream
 from playground.services import AppServices
+from playground.storage.credentials import missing_key
 from playground.storage.paths import data_folder
 from playground.tasks import Tasks
 
@@ -88,7 +89,7 @@ async def _key(services: AppServices, endpoint: Endpoint, options: argparse.Name
         return None
     secret = await services.keys.get(endpoint, explicit=options.base_url is not None)
     if secret is None:
-        raise InputError.of(("--add-key",), f"there is no API key for {endpoint.name}.")
+        raise InputError.of(("--add-key",), *missing_key(endpoint, options.base_url is not None))
     return secret.reveal()
 
 

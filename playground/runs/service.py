@@ -241,9 +241,10 @@ class RequestService:
     async def _key(self, endpoint: Endpoint, explicit: bool) -> Secret | None:
         secret = await self._keys.get(endpoint, explicit=explicit)
         if secret is None and endpoint.needs_key:
-            reason = self._keys.error or f"there is no API key for {endpoint.name}."
-            hint = "Add one to this endpoint, or set SMALLEST_API_KEY. Nothing was sent."
-            raise InputError.of(("key",), reason, hint)
+            from playground.storage.credentials import missing_key
+
+            reason, hint = missing_key(endpoint, explicit)
+            raise InputError.of(("key",), self._keys.error or reason, hint)
         return secret
 
     def forecast(self, document: Document, endpoint: Endpoint) -> PromptForecast:

@@ -82,15 +82,9 @@ def availability() -> Availability:
     backend = keyring.get_keyring()
     # The null backend has no priority either: it comes first.
     if isinstance(backend, null.Keyring):
-        return Availability(
-            False, f"Key stores are switched off on this machine; use this session only, or {VARIABLE}."
-        )
+        return Availability(False, "Key stores are switched off on this machine; use the key for this session only.")
     if isinstance(backend, fail.Keyring) or backend.priority <= 0:
-        return Availability(
-            False,
-            "This machine has no key store. The key can be used for this session only, "
-            f"or set as {VARIABLE} before the program starts.",
-        )
+        return Availability(False, "This machine has no key store. The key can be used for this session only.")
     return Availability(True, f"The key will be kept in this system's key store ({backend.name}).")
 
 
@@ -213,10 +207,7 @@ class CredentialStore:
         return "SMALLEST_API_KEY" if self._variable_applies(endpoint, explicit) else None
 
     def _variable_applies(self, endpoint: Endpoint, explicit: bool) -> bool:
-        if not self._from_environment or not endpoint.base_url:
-            return False
-        own = origin(endpoint.base_url) == origin(ELECTRON_BASE_URL)
-        return own or (explicit and is_loopback(endpoint.base_url))
+        return bool(self._from_environment) and takes_variable(endpoint, explicit)
 
     async def _ask(self, endpoint: Endpoint) -> Secret | None:
         if not endpoint.needs_key:
@@ -280,6 +271,20 @@ class CredentialStore:
             # It may still be stored: look again.
             self._stored.pop(name, None)
             raise
+
+
+def takes_variable(endpoint: Endpoint, explicit: bool) -> bool:
+    """Return whether the variable's key may go to this endpoint; see `CredentialStore.get`."""
+    if not endpoint.base_url:
+        return False
+    own = origin(endpoint.base_url) == origin(ELECTRON_BASE_URL)
+    return own or (explicit and is_loopback(endpoint.base_url))
+
+
+def missing_key(endpoint: Endpoint, explicit: bool) -> tuple[str, str]:
+    """Return that an endpoint has no key, and what to do: only what works for this endpoint."""
+    variable = f", or set {VARIABLE}" if takes_variable(endpoint, explicit) else ""
+    return f"there is no API key for {endpoint.name}.", f"Add one to this endpoint{variable}. Nothing was sent."
 
 
 def checked_key(text: str, field: str = "key") -> str:

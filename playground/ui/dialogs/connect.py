@@ -25,7 +25,7 @@ from shiboken6 import isValid
 from playground.client.endpoint import ELECTRON_ID, PLANS, Endpoint
 from playground.export.terminal import visible
 from playground.prompt.field_errors import InputError
-from playground.storage.credentials import VARIABLE, Availability, CredentialStore, CredentialStoreError
+from playground.storage.credentials import VARIABLE, Availability, CredentialStore, CredentialStoreError, takes_variable
 from playground.storage.endpoints import EndpointStore
 from playground.ui.dialogs.endpoint_form import Draft, EndpointForm
 from playground.ui.stylesheet import restyle
@@ -116,8 +116,8 @@ class KeyBox(QFrame):
         self._mark("")
         if self._found is None:
             return
-        own = self._endpoint is not None and self._endpoint.id == ELECTRON_ID
-        variable = f" {VARIABLE} works as well." if own and VARIABLE not in self._found.sentence else ""
+        own = self._endpoint is not None and takes_variable(self._endpoint, explicit=False)
+        variable = f" {VARIABLE} works as well, set before the program starts." if own else ""
         self._update_text(self._found.sentence + variable, "muted")
 
     async def _show_source(self) -> None:
@@ -208,6 +208,7 @@ def _sentence(bad: InputError) -> str:
 
 
 NEW_ID = "new"
+NEW = Endpoint(NEW_ID, "", "", model="", needs_key=False, plan=PLANS["none"])
 ROW_PX = 28
 
 
@@ -249,7 +250,7 @@ class ConnectDialog(QDialog):
         self._shown: Endpoint = endpoints.get(shown)
         self._drafts: dict[str, Draft] = {}
         self._as_kept: Draft = ()
-        self._removing = False
+        self._removing = self._testing = False
         self.setWindowTitle("Endpoints")
         self.list = QListWidget()
         self.list.setAccessibleName("Endpoints")
@@ -299,20 +300,23 @@ class ConnectDialog(QDialog):
     def _fill(self, chosen: str) -> None:
         self.list.blockSignals(True)
         self.list.clear()
-        for endpoint in self._endpoints.all():
-            item = QListWidgetItem(endpoint.name)
+        for endpoint in (*self._endpoints.all(), *([NEW] if NEW_ID in (chosen, *self._drafts) else [])):
+            item = QListWidgetItem(endpoint.name or "New endpoint")
             item.setSizeHint(QSize(0, ROW_PX))
             item.setData(Qt.ItemDataRole.UserRole, endpoint.id)
             self.list.addItem(item)
             if endpoint.id == chosen:
                 self.list.setCurrentItem(item)
         self.list.blockSignals(False)
-        self._show(self._endpoints.get(chosen))
+        self._show(self._endpoint(chosen))
+
+    def _endpoint(self, endpoint_id: str) -> Endpoint:
+        return NEW if endpoint_id == NEW_ID else self._endpoints.get(endpoint_id)
 
     def _show_item(self, item: QListWidgetItem | None) -> None:
         if item is not None:
             self._set_aside()
-            self._show(self._endpoints.get(str(item.data(Qt.ItemDataRole.UserRole))))
+            self._show(self._endpoint(str(item.data(Qt.ItemDataRole.UserRole))))
 
     def _set_aside(self) -> None:
         """Store the form input of the previously selected endpoint."""
@@ -324,12 +328,14 @@ class ConnectDialog(QDialog):
 
     def _test(self) -> None:
         """Ask the server, with what the form says, for its models."""
+        if self._testing:
+            return
         try:
             edited = self.form.edited(self._shown)
         except InputError as bad:
             self.form.show_errors(bad)
             return
-        self.test.setEnabled(False)
+        self._testing = True  # the button is not disabled: the focus would go to Cancel
         self._show_tested("Connecting…", "muted")
         self._start(self._tested(edited, self.key.field.text().strip() or None), "test a connection")
 
@@ -338,7 +344,7 @@ class ConnectDialog(QDialog):
         result = await self._probe(endpoint, typed_key)
         if not isValid(self):
             return  # closed meanwhile
-        self.test.setEnabled(True)
+        self._testing = False
         if endpoint.id != self._shown.id:
             return
         self._show_tested(result.text, "warm" if result.ok else "failure")
@@ -366,11 +372,8 @@ class ConnectDialog(QDialog):
     def _add(self) -> None:
         """Open a form for a new endpoint, which is added when it is saved."""
         self._set_aside()
-        self.list.blockSignals(True)
-        self.list.setCurrentRow(-1)
-        self.list.blockSignals(False)
         self._drafts.pop(NEW_ID, None)
-        self._show(Endpoint(NEW_ID, "", "", model="", needs_key=False, plan=PLANS["none"]))
+        self._fill(NEW_ID)  # without a current row, the list would choose its first one when it takes the focus
         self.form.name.setFocus()
 
     def _ask_before_removing(self, asking: bool) -> None:

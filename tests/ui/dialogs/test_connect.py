@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import keyring
 import pytest
+from keyring.backends import fail
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 
@@ -14,7 +16,7 @@ from playground.client.endpoint import CONTEXT_SOURCES, ELECTRON_ID, SIMULATOR_I
 from playground.client.errors import exposed_key_error
 from playground.storage.credentials import CredentialStore
 from playground.storage.endpoints import EndpointStore
-from playground.ui.dialogs.connect import ConnectDialog
+from playground.ui.dialogs.connect import ConnectDialog, ProbeResult
 from tests.conftest import Entered
 from tests.storage.test_credentials import KEY, MemoryKeyring
 from tests.ui.dialogs.conftest import OpenDialog
@@ -324,3 +326,48 @@ async def test_a_key_that_could_be_read_on_the_way_is_warned_of_while_typing(
     assert dialog.form.exposed.isHidden() is not said
     dialog.form.needs_key.setChecked(False)
     assert dialog.form.exposed.isHidden()
+
+
+@pytest.mark.parametrize("usable", [True, False])
+@pytest.mark.parametrize("tested", [True, False])
+async def test_a_new_endpoint_keeps_its_first_key_when_the_focus_moves_through_the_list(
+    usable: bool, tested: bool, dialog: ConnectDialog, hand: UiDriver, book: EndpointStore, keys: CredentialStore
+) -> None:
+    """A disabled button passes its focus on, and a list without a current row chooses its first one then."""
+    if not usable:
+        keyring.set_keyring(fail.Keyring())  # type: ignore[no-untyped-call]
+    _add(dialog, key=KEY)
+    if tested:
+        dialog.list.setFocus()
+    if not usable:
+        dialog.key.for_session.setChecked(True)
+    QTest.mouseClick(dialog.use, Qt.MouseButton.LeftButton)
+    await hand.until(lambda: not dialog.isVisible(), "the end of the dialog")
+    (mine,) = (one for one in book.all() if one.name == "Mine")
+    assert await keys.source(mine) == ("key store" if usable else "session")
+
+
+async def test_a_look_at_another_endpoint_keeps_the_form_of_a_new_one(dialog: ConnectDialog) -> None:
+    _add(dialog, "Mine")
+    _choose(dialog, "Electron")
+    dialog.list.setCurrentRow(dialog.list.count() - 1)
+    assert (dialog.form.name.text(), dialog.form.base_url.text()) == ("Mine", URL)
+
+
+async def test_a_test_of_the_connection_leaves_the_focus_on_its_button(dialog: ConnectDialog, hand: UiDriver) -> None:
+    asked: list[Endpoint] = []
+
+    async def probe(endpoint: Endpoint, _key: str | None) -> ProbeResult:
+        asked.append(endpoint)
+        return ProbeResult(True, "Connected.")
+
+    dialog._probe = probe
+    dialog.test.show()
+    _add(dialog)
+    dialog.test.setFocus()
+    dialog.test.click()
+    dialog.test.click()
+    assert dialog.focusWidget() is dialog.test
+    await hand.until(lambda: dialog.tested.text() == "Connected.", "the result")
+    assert dialog.focusWidget() is dialog.test
+    assert len(asked) == 1
