@@ -200,9 +200,11 @@ def not_plausible(counts: str) -> str:
 
 
 def output_figure(state: RunState, why: str) -> Figure:
-    """Return the output tokens: reported; estimated from the received text if the request ended early; else unknown."""
+    """Return the output tokens: reported; else estimated from the received text, in every phase; else unknown."""
     reported = state.usage.completion_tokens if state.usage else None
-    if reported is not None or state.phase not in EARLY:
-        return Figure.reported(reported, why)
-    tokens = received_tokens(state)
-    return Figure.unknown(why) if tokens is None else Figure.estimated(tokens, f"Estimated from what arrived. {why}")
+    tokens = received_tokens(state) if reported is None else None
+    return (
+        Figure.reported(reported, why)
+        if tokens is None
+        else Figure.estimated(tokens, f"Estimated from what arrived. {why}")
+    )
