@@ -11,7 +11,7 @@ from PySide6.QtCore import Qt
 from pytestqt.qtbot import QtBot
 
 from playground.recorder.programs import Analysis, Program, figures
-from playground.ui.recorder.bars import SNIPPETS
+from playground.ui.recorder.bars import SNIPPETS, RecorderTools
 from playground.ui.recorder.page import RecorderPage, Shown
 from playground.ui.recorder.programs import ANALYSING, NONE_YET, ProgramList
 from playground.ui.theme import current_theme
@@ -76,3 +76,15 @@ def test_list_counts_every_listed_request_of_a_program(qtbot: QtBot) -> None:
     programs.show_programs(refused, figures(refused), Analysis((Program("agent", ("run-1", "run-2", "run-3"), {}),)))
     items = [programs.topLevelItem(number) for number in range(2)]
     assert [item and item.data(0, Qt.ItemDataRole.UserRole + 1)[3] for item in items] == ["3 requests"] * 2
+
+
+def test_tools_in_a_narrow_window_give_up_the_room_of_the_address(qtbot: QtBot) -> None:
+    tools = RecorderTools()
+    qtbot.addWidget(tools)
+    tools.show_state("Recording 12 s", "http://127.0.0.1:8788/waves/v1", "Simulator", running=True, busy=False)
+    widths = []
+    for level in (1, 2):
+        tools.show_compact(level)
+        widths.append(tools.url.minimumWidth())
+    assert widths[1] <= widths[0] / 2
+    assert tools.copy.isVisibleTo(tools)
