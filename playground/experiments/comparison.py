@@ -511,7 +511,7 @@ _LEAST_DOLLARS = 0.00001
 
 def _about(value: float | None) -> str:
     if value is not None and 0 < value < _LEAST_DOLLARS:
-        return f"< {dollars(_LEAST_DOLLARS)}"
+        return f"< ${_LEAST_DOLLARS:.5f}"
     return UNKNOWN if value is None else f"≈ {dollars(value)}"
 
 

@@ -262,7 +262,7 @@ def test_summary_every_row_of_a_column_without_runs_is_unknown_beside_a_failed_o
         "Total": ["2.0 s", "3.0 s", "—", "—"],
         "Output speed": ["40.0 tok/s", "30.0 tok/s", "—", "—"],
         "Output tokens": ["80", "1,200", "—", "—"],
-        "Input cost · per 1,000 when warm": ["$0.004 · —", "$0.002 · —", "— · —", "— · —"],
+        "Input cost · per 1,000 when warm": ["$0.00400 · —", "$0.00200 · —", "— · —", "— · —"],
         "Status": ["429, 1 of 2 failed", "200", "—", "—"],
         "Answers": ["1 different of 1", "1 different of 1", "—", "—"],
     }

@@ -103,7 +103,7 @@ def test_rates_are_asked_for_and_used(pane: InspectorPane, qtbot: QtBot) -> None
     with qtbot.waitSignal(pane.rates_requested):
         pane.cost.set_rate.click()
     pane.show_model(runs.model(runs.done(), rates=Rates(0.4, 0.1, 1.0, "yours")))
-    assert pane.cost.rows["output"].value == "$0.000086"
+    assert pane.cost.rows["output"].value == "$0.0000860"
     assert not pane.cost.set_rate.isVisible()
 
 
