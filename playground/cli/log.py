@@ -28,7 +28,7 @@ from playground.prompt.field_errors import FieldError, InputError, UnwritableOut
 from playground.requestlog.filter import LogFilter, parse
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import LogRow, LogUnavailableError, StoredRun
-from playground.runs.metrics import Figure, counted, input_figure, seconds
+from playground.runs.metrics import Figure, counted, input_figure, output_figure, seconds
 from playground.runs.summary import rounded_ms
 from playground.storage.paths import data_folder, write_private, write_shared
 
@@ -311,7 +311,12 @@ def _list(words: list[str], options: argparse.Namespace) -> Work:
     async def work(store: RequestLog) -> int:
         report_malformed(chosen)
         async for row in _rows(store, chosen, options.limit):
-            print_line(redact(json.dumps(_fields(row), ensure_ascii=True), None) if options.json else _line(row))
+            runs = (await store.readable([row.number]))[0] if row.is_output_estimated else []
+            output = Figure.reported(row.completion_tokens)
+            if runs:
+                output = output_figure(await asyncio.to_thread(runs[0].state), "")
+            line = json.dumps(_fields(row, output), ensure_ascii=True) if options.json else _line(row, output)
+            print_line(redact(line, None))
         return FINISHED
 
     return work
@@ -340,7 +345,7 @@ async def _rows(store: RequestLog, chosen: LogFilter, limit: int) -> AsyncIterat
         before, limit = page[-1].number, limit - len(page)
 
 
-def _fields(row: LogRow) -> dict[str, Json]:
+def _fields(row: LogRow, output: Figure) -> dict[str, Json]:
     """Return one request's fields; null: not reported."""
     return {
         "run_id": row.run_id,
@@ -356,6 +361,7 @@ def _fields(row: LogRow) -> dict[str, Json]:
         "prompt_tokens": row.prompt_tokens,
         "cached_tokens": row.cached_tokens,
         "completion_tokens": row.completion_tokens,
+        "completion_tokens_estimated": round(output.value or 0) if output.state == "estimated" else None,
         "forecast_cached_tokens": row.forecast_cached,
         "ttft_ms": rounded_ms(row.ttft_s),
         "duration_ms": rounded_ms(row.duration_s),
@@ -365,7 +371,7 @@ def _fields(row: LogRow) -> dict[str, Json]:
     }
 
 
-def _line(row: LogRow) -> str:
+def _line(row: LogRow, output: Figure) -> str:
     """Return one request in columns."""
     status = visible_line(f"{row.status or ''} {row.finish_reason or row.phase}".strip())
     cells = (
@@ -374,11 +380,11 @@ def _line(row: LogRow) -> str:
         f"{visible_line(row.request_id) if row.request_id else '—':<36}",
         f"in {_input(row):>7}",
         f"cached {Figure.reported(row.cached_tokens).text:>6}",
-        f"out {Figure.reported(row.completion_tokens).text:>5}",
+        f"out {output.text:>5}",
         f"ttft {seconds(row.ttft_s):>7}",
         _summary(row),
     )
-    return redact("  ".join(cells), None)
+    return "  ".join(cells)
 
 
 def _input(row: LogRow) -> str:

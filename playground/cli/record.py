@@ -68,7 +68,7 @@ async def _serve(folder: Path, options: argparse.Namespace) -> int:
         except ValueError as error:
             raise InputError.of(("--base-url",), f"{error}.") from None
         setup = Setup(str(folder), endpoint, key)
-        return await _run(Recorder(upstream, access, feed, key), access, feed, setup, options)
+        return await _run(Recorder(upstream, access, feed, key, _print_notice), access, feed, setup, options)
     finally:
         try:
             await feed.close()

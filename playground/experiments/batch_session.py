@@ -35,7 +35,7 @@ from playground.prompt.document import Document, Json
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import dump, load
 from playground.requestlog.log import RequestLog
-from playground.runs.metrics import EARLY, Figure, dollars, input_figure, percent, whole_seconds
+from playground.runs.metrics import Figure, dollars, input_figure, percent, whole_seconds
 from playground.runs.run import Run
 from playground.runs.service import RequestService
 from playground.storage.paths import write_private
@@ -113,10 +113,10 @@ class BatchLine(Struct):
 
     @property
     def output_tokens(self) -> Figure:
-        """Return the completion tokens: reported; estimated from what arrived before an early end; else unknown."""
+        """Return the completion tokens: reported; else estimated from what arrived; else unknown."""
         result = self.result or {}
         reported, text = completion_tokens_of(result), result.get("text")
-        if reported is None and result.get("phase") in EARLY and isinstance(text, str) and text:
+        if reported is None and isinstance(text, str) and text:
             return Figure.estimated(TokenEstimator().estimate(text))
         return Figure.reported(reported)
 

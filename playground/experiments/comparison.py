@@ -505,7 +505,13 @@ def cost_texts(prefixes: Sequence[Prefix]) -> Iterator[str]:
         )
 
 
+_LEAST_DOLLARS = 0.00001
+"""Least estimated cost that is given as a figure."""
+
+
 def _about(value: float | None) -> str:
+    if value is not None and 0 < value < _LEAST_DOLLARS:
+        return f"< ${_LEAST_DOLLARS:.5f}"
     return UNKNOWN if value is None else f"≈ {dollars(value)}"
 
 
@@ -571,10 +577,15 @@ def _ttft(column: ComparedColumn, first: ComparedColumn) -> str:
     mine, base = spread([run.ttft_s for run in column.runs]), spread([run.ttft_s for run in first.runs])
     if column is first or mine is None or base is None:
         return text
-    difference = mine.median - base.median
+    difference = _as_shown(mine.median) - _as_shown(base.median)
     if abs(difference) < 0.0005:
         return f"{text} (± 0 ms)"
     return f"{text} ({'+' if difference >= 0 else '−'}{seconds(abs(difference))})"
+
+
+def _as_shown(value: float) -> float:
+    """Return a duration as `seconds` rounds it, so that the difference agrees with the two that are displayed."""
+    return round(value * 1000) / 1000 if value < 0.9995 else round(value, 1)
 
 
 def _count(value: float | None) -> str:

@@ -142,19 +142,12 @@ def fresh_tokens(row: LogRow) -> int | None:
 class Program(Struct, frozen=True):
     """Requests that share the head of their prompt, oldest first, with the conversations among them.
 
-    A conversation has the id that the log has for its first request. `retried`: requests that failed and were sent
-    again soon after; they are attempts of the later request.
+    A conversation has the id that the log has for its first request.
     """
 
     name: str
     run_ids: tuple[str, ...]
     conversations: Mapping[str, tuple[str, ...]]
-    retried: frozenset[str] = frozenset()
-
-    @property
-    def requests(self) -> int:
-        """Return the number of requests; attempts of one request count once."""
-        return len(self.run_ids) - len(self.retried)
 
 
 class Leak(Struct, frozen=True):
@@ -378,7 +371,6 @@ def _program(
         name,
         tuple(requests[index].row.run_id for index in group),
         {key: tuple(run_ids) for key, run_ids in conversations.items()},
-        frozenset(requests[index].row.run_id for index in attempts),
     )
 
 

@@ -10,9 +10,11 @@ import asyncio
 import json
 import re
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Literal, Protocol
 
+from playground.prompt.secret_values import masked_address
 from playground.recorder.upstream import (
     AccessPolicy,
     AccessRefusal,
@@ -54,6 +56,7 @@ _DONE_BYTES = 32
 """Newest bytes of a stream that are searched for its last event."""
 DONE_WAIT_S = 0.1
 """Longest wait of a stream's [DONE] for the end of the body, or for what an endpoint sends after it."""
+_PATH_CHARS = 120
 MAX_AFTER_DONE_BYTES = 65_536
 MAX_RESENT_BYTES = 8_388_608
 """A request up to this size is sent again if a reused connection turns out to be closed."""
@@ -89,9 +92,20 @@ class Observer(Protocol):
 
 
 class Recorder:
-    """The server. `key` replaces the caller's Authorization if it is given."""
+    """The server. `key` replaces the caller's Authorization if it is given.
 
-    def __init__(self, upstream: Upstream, access: AccessPolicy, observer: Observer, key: str | None = None) -> None:
+    `on_wrong_path` receives a sentence about a request whose path the Recorder or the endpoint does not have.
+    """
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        access: AccessPolicy,
+        observer: Observer,
+        key: str | None = None,
+        on_wrong_path: Callable[[str], object] = lambda _sentence: None,
+    ) -> None:
+        self._on_wrong_path = on_wrong_path
         self.upstream, self.access, self.observer, self.key = upstream, access, observer, key
         self._servers: list[asyncio.Server] = []
         self._connections: set[asyncio.Task[None]] = set()
@@ -148,10 +162,18 @@ class Recorder:
             return False
         refusal = self.access.check(request.target, request.fields)
         if refusal is not None:
+            self.tell_wrong_path(request, refusal.status, refusal.message)
             _refuse(wire, refusal)
             await _discard(wire)
             return False
         return await _Exchange(self, wire, request, framer).run()
+
+    def tell_wrong_path(self, request: RequestHead, status: int, reason: str) -> None:
+        """Report a request that is not listed and was answered with 404. A path that may have the token is left out."""
+        if status == 404:
+            path = request.target.split(b"?", 1)[0].decode("latin-1")
+            shown = "a path without the token" if self.access.token else masked_address(path)[:_PATH_CHARS]
+            self._on_wrong_path(f"{request.method.decode('latin-1')} {shown} was answered with 404. {reason}")
 
     def _make_origin_form(self, request: RequestHead, wire: Wire) -> None:
         """Make an absolute target, as clients send it to an HTTP proxy, a path. Raises HttpError for other hosts."""
@@ -356,6 +378,10 @@ class _Exchange:
         else:
             self._upload = asyncio.get_running_loop().create_task(self._send_body(seen), name="recorder: request body")
         response = await self._response_head()
+        target = self._recorder.access.upstream_target(self._request.target).decode("latin-1")
+        if not is_recorded(self._request.method.decode("latin-1"), target):
+            said = "The endpoint has no such path; the Recorder lists only requests to …/chat/completions."
+            self._recorder.tell_wrong_path(self._request, response.status, said)
         if response.status == 101:
             await self._tunnel(seen, response)
             return False

@@ -15,7 +15,7 @@ from playground.client.events import AnyEvent
 from playground.prompt.document import Json
 from playground.runs.metrics import counted
 from playground.runs.record import EndpointKind, RequestRecord, RequestSource
-from playground.runs.state import Phase, RunState, fold
+from playground.runs.state import ENDED, Phase, RunState, fold
 
 PREVIEW_CHARS = 200
 """Length of the previews of question and answer in a row, in code points."""
@@ -102,6 +102,11 @@ class LogRow(Struct, frozen=True):
     tags: tuple[str, ...] = ()
     group: LogGroup | None = None
     warning: str = ""
+
+    @property
+    def is_output_estimated(self) -> bool:
+        """Return whether the output tokens of an ended request are estimated from its stored text (`output_figure`)."""
+        return self.completion_tokens is None and self.phase in ENDED and bool(self.answer or self.called)
 
 
 class LogGroup(Struct, frozen=True):

@@ -84,7 +84,10 @@ def whole_seconds(value: float) -> str:
 
 
 def dollars(value: float | None) -> str:
-    """Format an amount: $0.000136, $0.50, $1.20; — if unknown. Below $1, three significant digits: never $0."""
+    """Format an amount: $0.000136, $0.50, $1.20; — if unknown. Below $1, three significant digits: never $0.
+
+    Below 10 cents also zeros at the end, so that amounts below each other have the same precision.
+    """
     if value is None:
         return UNKNOWN
     sign, size = ("-" if value < 0 else ""), abs(value)
@@ -92,7 +95,8 @@ def dollars(value: float | None) -> str:
         return "$0"
     if size >= 0.9995:
         return f"{sign}${size:,.2f}"
-    text = f"{size:.{2 - math.floor(math.log10(size))}f}".rstrip("0")
+    text = f"{size:.{2 - math.floor(math.log10(size))}f}"
+    text = text.rstrip("0") if size >= 0.1 else text
     return f"{sign}${text}{'0' * (2 - len(text.partition('.')[2]))}"
 
 
@@ -200,9 +204,11 @@ def not_plausible(counts: str) -> str:
 
 
 def output_figure(state: RunState, why: str) -> Figure:
-    """Return the output tokens: reported; estimated from the received text if the request ended early; else unknown."""
+    """Return the output tokens: reported; else estimated from the received text, in every phase; else unknown."""
     reported = state.usage.completion_tokens if state.usage else None
-    if reported is not None or state.phase not in EARLY:
-        return Figure.reported(reported, why)
-    tokens = received_tokens(state)
-    return Figure.unknown(why) if tokens is None else Figure.estimated(tokens, f"Estimated from what arrived. {why}")
+    tokens = received_tokens(state) if reported is None else None
+    return (
+        Figure.reported(reported, why)
+        if tokens is None
+        else Figure.estimated(tokens, f"Estimated from what arrived. {why}")
+    )

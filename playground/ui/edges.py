@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QFrame, QLabel, QMenu, QMenuBar, QSizePolicy, QWidget
+from PySide6.QtWidgets import QFrame, QLabel, QMenu, QMenuBar, QSizePolicy, QToolButton, QWidget
 from shiboken6 import isValid
 
 from playground.client.endpoint import PlanLimits
@@ -20,7 +20,7 @@ from playground.runs.metrics import counted
 from playground.storage.settings import Settings
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID
-from playground.ui.widgets.icons import IconLabel
+from playground.ui.widgets.icons import IconLabel, set_icon
 from playground.ui.widgets.labels import ElidedLabel, push_button
 from playground.ui.widgets.layouts import STRETCH, row_of
 
@@ -193,6 +193,9 @@ class MenuRow(QFrame):
         self.menus = QMenuBar()
         self.menus.setNativeMenuBar(sys.platform == "darwin")
         self.menus.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
+        for more in self.menus.findChildren(QToolButton):  # displayed where the menus have no room
+            more.setAccessibleName("More menus")
+            set_icon(more, "more", "text")
         self.destination = Destination()
         row_of(self.menus, STRETCH, self.destination, on=self, margins=(4, 0, 0, 0), spacing=0)
 

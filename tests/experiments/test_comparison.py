@@ -241,6 +241,12 @@ def test_summary_difference_below_a_millisecond_is_no_difference() -> None:
     assert dict(summary(report_of(a, b)))["Time to first token"] == ["124 ms", "124 ms (± 0 ms)"]
 
 
+def test_summary_difference_is_that_of_the_displayed_values() -> None:
+    a = ComparedColumn(Variant(PROMPT, ENDPOINT), (run("x", ttft=0.2394),))
+    b = ComparedColumn(Variant(PROMPT, ENDPOINT), (run("x", ttft=0.2196),))
+    assert dict(summary(report_of(a, b)))["Time to first token"] == ["239 ms", "220 ms (−19 ms)"]
+
+
 def test_summary_every_row_of_a_column_without_runs_is_unknown_beside_a_failed_one() -> None:
     bad = replace(run("", None, None, 2), phase="failed", status=429, forecast_cached=None)
     timed = replace(run("x"), total_s=2.0, tokens_per_s=40.0, completion_tokens=80, input_cost=0.004)
@@ -256,7 +262,7 @@ def test_summary_every_row_of_a_column_without_runs_is_unknown_beside_a_failed_o
         "Total": ["2.0 s", "3.0 s", "—", "—"],
         "Output speed": ["40.0 tok/s", "30.0 tok/s", "—", "—"],
         "Output tokens": ["80", "1,200", "—", "—"],
-        "Input cost · per 1,000 when warm": ["$0.004 · —", "$0.002 · —", "— · —", "— · —"],
+        "Input cost · per 1,000 when warm": ["$0.00400 · —", "$0.00200 · —", "— · —", "— · —"],
         "Status": ["429, 1 of 2 failed", "200", "—", "—"],
         "Answers": ["1 different of 1", "1 different of 1", "—", "—"],
     }

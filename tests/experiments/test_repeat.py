@@ -84,12 +84,12 @@ def test_no_more_than_asked_for_are_side_by_side() -> None:
         (
             2.0,
             Rates(0.4, 0.1, None),
-            "30 requests in ≈ 2 min 8 s within Standard's limits. Input at most ≈ $0.012; output is not",
+            "30 requests in ≈ 2 min 8 s within Standard's limits. Input at most ≈ $0.0120; output is not",
         ),
         (
             2.0,
             Rates(0.4, 0.1, 0.8),
-            "30 requests in ≈ 2 min 8 s within Standard's limits. Input at most ≈ $0.012; the output's length is not",
+            "30 requests in ≈ 2 min 8 s within Standard's limits. Input at most ≈ $0.0120; the output's length is not",
         ),
         (None, Rates(), "30 requests in at least 2 min 0 s within Standard's limits. Cost unknown"),
     ],

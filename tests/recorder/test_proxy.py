@@ -785,3 +785,26 @@ async def test_upstream_that_cannot_be_reached_is_named_with_the_reason(monkeypa
     for words in ("No route to host", "all attempts failed", "did not complete a connection"):
         with pytest.raises(UpstreamError, match=rf"models\.test:81 .*{words}"):
             await upstream.acquire()
+
+
+@pytest.mark.parametrize(
+    ("path", "answer", "told"),
+    [
+        (b"/waves/v1", OK, "POST /waves/v1 "),
+        (b"/v1/completions", OK.replace(b"200 Fine", b"404 No"), "POST /v1/completions "),
+        (b"/v1/completions", OK, ""),
+        (b"/v1/chat/completions", OK.replace(b"200 Fine", b"404 No"), ""),  # it is listed
+    ],
+)
+async def test_path_that_is_not_listed_and_answered_with_404_is_reported(path: bytes, answer: bytes, told: str) -> None:
+    sentences: list[str] = []
+    async with raw_server(always(answer)) as server:
+        upstream = Upstream(f"http://127.0.0.1:{server.port}/v1")
+        recorder = Recorder(upstream, AccessPolicy("/v1"), Observer(), on_wrong_path=sentences.append)
+        port = await recorder.start()
+        try:
+            await exchange(port, POST.replace(b"/v1/chat/completions", path), until=b"}")
+        finally:
+            await recorder.close()
+    assert len(sentences) == bool(told)
+    assert "".join(sentences).startswith(told)

@@ -33,6 +33,11 @@ def test_stopped_text_is_estimated_and_says_so() -> None:
     assert WHY in figure.why
 
 
+@pytest.mark.parametrize("events", [(), (Completed(0.5),), (Stopped(0.5),)])
+def test_text_without_a_report_is_estimated_in_every_phase(events: tuple[AnyEvent, ...]) -> None:
+    assert output_figure(state(TEXT, *events), WHY).text == "≈ 6"
+
+
 def test_a_call_counts_with_the_text() -> None:
     text, both = received_tokens(state(TEXT)), received_tokens(state(TEXT, CALL))
     assert text is not None
@@ -40,8 +45,8 @@ def test_a_call_counts_with_the_text() -> None:
     assert both > text
 
 
-@pytest.mark.parametrize("events", [(Stopped(0.5),), (TEXT,), (TEXT, Completed(0.5))])
-def test_nothing_received_still_running_or_whole_stays_unknown(events: tuple[AnyEvent, ...]) -> None:
+@pytest.mark.parametrize("events", [(), (Stopped(0.5),), (Completed(0.5),)])
+def test_nothing_received_stays_unknown(events: tuple[AnyEvent, ...]) -> None:
     figure = output_figure(state(*events), WHY)
     assert (figure.value, figure.state, figure.why) == (None, "unknown", WHY)
 

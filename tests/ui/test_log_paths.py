@@ -26,6 +26,7 @@ from playground.prefix_cache.miss_explanation import MissExplanation, MissPositi
 from playground.prompt.document import Document, Json, Message
 from playground.requestlog.filter import EVERYTHING, Order
 from playground.requestlog.records import EndedRun
+from playground.runs.metrics import output_figure
 from playground.runs.record import read_explanation
 from playground.ui.dialogs.settings import LogSizeDialog
 from playground.ui.dialogs.ticket import TicketDialog
@@ -131,7 +132,9 @@ async def test_tokens_of_a_request_without_usage_are_the_same_in_each_pane_and_c
     assert stored is not None
     assert row is not None
     assert _input_and_output(as_markdown(stored)) == _input_and_output(ticket(stored)) == figures
-    assert f"in {figures[0]:>7} " in log_line(row)
+    line = log_line(row, output_figure(stored.state(), ""))
+    assert f"in {figures[0]:>7} " in line
+    assert f"out {figures[1]:>5} " in line
     if stored.phase != "failed":
         assert f"{figures[0]} in (— cached)   {figures[1]} out" in window.response.footer.line
     window.modes.show_mode("compare")

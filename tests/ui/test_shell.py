@@ -13,7 +13,8 @@ from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtGui import QAccessible, QAccessibleInterface, QClipboard, QImage
 from PySide6.QtSvg import QSvgRenderer
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QTableWidget, QWidget
+from PySide6.QtWidgets import QApplication, QTableWidget, QToolButton, QWidget
+from pytestqt.qtbot import QtBot
 
 from playground.cli.selftest import UiDriver
 from playground.client.endpoint import PLANS
@@ -21,7 +22,7 @@ from playground.client.retry import Load
 from playground.requestlog.records import RecoveryProgress
 from playground.ui.actions import ACTIONS
 from playground.ui.dialogs.palette import CommandPalette, KeysSheet
-from playground.ui.edges import StatusBar
+from playground.ui.edges import MenuRow, StatusBar
 from playground.ui.focus_order import tab_stops
 from playground.ui.session import Session
 from playground.ui.theme import load_theme
@@ -324,3 +325,11 @@ async def test_row_menu_sends_again_and_copies_code(session: Session, hand: UiDr
     assert first is not None
     assert window.requests.current is not None
     assert window.requests.current.run.request.body == first.run.request.body
+
+
+def test_button_of_the_menus_without_room_has_a_name_and_an_icon(qtbot: QtBot) -> None:
+    row = MenuRow()
+    qtbot.addWidget(row)
+    (more,) = row.menus.findChildren(QToolButton)
+    assert more.accessibleName()
+    assert not more.icon().isNull()

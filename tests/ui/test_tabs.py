@@ -258,6 +258,18 @@ async def test_dropped_files_open_in_tabs_and_logs_are_imported(
     assert {page.name for page in window.files.tabs.pages} >= {"a", "b"}
 
 
+async def test_notice_of_dropped_files_names_each_that_is_refused(
+    session: Session, hand: UiDriver, tmp_path: Path
+) -> None:
+    files, said = session.window.files, list[str]()
+    bad = [tmp_path / name for name in ("one.json", "two.json")]
+    for path in bad:
+        path.write_text("{", "utf-8")
+    files.notice.connect(said.append)
+    await files.open_all(bad)
+    assert all(path.name in said[-1] for path in bad)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="ended by a signal")
 def test_program_opens_the_files_of_its_command_line(tmp_path: Path) -> None:
     a, data = prompt_file(tmp_path, "a", "text of a"), tmp_path / "data"

@@ -125,7 +125,8 @@ class BatchDetail(QFrame):
         }
         left = column_of(row_of((self._title, 1), self.open), (self.text, 1))
         self._right = QWidget()
-        column_of(self.id, *self._figures.values(), STRETCH, on=self._right, margins=0, spacing=2)
+        margins = (0, 0, GRID * 2, 0)  # room for the scroll bar, which would cut the values
+        column_of(self.id, *self._figures.values(), STRETCH, on=self._right, margins=margins, spacing=2)
         row_of(
             (left, 3),
             (FittedScroll(self._right), 1, Qt.AlignmentFlag.AlignTop),

@@ -326,7 +326,7 @@ class BatchSetup(QFrame):
             texts = {
                 "Requests": f"{found.requests:,}",
                 "Prompt tokens": f"{about}{found.prompt_tokens:,.0f}",
-                "Cached tokens": f"{about}{found.cached_tokens:,.0f} ({percent(found.cached_share)})",
+                "Cached tokens": f"{about}{found.cached_tokens:,.0f} ({percent(found.cached_share)}), empty cache",
                 "Input cost": "—" if found.input_cost is None else f"{about}{dollars(found.input_cost)}",
                 "Duration": f"{about}{seconds(found.seconds)}",
             }

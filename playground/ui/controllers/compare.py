@@ -160,7 +160,7 @@ class CompareController(QObject):
         self._task: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
         self._rows: tuple[BatchRow, ...] = ()
-        self._resting = False
+        self._resting = self._reading = False
         self.painter = ColumnPainter(self.page, self.session)
         self._soon = single_timer(self, PREFIX_MS, self.refresh_prefixes)
         self._connect()
@@ -233,7 +233,9 @@ class CompareController(QObject):
             self.painter.show(slot, view)
         self.tools.add.setEnabled(len(slots) < len(LETTERS) and not self.running)
         self.page.notice.hide()
-        if len(slots) == 1:
+        if self._reading:
+            self.page.notice.show_message("The logged requests are being read.")
+        elif len(slots) == 1:
             copy = ("Add a copy of A", lambda: self.add(self.slots[0].variant))
             self.page.notice.show_message(
                 "One column: add another to compare with it, then edit it from its menu.", [copy]
@@ -439,7 +441,8 @@ class CompareController(QObject):
             requests = plan_text(sum(map(len, groups)), [slot.variant for slot in self.slots])
             caption = f"nothing sent yet: Send all makes {requests}"
         else:
-            caption = "; ".join(start_warnings(report)) or f"reported figures, tag:{TAG}:{self.session.id}"
+            caption = "; ".join(start_warnings(report)) or "reported figures"
+            caption += f", tag:{TAG}:{self.session.id}" if self.session.id else ""
             caption += " · the values were changed since" if self.session.outdated else ""
         self.page.show_report(report, caption)
 
@@ -472,7 +475,13 @@ class CompareController(QObject):
             return
         if self._is_busy():
             return
-        found = await self.session.read_logged(run_ids, self._workspace.endpoints.all())
+        self._reading = True
+        self._show_columns()
+        try:
+            found = await self.session.read_logged(run_ids, self._workspace.endpoints.all())
+        finally:
+            self._reading = False
+            self._show_columns()
         if found is None:
             self.notice.emit("These requests are no longer in the log.")
             return

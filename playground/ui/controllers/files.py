@@ -206,11 +206,16 @@ class Files(QObject):
 
     async def open_all(self, paths: Sequence[Path]) -> None:
         """Open each file in a tab; logs and HAR files are imported. Errors are reported through `notice`."""
+        said: list[str] = []
+        self.notice.connect(said.append)
         for path in paths:
             if is_log(path):
                 await self._open_lines(path)
             else:
                 await self.open_file(path, in_tab=True)
+        self.notice.disconnect(said.append)
+        if len(said) > 1:  # each replaced the one before
+            self.notice.emit(" ".join(dict.fromkeys(said)))
 
     async def open_file(self, path: Path, *, in_tab: bool = False) -> None:
         """Open a file; a file that is not a prompt changes nothing. Reports errors through `notice`.

@@ -328,7 +328,7 @@ TAIL = 400
 """Characters of a text that still comes: more than a row shows of its end."""
 
 
-CLOCKS = (("local", "Times here"), ("utc", "Times in UTC"), ("relative", "Times ago"))
+CLOCKS = (("local", "Local time"), ("utc", "UTC"), ("relative", "Relative time"))
 AGO_MS = 5_000
 HOUR_MS = 3_600_000
 

@@ -337,7 +337,7 @@ class RecorderController(QObject):
             self._analysed, self._analysis_due = run_ids, time.monotonic() + ANALYSE_S
             if self._paused_at is None:
                 self._leak_causes = leak_causes(analysis, [request.row for request in requests])
-                self.page.show_analysis(analysis, self._causes())
+                self.page.show_analysis(analysis, self._causes(), frozenset(run_ids))
             else:
                 self._analysed = ()
 

@@ -19,12 +19,13 @@ from playground.runs.record import read_explanation
 from playground.runs.state import ENDED
 from playground.services import AppServices
 from playground.ui.panes.log.columns import cause_cell
+from playground.ui.recorder.page import MAX_BODIES
 from playground.ui.recorder.table import RowCause
 
 PAGE = 128
 MAX_ROWS = 2_000
 """Newest rows that the mode lists; the log in Prompt mode has all of them (`source:recorder`)."""
-MAX_BODIES, MAX_BODY_BYTES = 300, 24_000_000
+MAX_BODY_BYTES = 24_000_000
 """Newest bodies that are compared."""
 BATCH = 24
 TRIES = 40

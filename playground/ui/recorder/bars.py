@@ -24,6 +24,8 @@ from playground.ui.widgets.layouts import STRETCH, FlowLayout, column_of, row_of
 from playground.ui.widgets.notice import words
 
 _URL_PX, _SHORT_URL_PX = 248, 150
+_LEAST_URL_PX = 60
+"""Width of the address where the window has no room; the button beside it copies it."""
 _FORWARDS_PX = 780
 """Least width with the name of the endpoint beside the address."""
 
@@ -109,7 +111,9 @@ class RecorderTools(QWidget):
         """Show all (0), shorten the address and leave out words (1), or shorten it more (2)."""
         self._level, compact = level, level > 0
         self.state.setVisible(level < 2)  # the button says it, too
-        self.url.setFixedWidth(scaled((_URL_PX, _SHORT_URL_PX, _SHORT_URL_PX - 30)[level]))
+        width = scaled(_URL_PX if level == 0 else _SHORT_URL_PX)
+        self.url.setMaximumWidth(width)
+        self.url.setMinimumWidth(width if level < 2 else scaled(_LEAST_URL_PX))
         self.url.setProperty("zoomApplied", zoom_factor())  # the width is in the present text size
         set_label(self.pause, "" if compact else "Resume" if self._paused else "Pause")
         start = "Record" if compact else "Start recording"

@@ -22,6 +22,7 @@ from PySide6.QtWidgets import (
 from playground.recorder.programs import Analysis, Figures, Leak, figures
 from playground.requestlog.records import LogRow
 from playground.runs.metrics import counted, dollars, percent, seconds
+from playground.runs.state import ENDED
 from playground.ui.modes import Pane
 from playground.ui.panes.inspector.figures import InspectorModel
 from playground.ui.panes.inspector.pane import InspectorPane
@@ -48,6 +49,8 @@ Set the base URL of your program to this address and run it; the tab Connect has
 LABELS = {"prompt": "Open as prompt", "ticket": "Ticket…", "copy": "Copy request_id"}
 """Buttons for the selected request by the name of what they do, which is also their icon's."""
 NO_MATCH = "No recorded request matches this filter."
+MAX_BODIES = 300
+"""Newest requests that are analysed."""
 _WIDE_PX = 1_180
 """Least width with words on the buttons beside the filter."""
 _SIDES_SHARE = 0.55
@@ -106,6 +109,7 @@ class RecorderPage(QWidget):
         self._wide: bool | None = None
         self.more = icon_button("more", "More for the selected request")
         self.analysis = Analysis()
+        self._analysed: Set[str] = frozenset()
         self._shown, self._whole = Shown(), figures(())
         self._matched: Set[int] | None = None
         self._leak: Leak | None = None
@@ -306,21 +310,28 @@ class RecorderPage(QWidget):
         self._shown = shown
         self._middle.setCurrentIndex(int(bool(shown.rows)))
         self._whole = figures(shown.rows)
-        self.programs.show_programs(shown.rows, self._whole, self.analysis)
+        self._show_programs()
         self._show_chosen()
         if first:
             self.tabs.setCurrentIndex(0)
         if first and focused:
             self.table.setFocus()
 
-    def show_analysis(self, analysis: Analysis, causes: Mapping[str, RowCause]) -> None:
-        """Show programs and leaks, and the causes that follow from them."""
-        self.analysis = analysis
+    def _pending(self) -> bool:
+        """Return whether ended requests are listed that are not analysed yet."""
+        return any(row.phase in ENDED and row.run_id not in self._analysed for row in self._shown.rows[:MAX_BODIES])
+
+    def _show_programs(self) -> None:
+        self.programs.show_programs(self._shown.rows, self._whole, self.analysis, pending=self._pending())
+
+    def show_analysis(self, analysis: Analysis, causes: Mapping[str, RowCause], run_ids: Set[str]) -> None:
+        """Show programs and leaks, and the causes that follow from them. `run_ids`: the requests that were analysed."""
+        self.analysis, self._analysed = analysis, run_ids
         self._shown = replace(self._shown, causes=causes)
         if self._leak is not None:
             key = self._leak.key
             self._leak = next((leak for leak in analysis.leaks if leak.key == key), self._leak)
-        self.programs.show_programs(self._shown.rows, self._whole, analysis)
+        self._show_programs()
         self._show_chosen()
 
     def show_matches(self, matched: Set[int] | None) -> None:
@@ -398,8 +409,8 @@ class RecorderPage(QWidget):
         number, analysis = self.programs.program(), self.analysis
         leaks = [leak for leak in analysis.leaks if number is None or leak.program == number]
         programs = analysis.programs if number is None else analysis.programs[number : number + 1]
-        requests = sum(program.requests for program in programs)
-        self.leaks.show_leaks(leaks, analysis.saved(number), requests)
+        requests = sum(len(program.run_ids) for program in programs)
+        self.leaks.show_leaks(leaks, analysis.saved(number), requests, pending=self._pending())
         self.leaks.show_chosen(self._leak)
         self.tabs.setTabText(0, f"Leaks {len(leaks)}" if leaks else "Leaks")
 

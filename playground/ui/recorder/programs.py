@@ -27,7 +27,7 @@ from PySide6.QtWidgets import (
 from playground.export.terminal import visible, visible_line
 from playground.prompt.diff import DiffRow, changes
 from playground.prompt.document import Document
-from playground.recorder.programs import ADVICE, Analysis, Figures, Leak, Program, Rewrite, Savings, figures
+from playground.recorder.programs import ADVICE, Analysis, Figures, Leak, Rewrite, Savings, figures
 from playground.requestlog.records import LogRow
 from playground.runs.metrics import UNKNOWN, Figure, counted, dollars, percent
 from playground.ui.stylesheet import restyle
@@ -107,8 +107,13 @@ class ProgramList(QTreeWidget):
     def _within(self, number: int) -> set[Key]:
         return {("conversation", name) for name in self._analysis.programs[number].conversations}
 
-    def show_programs(self, rows: Sequence[LogRow], whole: Figures, analysis: Analysis) -> None:
-        """Show the figures of all rows (`whole`), and of the programs and conversations among them."""
+    def show_programs(
+        self, rows: Sequence[LogRow], whole: Figures, analysis: Analysis, *, pending: bool = False
+    ) -> None:
+        """Show the figures of all rows (`whole`), and of the programs and conversations among them.
+
+        `pending`: there are requests that are not analysed yet.
+        """
         self._analysis, self._rows = analysis, {row.run_id: row for row in rows}
         self._name_programs()
         current = self.key()
@@ -117,10 +122,8 @@ class ProgramList(QTreeWidget):
         for number, program in enumerate(analysis.programs):
             key = self._keys[number]
             leaks = sum(leak.program == number for leak in analysis.leaks)
-            found = counted(leaks, "leak") if leaks else "no leaks"
-            item = self._show(
-                key, None, program.name, found, figures(self._known(program.run_ids, program)), bool(leaks)
-            )
+            found = counted(leaks, "leak") if leaks else "being analysed" if pending else "no leaks"
+            item = self._show(key, None, program.name, found, figures(self._known(program.run_ids)), bool(leaks))
             conversations = any(program.conversations)
             policy = QTreeWidgetItem.ChildIndicatorPolicy
             item.setChildIndicatorPolicy(policy.ShowIndicator if conversations else policy.DontShowIndicator)
@@ -153,7 +156,7 @@ class ProgramList(QTreeWidget):
         program = self._analysis.programs[self._keys.index(key)]
         newest = [pair for pair in program.conversations.items() if pair[0]][-MAX_CONVERSATIONS:]
         for conversation, run_ids in newest:
-            found = self._known(run_ids, program)
+            found = self._known(run_ids)
             key = ("conversation", conversation)
             if found and found != self._filled.get(key):
                 self._filled[key] = found
@@ -165,9 +168,8 @@ class ProgramList(QTreeWidget):
             if child is not None and child.data(0, _KEY) not in names:
                 self._remove(child)
 
-    def _known(self, run_ids: Sequence[str], program: Program) -> list[LogRow]:
-        """Return rows; of the attempts of one request, the last one."""
-        return [self._rows[run_id] for run_id in run_ids if run_id in self._rows and run_id not in program.retried]
+    def _known(self, run_ids: Sequence[str]) -> list[LogRow]:
+        return [self._rows[run_id] for run_id in run_ids if run_id in self._rows]
 
     def _show(
         self, key: Key, parent: QTreeWidgetItem | None, name: str, second: str, found: Figures, leaking: bool
@@ -263,6 +265,7 @@ MAX_CARDS = 30
 """Most expensive leaks that are listed."""
 MAX_PREVIEW_CHARS = 400_000
 """Code points of a body up to which a rewrite is compared with it."""
+ANALYSING = "The requests are being analysed."
 NONE_YET = "No leaks found. Text that differs between requests of one program is listed here, with its price."
 
 
@@ -296,11 +299,15 @@ class LeaksPanel(PageScroll):
         self.setWidget(holder)
         self.show_leaks((), None, 0)
 
-    def show_leaks(self, leaks: Sequence[Leak], saved: Savings | None, requests: int) -> None:
-        """Show these; `saved`: what fixing all of them saves, `requests`: how many were compared."""
+    def show_leaks(self, leaks: Sequence[Leak], saved: Savings | None, requests: int, *, pending: bool = False) -> None:
+        """Show these; `saved`: what fixing all of them saves, `requests`: how many were compared.
+
+        `pending`: there are requests that are not analysed yet.
+        """
         self.leaks = tuple(leaks)
         shown = self.leaks[:MAX_CARDS]
-        self.none.setVisible(not leaks)
+        self.none.setText(ANALYSING if pending else NONE_YET)
+        self.none.setVisible(pending or not leaks)
         for widget in (self.title, self.lost, self.basis):
             widget.setVisible(bool(leaks))
         self.title.setText(f"Leaks found in {counted(requests, 'request')}")
@@ -381,8 +388,10 @@ class LeakCard(QFrame):
         places = f" and {leak.span.places - 1:,} more places" if leak.span.places > 1 else ""
         self.place.setText(visible(f"{leak.place}{places}"))
         behind = f"{Figure.estimated(leak.span.tokens_behind).text} tokens each"
-        self.tokens.setText(f"{leak.span.changes:,} of {counted(leak.span.comparisons, 'request')} · {behind}")
-        self.tokens.setToolTip("Requests that differ here from the one before · tokens behind it that both have")
+        self.tokens.setText(f"{leak.span.changes:,} of {counted(leak.span.comparisons, 'comparison')} · {behind}")
+        self.tokens.setToolTip(
+            "Comparisons of a request with the one before that differ here · tokens behind it that both have"
+        )
         self.blocked.setVisible(bool(leak.blocked_by))
         self.blocked.setText(f"Behind “{leak.blocked_by}”: this is saved once that is fixed.")
         self.preview.setText("How to fix…" if leak.span.history else "Preview fix…")

@@ -14,7 +14,7 @@ from playground.export.terminal import visible, visible_line
 from playground.prompt.field_errors import FieldError
 from playground.ui.theme import GRID
 from playground.ui.widgets.icons import IconLabel, icon
-from playground.ui.widgets.labels import ElidedLabel, push_button
+from playground.ui.widgets.labels import push_button
 from playground.ui.widgets.layouts import column_of, row_of
 
 if TYPE_CHECKING:
@@ -30,24 +30,22 @@ class SlimBar(QFrame):
         super().__init__()
         self.setProperty("look", "notice")
         self.setAccessibleName(name)
-        self._words = ElidedLabel(name, Qt.TextElideMode.ElideRight)
+        self.words = ""
+        """The whole sentence."""
+        self._words = words("")
         self._words.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._row = row_of((self._words, 1), on=self, margins=(GRID * 2, 3, GRID, 3), spacing=GRID)
         self._buttons: list[QPushButton] = []
         self.hide()
 
-    def show_message(self, words: str, actions: Sequence[tuple[str, Callable[[], object]]] = ()) -> None:
+    def show_message(self, sentence: str, actions: Sequence[tuple[str, Callable[[], object]]] = ()) -> None:
         """Show a sentence with buttons; each is (label, handler)."""
-        self._words.set_full_text(words)
+        self.words = sentence
+        self._words.setText(visible(sentence))
         for button in self._buttons:
             button.deleteLater()
         self._buttons = [self._button(label, handler) for label, handler in actions]
         self.show()
-
-    @property
-    def words(self) -> str:
-        """Return the whole sentence."""
-        return self._words.full_text
 
     def press(self, label: str) -> None:
         """Press the button of that label. Raises StopIteration if no button has it."""

@@ -9,7 +9,6 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFrame
 
 from playground.export.terminal import visible
-from playground.ui.theme import scaled
 
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QTableView, QTableWidget
@@ -70,7 +69,7 @@ def plain_table(name: str, columns: Sequence[str], stretched: int, widths: Mappi
     table.setAccessibleName(name)
     # Names of fields are written as in the protocol.
     table.setHorizontalHeaderLabels([one if "_" in one else one[:1].upper() + one[1:] for one in columns])
-    table.verticalHeader().setDefaultSectionSize(scaled(ROW_PX))
+    table.verticalHeader().setDefaultSectionSize(ROW_PX)
     table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
     table.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectRows)
     table.setShowGrid(False)

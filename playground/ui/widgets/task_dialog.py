@@ -116,16 +116,16 @@ class TaskDialog(QDialog):
 
 
 async def asked(parent: QWidget, title: str, sentence: str, agree: str) -> bool:
-    """Return whether the user agrees. Escape, Enter and closing the box mean no."""
+    """Return whether the user agrees. Escape, Enter and closing the box do not."""
     from PySide6.QtWidgets import QMessageBox  # not for the first frame
 
     answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
     box = QMessageBox(QMessageBox.Icon.Question, title, sentence, QMessageBox.StandardButton.NoButton, parent)
     box.setTextFormat(Qt.TextFormat.PlainText)
     yes = box.addButton(agree, QMessageBox.ButtonRole.AcceptRole)
-    no = box.addButton("No", QMessageBox.ButtonRole.RejectRole)
-    box.setDefaultButton(no)
-    box.setEscapeButton(no)
+    cancel = box.addButton("Cancel", QMessageBox.ButtonRole.RejectRole)
+    box.setDefaultButton(cancel)
+    box.setEscapeButton(cancel)
 
     def ended(_result: int) -> None:
         if not answer.done():

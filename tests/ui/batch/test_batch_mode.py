@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication, QTextCursor
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QWidget
+from PySide6.QtWidgets import QScrollArea, QWidget
 from pytestqt.qtbot import QtBot
 
 from playground.cli.selftest import UiDriver
@@ -23,9 +23,10 @@ from playground.client.endpoint import PLANS, Endpoint, PlanLimits
 from playground.experiments.batch_results import BatchTotals, failed_result, format_results
 from playground.prompt.document import Document, Message
 from playground.ui.batch.files import MAX_EDITED, PasteRowsDialog
-from playground.ui.batch.page import BatchPage
+from playground.ui.batch.page import BatchDetail, BatchPage
 from playground.ui.controllers.batch import BatchController
 from playground.ui.session import Session
+from playground.ui.widgets.figure_row import FigureRow
 from tests.ui.conftest import Tell
 
 PROMPT = Document(
@@ -549,3 +550,18 @@ def test_sums_that_lack_requests_are_minimums_and_attempts_are_named(qtbot: QtBo
     assert page.totals.full_text == parts
     page.show_totals(BatchTotals(requests=2, unreported=2, rows=2), 2)
     assert page.totals.full_text == "2 attempts  ·  — in  ·  — cached  ·  — out  ·  —  ·  2 not reported"
+
+
+def test_detail_with_a_scroll_bar_cuts_no_figure(qtbot: QtBot) -> None:
+    detail = BatchDetail()
+    qtbot.addWidget(detail)
+    detail._right.show()
+    detail.resize(detail.minimumSizeHint().width(), 60)
+    detail.show()
+    qtbot.waitExposed(detail)
+    (area,) = (one for one in detail.findChildren(QScrollArea) if one.widget() is detail._right)
+    detail._right.setMinimumHeight(area.height() + 200)
+    qtbot.waitUntil(lambda: area.verticalScrollBar().isVisible())
+    area.resize(area.minimumSizeHint().width(), area.height())
+    for row in detail._right.findChildren(FigureRow):
+        assert row.geometry().right() < area.viewport().width()

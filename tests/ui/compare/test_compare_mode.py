@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from msgspec.structs import replace
 from PySide6.QtCore import Qt, QTimer
@@ -331,6 +332,27 @@ async def test_compare_comparison_is_reopened_from_the_log(session: Session, han
     compare.page.columns[1].open.click()
     await hand.until(lambda: session.window.requests.shown_run_id == after.columns[1].runs[-1].run_id, "the panes")
     assert session.window.modes.current == "prompt"
+
+
+async def test_compare_logged_requests_without_a_comparison_name_no_tag(session: Session, hand: UiDriver) -> None:
+    compare = compare_of(session, edited())
+    await sent(compare, hand)
+    run_ids = [column.runs[0].run_id for column in compare.report().columns]
+    compare._set_slots(compare.slots[:1])
+    said: list[str] = []
+    read = compare.session.read_logged
+
+    async def looked(*given: Any) -> Any:
+        said.append(compare.page.notice.words)
+        return await read(*given)
+
+    compare.session.read_logged = looked  # type: ignore[method-assign,assignment]
+    before = compare.page.notice.words
+    await compare.open_logged(run_ids)
+    assert len(compare.slots) == 2
+    assert said != [before]
+    assert not compare.session.id
+    assert "tag:" not in compare.page.caption.full_text
 
 
 async def test_compare_export_is_written_and_table_is_copied(session: Session, hand: UiDriver, tmp_path: Path) -> None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import ast
 import builtins
+from typing import Any
 
 import pytest
+from PySide6.QtCore import Qt
 from pytestqt.qtbot import QtBot
 
 from playground.recorder.programs import Analysis, Program, figures
-from playground.ui.recorder.bars import SNIPPETS
-from playground.ui.recorder.programs import ProgramList
+from playground.ui.recorder.bars import SNIPPETS, RecorderTools
+from playground.ui.recorder.page import RecorderPage, Shown
+from playground.ui.recorder.programs import ANALYSING, NONE_YET, ProgramList
+from playground.ui.theme import current_theme
 from tests.recorder.rows import row
 
 
@@ -46,3 +50,41 @@ def test_snippets_in_python_bind_every_name(name: str) -> None:
     names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
     bound |= {node.id for node in names if isinstance(node.ctx, ast.Store)}
     assert {node.id for node in names} <= bound | set(dir(builtins))
+
+
+def test_page_says_that_requests_are_analysed_until_all_ended_ones_are(qtbot: QtBot) -> None:
+    page, rows = RecorderPage(current_theme()), [row(number, 1_000, 500) for number in range(4, 0, -1)]
+    qtbot.addWidget(page)
+    assert page.leaks.none.text() == NONE_YET
+    page.show_requests(Shown(rows[1:]))
+    assert page.leaks.none.text() == ANALYSING
+    found = Analysis((Program("agent", ("run-1", "run-2", "run-3"), {}),))
+    page.show_analysis(found, {}, frozenset(("run-1", "run-2", "run-3")))
+    assert page.leaks.none.text() == NONE_YET
+    page.show_requests(Shown(rows))
+    assert page.leaks.none.text() == ANALYSING
+    running: Any = row(5, None, None, phase="streaming")
+    page.show_analysis(found, {}, frozenset(one.run_id for one in rows))
+    page.show_requests(Shown([running, *rows]))
+    assert page.leaks.none.text() == NONE_YET
+
+
+def test_list_counts_every_listed_request_of_a_program(qtbot: QtBot) -> None:
+    programs = ProgramList()
+    qtbot.addWidget(programs)
+    refused = [row(number, None, None, phase="failed", status=400) for number in (3, 2, 1)]
+    programs.show_programs(refused, figures(refused), Analysis((Program("agent", ("run-1", "run-2", "run-3"), {}),)))
+    items = [programs.topLevelItem(number) for number in range(2)]
+    assert [item and item.data(0, Qt.ItemDataRole.UserRole + 1)[3] for item in items] == ["3 requests"] * 2
+
+
+def test_tools_in_a_narrow_window_give_up_the_room_of_the_address(qtbot: QtBot) -> None:
+    tools = RecorderTools()
+    qtbot.addWidget(tools)
+    tools.show_state("Recording 12 s", "http://127.0.0.1:8788/waves/v1", "Simulator", running=True, busy=False)
+    widths = []
+    for level in (1, 2):
+        tools.show_compact(level)
+        widths.append(tools.url.minimumWidth())
+    assert widths[1] <= widths[0] / 2
+    assert tools.copy.isVisibleTo(tools)

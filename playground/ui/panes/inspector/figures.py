@@ -267,7 +267,8 @@ def attempts_text(state: RunState) -> str:
         "failed": "" if state.attempts[-1].status not in (None, 200) else "failed",
         "retrying": "",
     }.get(state.phase, "")
-    words[-1] += f" {end}" if end else ""
+    if end:
+        words[-1] = end if words[-1] == "sent" else f"{words[-1]} {end}"
     if state.phase in RUNNING_WORDS:
         words[-1] = RUNNING_WORDS[state.phase]
     return outcomes(*words)

@@ -58,7 +58,7 @@ class LiveRequests(Struct, frozen=True):
 class RowDetail(Struct, frozen=True):
     """`earlier`: outcome of each attempt before the newest: an HTTP status, or "failed" if no headers were received.
 
-    `output_estimated`: estimated tokens of the text and arguments received before an early end; None if not needed.
+    `output_estimated`: estimated tokens of the text and arguments received without a report; None if not needed.
     `explained`: whether an explanation of the cached tokens is stored, None: not read yet; `missed` is None if no
     cached token was missed.
     """
@@ -180,7 +180,9 @@ class Details:
     def _detail(self, state: RunState, row: LogRow) -> RowDetail:
         earlier = tuple(_ended(attempt.status) for attempt in state.attempts[:-1])
         attempts = tuple(_attempt_lines(state, row))
-        return RowDetail(earlier, received_tokens(state) if _ended_early(row) else None, attempts, explained=False)
+        return RowDetail(
+            earlier, received_tokens(state) if row.is_output_estimated else None, attempts, explained=False
+        )
 
 
 def _attempt_lines(state: RunState, row: LogRow) -> Iterator[AttemptLine]:
@@ -201,13 +203,7 @@ def _attempt_lines(state: RunState, row: LogRow) -> Iterator[AttemptLine]:
 
 
 def _says_more(row: LogRow) -> bool:
-    return row.attempts > 1 or _ended_early(row)
-
-
-def _ended_early(row: LogRow) -> bool:
-    """Whether text came and usage did not, because the request ended before it."""
-    received = bool(row.answer or row.called)
-    return received and row.completion_tokens is None and row.phase in ("stopped", "interrupted", "failed")
+    return row.attempts > 1 or row.is_output_estimated
 
 
 def _ended(status: int | None) -> str:

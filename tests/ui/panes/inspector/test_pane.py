@@ -12,10 +12,11 @@ from PySide6.QtWidgets import QApplication, QScrollArea, QStyle, QVBoxLayout, QW
 from pytestqt.qtbot import QtBot
 
 from playground.client.endpoint import Rates
-from playground.client.events import Usage
+from playground.client.events import AttemptStarted, Stopped, Usage
 from playground.client.response_decoder import RequestId
 from playground.prefix_cache.forecast import Forecast
-from playground.runs.state import RunState
+from playground.runs.state import RunState, fold
+from playground.ui.panes.inspector.figures import attempts_text
 from playground.ui.panes.inspector.pane import InspectorPane
 from playground.ui.widgets.labels import IdRow
 from tests.ui import runs_on_show as runs
@@ -60,6 +61,10 @@ def test_all_reported(pane: InspectorPane) -> None:
     assert pane.request.rows["time"].value == "2026-11-23 14:02:11 UTC"
 
 
+def test_attempt_that_was_stopped_before_its_status_is_named_as_in_the_log() -> None:
+    assert attempts_text(fold([AttemptStarted(0.0, 1), Stopped(0.5)])) == "stopped"
+
+
 def test_unknown_is_a_dash_with_why_and_never_nought(pane: InspectorPane) -> None:
     pane.show_model(runs.model(runs.stopped()))
     assert pane.usage.headline.text() == "≈ 1,204 in"
@@ -98,7 +103,7 @@ def test_rates_are_asked_for_and_used(pane: InspectorPane, qtbot: QtBot) -> None
     with qtbot.waitSignal(pane.rates_requested):
         pane.cost.set_rate.click()
     pane.show_model(runs.model(runs.done(), rates=Rates(0.4, 0.1, 1.0, "yours")))
-    assert pane.cost.rows["output"].value == "$0.000086"
+    assert pane.cost.rows["output"].value == "$0.0000860"
     assert not pane.cost.set_rate.isVisible()
 
 

@@ -11,10 +11,19 @@ from PySide6.QtWidgets import QApplication
 
 from playground.client.endpoint import Rates
 from playground.client.errors import cut_error
-from playground.client.events import AnyEvent, AttemptFailed, AttemptStarted, ContentDelta, HeadersReceived, Usage
+from playground.client.events import (
+    AnyEvent,
+    AttemptFailed,
+    AttemptStarted,
+    Completed,
+    ContentDelta,
+    HeadersReceived,
+    Usage,
+)
 from playground.prefix_cache.forecast import Forecast
 from playground.prompt.document import Json
 from playground.requestlog.log import RequestLog
+from playground.runs.metrics import output_figure
 from playground.runs.state import fold
 from playground.ui.panes.inspector.figures import attempts_text
 from playground.ui.panes.log.columns import COLUMNS, NOT_REPORTED
@@ -145,6 +154,14 @@ async def test_the_output_is_unknown_until_a_text_comes(stage: Stage) -> None:
     await stage.shown(1)
     live = [LiveRequests(fold([AttemptStarted(0.0, 1)]), 1.0, tokens, "") for tokens in (0.0, 3.0)]
     assert [before_its_details(stage, "out", RowDetail(live=one)) for one in live] == ["—", "≈ 3"]
+
+
+async def test_the_output_without_a_report_is_estimated_also_of_a_finished_answer(stage: Stage) -> None:
+    events: list[AnyEvent] = [AttemptStarted(0.0, 1), ContentDelta(0.2, "Let me look into that for"), Completed(0.5)]
+    await keep(stage.log, show.of("Whole"), events)
+    await stage.shown(1)
+    await stage.until(lambda: stage.cell(0, "out") == "≈ 6", "the estimate")
+    assert output_figure(fold(events), "").text == "≈ 6"
 
 
 async def test_a_request_that_waits_to_be_sent_again_names_what_failed(stage: Stage) -> None:
