@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from functools import wraps
+from math import inf
 from typing import Concatenate, ParamSpec, TypeVar
 
 from msgspec import Struct
@@ -13,7 +14,7 @@ from msgspec.structs import replace
 
 from playground.prefix_cache import learned_state
 from playground.prefix_cache.cache_profile import CacheProfile, ColdClock, capacity_of, cold_clock, lifetime_of, profile
-from playground.prefix_cache.endpoint_model import RECENT, EndpointCacheModel
+from playground.prefix_cache.endpoint_model import RECENT, SHARED_MORE, EndpointCacheModel
 from playground.prefix_cache.forecast import Forecast, Score, Scorer, ago, span
 from playground.prefix_cache.index import Match, Sent
 from playground.prefix_cache.miss_evidence import CONFIDENT, EarlierRequest, MissKnowledge, knowledge_of, stored_ages
@@ -297,14 +298,24 @@ class CacheForecaster:
         having = [one for one in reports if one[0] < sent.at and size(one[2]).tokens >= least]
         known = replace(known, stored_ages=stored_ages(having, sent.at, usage.cached_tokens))
         compared = prediction.compared
-        other = self.elsewhere(sent.view, *where)
+        other = self.elsewhere(sent.view, *where, sent.at)
         shared = common_prefix(sent.text, compared.text) if compared is not None else 0
-        if other is not None and other[1].length > shared and other[1].length >= len(sent.text) / 4:
-            compared = other[1].sent
+        own = None
+        if other is not None and other[1].length > shared + SHARED_MORE and other[1].length >= len(sent.text) / 4:
+            own, compared = compared, other[1].sent
             shared = other[1].length
         compared = _continued(cache, sent, shared) or compared
-        earlier = None if compared is None else self._earlier(cache, sent, compared)
-        return Settled(explain_miss(sent.view, sent.fields, earlier, usage, known, document), known)
+        most = max(prediction.reaches.values(), key=lambda one: one.longest.tokens)
+        why = None
+        # A template that moves text makes other requests share more than the one whose text is alike.
+        for one in (compared, cache.requests.sent(most.steps[-1].newest) if most.steps else compared):
+            earlier = None if one is None else self._earlier(cache, sent, one)
+            if earlier is not None and own is not None:
+                earlier = replace(earlier, own_fields=own.fields, gap_s=max(sent.at - own.at, 0.0))
+            why = explain_miss(sent.view, sent.fields, earlier, usage, known, document)
+            if why is None or why.reason != "more_than_shared":
+                break
+        return Settled(why, known)
 
     @_one_at_a_time
     def explain_with(
@@ -337,12 +348,13 @@ class CacheForecaster:
         return next((sent for sent in found if sent is not None), None)
 
     @_one_at_a_time
-    def elsewhere(self, view: CacheView, endpoint_id: str, model: str) -> tuple[str, Match] | None:
-        """Return another model of the endpoint that knows the prompt, with the best match there."""
+    def elsewhere(self, view: CacheView, endpoint_id: str, model: str, before: float = inf) -> tuple[str, Match] | None:
+        """Return another model of the endpoint that knows the prompt, with the best match there of those sent
+        `before`."""
         found = []
         for (endpoint, other), cache in self._models.items():
             if endpoint == endpoint_id and other != model:
-                match = cache.index.match(view.text, 0.0)
+                match = cache.index.match(view.text, 0.0, before)
                 if match is not None:
                     found.append((other, match))
         return max(found, key=lambda pair: (pair[1].length, pair[1].sent.at), default=None)

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from heapq import heappop, heappush
 from itertools import count, islice
+from math import inf
 from threading import Lock
 from typing import get_args
 
@@ -321,11 +322,15 @@ class PrefixIndex:
         """Return the requests sent last, at most `limit` of them."""
         return [self._sent(self._by_run[run_id]) for _, run_id in self._by_age[: -limit - 1 : -1]]
 
-    def match(self, text: str, since: float) -> Match | None:
-        """Return the request sent since `since` (Unix seconds) with the longest shared prefix; the newest of equals."""
+    def match(self, text: str, since: float, before: float = inf) -> Match | None:
+        """Return the request sent from `since` to `before` (Unix seconds) with the longest shared prefix; the
+        newest of equals."""
         for node, length in reversed(self._tree.path(text)):
-            if node.newest is not None and node.newest.at >= since:
-                return Match(self._sent(node.newest), length)
+            entry = node.newest
+            if entry is not None and entry.at > before:
+                entry = next((one for one in _by_age(node, None) if one.at <= before), None)
+            if entry is not None and entry.at >= since:
+                return Match(self._sent(entry), length)
         return None
 
     def counted(self, text: str) -> Match | None:

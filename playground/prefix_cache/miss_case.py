@@ -161,6 +161,8 @@ class MissCase(Struct, frozen=True, dict=True):
     order: Order = "inside"
     in_part: tuple[str, ...] = ()
     """Parameters that differ, too, but with which a part at least of a prompt is shared, as reports have shown."""
+    own_parameters: tuple[str, ...] = ()
+    """Parameters in which the own model's request that shares most differs, if the earlier one went to another."""
     agreeing: float = 1.0
     """Share of the probable orders in which the report is what the shared beginning gives."""
     sign: str = ""
@@ -305,6 +307,8 @@ class MissCase(Struct, frozen=True, dict=True):
     def missing(self) -> Literal["", "part", "part or block"]:
         """Return "part" if the server found a part of a shared beginning only, and no block that reports allow leaves
         out so much; "part or block" if only large blocks of an unusual size do, which too few reports prove."""
+        if self.cached >= self.shared.tokens - self.shared.error and self.sure.tokens - self.cached < PART:
+            return ""
         if self.cached and self._served_more:
             return "part"
         if not self._less_than_usual:
@@ -552,7 +556,10 @@ class MissCase(Struct, frozen=True, dict=True):
     @property
     def more_may_be_lost(self) -> bool:
         """Return whether nothing was served, though text in front of the difference, which other orders of the template
-        have there, was sent before: reports do not exclude these orders, so that the server may have lost it."""
+        have there, was sent before: reports do not exclude these orders, so that the server may have lost it. Or if a
+        request that was still running shares more."""
+        if self.known.running and self.known.running_tokens - max(self.shared.tokens, self.cached) >= PART:
+            return True
         if self.cached:
             return False
         least = max(PART, float(self.known.minimum or 0), self.shared.tokens + self.known.block)

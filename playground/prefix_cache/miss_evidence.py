@@ -49,6 +49,8 @@ class EarlierRequest(Struct, frozen=True):
     completion_tokens: int | None = None
     answer: str = ""
     cached_tokens: int | None = None
+    own_fields: Mapping[str, Json] | None = None
+    """If it went to another model: those of the own model's request that shares most, to which `gap_s` counts then."""
 
 
 class OrderEvidence(Struct, frozen=True):

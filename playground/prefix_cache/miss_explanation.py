@@ -187,7 +187,12 @@ def _case(
     mine, theirs = that_may_matter(fields), that_may_matter(earlier.fields)
     clauses = changed(mine, theirs, known.shared_parameters)
     in_part = tuple(one for one in changed(mine, theirs) if one not in clauses) if report[0] else ()
-    return replace(case_of(now, document, earlier, clauses, known, report), in_part=in_part)
+    own = (
+        ()
+        if earlier.own_fields is None
+        else changed(mine, that_may_matter(earlier.own_fields), known.shared_parameters)
+    )
+    return replace(case_of(now, document, earlier, clauses, known, report), in_part=in_part, own_parameters=own)
 
 
 def _changed(case: MissCase, found: Difference) -> MissExplanation:
@@ -289,7 +294,7 @@ def _made(
 def _by_parameters(case: MissCase) -> MissExplanation:
     """Name the parameters that differ. Models share no cache; any other one may matter, and the server may have lost
     the prefix all the same."""
-    candidates = () if case.other_model else _candidates(case)
+    candidates = () if case.other_model and not case.own_model_lost else _candidates(case)
     return _made(case, "parameters", "parameters", "parameters", candidates)
 
 
@@ -383,7 +388,8 @@ def _missed(case: MissCase) -> MissExplanation:
         return _differs(case, found)
     if case.off_proved:
         return _made(case, "server", "server", "lost", _candidates(case))
-    if case.parameters and not case.own_model_lost and (case.other_model or not case.late):
+    mostly = case.own_model_lost and not case.own_parameters and known.longest >= case.shared.tokens / 2
+    if case.parameters and not mostly and (case.other_model or not case.late):
         return _by_parameters(case)
     if case.earlier.lost:
         return _made(case, "expired", "server", "emptied")

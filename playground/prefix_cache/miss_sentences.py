@@ -130,6 +130,8 @@ def sentence(
             " The server may have lost text before it, too: if its template writes the tools or the system text there, "
             f"an earlier request shares ≈ {case.known.longest:,.0f} tokens."
         )
+    if case.own_model_lost and reason != "parameters":
+        text += f" {'; '.join(case.parameters)}. {_own(case)}"
     return f"{text} Candidates: {', '.join(one.words for one in candidates)}." if candidates else text
 
 
@@ -143,7 +145,7 @@ _SENTENCES: dict[Reason, Callable[[MissCase], str]] = {
     "parameters": lambda case: (
         f"{_shared(case)}, but {'; '.join(case.parameters)}. "
         + (
-            "Models share no cache."
+            _own(case)
             if case.other_model
             else "A server may keep prompts that differ in it apart, or have lost the prefix for another reason."
         )
@@ -171,8 +173,7 @@ _SENTENCES: dict[Reason, Callable[[MissCase], str]] = {
     ),
     "lost": lambda case: f"{_unserved(case)} {_CLEARED}.",
     "partly_lost": lambda case: (
-        f"{_shared(case)}, yet only {case.cached:,} of its ≈ {case.shared.tokens:,.0f} tokens "
-        f"came from the cache. {_CLEARED}."
+        f"{_shared(case)}, yet only {case.cached:,} of ≈ {_whole(case):,.0f} tokens came from the cache. {_CLEARED}."
     ),
     "other_replica": lambda case: (
         f"{_unserved(case)[:-1]}, as forecast: this server probably "
@@ -214,7 +215,7 @@ _SENTENCES: dict[Reason, Callable[[MissCase], str]] = {
     ),
     "kept_points_or_lost": lambda case: (
         f"{_shared(case)}, yet "
-        + (f"only {case.cached:,} of its ≈ {case.shared.tokens:,.0f} tokens" if case.cached else "none of them")
+        + (f"only {case.cached:,} of ≈ {_whole(case):,.0f} tokens" if case.cached else "none of them")
         + " came from the cache. Either this server finds only whole messages, whole requests or saved states again, "
         + f"and {'served the last one' if case.cached else 'has none that both requests share'}, or it did not find "
         "the rest."
@@ -241,6 +242,14 @@ _SENTENCES: dict[Reason, Callable[[MissCase], str]] = {
 }
 
 
+def _own(case: MissCase) -> str:
+    """Return that another model's requests do not count, and why the own ones did not serve the prompt either."""
+    own = f"Models share no cache, and an earlier request of this model shares ≈ {case.known.longest:,.0f} tokens"
+    if case.own_parameters:
+        return f"{own}, but {'; '.join(case.own_parameters)}."
+    return f"{own}, which the server did not find." if case.own_model_lost else "Models share no cache."
+
+
 def _differs(case: MissCase, variable: str | None) -> str:
     text, minimum = _what(case), case.minimum or 0
     if variable is not None and case.found is not None:
@@ -253,6 +262,11 @@ def _differs(case: MissCase, variable: str | None) -> str:
         else ""
     )
     return f"The prefix ends in {_where(case)}: {text}. Nothing after it can match{few}: {_fresh(case)}."
+
+
+def _whole(case: MissCase) -> float:
+    """Return the tokens that a server without losses finds: with those of the answer, if all others were served."""
+    return case.shared.tokens if case.cached < case.shared.tokens else max(case.sure.tokens, case.known.longest)
 
 
 def _where(case: MissCase) -> str:

@@ -342,3 +342,45 @@ def test_place_of_a_difference_is_that_of_most_orders_if_nothing_was_served() ->
     assert found is not None
     assert found.position is not None
     assert (found.message, found.position.column) == (0, 9)
+
+
+def test_other_model_and_salt_are_the_cause_although_the_own_model_has_another_conversation() -> None:
+    found = explained("p15_own_model_other_salt")
+    assert found is not None
+    assert found.cause == "parameters"
+    assert "model:" in found.sentence
+    assert "cache_salt:" in found.sentence
+
+
+def test_other_model_is_named_beside_a_loss_of_the_own_model() -> None:
+    found = explained("p15_own_model_late")
+    assert found is not None
+    assert "model:" in found.sentence
+    assert "not_stored" in {one.code for one in found.candidates}
+
+
+def test_request_is_not_compared_with_one_that_was_sent_later() -> None:
+    found = explained("p15_sent_later", 0)
+    assert found is not None
+    assert found.compared_with is None
+
+
+def test_edit_is_not_certain_while_a_request_that_shares_more_is_running() -> None:
+    found = explained("p15_running")
+    assert found is not None
+    assert "running" in {one.code for one in found.candidates}
+
+
+def test_changed_text_is_named_if_another_model_shares_a_few_characters_more() -> None:
+    found = explained("p15_changed_document")
+    assert found is not None
+    assert (found.cause, found.message) == ("edited", 0)
+
+
+def test_no_loss_is_stated_if_all_of_the_earlier_prompt_was_served() -> None:
+    assert explained("p15_rounded") is None
+
+
+def test_request_that_shares_what_was_served_is_compared_if_a_template_moves_the_system_text() -> None:
+    found = explained("p15_more_than_shared")
+    assert found is None or found.reason != "more_than_shared"
