@@ -60,12 +60,9 @@ IN_THE_PROMPT: frozenset[Cause] = frozenset((*get_args(TextCause), "parameters")
 """Causes that the author of the prompt can fix."""
 # Servers may put the wanted output format or tool choice into the prompt, and may keep caches apart by model, user or
 # salt. Which do is not published, so every field may matter that is not known to bear on the answer only.
-HARMLESS = frozenset(
+COMPARED_ELSEWHERE = frozenset(("messages", "tools", "stream", "stream_options"))
+HARMLESS = COMPARED_ELSEWHERE.union(
     (
-        "messages",
-        "tools",
-        "stream",
-        "stream_options",
         "max_tokens",
         "max_completion_tokens",
         "temperature",
@@ -93,7 +90,12 @@ Parameters = tuple[tuple[str, str], ...]
 
 def that_may_matter(fields: Mapping[str, Json]) -> Parameters:
     """Return the parameters among a request's fields. A null field counts as absent."""
-    chosen = ((name, value) for name, value in fields.items() if name not in HARMLESS and value is not None)
+    return parameters_of({name: value for name, value in fields.items() if name not in HARMLESS})
+
+
+def parameters_of(fields: Mapping[str, Json]) -> Parameters:
+    """Return names and values of fields. A null field counts as absent."""
+    chosen = ((name, value) for name, value in fields.items() if value is not None)
     return tuple(sorted((str(name), _compact(value)) for name, value in chosen))
 
 

@@ -282,15 +282,16 @@ def stored_ages(reports: Sequence[tuple[float, int | None, int]], at: float, cac
     """Return the seconds since text was stored that a request sent `at` was not served, and the longest such time after
     which it was served before. A use may not renew it: some caches count a lifetime from then on.
 
-    `reports`: of the requests that have this text, the oldest first, see `PrefixIndex.reports`. One of which less was
-    served stored it again, and one without a report may have.
+    `reports`: of the requests that have this text, the oldest first, see `PrefixIndex.reports`. One that ended where
+    this one did stored it again. One of which less was served, of which no more than what is before this text, or
+    without a report may have: each block has its own age.
     """
     stored = surely = at
     longest = 0.0
     for sent, served, _ in reports:
-        if stored == at or (served is not None and served <= cached):
+        if stored == at or served == cached:
             stored = surely = sent
-        elif served is None:
+        elif served is None or served < cached + PART:
             surely = sent
         else:
             longest = max(longest, sent - surely)

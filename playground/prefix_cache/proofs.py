@@ -7,7 +7,7 @@ from math import comb, gcd, inf
 
 from msgspec import Struct
 
-from playground.prefix_cache.difference import Parameters, that_may_matter
+from playground.prefix_cache.difference import COMPARED_ELSEWHERE, HARMLESS, Parameters, parameters_of, that_may_matter
 from playground.prefix_cache.prefix_size import NEAR, Size
 from playground.prefix_cache.reach import CLOSING, Reach
 from playground.prefix_cache.view import CacheView, Order
@@ -93,7 +93,8 @@ class _Unserved(Struct):
 
 
 class CacheOff:
-    """Sets of parameters (users, models of a gateway …) for which the cache is probably off, of this session."""
+    """Sets of parameters (users, models of a gateway …) for which the cache is probably off, and single fields of any
+    other kind, of this session."""
 
     def __init__(self) -> None:
         self._reports: dict[Parameters, _Unserved] = {}
@@ -101,30 +102,47 @@ class CacheOff:
 
     def add(self, fields: Mapping[str, Json] | None, tokens: float, cached: int) -> None:
         """Add a report for a prompt that shares `tokens` at least with an earlier request."""
-        parameters = that_may_matter(fields or {})
         self._hits, self._misses = self._hits + bool(cached), self._misses + (not cached)
-        known = self._reports[parameters] = self._reports.pop(parameters, _Unserved())
-        if len(self._reports) > MAX_PARAMETERS:
+        for key in _keys(fields):
+            known = self._reports[key] = self._reports.pop(key, _Unserved())
+            if cached:
+                known.count, known.tokens, known.served = 0, 0.0, True
+            else:
+                known.count, known.tokens = known.count + 1, max(known.tokens, tokens)
+        while len(self._reports) > MAX_PARAMETERS:
             del self._reports[next(iter(self._reports))]
-        if cached:
-            known.count, known.tokens, known.served = 0, 0.0, True
-        else:
-            known.count, known.tokens = known.count + 1, max(known.tokens, tokens)
 
     def proved(self, fields: Mapping[str, Json] | None) -> bool:
-        """Return whether nothing was ever served for these parameters, which with another report of nothing is no
-        chance: other ones were served in the meantime."""
-        known = self._reports.get(that_may_matter(fields or {}))
+        """Return whether nothing was ever served for these parameters, or with one of the fields, which with another
+        report of nothing is no chance: other ones were served in the meantime."""
+        parameters, *others = _keys(fields)
+        return self._no_chance(parameters, CHANCE) or self._field_proved(others)
+
+    def _field_proved(self, keys: Sequence[Parameters]) -> bool:
+        return any(self._no_chance(key, CHANCE / len(keys)) for key in keys)
+
+    def _no_chance(self, key: Parameters, most: float) -> bool:
+        known = self._reports.get(key)
         if known is None or known.served or known.count < OFF:
             return False
         count, others = known.count + 1, self._misses - known.count
-        return comb(count + others, count) <= CHANCE * comb(count + others + self._hits, count)
+        return comb(count + others, count) <= most * comb(count + others + self._hits, count)
 
     def serves_nothing(self, fields: Mapping[str, Json] | None, tokens: float) -> bool:
         """Return whether nothing will be served of a prompt that shares `tokens` with an earlier request."""
-        known = self._reports.get(that_may_matter(fields or {}))
+        parameters, *others = _keys(fields)
+        known = self._reports.get(parameters)
         needed, growth = (OFF_AGAIN, 1.0) if known is not None and known.served else (OFF, GROWN)
-        return known is not None and known.count >= needed and known.tokens >= min(tokens / growth, LARGE)
+        off = known is not None and known.count >= needed and known.tokens >= min(tokens / growth, LARGE)
+        return off or self._field_proved(others)
+
+
+def _keys(fields: Mapping[str, Json] | None) -> list[Parameters]:
+    """Return the parameters that may matter, and each other field with its value and without."""
+    mine = fields or {}
+    others = parameters_of({name: value for name, value in mine.items() if name in HARMLESS - COMPARED_ELSEWHERE})
+    keys = [key for name, value in others for key in (((name, value),), ((name, ""),))]
+    return [that_may_matter(mine), *keys]
 
 
 class _Pause(Struct, frozen=True):

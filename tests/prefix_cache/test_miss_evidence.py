@@ -178,6 +178,20 @@ def test_cache_is_off_for_a_user_if_others_are_served_too_often_for_chance(other
     assert not off.proved(one)
 
 
+@pytest.mark.parametrize("value", [1, None])
+def test_cache_is_off_for_requests_with_any_field_of_which_nothing_was_ever_served(value: int | None) -> None:
+    off = CacheOff()
+    for number in range(2):
+        for _ in range(3):
+            off.add({"seed": 3} if value is None else {}, 2_000.0, 1_984)
+        off.add({"logprobs": True, "seed": value or number}, 2_000.0, 0)
+    assert off.proved({"logprobs": True, "seed": 3})
+    assert off.serves_nothing({"logprobs": True}, 2_000.0)
+    assert not off.serves_nothing({}, 2_000.0)
+    off.add({"logprobs": True}, 2_000.0, 1_984)
+    assert not off.proved({"logprobs": True, "seed": 4})
+
+
 def continued(cached: int, found: MissKnowledge) -> set[str]:
     """Return the candidates for a report for a prompt that continues one of ≈ 830 tokens."""
     turn = (("system", RULES), ("user", "Which crate?"), ("assistant", "On shelf 3."))
@@ -353,6 +367,8 @@ def test_cache_off_with_another_user_in_each_request_knows_the_newest_only() -> 
         ([(10.0, 0, 1), (40.0, 0, 1), (90.0, 900, 1)], 0, (60.0, 50.0)),  # lost before, and stored again
         ([(10.0, 0, 1), (40.0, None, 1), (90.0, 900, 1)], 0, (90.0, 50.0)),
         ([(10.0, 0, 1), (40.0, 500, 1), (90.0, 900, 1)], 500, (60.0, 50.0)),  # of the part behind 500 tokens
+        ([(10.0, 0, 1), (40.0, 0, 1)], 500, (90.0, 0.0)),  # the beginning was lost, and the part may have been kept
+        ([(10.0, 0, 1), (70.0, 48, 1), (90.0, 900, 1)], 0, (90.0, 20.0)),  # 48 tokens are older than this text
     ],
 )
 def test_text_is_as_old_as_the_request_that_stored_it(
