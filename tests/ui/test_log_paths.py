@@ -100,7 +100,7 @@ def _input_and_output(text: str) -> tuple[str, str]:
         ("stream_error=8", True, ("≈", "≈")),
         ("stop", True, ("≈", "≈")),
         ("401", True, ("—", "—")),
-        ("", False, ("≈", "—")),
+        ("", False, ("≈", "≈")),
     ],
 )
 async def test_tokens_of_a_request_without_usage_are_the_same_in_each_pane_and_copy(

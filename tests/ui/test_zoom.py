@@ -34,7 +34,6 @@ from playground.ui.session import Session
 from playground.ui.theme import PROMPT_PX, ZOOM, apply_theme, load_theme, scaled, zoom_factor
 from playground.ui.widgets.figure_row import Chart, Series
 from playground.ui.widgets.icons import IconLabel, paint_row_icon
-from playground.ui.widgets.plain_table import ROW_PX
 from tests.ui.conftest import Tell
 
 
@@ -321,7 +320,6 @@ async def test_dialogs_that_are_opened_in_large_text_cut_nothing(
             assert sections.sizeHintForColumn(0) <= sections.viewport().width() + 1 or action == "connect"
         if isinstance(dialog, KeysSheet):
             metrics, table = QFontMetrics(dialog.table.font()), dialog.table
-            assert table.rowHeight(0) == scaled(ROW_PX)
             for row in range(table.rowCount()):
                 for column in range(3):
                     text = str(table.model().index(row, column).data())

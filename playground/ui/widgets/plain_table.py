@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 # Imported in the functions: the first frame has no table.
 
 
+from playground.ui.theme import scaled
+
 ROW_PX = 26
 
 
@@ -69,7 +71,7 @@ def plain_table(name: str, columns: Sequence[str], stretched: int, widths: Mappi
     table.setAccessibleName(name)
     # Names of fields are written as in the protocol.
     table.setHorizontalHeaderLabels([one if "_" in one else one[:1].upper() + one[1:] for one in columns])
-    table.verticalHeader().setDefaultSectionSize(ROW_PX)
+    table.verticalHeader().setDefaultSectionSize(scaled(ROW_PX))
     table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
     table.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectRows)
     table.setShowGrid(False)
