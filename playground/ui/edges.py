@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QAction
+from PySide6.QtGui import QAction, QShortcut
 from PySide6.QtWidgets import QFrame, QLabel, QMenu, QMenuBar, QSizePolicy, QWidget
 from shiboken6 import isValid
 
@@ -193,6 +193,7 @@ class MenuRow(QFrame):
         self.menus = QMenuBar()
         self.menus.setNativeMenuBar(sys.platform == "darwin")
         self.menus.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
+        QShortcut("F10", self, lambda: self.menus.setActiveAction(self.menus.actions()[0]))
         self.destination = Destination()
         row_of(self.menus, STRETCH, self.destination, on=self, margins=(4, 0, 0, 0), spacing=0)
 
