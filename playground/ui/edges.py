@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QAction
+from PySide6.QtGui import QAction, QShortcut
 from PySide6.QtWidgets import QFrame, QLabel, QMenu, QMenuBar, QSizePolicy, QToolButton, QWidget
 from shiboken6 import isValid
 
@@ -196,6 +196,7 @@ class MenuRow(QFrame):
         for more in self.menus.findChildren(QToolButton):  # displayed where the menus have no room
             more.setAccessibleName("More menus")
             set_icon(more, "more", "text")
+        QShortcut("F10", self, lambda: self.menus.setActiveAction(self.menus.actions()[0]))
         self.destination = Destination()
         row_of(self.menus, STRETCH, self.destination, on=self, margins=(4, 0, 0, 0), spacing=0)
 

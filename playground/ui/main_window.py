@@ -106,7 +106,7 @@ class MainWindow(QMainWindow):
         self.program.use_actions(self.actions_table)
 
     def _menu(self, title: str) -> QMenu:
-        menu = QMenu(title, self)
+        menu = QMenu(f"&{title}", self)
         for group in MENUS[title]:
             menu.addSeparator()  # Qt shows none at the top
             for action_id in group:
@@ -271,6 +271,7 @@ class MainWindow(QMainWindow):
         answers.response.notice_action.connect(lambda name: self.actions_table[name].trigger())
         requests.running_changed.connect(self._show_running)
         requests.running_changed.connect(self.prompt.set_running)
+        requests.running_changed.connect(lambda _running: self.files.tabs.show_sending(requests.sending_page))
         requests.forecast_changed.connect(self._show_forecast)
         requests.ticked.connect(self._on_tick)
         self.keep_warm.row_changed.connect(requests.sent_beside)
@@ -318,6 +319,7 @@ class MainWindow(QMainWindow):
         self.log.set_source(self.workspace.log, self.workspace.log_notice)
         if self.workspace.log is not None:
             self.workspace.log.on_notice(self.status.show_error)
+            self.workspace.log.subscribe(self.requests.log_changed)
             self.workspace.log.subscribe_recovery(self.status.show_recovery)
             self.workspace.log.follow_writes(LOOK_S, self._show_written)
         if self.workspace.log_notice:

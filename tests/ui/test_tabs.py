@@ -460,3 +460,51 @@ def test_a_tab_that_is_partly_in_view_ends_with_an_ellipsis(qtbot: QtBot) -> Non
                 assert QFontMetrics(ui_font()).horizontalAdvance(title) <= bar.more.x() - place.left()
                 cut += title.endswith("…")
     assert cut > 10
+
+
+async def test_a_hidden_tab_that_sends_is_marked_and_not_stopped(session: Session, hand: UiDriver) -> None:
+    window, tabs = session.window, session.window.files.tabs
+    window.prompt.set_document(Document(messages=(Message("user", "a long answer"),)))
+    sending = tabs.page
+    window.requests.send_or_stop()
+    await hand.until(lambda: window.requests.current is not None, "a request on its way")
+    run = window.requests.current.run  # type: ignore[union-attr]
+    assert "sending" in tabs.bar.accessibleTabName(tabs.pages.index(sending))
+    run._began -= 1000
+    tabs.add()
+    window.requests.send_or_stop()
+    assert window.notice_bar.isVisible()
+    tabs.show_page(sending)
+    assert window.response._elapsed_s >= 1000
+    await hand.until(lambda: not window.requests.running, "the end")
+    assert run.state.phase == "done"
+    assert "sending" not in tabs.bar.accessibleTabName(tabs.pages.index(sending))
+
+
+async def test_an_empty_prompt_is_neither_sent_nor_verified(session: Session) -> None:
+    window = session.window
+    window.prompt.set_document(Document(messages=(Message("user", ""),)))
+    for send in (window.requests.send_or_stop, window.requests.verify):
+        send()
+        assert not window.requests.running
+
+
+async def test_a_deleted_request_is_no_longer_shown(session: Session, hand: UiDriver) -> None:
+    window = session.window
+    await _send(session, hand)
+    run_id = window.requests.shown_run_id
+    assert run_id is not None
+    assert session.workspace.log is not None
+    await session.workspace.log.delete([run_id])
+    await hand.until(lambda: window.requests.shown_run_id is None, "nothing shown")
+    assert window.requests.current is None
+
+
+async def test_alt_and_a_letter_opens_a_menu_and_types_nothing(session: Session, hand: UiDriver) -> None:
+    window = session.window
+    window.prompt.focus_editor()
+    before = window.prompt.document()
+    await hand.press(Qt.Key.Key_Z, Qt.KeyboardModifier.AltModifier)
+    assert window.prompt.document() == before
+    titles = [action.text() for action in window.menu_row.menus.actions()]
+    assert titles == ["&File", "&Edit", "&View", "&Request", "&Help"]

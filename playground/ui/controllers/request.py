@@ -115,6 +115,11 @@ class Requests(QObject):
         return self._task is not None
 
     @property
+    def sending_page(self) -> PromptPage | None:
+        """The prompt whose request is on its way."""
+        return self._sending_page if self.running else None
+
+    @property
     def request_id(self) -> str | None:
         """The request_id of what the response pane shows."""
         return self._shown.request_id if self._shown else None
@@ -223,8 +228,11 @@ class Requests(QObject):
         return self._checks[1] if long is None else (*self._checks[1], long)
 
     def send_or_stop(self) -> None:
-        """Ctrl+Enter: send, or stop the current run."""
-        if self.running:
+        """Ctrl+Enter: send, or stop the run of the tab on display."""
+        if self.running and self._sending_page is not self._page:
+            name = self._sending_page.name or "Untitled"
+            self.notice.emit(f"{name} is being sent in another tab. Stop in the Request menu ends it.")
+        elif self.running:
             self.stop()
         elif not self._prompt.composing() and not self._held_back(self.send_anyway):
             self.send_anyway()
@@ -235,7 +243,10 @@ class Requests(QObject):
             self._begin(self._send(self._prompt.document()), "send")
 
     def _held_back(self, anyway: Callable[[], object]) -> bool:
-        """Whether the prompt is not sent because the server would refuse it; another vendor's limits are not known."""
+        """Whether the prompt is not sent: it is empty, or Electron would refuse it."""
+        if not any(message.content or message.tool_calls for message in self._prompt.document().messages):
+            self.notice.emit("The prompt is empty: type it, or open one.")
+            return True
         if self._workspace.endpoint.kind == "other":
             return False
         refused = [finding for finding in check(self._prompt.document()) if finding.refused]
@@ -356,6 +367,7 @@ class Requests(QObject):
             ),
             asked=asked_in(run.request.body),
             estimated_prompt_tokens=self.current.forecast.prompt_tokens,
+            elapsed_s=run.clock(),
         )
         self._inspector.show_model(self._live_model(self.current))
         self._log.show_shown(self.shown_run_id, self.request_id)
@@ -475,6 +487,23 @@ class Requests(QObject):
         self._inspector.show_model(logged_model(recalled))
         self._log.show_shown(self.shown_run_id, self.request_id)
         self.looking_back.emit(recalled)
+
+    def log_changed(self, run_id: str) -> None:
+        """Close the request on display if it was deleted from the log; a running one is not deleted."""
+        if run_id == self.shown_run_id and run_id not in self._workspace.sender.running:
+            self._workspace.tasks.start(self._close_deleted(run_id), "look for a deleted request")
+
+    async def _close_deleted(self, run_id: str) -> None:
+        log = self._workspace.log
+        if log is None or await log.get(run_id) is not None:
+            return
+        for page in [page for page, dispatch in self._results.items() if dispatch.run.id == run_id]:
+            del self._results[page]
+        self.current = self._results.get(self._page)
+        if run_id == self.shown_run_id:
+            self._shown_document = None
+            self._show_reported()
+            self.show_current()
 
 
 def logged_request(recalled: Recalled) -> DisplayedRequest:

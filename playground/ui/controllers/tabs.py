@@ -37,6 +37,7 @@ class PromptTabs(QObject):
         super().__init__(prompt)
         self._prompt = prompt
         self._showing = False
+        self._sending: PromptPage | None = None
         self.bar = OverflowTabs()
         self.bar.setAccessibleName("Open prompts")
         self.bar.setProperty("look", "documents")
@@ -102,16 +103,22 @@ class PromptTabs(QObject):
             if page.file is before and page is not self.page:
                 page.file = now
 
+    def show_sending(self, page: PromptPage | None) -> None:
+        """Mark the tab whose request is on its way."""
+        self._sending = page
+        self.refresh()
+
     def refresh(self) -> None:
-        """Show names and unsaved changes."""
+        """Show names, unsaved changes and the request on its way."""
         for place, page in enumerate(self.pages):
             name = visible_line(page.name) or "Untitled"
             short = name if len(name) <= _NAME_CHARACTERS else name[: _NAME_CHARACTERS - 1] + "…"
-            text = short.replace("&", "&&") + (" •" if page.dirty else "")
+            sending = ", sending" if page is self._sending else ""
+            text = ("▸ " if sending else "") + short.replace("&", "&&") + (" •" if page.dirty else "")
             if text != self.bar.tabText(place):
                 self.bar.setTabText(place, text)
-                self.bar.setAccessibleTabName(place, name + (", unsaved changes" if page.dirty else ""))
-                self.bar.setTabToolTip(place, str(page.file.path or name))
+                self.bar.setAccessibleTabName(place, name + (", unsaved changes" if page.dirty else "") + sending)
+                self.bar.setTabToolTip(place, str(page.file.path or name) + sending)
         self._showing = True
         self.bar.setCurrentIndex(self.pages.index(self.page))
         self._showing = False

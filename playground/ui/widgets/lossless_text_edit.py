@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from PySide6.QtCore import QEvent, QMimeData, QPoint, Qt, Signal
 from PySide6.QtGui import (
     QContextMenuEvent,
@@ -292,6 +294,9 @@ class ExactEdit(PlainEdit):
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Typing; what belongs to the card or the prompt is passed on."""
+        if is_menu_key(event):
+            event.ignore()
+            return
         if self._is_passed_on(event) or self._is_typed_exactly(event):
             event.accept()
             return
@@ -419,3 +424,14 @@ def is_key_of_undo(event: QEvent) -> bool:
 def _is_text(event: QKeyEvent) -> bool:
     held = event.modifiers() & (Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.MetaModifier)
     return bool(event.text()) and event.text().isprintable() and not held
+
+
+def is_menu_key(event: QKeyEvent) -> bool:
+    """Return whether Alt and a character was pressed, which opens a menu; AltGr is no Alt, or Ctrl and Alt."""
+    both = event.modifiers() & (Qt.KeyboardModifier.AltModifier | Qt.KeyboardModifier.ControlModifier)
+    return (
+        sys.platform != "darwin"
+        and both == Qt.KeyboardModifier.AltModifier
+        and event.text().isprintable()
+        and bool(event.text())
+    )

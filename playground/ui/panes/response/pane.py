@@ -302,6 +302,7 @@ class ResponsePane(QFrame):
         sent: DisplayedRequest | None = None,
         asked: Asked | None = None,
         estimated_prompt_tokens: float | None = None,
+        elapsed_s: float = 0.0,
     ) -> None:
         """Show another run from here on; None: nothing was sent yet.
 
@@ -309,21 +310,27 @@ class ResponsePane(QFrame):
             sent: the request, for the Request tab.
             asked: the form of answer that the request asks for.
             estimated_prompt_tokens: the forecast's, shown with ≈ if the server reports none.
+            elapsed_s: seconds since the run began.
         """
         self._state, self._estimated = state, estimated_prompt_tokens
         self.request_tab.show_request(sent)
         self.tools_tab.set_asked(asked)
         self.json_tab.set_asked(asked)
         self._since.start()
+        self._before_s = elapsed_s
         self._drop_notice()
         self._labels = SlowSteps()
         self.refresh()
+
+    @property
+    def _elapsed_s(self) -> float:
+        return self._before_s + self._since.elapsed() / 1000
 
     def refresh(self) -> None:
         """Take in what the shown state gained. Cheap: at most 60 times a second; hidden tabs are not touched."""
         state = self._state
         running = state is not None and not state.ended
-        elapsed = self._since.elapsed() / 1000 if running else 0.0
+        elapsed = self._elapsed_s if running else 0.0
         self._tab(self._stack.currentIndex()).refresh(state, elapsed)
         phase = state.phase if state else None
         self._labels.run(self._refresh_labels, now=not running or phase != self._phase)
@@ -394,7 +401,7 @@ class ResponsePane(QFrame):
     def _refresh_labels(self) -> None:
         state = self._state
         running = state is not None and not state.ended
-        self.footer.show_state(state, self._since.elapsed() / 1000 if running else 0.0, self._estimated)
+        self.footer.show_state(state, self._elapsed_s if running else 0.0, self._estimated)
         calls = len(state.tool_calls) if state else 0
         events = len(state.raw) if state else 0
         tokens = state.probabilities_came if state else 0
