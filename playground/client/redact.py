@@ -61,9 +61,12 @@ _MARK_BEHIND, _MARK_BEFORE = re.compile(_MARK), re.compile(rf"{_MARK}\s?[^\w\s]?
 """What servers write in place of the middle of a key: a character twice, a symbol, a word in brackets."""
 
 _ESCAPE = re.compile(
-    r"\\(?:u(?:([0-9a-fA-F]{4})|\{0*([0-9a-fA-F]{1,6})\})|x([0-9a-fA-F]{2})|([0-3][0-7]{2}))|%(?:25)*([0-7][0-9a-fA-F])"
+    r"\\(?:u(?:([0-9a-fA-F]{4})|\{0*([0-9a-fA-F]{1,6})\})|x([0-9a-fA-F]{2})|([0-3][0-7]{2}))|%(?:25)*([0-9a-fA-F]{2})"
+    r"|=([89A-F][0-9A-F])(?:(?==[89AB])|(?<==[89AB][0-9A-F]))"
     r"|&(?:#(?:[xX][0-9a-fA-F]{1,7};?|[0-9]{1,7}(?:;|(?![0-9])))|[A-Za-z][A-Za-z0-9]{1,31};)"
 )
+_BYTES = re.compile("[\xc2-\xf4][\x80-\xbf]{1,3}")
+"""A character that was escaped as its bytes in UTF-8."""
 _NESTED = 4
 _NUMBER = re.compile(f"[0-9]{{{PIECE_CHARS}}}")
 _CONTEXT_CHARS = GRAM - 1 + MARK_CHARS
@@ -80,18 +83,20 @@ _NOISE = re.compile(
     rf"{_TERMINAL}|{_TAG}|\n{_NUMBERED}|\r{_NUMBERED}|{_LETTER}(?:{_NUMBERED})?|0[xX](?=[0-9a-fA-F]{{2}}\b)"
 )
 _NOTHING = re.compile(r"(?!)")
-_NO_READINGS = {_NOTHING: _NOTHING}
-_special = re.compile(r"[<\\%&\x1b\x90\x98\x9b\x9d-\x9f]|\]\(|[\r\n][ \t]*[0-9]|0[xX]").search
+_escaped = re.compile(r"[\\%&]|=[89A-F]").search
+_special = re.compile(r"[<\\%&=\x1b\x90\x98\x9b\x9d-\x9f]|\]\(|[\r\n][ \t]*[0-9]|0[xX]").search
 """Finds where escapes and what is removed may begin."""
 _UNFINISHED_TEXT = (
-    r"\\(?:u[0-9a-fA-F]{0,3}|u\{[0-9a-fA-F]{0,6}|x[0-9a-fA-F]?|[0-3][0-7]?)?|%(?:25)*[0-9a-fA-F]?"
-    r"|&(?:#[xX]?[0-9a-fA-F]{0,7}|[A-Za-z]{1,31})?|[xX]{1,8}|[\[<({][a-zA-Z.]{0,12}"
+    r"(?:(?:\\x|%(?:25)*|=)[89a-fA-F][0-9a-fA-F]|\\[23][0-7]{2}){1,3}(?:\\(?:x?|x[0-9a-fA-F]|[0-3][0-7]?)|%(?:25)*[0-9a-fA-F]?|=[0-9A-F]?)?"
+    r"|\\+(?:u[0-9a-fA-F]{0,3}|u\{[0-9a-fA-F]{0,6}|x[0-9a-fA-F]?|[0-3][0-7]?)?|%(?:25)*[0-9a-fA-F]?|=[89A-F]?"
+    r"|&(?:amp;)*(?:#[xX]?[0-9a-fA-F]{0,7}|[A-Za-z]{1,31})?|[xX]{1,8}|[\[<({][a-zA-Z.]{0,12}"
 )
 _UNFINISHED = rf"{_UNFINISHED_TEXT}|\x1b(?:\[[0-?]*[ -/]*|[ -/]*)|\x9b[0-?]*[ -/]*|{_STRING}\x1b?"
 _READINGS = {
     _NOISE: re.compile(
-        rf"""(?:{_UNFINISHED}|[\r\n][ \t]*[0-9]{{0,5}}|\](?:\([^()\s]{{0,99}})?|0[xX]?"""
-        rf"""|<(?:{_IN_TAG}["'][^"'<]{{0,99}}|[/?]?(?:[A-Za-z!][^<>]{{0,99}})?))$"""
+        rf"""(?:{_UNFINISHED}|[\r\n][ \t]*(?:[0-9]{{1,5}}[ \t]*)?"""
+        rf"""|\](?:\([^()\s]{{0,99}})?|<?0(?:[xX][0-9a-fA-F]{{0,2}})?"""
+        rf"""|<(?:{_IN_TAG}(?:["'][^"'<]{{0,99}})?|[/?]?(?:[A-Za-z!][^<>]{{0,99}})?))$"""
     ),
     _MARKUP: re.compile(f"(?:{_UNFINISHED})$"),
     _NOTHING: re.compile(f"(?:{_UNFINISHED_TEXT})$"),
@@ -146,12 +151,12 @@ def _mask_of(secret: str) -> str:
 
 def key_spans(text: str, key: str | None) -> list[Span]:
     """Return where these keys, their parts, and what looks like a key stand in `text`."""
-    plain, layers = _decoded(text)
-    spans = key_search(key).spans(plain)
+    spans = key_search(key).spans(text)
+    plain, layers = _decoded(_replaced(text, spans, lambda secret: "…" * len(secret)))
     if "sk" in plain:
-        rest = _replaced(plain, spans, lambda secret: "…" * len(secret))
-        spans = joined([*spans, *(found.span() for found in _LOOKS_LIKE_A_KEY.finditer(rest))])
-    return _with_backslashes(text, _outer(spans, layers))
+        found = _outer([one.span() for one in _LOOKS_LIKE_A_KEY.finditer(plain)], layers)
+        spans = joined(spans + _with_backslashes(text, found))
+    return spans
 
 
 def joined(spans: list[Span]) -> list[Span]:
@@ -183,16 +188,20 @@ def mask_across(texts: list[str], key: str | None) -> list[str]:
 def _decoded(text: str) -> tuple[str, list[_Layer]]:
     r"""Replace escapes in `text` (\u0073, \x73, \163, %73, &#115;, &shy;), also nested ones."""
     layers: list[_Layer] = []
-    while ("\\" in text or "%" in text or "&" in text) and len(layers) < _NESTED:
-        plain = _ESCAPE.sub(_character, text)
-        if plain == text:
-            break
-        layers.append((_ESCAPE, text))
+    for pattern in (_ESCAPE,) * _NESTED + (_BYTES,) if _escaped(text) else ():
+        plain = pattern.sub(_character, text)
+        layers += [(pattern, text)] if plain != text else ()
         text = plain
     return text, layers
 
 
+def _undecoded(text: str) -> tuple[str, list[_Layer]]:
+    return text, []
+
+
 def _character(found: re.Match[str]) -> str:
+    if found.re is _BYTES:
+        return found[0].encode("latin-1").decode("utf-8", "replace")
     if found.re is not _ESCAPE:
         return ""
     group = found.lastindex
@@ -300,9 +309,9 @@ class KeySearch:
         for form in forms.values():
             for at in range(len(form.text) - GRAM + 1):
                 self.places.setdefault(form.text[at : at + GRAM], []).append((form, at))
-        heads = [(form, end) for form in forms.values() if form.has_words and form.secret for end in range(1, GRAM)]
-        self._begun = tuple(form.key[: form.at[end] + 1].lower() for form, end in heads if form.at[end] >= form.secret)
-        """Public prefixes with less than GRAM letters and digits, and a character behind."""
+        heads = [(form, form.at[end]) for form in forms.values() if form.has_words for end in range(1, GRAM)]
+        self._begun = tuple(form.key[: at + 1].lower() for form, at in heads if at >= (form.secret or GRAM - 1))
+        """Beginnings of keys with less than GRAM letters: a public prefix and a character, or GRAM characters."""
         self._step = max(min(map(_shortest, forms.values()), default=GRAM) - GRAM + 1, 1)
 
     def spans(self, text: str, least: int = PART_CHARS, *, is_cut: bool = False) -> list[Span]:
@@ -312,10 +321,13 @@ class KeySearch:
         """
         if not self.places:
             return []
-        decoded, layers = _decoded(text)
-        decoded = _folded(decoded)
-        spans: list[Span] = []
-        seen = set[str]()
+        spans, (decoded, layers) = list[Span](), _decoded(text)
+        if layers:
+            spans += self._spans(text, [], least, is_cut=is_cut)  # the digits of an escape may be the key's
+        return joined(spans + self._spans(decoded, layers, least, is_cut=is_cut))
+
+    def _spans(self, text: str, layers: list[_Layer], least: int, *, is_cut: bool) -> list[Span]:
+        decoded, spans, seen = _folded(text), list[Span](), set[str]()
         for removed in _READINGS if _special(decoded) else (_NOTHING,):
             plain = decoded if removed is _NOTHING else removed.sub("", decoded)
             if plain in seen:
@@ -330,7 +342,7 @@ class KeySearch:
                 if (shown := _secret(form, place, end, plain, span, least, is_cut and start + end - place == len(bare)))
             ]
             spans += _outer(secret, [(removed, decoded)] if plain != decoded else [])
-        return _with_backslashes(text, _outer(joined(spans), layers))
+        return _with_backslashes(layers[0][1] if layers else text, _outer(joined(spans), layers))
 
     def masked(self, text: str) -> str:
         """Return the text with keys and their parts masked."""
@@ -338,19 +350,15 @@ class KeySearch:
 
     def known_end(self, text: str) -> str | None:
         """Return the end of a text as it counts for the next piece; None if characters of a key are in the text."""
-        end, places = None, self.places
-        for removed, pattern in (_READINGS if _special(text) else _NO_READINGS).items():
-            unfinished = pattern.search(text, max(len(text) - _UNFINISHED_CHARS, 0))
-            begin = unfinished.start() if unfinished else len(text)
-            plain = removed.sub("", _folded(_decoded(text[:begin])[0]))
-            bare = _bare(plain, self._beside)
-            if any(bare[at : at + GRAM] in places for at in range(len(bare) - GRAM + 1)) or (
-                plain.lower().endswith(self._begun)
-            ):
-                return None
-            if end is None:
-                end = _bare(plain[:-_CONTEXT_CHARS], self._beside)[1 - GRAM :] + plain[-_CONTEXT_CHARS:] + text[begin:]
-        return end
+        if _special(text):
+            return None
+        plain = _folded(text)
+        bare, places = _bare(plain, self._beside), self.places
+        if any(bare[at : at + GRAM] in places for at in range(len(bare) - GRAM + 1)) or (
+            plain.lower().endswith(self._begun)
+        ):
+            return None
+        return _bare(text[:-_CONTEXT_CHARS], self._beside)[1 - GRAM :] + text[-_CONTEXT_CHARS:]
 
     def _runs(self, bare: str) -> list[tuple[int, _Form, int, int]]:
         """Return the parts of keys in the letters and digits of a text: where, and from and to where in which form."""
@@ -392,25 +400,30 @@ class KeySearch:
         it begin."""
         skipped = max(len(text) - self.window, 0)
         readings = _READINGS if _special(text, skipped) else (_NOTHING,)
-        ends = [self._open_end(text, skipped, removed) for removed in readings]
+        ways = (_decoded, _undecoded) if _escaped(text, skipped) else (_undecoded,)
+        ends = [self._open_end(text, skipped, removed, way) for removed in readings for way in ways]
         return min(end for end, _ in ends), min(context for _, context in ends)
 
-    def _open_end(self, text: str, skipped: int, removed: re.Pattern[str]) -> tuple[int, int]:
+    def _open_end(
+        self, text: str, skipped: int, removed: re.Pattern[str], decoded: Callable[[str], tuple[str, list[_Layer]]]
+    ) -> tuple[int, int]:
         pattern = _READINGS[removed]
         unfinished = pattern.search(text, max(len(text) - _UNFINISHED_CHARS, skipped))
-        plain, layers = _decoded(text[skipped : unfinished.start() if unfinished else len(text)])
-        unfinished = pattern.search(plain, max(len(plain) - _UNFINISHED_CHARS, 0))  # `&lt;b` is a tag too
-        plain = _folded(plain)
-        less = removed.sub("", plain[: unfinished.start()] if unfinished else plain)
+        plain, layers = decoded(text[skipped : unfinished.start() if unfinished else len(text)])
+        begun = plain
+        while unfinished := pattern.search(begun, max(len(begun) - _UNFINISHED_CHARS, 0)):  # `&lt;b` is a tag too
+            begun = begun[: unfinished.start()]
+        plain, less = _folded(plain), removed.sub("", _folded(begun))
         layers += (removed, plain), (self._beside, less)
         bare = _bare(less, self._beside)
-        length = int(less.lower().endswith(self._begun))
+        length = max((len(_bare(head, self._beside)) for head in self._begun if less.lower().endswith(head)), default=0)
         at = len(bare) - GRAM
         last = _outer([(at, len(bare))], layers[-1:])[0][1]
         for form, place in self.places.get(bare[at:], ()) if at >= 0 and not _FOREIGN.search(less, last) else ():
             before = _common(bare, at, form.text, place)[0]
-            # A public prefix without its beginning is no part of a key.
-            if place + GRAM < len(form.text) and (place == before or form.at[place + GRAM] >= form.secret):
+            # A public prefix without its beginning is no part of a key. Behind a whole key its last letter is masked.
+            can_go_on = place + GRAM < len(form.text) + (_LAST.search(less, max(len(less) - MARK_CHARS, 0)) is not None)
+            if can_go_on and (place == before or form.at[place + GRAM] >= form.secret):
                 length = max(length, GRAM + before)
         begin = len(bare) - length
         context = max(begin - GRAM + 1, 0)
@@ -446,7 +459,7 @@ def _secret(form: _Form, place: int, end: int, text: str, span: Span, least: int
         start, place = found.end(), place + len(found[1])
     found = _LAST.search(text, max(behind - MARK_CHARS, start), behind)
     is_last = end == len(form.text) and not (text[behind : behind + 1] or "a").isalnum()
-    if found and not is_last and _is_apart(form, end - len(found[1]), found):
+    if found and not is_last and (_is_apart(form, end - len(found[1]), found) or (not is_sure and " " in found[0])):
         behind, end = found.start(), end - len(found[1])
     begin, last = form.at[place + 1], form.at[end] + 1
     part = form.key[begin:last]

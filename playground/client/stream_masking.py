@@ -37,13 +37,14 @@ class _Path:
     """The texts at one path, and the paths below it: names of an object, indexes of a list.
 
     `tail` is the end of the text that was passed on, `held` the delayed text, `names` the joined names of an object.
-    `same` is a text that has passed twice, which passes without another search.
+    `same` is a text that has passed twice, which passes without another search. `is_secret`: its name ends a key.
     """
 
-    __slots__ = ("below", "held", "names", "previous", "same", "tail")
+    __slots__ = ("below", "held", "is_secret", "names", "previous", "same", "tail")
 
     def __init__(self) -> None:
         self.below: dict[str | int | None, _Path] = {}
+        self.is_secret = False
         self.held = self.tail = self.names = self.previous = self.same = ""
 
     @property
@@ -160,7 +161,8 @@ class StreamMasker:
             one = below.get(name)
             if one is None:
                 one = below[name] = _Path()
-                secret_names += [name] if self._ends_key(path, name) else ()
+                one.is_secret = self._ends_key(path, name)
+            secret_names += [name] if one.is_secret else ()
             if item.__class__ is str:
                 self._quotes += 2
                 if item and item != one.same:
@@ -194,7 +196,8 @@ class StreamMasker:
             if isinstance(step, str):
                 value = {} if value is None else value
                 if isinstance(value, dict):
-                    value[step] = self._with_held(value.get(step), one)
+                    name = f"{MASK}{2 * len(value)}" if one.is_secret else step
+                    value[name] = self._with_held(value.get(step), one)
             elif isinstance(value := [] if value is None else value, list):
                 steps = [_step(item, None if step is None else place) for place, item in enumerate(value)]
                 if step not in steps:

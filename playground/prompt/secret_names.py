@@ -268,7 +268,7 @@ def looks_random(text: str, least: int = _LEAST) -> bool:
 
 _HUMP = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _SPOKEN = re.compile(r"[A-Za-z]?[a-z]*[aeiouy][a-z]*|[AEIOUY][a-z]+|[A-Z]{2,4}|[A-Z]*[AEIOUY][A-Z]*")
-_LONG_WORD, _HUMP_CHARS, _LONG_HUMP_CHARS = 8, 2.75, 4.25
+_LONG_WORD, _LONG_CAPITALS, _HUMP_CHARS, _LONG_HUMP_CHARS = 8, 6, 2.75, 4.25
 
 
 def is_word(text: str) -> bool:
@@ -279,7 +279,10 @@ def is_word(text: str) -> bool:
     if not text.isascii() or len(text) < _LONG_WORD:
         return True
     humps = _HUMP.findall(text)
-    unspoken = sum(_SPOKEN.fullmatch(hump) is None for hump in humps)
+    unspoken = sum(
+        _SPOKEN.fullmatch(hump) is None or (len(humps) > 1 and len(hump) > _LONG_CAPITALS and hump.isupper())
+        for hump in humps
+    )
     chars = len(text) / len(humps)
     return chars >= (_LONG_HUMP_CHARS if unspoken else _HUMP_CHARS) and 2 * unspoken <= len(humps)
 

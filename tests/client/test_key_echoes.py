@@ -200,3 +200,31 @@ def test_part_without_its_beginning_in_pieces_is_left_in_no_event(place: str, is
         shown += ["".join(f"{one.name or ''}{one.arguments}" for one in events if isinstance(one, ToolCallDelta))]
         for text in (*shown, *raw):
             assert _left(text, "", secret) == [], (prefix + secret, raw)
+
+
+SHOWN_AT_ONCE = 5
+"""Characters of this key that a stream shows before it is recognized: sk-p, and an unfinished escape."""
+FORMS = (
+    *("0x{:02x}, ", "0x{:02X},", "0X{:02x} ", "<0x{:02X}>", "\\x{:02x}", "%{:02X}", "&amp;#{:d};", "&#{:d}; "),
+    *("\\{:03o}", "\\\\u{:04x}", "\n   7 | {:c}", "\n10 | {:c}", "\n  3. {:c}"),
+    *(f"{{:c}}{mark}" for mark in ("\\xe2\\x80\\x8b", "%E2%80%8B", "%25E2%2580%258B", "=E2=80=8B", "\\342\\200\\213")),
+    *(f"{{:c}}{mark}" for mark in ("\x1bPabc\x1b\\", "\u200b", "&#8203;", "\x1b]8;;http://x\x1b\\")),
+)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_form_of_a_key_is_masked_the_same_in_a_stream_cut_anywhere(form: str) -> None:
+    key = "sk-proj-9fQ2xLm7TzR4vWb8NcYd3KpHs6JgUe1A"
+    echo = "".join(form.format(one) for one in key.encode())
+    text = f"It is {echo} thanks."
+    whole = redact(text, key)
+    assert len(whole) < len(text) / 4
+    cuts = [[text[at : at + size] for at in range(0, len(text), size)] for size in (1, 2, 5, 9)]
+    cuts += [[text[:at], text[at:]] for at in range(1, len(text), 7)]
+    begun = "It is " + "".join(form.format(one) for one in key.encode()[:SHOWN_AT_ONCE])
+    for pieces in cuts:
+        shown = _shown(pieces, key)
+        # What a stream shows earlier is the beginning of the text alone: all from the mask on is the same.
+        before, _, after = shown.partition(MASK)
+        assert (MASK + after, text.startswith(before)) == (MASK + whole.partition(MASK)[2], True), (pieces, shown)
+        assert len(before) <= len(begun), (pieces, shown)

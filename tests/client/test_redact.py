@@ -76,6 +76,8 @@ def test_parts_of_a_key_without_its_beginning_are_masked_in_any_case(text: str, 
         ("pU8z-7dRmnKJen6W2yDVL0NgV-EVYMIYy", "pU8z-7dRmnKJ…-EVYMIYy", "sk_……sk_…"),
         ("0qhp/Nd1NK/HDtaGolYzbLbt7ch/1ElBnMx", "0qhp/Nd1NK/H…/1ElBnMx", "sk_……sk_…"),
         ("a9T4-r-IdkWOgrm7R2iDKwfZ3G", "Error: IdkWOgrm7R2iDK", "Error: sk_…"),
+        ("CuMCFh6C_is9fQ2xLm7TzR4vWb8NcYd3KpHs6", "CuMCFh6C_ is", "sk_… is"),
+        ("3f726df0050c6e8d2046e7f1a3c5d9b80e62f4a7c", "x 3f726df\\0050c6e8d2046e7", "x sk_…"),
     ],
 )
 def test_letter_that_the_key_has_before_a_sign_neither_hides_a_part_nor_is_one(key: str, text: str, shown: str) -> None:
