@@ -253,7 +253,9 @@ def test_moves_needs_reports_in_a_row_that_a_plain_order_does_not_explain() -> N
         proofs.add_moved(sizes, plain, cached, 16)
         states.append(proofs.moves("before_last_user"))
     assert states == [False, False, True, False, False, True]
-    reach = Reach([MatchStep(1_000, 0, 2), MatchStep(2_000, 1, 1)], lambda depth: Size(depth, 0.0), [60.0] * 2, [0.0] * 2)
+    reach = Reach(
+        [MatchStep(1_000, 0, 2), MatchStep(2_000, 1, 1)], lambda depth: Size(depth, 0.0), [60.0] * 2, [0.0] * 2
+    )
     proofs.add_served(reach, 992, 16, 100.0)
     assert not proofs.moves("before_last_user")  # a replica that has the older request only explains it, too
 
