@@ -40,6 +40,8 @@ _FLOOR = -30.0
 _LOOSE = 512.0
 """Tokens of doubt where the shared size is unknown."""
 _MAX_SEEN = 2_000
+ROUNDED, PROMPTS = 5, 4
+"""Common divisor of so many prompts' tokens from which a server rounds what it reports."""
 
 
 class Estimate(Struct, frozen=True):
@@ -100,9 +102,16 @@ class BlockSizeEstimator:
             for minimum, share in _MINIMUMS.items()
         }
         self._seen: dict[int, int] = {}
+        self._prompts: tuple[int, int] = 0, 0
+        """Common divisor of the reported tokens of whole prompts, and how many there were."""
         self._misses = 0
         self._likely: tuple[CacheUnit, ...] | None = None
         self._step: tuple[int, float] | None = None
+
+    def add_prompt(self, tokens: int) -> None:
+        """Add the reported tokens of a whole prompt, which has no whole blocks but by chance."""
+        divisor, count = self._prompts
+        self._prompts = gcd(divisor, tokens), count + 1
 
     def learn(self, cached: int, shared: float | None = None, error: float = _LOOSE, alive: float = 1.0) -> None:
         """Learn from one report. `shared`: about how many tokens an earlier request shares, with standard deviation
@@ -185,7 +194,8 @@ class BlockSizeEstimator:
     def block(self) -> Estimate:
         """Tokens per block."""
         block, confidence = self._best_block()
-        known = len(self._seen) >= 2
+        divisor, count = self._prompts
+        known = len(self._seen) >= 2 and not (count >= PROMPTS and divisor >= ROUNDED)  # rounded figures tell none
         return Estimate(block if known else None, confidence if known else 0.0, len(self._seen))
 
     @property

@@ -26,6 +26,8 @@ LifetimeSource = Literal["", "learned", "set"]
 UNPROVED = 0.85
 """Confidence is not higher while reports do not exclude the alternatives, however probable losses make a value. They
 never exclude replicas that are chosen by the prompt's beginning, and a lifetime that a use does not renew."""
+STICKY = 0.65
+"""Confidence of a single cache while replicas may be chosen by the user or the conversation: each looks like one."""
 
 PROBABLE, UNEXPLAINED, AT_RANDOM = 0.7, 0.1, 0.1
 """A single cache is stated from this confidence on, up to this share of losses without another explanation, and up to
@@ -174,7 +176,7 @@ def _replicas(learned: LearnedParameters) -> Estimate:
         return Estimate(turns.replicas, turns.agreed if turns.alone else turns.agreed / 2, learned.reports)
     routings = learned.hypotheses.routings()
     at = max(range(len(routings)), key=lambda index: routings[index])
-    if ROUTINGS[at].replicas > 1 and not learned.proofs.spread:
+    if not learned.units.figures or (ROUTINGS[at].replicas > 1 and not learned.proofs.spread):
         return Estimate(None, 0.0, learned.reports)
     many = sum(weight for routing, weight in zip(ROUTINGS, routings, strict=True) if routing.replicas > 1)
     confidence = min(1 - many, UNPROVED) if ROUTINGS[at].replicas == 1 else many
@@ -184,4 +186,6 @@ def _replicas(learned: LearnedParameters) -> Estimate:
     if ROUTINGS[at].replicas == 1 and (confidence < PROBABLE or losses or several):
         return Estimate(None, 0.0, learned.reports)
     many_caches = ROUTINGS[at].replicas > 1  # reports prove no larger number: two and other losses look like it
+    if not many_caches and "user" not in learned.proofs.shared:
+        confidence = min(confidence, STICKY)
     return Estimate(2 if many_caches else 1, confidence, learned.reports, many_caches)

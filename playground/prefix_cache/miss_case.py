@@ -199,7 +199,7 @@ class MissCase(Struct, frozen=True, dict=True):
     def may_be_short(self) -> bool:
         """Return whether the prefix is below the known minimum, or may be below an unknown one: nothing as short was
         served so far."""
-        if self.cached or self.shared.tokens >= 1.1 * LARGE_BLOCK or self.minimum is not None:
+        if self.cached or self.shared.tokens >= 1.1 * LARGE_BLOCK:
             return not self.cached and self.shared.tokens < (self.minimum or 0)
         least = min(self.known.figures, default=inf)
         known_block = len(self.known.figures) > 1 and gcd(*self.known.figures) == least

@@ -305,8 +305,8 @@ class CacheProofs:
 
     def moves(self, order: Order) -> bool:
         """Return whether reports have shown that the template moves text as in an order: replicas, or a cache that lost
-        something, agree with it once or twice."""
-        return self._moved.get(order, 0) >= MOVED
+        something, agree with it once or twice. Not while replicas explain as well what was lost."""
+        return self._moved.get(order, 0) >= MOVED and (not self._losses or self.one_cache)
 
     @property
     def elsewhere(self) -> bool:

@@ -33,6 +33,7 @@ class ReportLearner:
         """Learn the parameters from a report. Without a count of prompt tokens the estimated one stands for it."""
         if usage.prompt_tokens is not None:
             self._learn_tokens(prediction, usage, usage.prompt_tokens)
+            self._learned.units.add_prompt(usage.prompt_tokens)
         cached = usage.cached_tokens
         if cached is not None and not self._may_be_too_early(prediction, cached):
             self._prove_shared(prediction, run_id, cached)

@@ -104,6 +104,16 @@ def test_block_is_inferred_from_different_reports(block: int) -> None:
     assert units.block.confidence >= 0.9
 
 
+@pytest.mark.parametrize(("step", "known"), [(10, False), (1, True)])
+def test_block_is_not_stated_if_the_server_rounds_what_it_reports(step: int, known: bool) -> None:
+    units, rng = BlockSizeEstimator(), random.Random(1)
+    for _ in range(30):
+        shared = rng.randint(400, 4000)
+        units.add_prompt((shared + 7) // step * step)
+        units.learn(shared // 16 * 16 // step * step, float(shared), 4.0)
+    assert (units.block.value is not None) == known
+
+
 def test_learned_state_continues_where_it_ended() -> None:
     model = same_prompt([60, 300, 500, 900, 400, 550, 1200, 580, 700], 600)
     other = EndpointCacheModel(300.0)

@@ -188,7 +188,7 @@ def test_cache_is_off_for_requests_with_any_field_of_which_nothing_was_ever_serv
     assert off.proved({"logprobs": True, "seed": 3})
     assert off.serves_nothing({"logprobs": True}, 2_000.0)
     assert not off.serves_nothing({}, 2_000.0)
-    off.add({"logprobs": True}, 2_000.0, 1_984)
+    off.add({"logprobs": True, "seed": value or 0}, 2_000.0, 1_984)
     assert not off.proved({"logprobs": True, "seed": 4})
 
 
@@ -253,6 +253,11 @@ def test_moves_needs_reports_in_a_row_that_a_plain_order_does_not_explain() -> N
         proofs.add_moved(sizes, plain, cached, 16)
         states.append(proofs.moves("before_last_user"))
     assert states == [False, False, True, False, False, True]
+    reach = Reach(
+        [MatchStep(1_000, 0, 2), MatchStep(2_000, 1, 1)], lambda depth: Size(depth, 0.0), [60.0] * 2, [0.0] * 2
+    )
+    proofs.add_served(reach, 992, 16, 100.0)
+    assert not proofs.moves("before_last_user")  # a replica that has the older request only explains it, too
 
 
 def test_explain_miss_template_that_too_few_reports_show_is_not_named_alone() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from playground.prefix_cache.cache_profile import lifetime_of, profile
+from playground.prefix_cache.cache_profile import PROBABLE, lifetime_of, profile
 from playground.prefix_cache.hypotheses import ROUTINGS
 from playground.prefix_cache.learned_state import LearnedParameters
 from playground.prefix_cache.match_tree import MatchStep
@@ -143,7 +143,12 @@ def test_add_report_that_contradicts_turns_ends_them() -> None:
 def test_single_cache_is_not_stated_while_replicas_in_turn_explain_each_report_that_tells() -> None:
     learned = LearnedParameters(300.0)
     learned.reports = 20
+    assert profile(learned).replicas.value is None  # nothing was ever served
+    learned.units.learn(320)
     assert profile(learned).replicas.value == 1
+    assert profile(learned).replicas.confidence < PROBABLE  # a replica for each user looks the same
+    learned.proofs.shared.add("user")
+    assert profile(learned).replicas.confidence >= PROBABLE
     learned.round_robin.add(320, {1: (800, 800), 2: (320, 320)}, lambda depth: Size(depth, 0.0), 16)
     assert profile(learned).replicas.value is None
     learned.round_robin.add(800, {1: (800, 800), 2: (320, 320)}, lambda depth: Size(depth, 0.0), 16)
@@ -154,6 +159,7 @@ def test_single_cache_is_not_stated_if_several_reports_were_what_older_requests_
     """Two replicas at random in an agent's conversation: its end agrees with one server whose template marks turns."""
     learned = LearnedParameters(300.0)
     learned.reports = 20
+    learned.units.learn(320)
     learned.proofs.restore([], 0.0, spread=[4], losses=[(7.0, 900.0)] * 9)
     assert profile(learned).replicas.value is None
 
@@ -183,6 +189,7 @@ def test_lifetime_is_unknown_if_a_longer_pause_was_served_or_replicas_are_more_p
 def test_single_cache_is_not_stated_if_replicas_at_random_are_not_improbable() -> None:
     learned = LearnedParameters(300.0)
     learned.reports = 20
+    learned.units.learn(320)
     learned.hypotheses.restore({}, [0.0, -1.8, *(-17.0 for _ in ROUTINGS[2:])], 0.6, 25.0, 0, 0)
     assert profile(learned).replicas.value is None
 
