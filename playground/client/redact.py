@@ -211,12 +211,15 @@ def _character(found: re.Match[str]) -> str:
 def _outer(spans: list[Span], layers: list[_Layer]) -> list[Span]:
     """Return where these parts of a plain text stand in the text before its layers were removed."""
     for pattern, source in reversed(layers if spans else ()):
-        starts, ends, removed = list[int](), list[int](), [0]
+        starts, ends, removed, less = list[int](), list[int](), [0], 0
+        is_escape = pattern is _ESCAPE or pattern is _BYTES
         for found in pattern.finditer(source):
-            size = len(_character(found))
-            ends.append(found.start() - removed[-1])
-            starts.append(ends[-1] + size)
-            removed.append(removed[-1] + len(found.group()) - size)
+            size = len(_character(found)) if is_escape else 0
+            begin, end = found.span()
+            ends.append(begin - less)
+            starts.append(begin - less + size)
+            less += end - begin - size
+            removed.append(less)
         spans = [
             (start + removed[bisect_right(starts, start)], end + removed[bisect_right(ends, end - 1)])
             for start, end in spans
@@ -418,8 +421,10 @@ class KeySearch:
         bare = _bare(less, self._beside)
         length = max((len(_bare(head, self._beside)) for head in self._begun if less.lower().endswith(head)), default=0)
         at = len(bare) - GRAM
-        last = _outer([(at, len(bare))], layers[-1:])[0][1]
-        for form, place in self.places.get(bare[at:], ()) if at >= 0 and not _FOREIGN.search(less, last) else ():
+        found = self.places.get(bare[at:], ()) if at >= 0 else ()
+        if found and _FOREIGN.search(less, _outer([(at, len(bare))], layers[-1:])[0][1]):
+            found = ()
+        for form, place in found:
             before = _common(bare, at, form.text, place)[0]
             # A public prefix without its beginning is no part of a key. Behind a whole key its last letter is masked.
             can_go_on = place + GRAM < len(form.text) + (_LAST.search(less, max(len(less) - MARK_CHARS, 0)) is not None)

@@ -106,7 +106,7 @@ def test_stopped_keeps_text_and_id_and_says_unknown(pane: ResponsePane) -> None:
 
 def test_unreported_usage_is_never_nought(pane: ResponsePane) -> None:
     pane.show_state(runs.done(usage=None))
-    assert pane.footer.line == "finished · 1.1 s   — tok/s   — in (— cached)   — out"
+    assert pane.footer.line == "finished · 1.1 s   — tok/s   — in (— cached)   ≈ 30 out"
 
 
 def test_interrupted(pane: ResponsePane) -> None:
