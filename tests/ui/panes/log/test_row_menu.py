@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from PySide6.QtCore import QPoint
-from PySide6.QtWidgets import QApplication, QMenu, QTableView
+from PySide6.QtWidgets import QMenu, QTableView
 
 from playground.client.events import Usage
 from playground.experiments.comparison import LETTERS
@@ -38,14 +38,13 @@ async def test_a_row_whose_text_would_be_cut_has_none(stage: Stage) -> None:
     await stage.shown(6)
     table = stage.pane.table
 
-    def colors(shown_px: int) -> int:
+    async def colors(shown_px: int) -> int:
         """Return the number of colors in the row at the lower end, of which so much is in view."""
         top = table.rowViewportPosition(3)
         stage.pane.resize(stage.pane.width(), stage.pane.height() + top + shown_px - table.viewport().height())
-        QApplication.processEvents()
-        assert table.viewport().height() == top + shown_px
+        await stage.until(lambda: table.viewport().height() == top + shown_px, "the new height")
         picture = table.viewport().grab().toImage()
         return len({picture.pixel(x, y) for x in range(picture.width()) for y in range(top, top + shown_px)})
 
-    assert colors(TEXT_PX) > 10
-    assert colors(TEXT_PX - 2) == 1
+    assert await colors(TEXT_PX) > 10
+    assert await colors(TEXT_PX - 2) == 1
