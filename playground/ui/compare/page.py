@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QEvent, Qt, Signal
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import (
     QCheckBox,
@@ -392,6 +392,21 @@ COLUMNS_PX, SUMMARY_PX = 160, 90
 """Minimum heights of the columns, which scroll below it, and of the summary."""
 
 
+class _SummaryPane(QFrame):
+    """The summary, never lower than its title and buttons, which need several lines in large text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setProperty("look", "checks")
+        self.head = FlowLayout()
+
+    def event(self, event: QEvent) -> bool:
+        if event.type() in (QEvent.Type.Resize, QEvent.Type.LayoutRequest):
+            width = self.head.geometry().width()
+            self.setMinimumHeight(max(SUMMARY_PX, self.head.heightForWidth(width) + 2 * GRID))
+        return super().event(event)
+
+
 class ComparePage(QWidget):
     """Composes the page; the controller acts on its signals."""
 
@@ -431,11 +446,9 @@ class ComparePage(QWidget):
         column_of(PageArea(inside), on=self, margins=0)
 
     def _summary_pane(self) -> QFrame:
-        pane = QFrame()
-        pane.setProperty("look", "checks")
-        pane.setMinimumHeight(SUMMARY_PX)
+        pane = _SummaryPane()
         title = toned("Summary", "strong")
-        flow = FlowLayout()
+        flow = pane.head
         flow.add_all((title, self.caption))
         head = row_of(flow, margins=(14, 4, 14, 0))
         self.exports: list[QPushButton] = []
