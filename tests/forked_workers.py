@@ -259,7 +259,7 @@ def _run(session: pytest.Session, connection: Connection, sender: _Sender) -> No
     pending: deque[int] = deque()
     while True:
         if len(pending) < 2:
-            # The next test must be known before the last one ends: fixtures that both use are kept.
+            # The next test must be known before the last one ends: fixtures of both stay set up.
             connection.send(("next", None))
             pending.extend(connection.recv())
         if not pending:

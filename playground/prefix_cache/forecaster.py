@@ -138,7 +138,7 @@ class CacheForecaster:
         cuts = _cuts(view, prediction, related, now - self.lifetime_s)
         measure = prediction.measure
         clock = cold_clock(cache.learned, prediction, self.set_lifetime_s)
-        if forecast.run_id is None:  # no earlier request is like this one: what they share is not a prefix of either
+        if forecast.run_id is None:  # no earlier request is like this one: shared text is no prefix of either
             clock = replace(clock, warm_until_unix=None, cold=False, cold_since_unix=None)
         return PromptForecast(
             view,

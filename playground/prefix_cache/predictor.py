@@ -216,7 +216,7 @@ class Predictor:
         if self._learned.round_robin.replicas:
             steps = self._requests.steps_in_turn(path, self._learned.round_robin.replicas, rendering.reuse)
         since = self._requests.since
-        if since is not None:  # what was sent before it is lost
+        if since is not None:  # the cache lost all requests before
             lost = (at for at, step in enumerate(steps) if self._requests[step.newest].at < since)
             steps = steps[: next(lost, len(steps))]
         slots = self._requests.held_by_slots(path, order, rendering.reuse)

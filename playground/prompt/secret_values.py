@@ -247,7 +247,7 @@ def _of_address(text: str, start: int, end: int, scheme: str) -> Iterator[Secret
     if at < 0:
         colon = text.find(":", start, place)
         port = text[colon + 1 : place]
-        # A password with a slash or a number sign in it: what follows the colon is no port.
+        # A password with a slash or a number sign in it: there is no port behind the colon.
         is_port = port.isdigit() and (scheme in _NAMES_HOST_FIRST or text[place : place + 1] != "/")
         if colon > 0 and text[start] != "[" and port and not is_port:
             at = text.find("@", place, min(end, start + _MAX_USER))

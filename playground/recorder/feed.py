@@ -163,7 +163,7 @@ class RecordingFeed:
             self._kept_bytes += len(data)
             while self._kept_bytes > MAX_KEPT_BYTES:
                 self._forget(next(iter(self._kept)))
-        if self._process is None or self._setup is None:  # `_send_all` sends what is kept
+        if self._process is None or self._setup is None:  # `_send_all` sends the messages later
             return
         self._pending += data
         if len(self._pending) >= FLUSH_BYTES:

@@ -469,7 +469,7 @@ class _Exchange:
                 task.cancel()
             await asyncio.gather(*copying, return_exceptions=True)
         self._upstream = None
-        upstream.transport.close()  # sends what is left
+        upstream.transport.close()  # sends the rest
         seen.end("complete", "")
 
     async def _reconnect(self, reason: str) -> None:

@@ -194,7 +194,7 @@ ANSWERED = {
     + TEXT
     + DONE,
 }
-# The model has finished, and the transfer is cut: headers, and what is sent of the body.
+# The model has finished, and the transfer is cut: headers, and the part of the body that is sent.
 _PACKED = gzip.compress((TEXT + _finish()).encode(), mtime=0)
 _ENDED = gzip.compress((TEXT + _finish() + DONE).encode(), mtime=0)
 _JSON = {"Content-Type": "application/json"}
@@ -212,7 +212,7 @@ CUT_TRANSFERS = {
     "cut gzip after the end": ({"Content-Encoding": "gzip"}, _ENDED[:-6]),
     "cut length of a whole body": ({"Content-Length": "500", **_JSON}, _WHOLE),
 }
-# Its checksum says that the text is not what was sent.
+# Its checksum shows that the text was changed.
 _DAMAGED = {
     name: ({"Content-Encoding": "gzip"}, packed[:-8] + bytes(8))
     for name, packed in (("damaged gzip", _PACKED), ("damaged gzip after the end", _ENDED))

@@ -129,7 +129,7 @@ def test_no_beginning_of_a_random_key_is_shown_and_other_text_is_whole() -> None
         shown = "".join("".join(json.loads(masker.masked(line))) for line in lines)
         shown += "".join(json.loads(masker.rest()[0] or "[]"))  # the delayed text
         assert key[:8] not in shown, (key, text, size)
-        # A key is found whatever stands between its letters and digits.
+        # A key is found with any characters between its letters and digits.
         assert shown == text or _bare(key[:8]) in _bare(text), (key, text, size)
 
 

@@ -335,7 +335,7 @@ def test_a_prompt_is_explained_by_the_same_one_of_a_comparison_and_not_by_a_batc
 
 
 def test_explanation_of_an_unlike_prompt_names_no_message_if_more_was_served_than_messages_share() -> None:
-    # 32 tokens are those of the beginning of the two tools, which stand before the messages on this server.
+    # 32 tokens are those of the beginning of the two tools, which are in front of the messages on this server.
     first = sample_document("acme-billing-agent").with_variable("account", "AC-10442")
     room = desk()
     room.record(ENDPOINT, MODEL, sent(first, "old", NOW - 10))

@@ -246,7 +246,7 @@ def _escaped_at_random(text: str, chance: random.Random) -> str:
         units = char.encode("utf-16-be").hex()
         escaped = "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
         plain = json.dumps(char, ensure_ascii=False)[1:-1]
-        # Escapes of what must be escaped stay as they are in the log.
+        # Characters that must be escaped have the same escapes in the log.
         written.append(escaped if chance.random() < 0.4 and plain == char else plain)
     return f'"{"".join(written)}"'
 

@@ -277,7 +277,7 @@ async def test_open_file_without_a_root_page_copies_all_requests(tmp_path: Path,
         file.seek(at)
         file.write(random.Random(1).randbytes(size))
     stored, has_failed = await recover(damaged)
-    assert has_failed is (name == "targets" and not in_wal)  # what is not told by other pages: endpoints and models
+    assert has_failed is (name == "targets" and not in_wal)  # other pages do not have endpoints and models
     assert len(list(damaged.glob("request-log.damaged-*.sqlite3"))) == (not in_wal)
     assert [one.number for one in stored] == list(range(1, MANY + 1))
     for one, given in zip(stored, ended, strict=True):

@@ -399,7 +399,7 @@ class DifferenceStrip(QFrame):
         self.note = words("", "muted")
         earlier, compare = QPushButton("Show earlier"), QPushButton("Compare…")
         set_icon(compare, "diff", "accent")
-        said, head = QWidget(), FlowLayout()  # the buttons are below the words where there is no room beside them
+        said, head = QWidget(), FlowLayout()  # the buttons are below the words if there is no room beside them
         said.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         row_of(self.title, (self.place, 1), on=said, margins=0, spacing=GRID)
         head.addWidget(said)

@@ -266,7 +266,7 @@ class ExactEdit(PlainEdit):
                 self._rebreak(start, self.exact.unit(splice.at + len(splice.inserted)))
             self.settled()
         finally:
-            for splice in pending:  # an error of the display must not lose what was typed
+            for splice in pending:  # an error of the display must not lose typed text
                 self.typed.emit(splice)
 
     def _show_image(self, at: int, image: str) -> None:

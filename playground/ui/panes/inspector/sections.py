@@ -61,7 +61,7 @@ class Section(QWidget):
     def show_blank(self, keys: Collection[str]) -> None:
         """Show these rows as unknown: nothing was sent yet. Hide the others."""
         for key, row in self.rows.items():
-            # First the tone: Qt polishes a widget when it is made visible, and would do so again for the tone.
+            # First the tone: Qt polishes a widget when it becomes visible, and would do so again for the tone.
             row.show_value(UNKNOWN, "Nothing was sent yet", "muted")
             row.setVisible(key in keys)
 
