@@ -53,9 +53,9 @@ class InspectorModel(Struct, frozen=True):
 
     @property
     def elapsed(self) -> str:
-        """The time since a request began that has not ended, in whole seconds; empty once it has ended."""
+        """The time since a request began that has not ended, in seconds that have passed; empty once it has ended."""
         since = (datetime.now(UTC) - self.started_utc).total_seconds()
-        return "" if self.state.ended else f"{whole_seconds(since)} so far"
+        return "" if self.state.ended else f"{whole_seconds(int(since))} so far"
 
 
 UNKNOWN = "—"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
@@ -255,3 +257,10 @@ def test_first_forecast_polishes_no_row_twice(qtbot: QtBot, monkeypatch: pytest.
     assert not asked
     pane.show_forecast(None)
     assert asked == [pane.forecast.rows["forecast"]._value]
+
+
+def test_time_of_a_running_request_is_in_seconds_that_have_passed() -> None:
+    """Rounded up, 0.6 s was 1 s beside the footer's 600 ms."""
+    running = replace(runs.model(runs.streaming()), started_utc=datetime.now(UTC) - timedelta(seconds=1.6))
+    assert int(running.elapsed.partition(" ")[0]) == 1
+    assert replace(running, state=runs.done()).elapsed == ""
