@@ -155,7 +155,9 @@ async def _send(
     note_version(workspace, options.file, opened, (dispatch.run.id,))
     state = dispatch.run.state
     if options.json:
-        print(redact(json.dumps(summary(dispatch.run), ensure_ascii=True), None))
+        print(
+            redact(json.dumps(summary(dispatch.run), ensure_ascii=True), None), flush=True
+        )  # before the wait for the log
     else:
         output.end(dispatch.run)
     return {"done": FINISHED, "stopped": STOPPED}.get(state.phase, FAILED)

@@ -27,13 +27,13 @@ from playground.requestlog.store import (
     FILE_NAME,
     OpenedStore,
     cause_of,
-    end_opening,
     identity,
     is_damage,
     open_files,
     open_to_read,
     reason_of,
     replace_damaged,
+    set_busy_timeout,
     transaction,
     unavailable,
     unfinished_copies,
@@ -103,7 +103,7 @@ def _opened(folder: Path) -> Ready:
         owner = Owner(folder)
         orphans = claim_orphans(files.writer, folder, owner.id)
         finish_purge(files.writer)
-        end_opening(files.writer)
+        set_busy_timeout(files.writer)
     except (OSError, sqlite3.Error) as error:
         files.writer.close()
         files.reader.close()
@@ -111,7 +111,7 @@ def _opened(folder: Path) -> Ready:
             # A large file is not checked as a whole when it is opened.
             files = replace_damaged(folder, error)
             if files.writer is not None:
-                end_opening(files.writer)
+                set_busy_timeout(files.writer)
             return Ready(files, owner, [], identity(folder / FILE_NAME))
         if owner is not None:
             owner.release()
@@ -127,7 +127,7 @@ def reopen(folder: Path, damage: sqlite3.Error, opened: tuple[int, int] | None) 
             files = replace_damaged(folder, damage, opened)
             if files.writer is None:
                 return Ready(files, None)
-            end_opening(files.writer)
+            set_busy_timeout(files.writer)
             return Ready(files, Owner(folder), [], identity(folder / FILE_NAME))
     except (OSError, sqlite3.Error) as error:
         raise LogUnavailableError(unavailable(folder, error)) from error

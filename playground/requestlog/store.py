@@ -31,6 +31,8 @@ _WRITTEN_S = 2.0
 """Time in which another process has written a frame."""
 _BUSY_S, _OPENING_BUSY_S = 5.0, 30.0
 """Timeouts for the lock of another process's write, and for that of one that creates, upgrades or closes the file."""
+HELD_BUSY_S = 0.25
+"""The same after a write has waited in vain, until one is done: each request and the end of the program would wait."""
 PAGE_BYTES = 8192
 _WRITER_CACHE_KB, _READER_CACHE_KB = (1_000, 16_000), (500, 2_000)
 """Least and greatest page cache of the writing thread, and of each reading one: a tenth of the file in between. Ids and
@@ -284,9 +286,9 @@ def _connect_writer(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def end_opening(connection: sqlite3.Connection) -> None:
-    """Let later writes wait less for other processes: what they cannot write stays in memory. Raises sqlite3.Error."""
-    connection.execute(f"PRAGMA busy_timeout = {_BUSY_S * 1000:.0f}")
+def set_busy_timeout(connection: sqlite3.Connection, seconds: float = _BUSY_S) -> None:
+    """Set how long writes wait for other processes: what they cannot write stays in memory. Raises sqlite3.Error."""
+    connection.execute(f"PRAGMA busy_timeout = {seconds * 1000:.0f}")
 
 
 def note_damage(folder: Path) -> None:

@@ -23,12 +23,14 @@ from playground.requestlog.records import AddedRuns, EndedRun
 from playground.requestlog.sent_body import SentBody
 from playground.requestlog.store import (
     FILE_NAME,
+    HELD_BUSY_S,
     ReplacedFileError,
     WriterMemory,
     cause_of,
     is_damage,
     note_damage,
     reason_of,
+    set_busy_timeout,
     transaction,
 )
 from playground.requestlog.summary import Summary, summarize
@@ -444,6 +446,8 @@ class Writer:
 
     def _error(self, error: sqlite3.Error) -> None:
         self.locked = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+        if self.locked:
+            set_busy_timeout(self._connection, HELD_BUSY_S)
         if not self._failing:
             self._failing = True
             if is_damage(error):
@@ -457,6 +461,7 @@ class Writer:
         self.locked = False
         if self._failing:
             self._failing = False
+            set_busy_timeout(self._connection)
             self._report("The request log can be written again; unsaved requests are being saved.")
 
     def _give_up_oldest(self) -> None:

@@ -386,6 +386,7 @@ def test_send_signal_while_another_program_holds_the_log_ends_the_wait(
         process = start_text(command, _environment(tmp_path))
         assert process.stdout is not None
         answer = json.loads(process.stdout.readline())
+        assert process.poll() is None, "the answer is written before the wait"
         process.send_signal(number)
         _, errors = process.communicate(timeout=55)  # the wait without a signal is longer
     assert (process.returncode, answer["text"], "Traceback" in errors) == (NOT_LOGGED, "hi", False), errors
