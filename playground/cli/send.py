@@ -121,6 +121,7 @@ async def _session(folder: Path, document: Document, opened: OpenedPrompt, optio
         await workspace.remember_sent(endpoint)
         status = await _send(workspace, document, opened, endpoint, stopper, options)
         if workspace.log is not None and workspace.log.read_only_reason is None:
+            # The answer has been written and flushed: this may take LOCK_WAIT_S.
             await stopper.until_asked(workspace.log.saved(LOCK_WAIT_S))
     finally:
         await workspace.close()
@@ -155,9 +156,7 @@ async def _send(
     note_version(workspace, options.file, opened, (dispatch.run.id,))
     state = dispatch.run.state
     if options.json:
-        print(
-            redact(json.dumps(summary(dispatch.run), ensure_ascii=True), None), flush=True
-        )  # before the wait for the log
+        print(redact(json.dumps(summary(dispatch.run), ensure_ascii=True), None), flush=True)
     else:
         output.end(dispatch.run)
     return {"done": FINISHED, "stopped": STOPPED}.get(state.phase, FAILED)
