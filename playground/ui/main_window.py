@@ -252,10 +252,10 @@ class MainWindow(QMainWindow):
         requests = answers.requests
         self.prompt.edited.connect(requests.document_edited)
         self.prompt.document_shown.connect(requests.document_shown)
-        answers.log.open_requested.connect(requests.open_logged)
+        answers.log.table.open_asked.connect(requests.open_logged)
         answers.log.previewed.connect(requests.open_logged)
-        answers.log.left.connect(requests.show_current)
-        answers.log.action.connect(lambda name: self.actions_table[name].trigger())
+        answers.log.table.left.connect(requests.show_current)
+        answers.log.empty.action.connect(lambda name: self.actions_table[name].trigger())
         answers.response.left.connect(requests.show_current)
         requests.ended.connect(self.end_notice.notify_end)
         answers.inspector.action.connect(lambda name: self.actions_table[name].trigger())

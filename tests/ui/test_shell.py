@@ -318,9 +318,9 @@ async def test_row_menu_sends_again_and_copies_code(session: Session, hand: UiDr
     clipboard = QApplication.clipboard()
     for name, part in (("curl", "curl"), ("python", "openai"), ("httpx", "httpx"), ("javascript", "fetch")):
         clipboard.setText("")
-        window.log.asked.emit(name)
+        window.log.table.asked.emit(name)
         await hand.until(partial(_holds, clipboard, part), name)
-    window.log.asked.emit("resend")
+    window.log.table.asked.emit("resend")
     await hand.until(lambda: window.requests.current is not first and not window.requests.running, "the second")
     assert first is not None
     assert window.requests.current is not None

@@ -353,7 +353,7 @@ class LogPaths(QObject):
         self.filters = SavedFilters(settings, pane.filter_line)
         self._work: LogWork | None = None
         pane.model.live = LiveRows(workspace).of
-        pane.asked.connect(self.ask)
+        pane.table.asked.connect(self.ask)
         pane.ids_pasted.connect(lambda ids: self.start(self._find(ids), "look for pasted ids"))
         pane.filter_line.words_wanted.connect(lambda: self.start(self._read_words(), "read the filter's words"))
         self._ago = repeating_timer(self, AGO_MS, pane.model.repaint)
@@ -415,7 +415,7 @@ class LogPaths(QObject):
 
     def show_written(self) -> None:
         """Show what was written to the log, also by other windows and commands."""
-        self._pane.model.forget_unexplained("")
+        self._pane.model.details.forget_unexplained("")
         self._pane.model.refresh()
 
     async def _read_words(self) -> None:

@@ -9,18 +9,19 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
-from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt, Signal
-from PySide6.QtGui import QColor, QFont
+from PySide6.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
+from PySide6.QtGui import QColor
 
 from playground.export.terminal import visible, visible_line
 from playground.requestlog.filter import EVERYTHING, Folding, LogFilter, Order
 from playground.requestlog.records import LogGroup, LogRow
 from playground.runs.metrics import APPROXIMATELY, UNKNOWN, counted
 from playground.runs.state import ENDED
-from playground.ui.panes.log.columns import COLUMNS, Column, attempt_cell, cell_of
+from playground.ui.panes.log.columns import COLUMNS, Cell, Column, attempt_cell, cell_of, column_font
 from playground.ui.panes.log.details import Clock, Details, LiveRequests, RowDetail, Start
-from playground.ui.theme import current_theme, mono_font, ui_font
+from playground.ui.theme import current_theme
 from playground.ui.widgets.plain_table import plain_tip
+from playground.ui.widgets.row_table import LEFT, RIGHT, Index
 
 if TYPE_CHECKING:
     from playground.requestlog.log import RequestLog
@@ -30,10 +31,9 @@ _SEARCHING_S = 0.15
 """Seconds without a row after which the earlier rows are replaced."""
 MAX_PAGES = 24
 
-Index = QModelIndex | QPersistentModelIndex
 _NOWHERE = QModelIndex()
-_RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-_LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
+_Role = Qt.ItemDataRole
+_CELL_ROLES = (_Role.DisplayRole, _Role.ForegroundRole, _Role.ToolTipRole, _Role.AccessibleTextRole)
 
 
 class LogModel(QAbstractTableModel):
@@ -61,20 +61,14 @@ class LogModel(QAbstractTableModel):
         """Whether only the newest rows of the filter are known yet."""
         self.searching = False
         """Whether no row of the filter is known yet, and the search takes long."""
-        self._details = Details(start, self._detail_came)
+        self.details = Details(start, self._detail_came)
         self.unfolded: set[str] = set()
-        """Return the run_ids of the expanded requests."""
+        """The run_ids of the requests whose attempts are listed."""
         self.clock: Clock = "local"
         self.shown_run_id: str | None = None
         """The request that the panes show."""
         self.live: Callable[[str], LiveRequests | None] = lambda _run_id: None
         """What is known of a request that this window is sending."""
-        self._figures, self._ids, self._plain = ui_font(12, tabular=True), mono_font(12), ui_font(12)
-
-    def set_fonts(self) -> None:
-        """Take the fonts of the present text size."""
-        self._figures, self._ids, self._plain = ui_font(12, tabular=True), mono_font(12), ui_font(12)
-        self.repaint()
 
     @property
     def shows_filter(self) -> bool:
@@ -84,36 +78,34 @@ class LogModel(QAbstractTableModel):
     def set_source(self, source: RequestLog | None, chosen: LogFilter = EVERYTHING) -> None:
         """Show what matches of another log, from its newest request on."""
         self._source, self.filter = source, replace(chosen, order=self.filter.order, folding=self.filter.folding)
-        self._details.set_source(source)
+        self.details.set_source(source)
         self._take(0, {}, self.filter)
         self.refresh()
 
     def show_filter(self, chosen: LogFilter) -> None:
         """Show what matches."""
-        self.filter = replace(chosen, order=self.filter.order, folding=self.filter.folding)
-        if self._source is not None:
-            self._source.stop_counting()
-        self.refresh()
+        self._list(replace(chosen, order=self.filter.order, folding=self.filter.folding))
 
     def show_order(self, order: Order | None) -> None:
         """Order the rows by a column; None: newest first."""
-        self.filter = replace(self.filter, order=order)
-        if self._source is not None:
-            self._source.stop_counting()
-        self.refresh()
+        self._list(replace(self.filter, order=order))
 
     def fold_groups(self, folded: bool) -> None:
         """List each group of requests as one row, all collapsed, or every request."""
         if folded != (self.filter.folding is not None):
-            self.filter = replace(self.filter, folding=Folding() if folded else None)
-            self.refresh()
+            self._list(replace(self.filter, folding=Folding() if folded else None))
 
     def expand_group(self, tag: str, expanded: bool) -> None:
         """List the requests of a group below its heading, or only the heading."""
         folding = self.filter.folding
         if folding is not None and expanded != (tag in folding.expanded):
-            self.filter = replace(self.filter, folding=Folding(folding.expanded ^ {tag}))
-            self.refresh()
+            self._list(replace(self.filter, folding=Folding(folding.expanded ^ {tag})))
+
+    def _list(self, chosen: LogFilter) -> None:
+        self.filter = chosen
+        if self._source is not None:
+            self._source.stop_counting()
+        self.refresh()
 
     def refresh(self) -> None:
         """Reload the current rows; they remain until the reply arrives. During a reload, queue one more."""
@@ -200,13 +192,15 @@ class LogModel(QAbstractTableModel):
         self.changing, self.searching = True, searching
         self._generation += 1  # a page being loaded belongs to the previous rows
         if not self._is_same_list(chosen) or not count or not self._count:
-            self._replace(count, pages)
+            self.beginResetModel()
+            self._set(count, pages)
+            self.endResetModel()
         elif chosen.folds != self._shown.folds:
             self._resize(count, pages, self._place_below_toggled(chosen))
-        elif (self._provisional or chosen.order is not None) and count >= self._count:
-            self._append(count, pages)
         else:
-            self._resize(count, pages)
+            # In an order by a column new requests come in anywhere: the visible pages are replaced.
+            at_end = (self._provisional or chosen.order is not None) and count >= self._count
+            self._resize(count, pages, self._count if at_end else 0)
         self._provisional = False
         self._shown = chosen
         self.changing = False
@@ -215,20 +209,6 @@ class LogModel(QAbstractTableModel):
     def _set(self, count: int, pages: dict[int, list[LogRow]]) -> None:
         self._count, self._pages, self._asked = count, OrderedDict(pages), set(pages)
 
-    def _replace(self, count: int, pages: dict[int, list[LogRow]]) -> None:
-        self.beginResetModel()
-        self._set(count, pages)
-        self.endResetModel()
-
-    def _append(self, count: int, pages: dict[int, list[LogRow]]) -> None:
-        """Append rows. In an order by a column, the visible pages are replaced: new requests come in anywhere."""
-        if count > self._count:
-            self.beginInsertRows(_NOWHERE, self._count, count - 1)
-            self._set(count, pages)
-            self.endInsertRows()
-        self._set(count, pages)
-        self._repaint(0, count - 1)
-
     def _place_below_toggled(self, chosen: LogFilter) -> int:
         """Return the place below the heading of the group that is expanded or collapsed; 0 if it is not in memory."""
         before, after = self._shown.folds, chosen.folds
@@ -236,8 +216,8 @@ class LogModel(QAbstractTableModel):
         places = [place + 1 for tag in toggled if (place := self.find(tag)) is not None]
         return min(places, default=0)
 
-    def _resize(self, count: int, pages: dict[int, list[LogRow]], place: int = 0) -> None:
-        """Insert or remove rows. New requests are the newest: they come in at the top, those of a group at `place`."""
+    def _resize(self, count: int, pages: dict[int, list[LogRow]], place: int) -> None:
+        """Insert or remove rows at `place`: 0 for new requests, which are the newest."""
         more = count - self._count
         if more > 0:
             self.beginInsertRows(_NOWHERE, place, place + more - 1)
@@ -249,9 +229,11 @@ class LogModel(QAbstractTableModel):
             self._set(count, pages)
             self.endRemoveRows()
         self._set(count, pages)
-        self._repaint(0, count - 1)
+        self.repaint()
 
-    def _repaint(self, first: int, last: int) -> None:
+    def repaint(self, first: int = 0, last: int | None = None) -> None:
+        """Repaint the visible rows from `first` to `last`; None: to the end."""
+        last = self._count - 1 if last is None else last
         if 0 <= first <= last:
             self.dataChanged.emit(self.index(first, 0), self.index(last, len(COLUMNS) - 1))
 
@@ -259,15 +241,11 @@ class LogModel(QAbstractTableModel):
         """Return further facts about a row, and how it is to be displayed."""
         if row.group is not None:
             return RowDetail(clock=self.clock)
-        known, live = self._details.of(row), self.live(row.run_id) if row.phase not in ENDED else None
+        known, live = self.details.of(row), self.live(row.run_id) if row.phase not in ENDED else None
         unfolded = row.run_id in self.unfolded
         if live is None and not unfolded and self.clock == "local":
             return known
         return replace(known, live=live, unfolded=unfolded, clock=self.clock)
-
-    def forget_unexplained(self, run_id: str) -> None:
-        """Read the explanation of one request again, or all that were not stored before ("")."""
-        self._details.forget_unexplained(run_id)
 
     def is_member(self, row: LogRow) -> bool:
         """Return whether a request is listed below the heading of its group."""
@@ -279,26 +257,18 @@ class LogModel(QAbstractTableModel):
         rows = self._pages.get(0, [])
         going = [place for place, row in enumerate(rows) if row.phase not in ENDED]
         for place in going:
-            self._repaint(place, place)
+            self.repaint(place, place)
         return bool(going)
-
-    def repaint(self) -> None:
-        """Repaint all visible rows."""
-        self._repaint(0, self._count - 1)
 
     def unfold(self, run_id: str, unfolded: bool) -> None:
         """Show or hide a request's attempts."""
-        if unfolded:
-            self.unfolded.add(run_id)
-        else:
-            self.unfolded.discard(run_id)
+        self.unfolded = self.unfolded | {run_id} if unfolded else self.unfolded - {run_id}
         self._detail_came(run_id)
         self.loaded.emit()
 
     def _detail_came(self, run_id: str) -> None:
-        place = self.find(run_id)
-        if place is not None:
-            self._repaint(place, place)
+        if (place := self.find(run_id)) is not None:
+            self.repaint(place, place)
         if run_id in self.unfolded:
             self.loaded.emit()
 
@@ -316,8 +286,7 @@ class LogModel(QAbstractTableModel):
         if page in self._asked or self._source is None or self.changing:
             return
         self._asked.add(page)
-        work = self._read_page(self._source, page, self._generation)
-        self._start(work, "read a page of the request log")
+        self._start(self._read_page(self._source, page, self._generation), "read a page of the request log")
 
     async def _read_page(self, source: RequestLog, page: int, generation: int) -> None:
         rows = await source.rows_at(self._shown, page * PAGE, PAGE)
@@ -326,7 +295,7 @@ class LogModel(QAbstractTableModel):
         self._pages[page] = rows
         while len(self._pages) > MAX_PAGES:
             self._asked.discard(self._pages.popitem(last=False)[0])
-        self._repaint(page * PAGE, min((page + 1) * PAGE, self._count) - 1)
+        self.repaint(page * PAGE, min((page + 1) * PAGE, self._count) - 1)
         self.loaded.emit()
 
     def day_changes(self, day_of: Callable[[LogRow], date]) -> Iterator[tuple[int, date]]:
@@ -380,59 +349,54 @@ class LogModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.ToolTipRole:
             return COLUMNS[section].hint
         if role == Qt.ItemDataRole.TextAlignmentRole:
-            return _RIGHT if COLUMNS[section].figure else _LEFT
+            return RIGHT if COLUMNS[section].figure else LEFT
         return None
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         column = COLUMNS[index.column()]
         if role == Qt.ItemDataRole.TextAlignmentRole:
-            return _RIGHT if column.figure else _LEFT
+            return RIGHT if column.figure else LEFT
         if role == Qt.ItemDataRole.FontRole:
-            return self.font_of(column)
+            return column_font(column)
         if role not in _CELL_ROLES:
             return None
         row = self.row(index.row())
         if row is None:
             return "…" if role == Qt.ItemDataRole.DisplayRole else None
-        cell = cell_of(column, row, self.detail(row))
+        cell, text = self._cell(row, column)
         if role == Qt.ItemDataRole.ForegroundRole:
-            return self._color(cell.tone)
-        # A control character must not reorder the row or show another id.
-        text = visible_line(cell.text) if column.mono else visible(cell.text)
+            return self._color(cell)
         if role == Qt.ItemDataRole.AccessibleTextRole:
-            spoken = _spoken_cell(column.title, text, row)
             detail = self.detail(row)
-            return f"{spoken}{_spoken_attempts(column.title, detail)}" if detail.unfolded else spoken
+            attempts = _spoken_attempts(column.title, detail) if detail.unfolded else ""
+            return _spoken_cell(column.title, text, row) + attempts
         return text if role == Qt.ItemDataRole.DisplayRole else plain_tip(visible(cell.why) or text)
+
+    def _cell(self, row: LogRow, column: Column) -> tuple[Cell, str]:
+        """Return a cell and its text: a control character must not reorder the row or show another id."""
+        cell = cell_of(column, row, self.detail(row))
+        return cell, visible_line(cell.text) if column.mono else visible(cell.text)
 
     def painted(self, number: int, column: int) -> tuple[str, QColor | None]:
         """Return a cell's text and color (None: that of text) for painting."""
         row = self.row(number)
         if row is None:
             return "…", None
-        cell = cell_of(COLUMNS[column], row, self.detail(row))
-        # A control character must not reorder the row or show another id.
-        return visible_line(cell.text) if COLUMNS[column].mono else visible(cell.text), self._color(cell.tone)
+        cell, text = self._cell(row, COLUMNS[column])
+        return text, self._color(cell)
 
-    def font_of(self, column: Column) -> QFont:
-        """Return the font of a column's cells."""
-        return self._ids if column.mono else (self._figures if column.figure else self._plain)
-
-    def _color(self, tone: str) -> QColor | None:
-        color = getattr(current_theme(), tone) if tone else None
-        return color if isinstance(color, QColor) else None
+    def _color(self, cell: Cell) -> QColor | None:
+        return getattr(current_theme(), cell.tone) if cell.tone else None
 
 
 def _spoken_cell(title: str, text: str, row: LogRow) -> str:
     state = ""
-    if title == "time" and (row.group is not None or row.attempts > 1):
-        text = text.lstrip("▸▾ ")
-    if title == "time" and row.group is None and row.attempts > 1:
-        state = f", {row.attempts} attempts"
     if title == "time" and row.group is not None:
         expanded = "expanded" if row.group.expanded else "collapsed"
         state = f", group of {counted(row.group.requests, 'request')}, {expanded}"
-    return f"{title}: {_spoken(text)}{state}"
+    elif title == "time" and row.attempts > 1:
+        state = f", {row.attempts} attempts"
+    return f"{title}: {_spoken(text.lstrip('▸▾ ') if state else text)}{state}"
 
 
 def _spoken_attempts(title: str, detail: RowDetail) -> str:
@@ -445,13 +409,3 @@ def _spoken(text: str) -> str:
     if text == UNKNOWN:
         return "unknown"
     return text.replace(APPROXIMATELY, "about").replace("→", "then").replace("≥", "at least")
-
-
-_CELL_ROLES = frozenset(
-    (
-        Qt.ItemDataRole.DisplayRole,
-        Qt.ItemDataRole.ForegroundRole,
-        Qt.ItemDataRole.ToolTipRole,
-        Qt.ItemDataRole.AccessibleTextRole,
-    )
-)

@@ -8,15 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QModelIndex, QObject, Qt, Signal
 from PySide6.QtGui import QHideEvent, QResizeEvent, QShowEvent
-from PySide6.QtWidgets import (
-    QFrame,
-    QHBoxLayout,
-    QLabel,
-    QPushButton,
-    QStackedWidget,
-    QToolButton,
-    QWidget,
-)
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QStackedWidget, QToolButton, QWidget
 
 from playground.export.terminal import visible_line
 from playground.prompt.field_errors import InputError
@@ -28,9 +20,8 @@ from playground.ui.panes.log.model import LogModel
 from playground.ui.panes.log.table import LogTable
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, scaled
-from playground.ui.widgets.icons import set_icon
 from playground.ui.widgets.labels import copy_text, push_button, toned
-from playground.ui.widgets.layouts import STRETCH, FlowLayout, column_of, row_of, scrolled, single_timer
+from playground.ui.widgets.layouts import STRETCH, FlowLayout, Space, column_of, row_of, scrolled, single_timer
 from playground.ui.widgets.plain_table import plain_tip
 from playground.ui.widgets.row_table import FIRST_PAD_PX
 
@@ -45,14 +36,14 @@ class RowSelection(QObject):
     chosen = Signal(str)
     """The user has selected another row: its run_id."""
 
-    def __init__(self, model: LogModel, table: LogTable) -> None:
+    def __init__(self, table: LogTable) -> None:
         super().__init__(table)
-        self._model, self._table = model, table
+        self._model, self._table = table.log, table
         self._run_id: str | None = None
         self._settling = False
         table.selectionModel().currentRowChanged.connect(self._moved)
         table.selectionModel().selectionChanged.connect(lambda *_: self.changed.emit())
-        model.loaded.connect(self._settle)
+        self._model.loaded.connect(self._settle)
 
     @property
     def row(self) -> LogRow | None:
@@ -63,17 +54,14 @@ class RowSelection(QObject):
     def select(self, run_id: str | None) -> None:
         """Select a request by the program: its row is selected when it comes. Emits no `chosen`."""
         self._run_id = run_id
-        row = self.row
-        if row is None or row.run_id != run_id:
-            self._put_back(self._model.find(run_id) if run_id is not None else None)
+        if self.row is None or self.row.run_id != run_id:
+            self._put_back()
         self.changed.emit()
 
     def _moved(self, current: QModelIndex, _before: QModelIndex) -> None:
-        if self._settling or self._model.changing:
-            return
-        row = self._model.row(current.row()) if current.isValid() else None
-        self._take(row)
-        self.changed.emit()
+        if not self._settling and not self._model.changing:
+            self._take(self._model.row(current.row()) if current.isValid() else None)
+            self.changed.emit()
 
     def _take(self, row: LogRow | None) -> None:
         before, self._run_id = self._run_id, row.run_id if row is not None else None
@@ -81,14 +69,15 @@ class RowSelection(QObject):
             self.chosen.emit(self._run_id)
 
     def _settle(self) -> None:
-        row, anywhere = self.row, self._table.currentIndex().isValid()
+        row = self.row
         if self._run_id is None:
             self._take(row)
-        elif (row is None and not anywhere) or (row is not None and row.run_id != self._run_id):
-            self._put_back(self._model.find(self._run_id))
+        elif row.run_id != self._run_id if row is not None else not self._table.currentIndex().isValid():
+            self._put_back()
         self.changed.emit()
 
-    def _put_back(self, place: int | None) -> None:
+    def _put_back(self) -> None:
+        place = self._model.find(self._run_id) if self._run_id is not None else None
         self._settling = True
         if place is not None and not self._table.currentIndex().isValid():
             self._table.go_to(place)  # other rows are around it now: bring it into view
@@ -124,18 +113,10 @@ _LINKS = (
 class LogPane(QWidget):
     """Shows the request log."""
 
-    open_requested = Signal(str)
-    """A run_id that the user opens, by Enter or a double click."""
     previewed = Signal(str)
     """A run_id that the user has selected."""
-    left = Signal()
-    """Escape in the rows: back to the newest request."""
-    asked = Signal(str)
-    """What is to be done with the chosen rows: the name of one of table.ASKS."""
     displayed = Signal(bool)
     """The pane was shown or hidden."""
-    action = Signal(str)
-    """The id of an action of the window."""
     zoomed = Signal()
     """The text size of rows has changed."""
     ids_pasted = Signal(tuple)
@@ -154,19 +135,21 @@ class LogPane(QWidget):
         self._unsubscribe: Callable[[], None] | None = None
         self.model = LogModel(start)
         self.table = LogTable(self.model)
-        self._choice = RowSelection(self.model, self.table)
+        self._choice = RowSelection(self.table)
         self.filter_line = FilterLine()
-        self._old_rows, self._sums = False, ""
+        self._sums = ""
+        self._old_rows = False
+        """Whether rows and totals are those of the last filter that could be read, not of the text in the field."""
         self.menu_button = QToolButton()
-        self.wrong = QLabel()
+        self.wrong = toned("", "failure", wraps=True)
         self.totals = QLabel(self)
-        self.copy_button = QPushButton(COPY)
+        self.copy_button = push_button(COPY, icon=("copy", "text"))
         self.empty = EmptyPage()
         self._typing = single_timer(self, TYPING_MS, self._apply_filter)
         self._resting = False
         self._choose_all = False
-        self._left_out = ""
         """Whether the rows of a pasted list are to be chosen when they come."""
+        self._left_out = ""
         self._refresh = single_timer(self, REFRESH_MS, self.model.refresh)
         self._live = single_timer(self, LIVE_MS, self._repaint_live)
         self._copied = single_timer(self, COPIED_MS, self._show_copy)
@@ -179,9 +162,7 @@ class LogPane(QWidget):
         self._stack = QStackedWidget(self)
         self._stack.addWidget(self.empty)
         self._stack.addWidget(self.table)
-        self.wrong.setProperty("tone", "failure")
         self.wrong.setTextFormat(Qt.TextFormat.PlainText)
-        self.wrong.setWordWrap(True)
         self.wrong.setContentsMargins(FIRST_PAD_PX, 0, GRID, 4)
         self.wrong.hide()
         top = QFrame()
@@ -193,16 +174,13 @@ class LogPane(QWidget):
         title = toned("Request log", "strong")
         title.setBuddy(self.table)
         self.totals.setProperty("tone", "muted")
-        set_icon(self.copy_button, "copy", "text")
         self.copy_button.setEnabled(False)
-        head = row_of(margins=(FIRST_PAD_PX, 5, GRID, 5), spacing=GRID)
         self.menu_button.setText("⋯")
         self.menu_button.setAccessibleName("Log menu: filters, times, columns, import, export, size")
         self.menu_button.setToolTip("Saved filters, times, columns, import, export, size")
         self.menu_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        for widget in (title, self.filter_line, self.totals, self.copy_button, self.menu_button):
-            head.addWidget(widget, int(widget is self.filter_line))
-        return head
+        items = title, (self.filter_line, 1), self.totals, self.copy_button, self.menu_button
+        return row_of(*items, margins=(FIRST_PAD_PX, 5, GRID, 5), spacing=GRID)
 
     def _connect(self) -> None:
         self.filter_line.textChanged.connect(lambda _text: self._typing.start())
@@ -210,13 +188,9 @@ class LogPane(QWidget):
         self.filter_line.settled.connect(self._typing.start)
         self.filter_line.down.connect(self.take_focus)
         self.filter_line.cleared.connect(self.clear_filter)
-        self.table.asked.connect(self.asked)
         self.empty.clear_asked.connect(self.clear_filter)
-        self.empty.action.connect(self.action)
-        self.copy_button.clicked.connect(lambda _checked: self.copy_request_id())
+        self.copy_button.clicked.connect(self.copy_request_id)
         self.table.copy_asked.connect(self.copy_request_id)
-        self.table.left.connect(self.left)
-        self.table.open_asked.connect(self._open)
         self.model.loaded.connect(self._loaded)
         self.model.summed.connect(self._show_totals)
         self._choice.changed.connect(self._show_copy)
@@ -242,16 +216,15 @@ class LogPane(QWidget):
 
     def _repaint_live(self) -> None:
         """Repaint running requests ten times a second while the pane is visible."""
-        if self.isVisible() and self.model.repaint_live() and not self._resting:
+        if self.isVisible() and not self._resting and self.model.repaint_live():
             self._live.start()
 
     def row_changed(self, run_id: str) -> None:
         """Read again after a request began, went on, ended or was explained: at most four times a second."""
-        self.model.forget_unexplained(run_id)
-        if self.isVisible() and not self._live.isActive() and not self._resting:
-            self._live.start()
-        if not self._refresh.isActive() and not self._resting:
-            self._refresh.start()
+        self.model.details.forget_unexplained(run_id)
+        for timer, wanted in ((self._live, self.isVisible()), (self._refresh, True)):
+            if wanted and not timer.isActive() and not self._resting:
+                timer.start()
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
@@ -285,19 +258,15 @@ class LogPane(QWidget):
         except InputError as bad:
             # A word that is being completed is not wrong yet.
             self._show_wrong("" if self.filter_line.offered else f"{bad.problems[0]} {OLD_ROWS}")
-            self._mark_old_rows(old=True)
+            self._old_rows = True
+            self._write_totals()
             return None
-        self._mark_old_rows(old=False)
+        self._old_rows = False
+        self._write_totals()
         left_out = f"Not ids, left out: {', '.join(chosen.malformed[:20])}." if chosen.malformed else ""
         self._left_out = visible_line(left_out)
         self._show_wrong(self._left_out)
         return chosen
-
-    def _mark_old_rows(self, *, old: bool) -> None:
-        """Mark that rows and totals are those of the last filter that could be read, not of the text in the field."""
-        if old != self._old_rows:
-            self._old_rows = old
-            self._write_totals()
 
     def show_missing(self, missing: tuple[str, ...], asked_for: int) -> None:
         """Name the ids of a pasted list that no request has."""
@@ -357,19 +326,18 @@ class LogPane(QWidget):
 
     def id_on_display(self) -> str | None:
         """Return the request_id of the selected row, which the panes show; without a row, of the request shown."""
-        row = self._target()
-        if row is not None and row.group is not None and self.table.currentIndex().isValid():
+        row, selected, shown = self._target(), self.table.currentIndex().isValid(), self.model.shown_run_id
+        if row is not None and row.group is not None and selected:
             return None
-        shown = self.model.shown_run_id
-        if shown is not None and (row is None or row.run_id == shown or not self.table.currentIndex().isValid()):
-            return self._shown_request_id or (row.request_id if row is not None and row.run_id == shown else None)
+        is_shown = row is not None and row.run_id == shown
+        if shown is not None and (row is None or is_shown or not selected) and (self._shown_request_id or not is_shown):
+            return self._shown_request_id
         return row.request_id if row is not None else None
 
     def _show_copy(self) -> None:
-        many, request_id = self.table.chosen_requests(), self.id_on_display()
-        shown = self.model.shown_run_id
-        hidden = shown is not None and request_id is not None and request_id == self._shown_request_id
-        hidden = hidden and bool(self.model.filter.terms) and self.model.find(shown or "") is None
+        many, request_id, shown = self.table.chosen_requests(), self.id_on_display(), self.model.shown_run_id
+        on_display = shown is not None and request_id is not None and request_id == self._shown_request_id
+        hidden = on_display and bool(self.model.filter.terms) and self.model.find(shown or "") is None
         if not self._copied.isActive():
             one = COPY_UNSEEN if hidden else COPY
             self.copy_button.setText(f"Copy {many:,} request_ids" if many > 1 else one)
@@ -400,19 +368,16 @@ class LogPane(QWidget):
         """
         if self.table.chosen_requests() > 1:
             rows = [self.model.row(place) for place in self.table.chosen_rows()]
-            known = [row for row in rows if row is not None and row.group is None]
+            known = {row.number: row.request_id for row in rows if row is not None and row.group is None}
             if len(known) == len(rows):  # at once: the user may paste before another turn of the loop
-                ids = [row.request_id for row in sorted(known, key=lambda row: row.number)]
-                self._put_ids([request_id for request_id in ids if request_id], len(ids))
+                self._put_ids([known[number] for number in sorted(known) if known[number]], len(known))
             else:
                 self._start(self._copy_ids(), "copy request_ids")
             return True
-        request_id = self.id_on_display()
-        if request_id is None:
-            return False
-        copy_text(request_id)
-        self._show_copied(COPIED)
-        return True
+        if (request_id := self.id_on_display()) is not None:
+            copy_text(request_id)
+            self._show_copied(COPIED)
+        return request_id is not None
 
     async def chosen_numbers(self) -> list[int]:
         """Return the numbers of the selected requests, ascending, those of selected groups included."""
@@ -423,12 +388,9 @@ class LogPane(QWidget):
         return await source.members([numbers[-1 - place] for place in places if place < len(numbers)])
 
     async def _copy_ids(self) -> None:
-        source = self._source
-        if source is None:
-            return
-        chosen = await self.chosen_numbers()
-        ids = await source.request_ids(chosen)
-        self._put_ids(ids, len(chosen))
+        if (source := self._source) is not None:
+            chosen = await self.chosen_numbers()
+            self._put_ids(await source.request_ids(chosen), len(chosen))
 
     def _put_ids(self, ids: Sequence[str], chosen: int) -> None:
         copy_text("\n".join(ids))
@@ -438,11 +400,6 @@ class LogPane(QWidget):
     def _show_copied(self, text: str) -> None:
         self.copy_button.setText(text)
         self._copied.start()
-
-    def _open(self) -> None:
-        run_id = self.current_run_id()
-        if run_id is not None:
-            self.open_requested.emit(run_id)
 
     def focus_filter(self) -> None:
         """Ctrl+L."""
@@ -460,7 +417,7 @@ class LogPane(QWidget):
 
     def show_zoom(self) -> None:
         """Apply the text size to rows and columns."""
-        self.model.set_fonts()
+        self.model.repaint()
         self.table.fit_rows()
         self.zoomed.emit()
 
@@ -477,25 +434,21 @@ class EmptyPage(QFrame):
         self.setProperty("look", "pane")
         self._title = toned("No requests yet", "strong")
         self.words = toned(OPENING, "muted", wraps=True)
-        self.clear_button = push_button("Clear filter", clicked=lambda _checked: self.clear_asked.emit())
+        self.clear_button = push_button("Clear filter", clicked=self.clear_asked)
         self._links = QWidget()
         row = FlowLayout()
         self._links.setLayout(row)
         for name, icon, label in _LINKS:
-            button = push_button(label, "link")
-            set_icon(button, icon, "accent")
-            button.clicked.connect(lambda _checked, name=name: self.action.emit(name))
-            row.addWidget(button)
+            row.addWidget(
+                push_button(label, "link", lambda _checked, name=name: self.action.emit(name), icon=(icon, "accent"))
+            )
         page = QWidget()
         column_of(scrolled(page), on=self, margins=0)
-        column = column_of(STRETCH, on=page, margins=(GRID * 2, GRID, GRID * 2, GRID))
-        for widget in (self._title, self.words, self.clear_button, self._links):
-            if isinstance(widget, QLabel):
-                widget.setAlignment(Qt.AlignmentFlag.AlignCenter)
-                column.addWidget(widget)
-            else:
-                column.addWidget(widget, 0, Qt.AlignmentFlag.AlignCenter)
-        column.addStretch(2)
+        center = Qt.AlignmentFlag.AlignCenter
+        for label in (self._title, self.words):
+            label.setAlignment(center)
+        items = self._title, self.words, (self.clear_button, 0, center), (self._links, 0, center), Space(stretch=2)
+        column_of(STRETCH, *items, on=page, margins=(GRID * 2, GRID, GRID * 2, GRID))
         self.show_message(OPENING, clear=False)
 
     def show_message(self, sentence: str, *, clear: bool, links: bool = False) -> None:

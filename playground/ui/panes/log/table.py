@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
 
@@ -17,29 +17,15 @@ from PySide6.QtCore import (
     Qt,
     Signal,
 )
-from PySide6.QtGui import (
-    QColor,
-    QFont,
-    QFontMetrics,
-    QKeyEvent,
-    QKeySequence,
-    QMouseEvent,
-    QPainter,
-    QPaintEvent,
-)
-from PySide6.QtWidgets import (
-    QAbstractItemView,
-    QMenu,
-    QWidget,
-)
+from PySide6.QtGui import QColor, QFontMetrics, QKeyEvent, QKeySequence, QMouseEvent, QPainter, QPaintEvent
+from PySide6.QtWidgets import QAbstractItemView, QMenu, QWidget
 
 from playground.export.terminal import visible_line
 from playground.requestlog.filter import Order
 from playground.requestlog.records import LogRow
-from playground.ui.panes.log.columns import COLUMNS, Column, attempt_cell, status_icon
-from playground.ui.panes.log.details import AttemptLine
+from playground.ui.panes.log.columns import COLUMNS, Column, attempt_cell, column_font, status_icon
 from playground.ui.panes.log.model import LogModel
-from playground.ui.theme import current_theme, mono_font, scaled, ui_font
+from playground.ui.theme import current_theme, scaled, ui_font, zoom_factor
 from playground.ui.widgets.icons import paint_row_icon
 from playground.ui.widgets.labels import add_choice, copy_text
 from playground.ui.widgets.layouts import repeating_timer
@@ -66,138 +52,122 @@ BAR_GAP_PX = 4
 _ICON_GAP_PX, _INDENT_PX = 6, 14
 
 
-class _Column(Struct, frozen=True):
-    """A visible column: its number, where its text is, and how it is drawn."""
+class _Place(Struct, frozen=True):
+    """A visible column, and where its text is."""
 
     number: int
+    column: Column
     left: int
     width: int
-    column: Column
-    font: QFont
-    key: str
     flags: int
 
 
 class RowPainter:
-    """Paints rows of a log table."""
+    """Paints the rows within an area of the viewport, once."""
 
-    def __init__(self, table: LogTable, model: LogModel) -> None:
-        self._table, self._model = table, model
+    def __init__(self, table: LogTable, painter: QPainter) -> None:
+        self._table, self._log, self._painter = table, table.log, painter
+        self._theme, self._zoom = current_theme(), zoom_factor()
 
-    def paint(self, painter: QPainter, area: QRect) -> None:
-        """Paint the rows within an area of the viewport."""
-        table, count = self._table, self._model.rowCount()
+    def paint(self, area: QRect) -> None:
+        """Paint the rows and columns within an area."""
+        table = self._table
         first, last = table.rowAt(area.top()), table.rowAt(area.bottom())
         if first < 0:
             return
-        columns = self._columns(area)
-        for number in range(first, (count if last < 0 else last + 1)):
-            place = QRect(0, table.rowViewportPosition(number), table.viewport().width(), table.rowHeight(number))
-            self._paint_row(painter, number, place, columns)
+        places = list(self._places(area))
+        for number in range(first, self._log.rowCount() if last < 0 else last + 1):
+            row = QRect(0, table.rowViewportPosition(number), table.viewport().width(), table.rowHeight(number))
+            self._paint_row(number, row, places)
 
-    def _columns(self, area: QRect) -> list[_Column]:
-        """Return the columns within an area."""
-        table, found = self._table, []
+    def _places(self, area: QRect) -> Iterator[_Place]:
+        table = self._table
         for number, column in enumerate(COLUMNS):
             left, width = table.columnViewportPosition(number), table.columnWidth(number)
             if not table.isColumnHidden(number) and left < area.right() and left + width > area.left():
-                font = self._model.font_of(column)
                 pad = PAD_PX if left + table.horizontalOffset() else FIRST_PAD_PX
                 if column.figure and column.title != "cached":
                     pad = FIGURE_PAD_PX
                 flags = (RIGHT if column.figure else LEFT).value
-                found.append(_Column(number, left + pad, width - pad - PAD_PX, column, font, _key_of(font), flags))
-        return found
+                yield _Place(number, column, left + pad, width - pad - PAD_PX, flags)
 
-    def _paint_row(self, painter: QPainter, number: int, place: QRect, columns: Sequence[_Column]) -> None:
-        row = self._model.row(number)
+    def _paint_row(self, number: int, area: QRect, places: list[_Place]) -> None:
+        row = self._log.row(number)
         if day := self._table.days.get(number):
-            self._paint_day(painter, QRect(place.left(), place.top(), place.width(), scaled(DAY_PX)), day)
-            place = place.adjusted(0, scaled(DAY_PX), 0, 0)
-        top = place.top()
-        self._paint_ground(painter, number, place, row)
+            self._paint_day(QRect(area.left(), area.top(), area.width(), scaled(DAY_PX)), day)
+            area = area.adjusted(0, scaled(DAY_PX), 0, 0)
+        self._paint_ground(number, area, row)
+        top, high, attempt_px = area.top(), scaled(REQUEST_ROW_PX), scaled(ATTEMPT_PX)
         if top + scaled(TEXT_PX) > self._table.viewport().height():
             return  # the text would be cut in the middle of its letters
-        high, attempts = scaled(REQUEST_ROW_PX), scaled(ATTEMPT_PX)
-        unfolded = self._model.detail(row).attempts if row is not None and place.height() > high else ()
-        for at in columns:
-            text, color = self._model.painted(number, at.number)
-            indent = 0
-            if row is not None and row.group is None:
-                if at.column.title == "status":
-                    name, role = status_icon(row)
-                    color_of_icon = getattr(current_theme(), role)
-                    indent = paint_row_icon(painter, name, at.left, top + high // 2, color_of_icon) + _ICON_GAP_PX
-                elif at.column.title == "time" and self._model.is_member(row):
-                    spare = at.width - QFontMetrics(at.font).horizontalAdvance(text)
-                    indent = min(_INDENT_PX, max(spare, 0))
-            if text:
-                painter.setFont(at.font)
-                painter.setPen(color or current_theme().text)
-                shown = _elide(text, at.key, at.width - indent)
-                painter.drawText(at.left + indent, top, at.width - indent, high, at.flags, shown)
-            if row is not None and at.column.title == "cached":
-                self._paint_cached(painter, at, top + high // 2, row, QFontMetrics(at.font).horizontalAdvance(text))
-            for line, attempt in enumerate(unfolded):
-                self._paint_attempt(
-                    painter, QRect(at.left, top + high + line * attempts, at.width, attempts), at, attempt
-                )
-        painter.setPen(current_theme().line)
-        painter.drawLine(place.bottomLeft(), place.bottomRight())
+        for at in places:
+            self._painter.setFont(column_font(at.column))
+            self._paint_cell(number, row, at, top, high)
+        if row is not None and area.height() > high:
+            for line, attempt in enumerate(self._log.detail(row).attempts):
+                for at in places:
+                    cell = attempt_cell(at.column.title, attempt)
+                    self._painter.setFont(column_font(at.column, 11))
+                    self._painter.setPen(getattr(self._theme, cell.tone or "muted"))
+                    room = QRect(at.left, top + high + line * attempt_px, at.width, attempt_px)
+                    self._draw(room, at, visible_line(cell.text), 11)
+        self._draw_end(area)
 
-    def _paint_day(self, painter: QPainter, place: QRect, day: str) -> None:
-        theme = current_theme()
-        painter.fillRect(place, theme.sunk)
-        painter.setFont(ui_font(12))
-        painter.setPen(theme.muted)
-        painter.drawText(place.adjusted(FIRST_PAD_PX, 0, 0, 0), LEFT, day)
-        painter.setPen(theme.line)
-        painter.drawLine(place.bottomLeft(), place.bottomRight())
+    def _paint_cell(self, number: int, row: LogRow | None, at: _Place, top: int, high: int) -> None:
+        """Paint the text of a cell; before it the icon of the status, the indent of a member, or the cached share."""
+        text, color = self._log.painted(number, at.number)
+        indent, middle = 0, top + high // 2
+        if row is not None and at.column.title == "cached":
+            self._paint_cached(at, middle, row, self._painter.fontMetrics().horizontalAdvance(text))
+        elif row is not None and row.group is None and at.column.title == "status":
+            name, role = status_icon(row)
+            indent = paint_row_icon(self._painter, name, at.left, middle, getattr(self._theme, role)) + _ICON_GAP_PX
+        elif row is not None and row.group is None and at.column.title == "time" and self._log.is_member(row):
+            spare = at.width - self._painter.fontMetrics().horizontalAdvance(text)
+            indent = min(_INDENT_PX, max(spare, 0))
+        self._painter.setPen(color or self._theme.text)
+        self._draw(QRect(at.left + indent, top, at.width - indent, high), at, text, 12)
 
-    def _paint_ground(self, painter: QPainter, number: int, place: QRect, row: LogRow | None) -> None:
+    def _draw(self, room: QRect, at: _Place, text: str, px: int) -> None:
+        if text:
+            text = _elide(text, room.width(), at.column, px, self._zoom)
+            self._painter.drawText(room, at.flags, text)
+
+    def _draw_end(self, area: QRect) -> None:
+        self._painter.setPen(self._theme.line)
+        self._painter.drawLine(area.bottomLeft(), area.bottomRight())
+
+    def _paint_day(self, area: QRect, day: str) -> None:
+        self._painter.fillRect(area, self._theme.sunk)
+        self._painter.setFont(ui_font(12))
+        self._painter.setPen(self._theme.muted)
+        self._painter.drawText(area.adjusted(FIRST_PAD_PX, 0, 0, 0), LEFT, day)
+        self._draw_end(area)
+
+    def _paint_ground(self, number: int, area: QRect, row: LogRow | None) -> None:
         strength = self._table.freshness(number)
         if self._table.selectionModel().isRowSelected(number):
-            painter.fillRect(place, current_theme().selection)
+            self._painter.fillRect(area, self._theme.selection)
         elif strength:
-            color = QColor(current_theme().selection)
+            color = QColor(self._theme.selection)
             color.setAlphaF(strength)
-            painter.fillRect(place, color)
-        shown = self._model.shown_run_id
-        if row is not None and shown is not None and row.run_id == shown:
-            painter.fillRect(QRect(place.left(), place.top(), MARK_PX, place.height()), current_theme().accent)
+            self._painter.fillRect(area, color)
+        if row is not None and row.run_id == self._log.shown_run_id:
+            self._painter.fillRect(QRect(area.left(), area.top(), MARK_PX, area.height()), self._theme.accent)
 
-    def _paint_cached(self, painter: QPainter, at: _Column, middle: int, row: LogRow, figure_px: int) -> None:
+    def _paint_cached(self, at: _Place, middle: int, row: LogRow, figure_px: int) -> None:
         """Draw the cached share of the prompt as a bar before its figure, if it was reported and there is room."""
         cached, prompt = row.cached_tokens, row.prompt_tokens
         if row.group is not None:
             cached, prompt = row.group.compared_cached_tokens, row.group.compared_prompt_tokens
-        if cached is None or not prompt or at.width < BAR_PX + BAR_GAP_PX + figure_px:
-            return
-        paint_cached_bar(painter, at.left, middle, cached / prompt)
-
-    def _paint_attempt(self, painter: QPainter, place: QRect, at: _Column, attempt: AttemptLine) -> None:
-        cell = attempt_cell(at.column.title, attempt)
-        font = mono_font(11) if at.column.mono else ui_font(11, tabular=at.column.figure)
-        painter.setFont(font)
-        painter.setPen(getattr(current_theme(), cell.tone) if cell.tone else current_theme().muted)
-        text = _elide(visible_line(cell.text), _key_of(font), place.width())
-        painter.drawText(place, at.flags, text)
-
-
-_fonts: dict[str, QFont] = {}
-"""The fonts of rows by the key under which `_elide` finds them."""
-
-
-def _key_of(font: QFont) -> str:
-    key = f"{font.key()} {font.pixelSize()}"
-    _fonts.setdefault(key, font)
-    return key
+        if cached is not None and prompt and at.width >= BAR_PX + BAR_GAP_PX + figure_px:
+            paint_cached_bar(self._painter, at.left, middle, cached / prompt)
 
 
 @lru_cache(maxsize=1_024)
-def _elide(text: str, font: str, width: int) -> str:
-    """`font`: as `_key_of` returns it."""
-    return QFontMetrics(_fonts[font]).elidedText(text, Qt.TextElideMode.ElideRight, width)
+def _elide(text: str, width: int, column: Column, px: int, _zoom: float) -> str:
+    """Cut a text to a width. Qt takes 10 to 40 µs for it, too long for every cell of every paint."""
+    return QFontMetrics(column_font(column, px)).elidedText(text, Qt.TextElideMode.ElideRight, width)
 
 
 FADE_MS = 600
@@ -232,25 +202,28 @@ ASKS = (
     Ask("delete", "Delete…", "Del", apart=True),
 )
 """What the menu of rows offers, and the keys for it while the rows have the keyboard."""
+_BY_KEY = {ask.key: ask.name for ask in ASKS if ask.key}
 
 
 class LogTable(RowTable):
     """The requests of the log. The first row of each earlier day has the day above it."""
 
-    open_asked = Signal()
+    open_asked = Signal(str)
+    """A run_id that the user opens, by Enter or a double click."""
     copy_asked = Signal()
     left = Signal()
-    """Escape: leave the logged request."""
+    """Escape: back to the newest request."""
     asked = Signal(str)
     """What is to be done with the chosen rows: the name of one of ASKS."""
 
     def __init__(self, model: LogModel) -> None:
         super().__init__("Logged requests")
-        self._log = model
+        self.log = model
         self._tall: dict[int, int] = {}
         self.days: dict[int, str] = {}
         """Text of the day above a row."""
-        self._painter = RowPainter(self, model)
+        for change in (model.rowsAboutToBeInserted, model.rowsAboutToBeRemoved):
+            change.connect(self._flatten)  # before the heights move with their rows
         self.setModel(model)
         self._new_rows = 0
         self._since_new = QElapsedTimer()
@@ -260,13 +233,12 @@ class LogTable(RowTable):
         header.setSectionsClickable(True)
         header.sectionClicked.connect(self.sort_by)
         model.loaded.connect(self.fit_rows)
-        model.rowsAboutToBeInserted.connect(self._flatten)  # before the heights move with their rows
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.customContextMenuRequested.connect(self._menu)
 
     def sort_by(self, number: int) -> None:
         """Sort by a column: figures and times largest first, texts from A on; again: reversed; again: newest first."""
-        column, order = COLUMNS[number], self._log.filter.order
+        column, order = COLUMNS[number], self.log.filter.order
         first = column.figure or column.title == "time"
         if order is None or order.key != column.title:
             # The default is newest first: the first click on the time shows the oldest first.
@@ -288,11 +260,11 @@ class LogTable(RowTable):
             header.setSortIndicator(number, down)
             words = "descending" if order.descending else "ascending"
             self.setAccessibleName(f"Logged requests, sorted by {COLUMNS[number].header}, {words}")
-        self._log.show_order(order)
+        self.log.show_order(order)
 
     def order_menu(self) -> QMenu:
         """Return a menu of the columns to sort by, for the keyboard."""
-        menu, order = QMenu("Sort by", self), self._log.filter.order
+        menu, order = QMenu("Sort by", self), self.log.filter.order
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         add_choice(menu, "Newest first", checked=order is None, chosen=lambda: self.show_order(None))
         for number, column in enumerate(COLUMNS):
@@ -304,25 +276,19 @@ class LogTable(RowTable):
         """Give unfolded rows room for their attempts, and the first row of a day room for the day."""
         self.days = dict(self._find_days())
         tall = {place: scaled(REQUEST_ROW_PX + DAY_PX) for place in self.days}
-        for run_id in self._log.unfolded:
-            place = self._log.find(run_id)
-            row = self._log.row(place) if place is not None else None
-            if place is not None and row is not None:
-                attempts = scaled(ATTEMPT_PX) * len(self._log.detail(row).attempts)
+        for run_id in self.log.unfolded:
+            if (place := self.log.find(run_id)) is not None and (row := self.log.row(place)) is not None:
+                attempts = scaled(ATTEMPT_PX) * len(self.log.detail(row).attempts)
                 tall[place] = tall.get(place, scaled(REQUEST_ROW_PX)) + attempts
-        header = self.verticalHeader()
-        for place in {*self._tall, *tall}:
-            if place < self._log.rowCount():
-                header.resizeSection(place, tall.get(place, scaled(REQUEST_ROW_PX)))
-        self._tall = tall
+        self._set_heights(tall)
 
     def _find_days(self) -> Iterator[tuple[int, str]]:
         """Yield the first row of each day among the rows in memory and the text of the day; none if today is on top."""
-        if self._log.filter.order is not None:
+        if self.log.filter.order is not None:
             return
-        zone = UTC if self._log.clock == "utc" else None
+        zone = UTC if self.log.clock == "utc" else None
         today = datetime.now(zone).date()
-        for place, day in self._log.day_changes(lambda row: row.started_utc.astimezone(zone).date()):
+        for place, day in self.log.day_changes(lambda row: row.started_utc.astimezone(zone).date()):
             if day == today - timedelta(days=1):
                 yield place, f"Yesterday, {day.day} {day:%B}"
             elif day == today and place:  # below imported requests of earlier days
@@ -330,35 +296,39 @@ class LogTable(RowTable):
             elif day != today:
                 yield place, f"{day:%A}, {day.day} {day:%B %Y}"
 
-    def rowsAboutToBeRemoved(self, parent: QModelIndex | QPersistentModelIndex, start: int, end: int) -> None:
-        """Row heights depend on the request, so set them again."""
-        self._flatten()
-        super().rowsAboutToBeRemoved(parent, start, end)
-
     def _flatten(self) -> None:
-        for place in self._tall:
-            if place < self._log.rowCount():
-                self.verticalHeader().resizeSection(place, scaled(REQUEST_ROW_PX))
-        self._tall, self.days = {}, {}
+        self._set_heights({})
+        self.days = {}
+
+    def _set_heights(self, tall: dict[int, int]) -> None:
+        """Give rows a height other than that of a request; those that had one before get it back."""
+        for place in {*self._tall, *tall}:
+            if place < self.log.rowCount():
+                self.verticalHeader().resizeSection(place, tall.get(place, scaled(REQUEST_ROW_PX)))
+        self._tall = tall
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self.viewport())
-        self._painter.paint(painter, event.rect())
+        RowPainter(self, painter).paint(event.rect())
 
     def _current(self) -> LogRow | None:
-        return self._log.row(self.currentIndex().row()) if self.currentIndex().isValid() else None
+        return self.log.row(self.currentIndex().row()) if self.currentIndex().isValid() else None
 
     def open_row(self) -> None:
         """Open the current request, or show or hide the requests of a group."""
-        row = self._current()
-        if row is not None and row.group is not None:
-            self._log.expand_group(row.group.tag, not row.group.expanded)
-        else:
-            self.open_asked.emit()
+        if not self._unfold_group() and (row := self._current()) is not None:
+            self.open_asked.emit(row.run_id)
 
     def copy_row(self) -> None:
         """Copy the chosen request_ids."""
         self.copy_asked.emit()
+
+    def _unfold_group(self, unfolded: bool | None = None) -> bool:
+        row = self._current()
+        if row is None or row.group is None:
+            return False
+        self.log.expand_group(row.group.tag, not row.group.expanded if unfolded is None else unfolded)
+        return True
 
     def unfold(self, unfolded: bool | None = None) -> bool:
         """Show or hide the requests of the current group, or the attempts of the current request (None: toggle).
@@ -366,27 +336,23 @@ class LogTable(RowTable):
         Returns whether the row has any.
         """
         row = self._current()
-        if row is not None and row.group is not None:
-            self._log.expand_group(row.group.tag, not row.group.expanded if unfolded is None else unfolded)
-            return True
-        if row is None or row.attempts < 2:
-            return self._go_to_heading(row) if unfolded is False else False
-        now = row.run_id in self._log.unfolded
+        if row is None or self._unfold_group(unfolded):
+            return row is not None
+        if row.attempts < 2:
+            return unfolded is False and self._go_to_heading(row)
+        now = row.run_id in self.log.unfolded
         if unfolded is None or unfolded != now:
-            self._log.unfold(row.run_id, not now)
+            self.log.unfold(row.run_id, not now)
         return True
 
-    def _go_to_heading(self, row: LogRow | None) -> bool:
+    def _go_to_heading(self, row: LogRow) -> bool:
         """Select the heading of an expanded group from one of its requests."""
-        folding = self._log.filter.folds
-        if row is None or folding is None:
-            return False
-        places = (self._log.find(tag) for tag in row.tags if tag in folding.expanded)
-        place = next((place for place in places if place is not None), None)
-        if place is None:
-            return False
-        self.go_to(place)
-        return True
+        folds = self.log.filter.folds
+        for tag in row.tags:
+            if folds is not None and tag in folds.expanded and (place := self.log.find(tag)) is not None:
+                self.go_to(place)
+                return True
+        return False
 
     def chosen_rows(self) -> list[int]:
         """Return the places of the selected rows, the newest first."""
@@ -395,7 +361,7 @@ class LogTable(RowTable):
     def chosen_requests(self) -> int:
         """Return the number of selected requests, those of selected groups included."""
         places, collapsed = set(self.chosen_rows()), 0
-        for place, group in self._log.headings_in_memory():
+        for place, group in self.log.headings_in_memory():
             if place in places and group.expanded:
                 places |= set(range(place + 1, place + 1 + group.requests))
             if place in places:
@@ -406,50 +372,46 @@ class LogTable(RowTable):
     def mousePressEvent(self, event: QMouseEvent) -> None:
         super().mousePressEvent(event)
         index = self.indexAt(event.position().toPoint())
-        row = self._log.row(index.row()) if index.isValid() else None
-        mark = index.isValid() and COLUMNS[index.column()].title == "time"
-        within = event.position().x() - self.columnViewportPosition(index.column()) < 20 if mark else False
-        if row is not None and (row.attempts > 1 or row.group is not None) and within:
-            self.unfold()
+        if index.isValid() and COLUMNS[index.column()].title == "time":
+            row, left = self.log.row(index.row()), self.columnViewportPosition(index.column())
+            if row is not None and (row.attempts > 1 or row.group is not None) and event.position().x() - left < 20:
+                self.unfold()
 
     def _menu(self, place: QPoint) -> None:
         if not self.currentIndex().isValid():
             return
-        menu = QMenu(self)
-        many, row = self.chosen_requests(), self._current()
-        if row is not None and row.group is not None and len(self.chosen_rows()) < 2:
-            label = "Collapse the group\tLeft" if row.group.expanded else "Expand the group\tRight"
-            menu.addAction(label).triggered.connect(lambda _checked: self.unfold())
+        menu, many, row = QMenu(self), self.chosen_requests(), self._current()
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        group = row.group if row is not None else None
+        if group is not None and len(self.chosen_rows()) < 2:
+            label = "Collapse the group\tLeft" if group.expanded else "Expand the group\tRight"
+            menu.addAction(label, lambda: self.unfold())
         elif many < 2:
-            menu.addAction("Open in the panes\tEnter").triggered.connect(lambda _checked: self.open_asked.emit())
+            menu.addAction("Open in the panes\tEnter", self.open_row)
         label = "Copy request_id" if many < 2 else f"Copy {many:,} request_ids"
-        menu.addAction(f"{label}\tCtrl+C").triggered.connect(lambda _checked: self.copy_asked.emit())
-        attempts = self._log.detail(row).attempts if row is not None and many < 2 and row.attempts > 1 else ()
+        menu.addAction(f"{label}\tCtrl+C", self.copy_row)
+        attempts = self.log.detail(row).attempts if row is not None and many < 2 and row.attempts > 1 else ()
         for attempt in attempts:
             if attempt.request_id is not None:
                 label = f"Copy request_id of attempt {attempt.number}\t{visible_line(attempt.request_id)}"
-                menu.addAction(label.replace("&", "&&")).triggered.connect(partial(copy_text, attempt.request_id))
-        if row is not None and row.group is not None and row.group.kind == "comparison":
-            menu.addAction("Open in Compare mode").triggered.connect(lambda _checked: self.asked.emit("compare"))
+                menu.addAction(label.replace("&", "&&"), partial(copy_text, attempt.request_id))
+        if group is not None and group.kind == "comparison":
+            menu.addAction("Open in Compare mode", partial(self.asked.emit, "compare"))
         for ask in ASKS:
             if ask.least <= max(many, 1) <= (ask.most or many):
                 if ask.apart:
                     menu.addSeparator()
-                action = menu.addAction(f"{ask.label}\t{ask.key}" if ask.key else ask.label)
-                action.triggered.connect(lambda _checked, name=ask.name: self.asked.emit(name))
-        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+                menu.addAction(f"{ask.label}\t{ask.key}".strip(), partial(self.asked.emit, ask.name))
         menu.popup(self.viewport().mapToGlobal(place))
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        if event.key() == Qt.Key.Key_Escape:
+        key, plain = event.key(), not event.modifiers()
+        if key == Qt.Key.Key_Escape:
             self.left.emit()
-        elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and not _with_control(event):
-            self.open_row()
-        elif event.key() in (Qt.Key.Key_Right, Qt.Key.Key_Left) and not event.modifiers():
-            if not self.unfold(event.key() == Qt.Key.Key_Right):
-                super().keyPressEvent(event)
-        elif (ask := _asked_by(event)) is not None:
-            self.asked.emit(ask)
+        elif plain and key in (Qt.Key.Key_Right, Qt.Key.Key_Left) and self.unfold(key == Qt.Key.Key_Right):
+            pass
+        elif plain and (name := _BY_KEY.get(QKeySequence(key).toString())):
+            self.asked.emit(name)
         else:
             super().keyPressEvent(event)
 
@@ -458,7 +420,7 @@ class LogTable(RowTable):
         bar = self.verticalScrollBar()
         top = bar.value()
         super().rowsInserted(parent, start, end)
-        if start == 0 and self._log.filter.order is None and animated(self):
+        if start == 0 and self.log.filter.order is None and animated(self):
             self._new_rows = end + 1
             self._since_new.start()
             self._fading.start()
@@ -491,10 +453,6 @@ class LogTable(RowTable):
         self._select_only(self.model().index(row, 0))
         bar.setValue(top)
 
-    def go_to_row(self, row: int, _step: int) -> None:
-        """Select the row, the first or the last one if there is no such row."""
-        self.go_to(min(max(row, 0), self.model().rowCount() - 1))
-
     def go_to(self, row: int) -> None:
         """Choose a row, and show it."""
         if 0 <= row < self.model().rowCount():
@@ -513,14 +471,3 @@ def animated(widget: QWidget) -> bool:
     from PySide6.QtWidgets import QStyle  # 600 enum members: 11 ms
 
     return bool(widget.style().styleHint(QStyle.StyleHint.SH_Widget_Animation_Duration, None, widget))
-
-
-def _asked_by(event: QKeyEvent) -> str | None:
-    if event.modifiers():
-        return None
-    key = QKeySequence(event.key()).toString()
-    return next((ask.name for ask in ASKS if ask.key and ask.key.lower() == key.lower()), None)
-
-
-def _with_control(event: QKeyEvent) -> bool:
-    return bool(event.modifiers() & Qt.KeyboardModifier.ControlModifier)

@@ -65,7 +65,7 @@ async def test_heading_click_on_its_mark_and_double_click_toggle(stage: Stage) -
     QTest.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=place)
     await stage.rows(6)
     opened: list[str] = []
-    stage.pane.open_requested.connect(opened.append)
+    stage.pane.table.open_asked.connect(opened.append)
     wide = QPoint(table.columnViewportPosition(2) + 30, table.rowViewportPosition(1) + 8)
     QTest.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=wide)
     QTest.mouseDClick(table.viewport(), Qt.MouseButton.LeftButton, pos=wide)

@@ -380,7 +380,7 @@ async def test_keys_move_open_and_copy(stage: Stage) -> None:
     await stage.shown(4)
     pane, table = stage.pane, stage.pane.table
     opened: list[str] = []
-    pane.open_requested.connect(opened.append)
+    pane.table.open_asked.connect(opened.append)
     pane.take_focus()
     steps = [(Qt.Key.Key_J, 1), (Qt.Key.Key_Down, 2), (Qt.Key.Key_K, 1), (Qt.Key.Key_Up, 0), (Qt.Key.Key_K, 0)]
     for key, row in [*steps, (Qt.Key.Key_End, 3), (Qt.Key.Key_J, 3), (Qt.Key.Key_Home, 0), (Qt.Key.Key_J, 1)]:
@@ -396,7 +396,7 @@ async def test_a_double_click_opens(stage: Stage) -> None:
     ids = await show.fill_plain(stage.log, 3)
     await stage.shown(3)
     opened: list[str] = []
-    stage.pane.open_requested.connect(opened.append)
+    stage.pane.table.open_asked.connect(opened.append)
     table = stage.pane.table
     place = table.visualRect(stage.pane.model.index(2, 1)).center()
     QTest.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=place)
@@ -439,7 +439,7 @@ async def test_selected_row_is_previewed_and_a_shown_row_is_marked_and_selected(
     previewed: list[object] = []
     left: list[object] = []
     pane.previewed.connect(previewed.append)
-    pane.left.connect(lambda: left.append(True))
+    pane.table.left.connect(lambda: left.append(True))
     place = pane.table.visualRect(pane.model.index(2, 1)).center()
     QTest.mouseClick(pane.table.viewport(), Qt.MouseButton.LeftButton, pos=place)
     assert previewed == [ids[2]]
