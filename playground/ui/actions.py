@@ -206,7 +206,6 @@ class WindowActions:
         self._window, self._appearance = window, appearance
 
     def table(self) -> dict[str, Callable[[], object]]:
-        """Return the handler of each action of `ui/actions.py`."""
         window, files, prompt, program = self._window, self._window.files, self._window.prompt, self._window.program
         return {
             **{f"copy_{form}": partial(self.copy_request, form) for form in COPY_FORMS},
@@ -321,7 +320,6 @@ class WindowActions:
         return log.table.chosen_requests() > 1 and log.isAncestorOf(self._window.focusWidget())
 
     def _tools_of_a_server(self) -> None:
-        """Add tools of an MCP server, which then executes them."""
         if self._window.answers:
             self._window.program.tool_server_dialog(self._window.prompt, self._window.chaining.answer_by_server)
 
@@ -342,7 +340,6 @@ class WindowActions:
             self.ticket_of(run_id)
 
     def ticket_of(self, run_id: str) -> None:
-        """Open the support ticket of a request."""
         self._window.workspace.tasks.start(self._window.answers.log_paths.work.ticket_of([run_id]), "make a ticket")
 
     def _maximise(self) -> None:
@@ -356,7 +353,6 @@ class WindowActions:
         self._window.places.maximise(next(names, "prompt"))
 
     def _toggle_versions(self) -> None:
-        """Open the versions beside the prompt, or close them."""
         self._window.modes.show_mode("prompt")
         if self._window.answers:
             self._window.versions.toggle()

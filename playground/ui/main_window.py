@@ -135,12 +135,10 @@ class MainWindow(QMainWindow):
 
     @property
     def batch(self) -> BatchController:
-        """Batch mode."""
         return self.mode_views.batch
 
     @property
     def recorder(self) -> RecorderController:
-        """Recorder mode."""
         return self.mode_views.recorder
 
     @property
@@ -196,27 +194,22 @@ class MainWindow(QMainWindow):
 
     @property
     def response(self) -> ResponsePane:
-        """The streamed completion."""
         return self.answers.response
 
     @property
     def inspector(self) -> InspectorPane:
-        """What is known of the shown request."""
         return self.answers.inspector
 
     @property
     def log(self) -> LogPane:
-        """All requests."""
         return self.answers.log
 
     @property
     def requests(self) -> Requests:
-        """The current request and the panes that show it."""
         return self.answers.requests
 
     @property
     def from_log(self) -> SlimBar:
-        """The bar that marks a request from the log."""
         return self.answers.response.from_log
 
     def _connect(self) -> None:
@@ -315,7 +308,6 @@ class MainWindow(QMainWindow):
         QCoreApplication.sendPostedEvents(None, QEvent.Type.LayoutRequest)
 
     def log_opened(self) -> None:
-        """Show the log, or why it cannot be opened."""
         self.log.set_source(self.workspace.log, self.workspace.log_notice)
         if self.workspace.log is not None:
             self.workspace.log.on_notice(self.status.show_error)
@@ -381,7 +373,6 @@ class MainWindow(QMainWindow):
             self.requests.send_or_stop()
 
     def open_logged(self, run_id: str) -> None:
-        """Display a logged request in the panes of Prompt mode."""
         self.modes.show_mode("prompt")
         self.requests.open_logged(run_id)
 
@@ -445,7 +436,6 @@ class MainWindow(QMainWindow):
         self.top.show_refusal(self._refusal())
 
     def _refusal(self) -> str:
-        """Return why there is nothing to send, or an empty text."""
         document = self.prompt.document()
         empty = not any(message.content or message.tool_calls for message in document.messages)
         return "The prompt is empty: type it, or open one" if empty else ""

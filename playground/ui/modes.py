@@ -111,19 +111,16 @@ class Modes(QStackedWidget):
         return None if view.panes is None else view.panes()
 
     def show_theme(self) -> None:
-        """Pass a change of theme to every mode that has been built."""
         for view in self._views.values():
             if view.take_theme is not None:
                 view.take_theme()
 
     def show_zoom(self) -> None:
-        """Pass a change of the text size to every mode that has been built."""
         for view in self._views.values():
             if view.take_zoom is not None:
                 view.take_zoom()
 
     def rest(self) -> None:
-        """Stop the timers and processes of every mode that has been built."""
         for view in self._views.values():
             if view.close is not None:
                 view.close()
@@ -174,7 +171,6 @@ class OtherModes:
         self._window.modes.show_mode("prompt")
 
     def compare_logged(self, run_ids: list[str]) -> None:
-        """Show logged requests in Compare mode."""
         self._window.modes.show_mode("compare")
         self._window.workspace.tasks.start(self.compare.open_logged(run_ids), "compare logged requests")
 

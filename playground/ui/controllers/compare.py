@@ -66,7 +66,6 @@ class ColumnPainter(QObject):
 
     @property
     def active(self) -> bool:
-        """Return whether a frame is due."""
         return self._frame.isActive()
 
     def mark(self, slot: ColumnSlot, *, figures: bool = False) -> None:
@@ -85,7 +84,6 @@ class ColumnPainter(QObject):
             self.mark(slot)
 
     def stop(self) -> None:
-        """Paint nothing any more."""
         self._stopped = True
         self._frame.stop()
 
@@ -110,7 +108,6 @@ class ColumnPainter(QObject):
             self._frame.start(WAIT_MS // count)
 
     def show(self, slot: ColumnSlot, view: ColumnView) -> None:
-        """Paint a column now."""
         pending = slot.pending
         state = pending.run.state if pending is not None else None
         if pending is not None and state is not None and not state.ended:
@@ -167,7 +164,6 @@ class CompareController(QObject):
         self._set_slots([ColumnSlot(self._from_editor())])
 
     def view(self) -> ModeView:
-        """Return the mode's widgets."""
         return ModeView(
             self.page,
             self.tools,
@@ -293,7 +289,6 @@ class CompareController(QObject):
         self._start(self._compare_answers(), "compare answers")
 
     def edit(self, slot: ColumnSlot) -> None:
-        """Open the editor of a column."""
         document = self.session.document_of(slot)
         dialog = VariantDialog(
             LETTERS[self.slots.index(slot)],
@@ -338,7 +333,6 @@ class CompareController(QObject):
         self._show_summary()
 
     def refresh_prefixes(self) -> None:
-        """Estimate the prefixes again."""
         if self._looking is not None:
             self._looking.cancel()
         if not self._resting:
@@ -358,21 +352,17 @@ class CompareController(QObject):
 
     @property
     def running(self) -> bool:
-        """Return whether requests are being sent."""
         return self._task is not None
 
     @property
     def order(self) -> Order:
-        """Return the chosen order."""
         return cast("Order", self.page.values.order.currentData())
 
     @property
     def cache_start(self) -> CacheStart:
-        """Return the chosen state of the cache."""
         return cast("CacheStart", self.page.values.start.currentData())
 
     def send_or_stop(self) -> None:
-        """Ctrl+Enter: send all columns, or stop them."""
         if self.running:
             self.stop()
         else:
@@ -403,7 +393,6 @@ class CompareController(QObject):
         self.row_logged.emit(run_id)
 
     def stop(self) -> None:
-        """Stop all columns; received text stays."""
         if self._task is not None and not self.session.stop():
             # Not sent yet: the simulator is starting, or the key store is being read.
             self._task.cancel()
@@ -426,7 +415,6 @@ class CompareController(QObject):
             self.refresh_prefixes()
 
     def report(self) -> ComparisonReport:
-        """Return the displayed comparison."""
         return self.session.report(self.order, self.cache_start)
 
     def _show_summary(self) -> None:
@@ -455,7 +443,6 @@ class CompareController(QObject):
         next(iter(fields.values()), self.tools.send).setFocus()
 
     def rest(self) -> None:
-        """Stop all timers: the window is about to be deleted."""
         self._resting = True
         self.painter.stop()
         self._soon.stop()

@@ -101,7 +101,6 @@ class Files(QObject):
 
     @property
     def file(self) -> PromptFile:
-        """The file of the present prompt."""
         return self._prompt.history.file
 
     @property
@@ -131,7 +130,6 @@ class Files(QObject):
         self.changed.emit()
 
     def new_tab(self) -> None:
-        """Open another tab with an empty prompt."""
         self.tabs.add()
         self.new()
 
@@ -159,11 +157,9 @@ class Files(QObject):
         self.show_example(_empty())
 
     def open_sample(self, name: str = "acme-phone-agent") -> None:
-        """Open a shipped prompt."""
         self.show_example(sample_document(name))
 
     def open_tools_sample(self) -> None:
-        """Open the sample prompt with tools."""
         self.open_sample("acme-billing-agent")
 
     def open_broken_sample(self) -> None:
@@ -197,7 +193,6 @@ class Files(QObject):
             self.tabs.add()
 
     def open(self) -> None:
-        """Ask for a file and open it."""
         ask_open(self._window, "Open a prompt file or a request body", FILTER, self.open_path)
 
     def open_path(self, path: Path) -> None:

@@ -107,7 +107,6 @@ class KeepWarmController(QObject):
 
     @property
     def active(self) -> bool:
-        """Whether the prompt on display is kept warm."""
         return id(self._tabs.page) in self._sessions
 
     @property

@@ -70,7 +70,6 @@ class ColumnLayout(QObject):
         header.installEventFilter(self)
 
     def reset(self) -> None:
-        """Restore the default layout."""
         self._header.setProperty("zoomApplied", zoom_factor())
         self._settling = True
         for number, column in enumerate(COLUMNS):
@@ -257,16 +256,13 @@ class SavedFilters:
             self._settings.set(SETTING, {**self.all, name.strip(): self._line.text().strip()})
 
     def remove(self, name: str) -> None:
-        """Forget a filter."""
         self._settings.set(SETTING, {other: text for other, text in self.all.items() if other != name})
 
     def use(self, name: str) -> None:
-        """Type a kept filter."""
         self._line.setText(self.all[name])
         self._line.setFocus()
 
     def add_to(self, menu: QMenu) -> None:
-        """Offer them."""
         keep = menu.addAction("Save this filter…")
         keep.setEnabled(bool(self._line.text().strip()))
         keep.triggered.connect(lambda _checked: self.ask_name())
@@ -281,7 +277,6 @@ class SavedFilters:
                 )
 
     def ask_name(self) -> None:
-        """Ask what to call the filter that is typed."""
         dialog = QInputDialog(self._line)
         dialog.setWindowTitle("Save this filter")
         dialog.setLabelText(f"A name for {self._line.text().strip()[:80]}")
@@ -366,12 +361,10 @@ class LogPaths(QObject):
 
     @property
     def log(self) -> RequestLog | None:
-        """Return the log, or None without one."""
         return self._workspace.log
 
     @property
     def work(self) -> LogWork:
-        """Everything with a dialog."""
         if self._work is None:
             # Deferred import: only needed on demand.
             from playground.ui.controllers.log_actions import LogWork
@@ -383,7 +376,6 @@ class LogPaths(QObject):
         return self._work
 
     def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Run something of the log beside everything else."""
         self._workspace.tasks.start(work, name)
 
     def keep_bounds(self) -> None:
@@ -407,7 +399,6 @@ class LogPaths(QObject):
             self.work.do(name)
 
     def import_from(self, path: Path) -> None:
-        """Import a log or HAR file."""
         if self.log is None:
             self.notice.emit(f"{path.name} was not imported: there is no request log.")
         else:
@@ -478,6 +469,5 @@ class LogPaths(QObject):
             menu.addAction(label).triggered.connect(lambda _checked, name=name: self.ask(name))
 
     def rest(self) -> None:
-        """Do nothing any more."""
         self._ago.stop()
         self._bounds.stop()

@@ -75,7 +75,6 @@ class LogWork(QObject):
         return log
 
     def do(self, name: str) -> None:
-        """Do something by its name."""
         tasks: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
             "mark": self._mark,
             "tag": self._tag,

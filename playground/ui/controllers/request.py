@@ -111,17 +111,14 @@ class Requests(QObject):
 
     @property
     def running(self) -> bool:
-        """Whether a request is on its way."""
         return self._task is not None
 
     @property
     def sending_page(self) -> PromptPage | None:
-        """The prompt whose request is on its way."""
         return self._sending_page if self.running else None
 
     @property
     def request_id(self) -> str | None:
-        """The request_id of what the response pane shows."""
         return self._shown.request_id if self._shown else None
 
     def resend(self) -> None:
@@ -142,7 +139,6 @@ class Requests(QObject):
             await self._send(recalled.document)
 
     def rest(self) -> None:
-        """Look at nothing any more: the window is going."""
         self._resting = True
         for timer in (self._frame, self._forecast_timer, self._slow, self._tick):
             timer.stop()
@@ -177,7 +173,6 @@ class Requests(QObject):
             self._forecast_timer.start(FORECAST_MS)
 
     def document_shown(self, _document: Document) -> None:
-        """Forecast another document at once."""
         if not self._resting:
             self._forecast_timer.start(0)
 

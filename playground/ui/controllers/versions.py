@@ -71,7 +71,6 @@ class VersionPaths(QObject):
 
     @property
     def identity(self) -> PromptIdentity:
-        """The prompt in the editor."""
         from playground.versions.service import PromptIdentity
 
         page = self._prompt.history.page
@@ -89,7 +88,6 @@ class VersionPaths(QObject):
         return identity if document.id == identity.document_id else None
 
     def note_sent(self, identity: PromptIdentity, document: Document, run_ids: Sequence[str]) -> None:
-        """Store that a prompt was sent."""
         self._workspace.versions.note(identity, document, "sent", run_ids)
         self.refresh_soon()
 
@@ -107,7 +105,6 @@ class VersionPaths(QObject):
             self.refresh_soon(commits=True)
 
     def toggle(self) -> None:
-        """Open the panel beside the prompt, or close it."""
         if self.panel is not None:
             self._show(None)
             self.panel.deleteLater()

@@ -94,7 +94,6 @@ class KeyBox(QFrame):
         self._reveal.setText("Hide" if shown else "Show")
 
     def show_endpoint(self, endpoint: Endpoint) -> None:
-        """Show another endpoint's key."""
         self._endpoint = endpoint
         self._forget()
         self._show_place()

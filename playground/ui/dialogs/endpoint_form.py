@@ -43,8 +43,6 @@ Draft = tuple[object, ...]
 
 
 class EndpointForm(Form):
-    """Form that edits one endpoint."""
-
     def __init__(self) -> None:
         super().__init__()
         self.name, self.base_url, self.model = QLineEdit(), QLineEdit(), QLineEdit()
@@ -95,7 +93,6 @@ class EndpointForm(Form):
         self.add_words(self._source)
 
     def offer_models(self, models: Sequence[str]) -> None:
-        """Offer model names for completion."""
         completer = QCompleter(list(models), self.model)
         completer.setCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
         completer.setCompletionMode(QCompleter.CompletionMode.PopupCompletion)

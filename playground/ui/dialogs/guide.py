@@ -103,7 +103,6 @@ class GuideDialog(QDialog):
         resize_dialog(self, 800, 560)
 
     def show_rule(self, name: str) -> None:
-        """Choose a rule."""
         for row in range(self.list.count()):
             if self.list.item(row).data(Qt.ItemDataRole.UserRole) == name:
                 self.list.setCurrentRow(row)

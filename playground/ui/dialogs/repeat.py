@@ -108,7 +108,6 @@ class RepeatDialog(TaskDialog):
 
     @property
     def running(self) -> bool:
-        """Whether requests are on their way."""
         return self._task is not None
 
     def _show_cost(self) -> None:
@@ -164,7 +163,6 @@ class RepeatDialog(TaskDialog):
             copy_text("\n".join(("answer\trequest_id", *lines)))
 
     def work(self) -> tuple[asyncio.Task[None] | None, ...]:
-        """Return the task that sends."""
         return (self._task,)
 
 

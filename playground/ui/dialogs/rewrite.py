@@ -117,7 +117,6 @@ class _Figures(QWidget):
         self._cells: list[QLabel] = []
 
     def show_effects(self, before: Effect, after: Effect) -> None:
-        """Show both."""
         for cell in self._cells:
             cell.deleteLater()
         self._cells = []

@@ -122,7 +122,6 @@ OTHER = "Other"
 
 
 def section_of(name: str) -> str:
-    """Return the section of a setting."""
     return next((title for title, names in SECTIONS if name in names), OTHER)
 
 

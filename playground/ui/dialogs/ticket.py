@@ -65,7 +65,6 @@ class TicketDialog(QDialog):
 
     @property
     def choice(self) -> TicketContents:
-        """What the dialog says."""
         return TicketContents(cast("Contents", self.contents.currentText()), self.workspace.text().strip())
 
     def _show(self) -> None:

@@ -155,7 +155,6 @@ class ToolServerDialog(TaskDialog):
         self.go.setText("Stop" if self._task is not None else "List its tools")
 
     def work(self) -> tuple[asyncio.Task[None] | None, ...]:
-        """Return the task that lists the tools."""
         return (self._task,)
 
 

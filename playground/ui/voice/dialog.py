@@ -254,7 +254,6 @@ class VoiceDialog(TaskDialog):
         self.refresh()
 
     def show_current_run(self) -> None:
-        """Show the run in the response pane."""
         self.show_source(self._current_run.source)
 
     def refresh_soon(self) -> None:
@@ -270,7 +269,6 @@ class VoiceDialog(TaskDialog):
             self.refresh_soon()
 
     def refresh(self) -> None:
-        """Redraw the source."""
         turns, now = self._source.turns(), self._source.now()
         live = now is not None
         self.title.setText(f"{self._source.title}{' – running' if live else ''}")
@@ -300,11 +298,9 @@ class VoiceDialog(TaskDialog):
             self.example.setEnabled(True)
 
     def work(self) -> tuple[asyncio.Task[None] | None, ...]:
-        """Return the tasks that play the example and measure."""
         return (self._task, self.readiness.task)
 
     def stop_work(self) -> None:
-        """Stop playing, measuring and drawing."""
         super().stop_work()
         self._frame.stop()
 

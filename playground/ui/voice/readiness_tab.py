@@ -44,8 +44,6 @@ _DOT = 3.5
 
 
 class ReadinessRow(Struct, frozen=True):
-    """One group of turns."""
-
     cache: Cache
     values: Distribution
 
@@ -230,11 +228,9 @@ class ReadinessTab(QWidget):
 
     @property
     def running(self) -> bool:
-        """Return whether a measurement runs."""
         return self.task is not None
 
     def judge(self, speech: SpeechSettings) -> None:
-        """Evaluate the results with these speech settings."""
         self._speech = speech
         self.show_cost()
         self._show()
@@ -245,7 +241,6 @@ class ReadinessTab(QWidget):
             self.task.cancel()
 
     def show_cost(self) -> None:
-        """Show requests, time and cost before anything is sent."""
         ahead = self._services.ahead()
         self.at_once.setMaximum(ahead.plan.in_flight or 20)
         self.cost.setText(what_it_takes(ahead, self.times.value(), self.at_once.value()))

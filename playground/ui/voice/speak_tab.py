@@ -221,7 +221,6 @@ class SpeakTab(QWidget):
 
     @property
     def by_system(self) -> bool:
-        """Return whether the system's voice is selected."""
         return self.engine.currentIndex() == 1
 
     def _engine(self, run: Run) -> Engine | None:
@@ -236,11 +235,9 @@ class SpeakTab(QWidget):
 
     @property
     def chosen_voice(self) -> Voice:
-        """Return the voice in the fields."""
         return Voice(self.voice.text().strip() or DEFAULT.voice_id, sample_rate=int(self.rate.currentData()))
 
     def run_began(self, run: Run) -> None:
-        """Speak a new completion, if enabled."""
         self.show_endpoint()
         engine = self._engine(run) if self.on.isChecked() else None
         if engine is None:

@@ -140,7 +140,6 @@ class SideBySideTab(QWidget):
         column_of(head, (scroll, 1), self.table, on=self, margins=(0, GRID, 0, 0))
 
     def show_turns(self, turns: tuple[MeasuredTurn, ...], settings: SpeechSettings) -> None:
-        """Compute and draw all three variants."""
         found = compare(turns, settings)
         self._sentence = sentence(found, turns)
         self.said.setText(self._sentence)

@@ -31,11 +31,9 @@ class _NoGroups(QValidator):
         self._box = box
 
     def validate(self, text: str, place: int) -> object:
-        """Return the state of a typed text."""
         return QValidator.State.Invalid if "," in text else self._box.validate(text, place)
 
     def fixup(self, text: str) -> str:
-        """Return the text that replaces an incomplete one."""
         return self._box.fixup(text)
 
 
@@ -95,7 +93,6 @@ class DirectedEdit(QPlainTextEdit):
     """Aligns each paragraph by its own direction."""
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """Align the paragraphs that are painted."""
         block, top = self.firstVisibleBlock(), self.contentOffset().y()
         while block.isValid() and top <= event.rect().bottom():
             top += self.blockBoundingRect(block).height()
@@ -119,7 +116,6 @@ class PlainEdit(DirectedEdit):
             self.setPlaceholderText(self._hidden)
 
     def setPlaceholderText(self, text: str) -> None:
-        """Show a text while there is no other."""
         self._hidden = ""
         super().setPlaceholderText(text)
 
@@ -189,7 +185,6 @@ class Form(QWidget):
         self._last.addWidget(label)
 
     def set_shown(self, name: str, shown: bool) -> None:
-        """Show or hide a field with its label."""
         holder = self._fields[name][0].parentWidget()
         if holder is not None:
             self._rows.setRowVisible(holder, shown)

@@ -164,7 +164,6 @@ class FlowLayout(QLayout):
         self.addWidget(holder)
 
     def add_all(self, widgets: Sequence[QWidget]) -> None:
-        """Add widgets."""
         for widget in widgets:
             self.addWidget(widget)
 
