@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
-from PySide6.QtCore import QEvent, QFileSystemWatcher, QObject, Qt, Signal
+from PySide6.QtCore import QEvent, QFileSystemWatcher, QObject, Signal
 from PySide6.QtGui import QDropEvent, QGuiApplication
 from PySide6.QtWidgets import QWidget
 
@@ -42,7 +42,7 @@ from playground.ui.controllers.tabs import NOT_COMPARED, PromptTabs
 from playground.ui.panes.prompt.undo import PromptFile, PromptPage
 from playground.ui.widgets.layouts import single_timer
 from playground.ui.widgets.notice import write_errors
-from playground.ui.widgets.task_dialog import ask_open, open_once
+from playground.ui.widgets.task_dialog import ask_open, ask_which, open_once
 
 if TYPE_CHECKING:
     from playground.tasks import Tasks
@@ -396,28 +396,21 @@ class Files(QObject):
         if not page.dirty or not any(message.content for message in page.document.messages):
             run()
             return
-        from PySide6.QtWidgets import QMessageBox  # not for the first frame
-
-        box = QMessageBox(self._window)
-        box.setWindowTitle("Unsaved changes")
-        box.setTextFormat(Qt.TextFormat.PlainText)
-        box.setText(f"{page.name or 'This prompt'} has unsaved changes.")
-        box.setInformativeText("Discard loses them.")
         path = page.file.path
-        save = box.addButton("Save…" if path is None else "Save", QMessageBox.ButtonRole.AcceptRole)
-        discard = box.addButton("Discard", QMessageBox.ButtonRole.DestructiveRole)
-        box.addButton(QMessageBox.StandardButton.Cancel)
 
-        def answer(button: object) -> None:
-            if button is discard:
-                run()
-            elif button is save and path is None:
+        def save() -> None:
+            if path is None:
                 self.save_as()
-            elif button is save and path is not None:
+            else:
                 self._tasks.start(self._save_then(path, page, run), "save the prompt")
 
-        box.buttonClicked.connect(answer)
-        open_once(box)
+        ask_which(
+            self._window,
+            "Unsaved changes",
+            f"{page.name or 'This prompt'} has unsaved changes.",
+            "Discard loses them.",
+            {"Save…" if path is None else "Save": save, "Discard": run},
+        )
 
     async def _save_then(self, path: Path, page: PromptPage, run: Callable[[], None]) -> None:
         self.tabs.show_page(page)

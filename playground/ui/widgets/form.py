@@ -16,7 +16,7 @@ from playground.ui.widgets.labels import toned
 from playground.ui.widgets.layouts import column_of
 
 if TYPE_CHECKING:
-    from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QProgressBar, QSpinBox
+    from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QListWidget, QProgressBar, QSpinBox
 
 # Classes that the first frame does not need are imported in the functions: PySide builds each with its enums.
 
@@ -47,12 +47,20 @@ def padded(box: Box) -> Box:
     return box
 
 
-def spin_box(low: int, high: int, value: int, name: str) -> QSpinBox:
-    """Return a padded box for a whole number from `low` to `high`; `name` is its accessible name."""
+def spin_box(
+    low: int, high: int, value: int, name: str = "", *, suffix: str = "", zero: str = "", whole: bool = False
+) -> QSpinBox:
+    """Return a padded box for a whole number from `low` to `high`; `name` is its accessible name.
+
+    `zero`: what stands for 0. `whole`: a typed number counts when it is complete, else 300 is 3, then 30, on its way.
+    """
     from PySide6.QtWidgets import QSpinBox
 
     box = padded(QSpinBox())
     box.setRange(low, high)
+    box.setSuffix(suffix)
+    box.setSpecialValueText(zero)
+    box.setKeyboardTracking(not whole)
     box.setValue(value)
     box.setAccessibleName(name)
     return box
@@ -74,6 +82,19 @@ def combo_box(name: str, items: Sequence[str] = ()) -> QComboBox:
     box.setAccessibleName(name)
     box.addItems(items)
     return box
+
+
+def list_box(name: str, items: Sequence[str] = (), *, wraps: bool = False) -> QListWidget:
+    """Return a list of rows; `name` is its accessible name. `wraps`: long rows wrap instead of scrolling sideways."""
+    from PySide6.QtWidgets import QListWidget
+
+    rows = QListWidget()
+    rows.setAccessibleName(name)
+    rows.addItems(items)
+    if wraps:
+        rows.setWordWrap(True)
+        rows.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    return rows
 
 
 def aligned(block: QTextBlock) -> QTextLayout:
