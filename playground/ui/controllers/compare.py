@@ -27,6 +27,7 @@ from playground.experiments.comparison import (
 from playground.experiments.comparison_session import ColumnSlot, ComparisonSession
 from playground.export.pages import table_text
 from playground.prompt.document import Document
+from playground.prompt.limits import EMPTY, is_empty
 from playground.ui.compare.column import ColumnView
 from playground.ui.compare.files import CompareFiles
 from playground.ui.compare.page import ComparePage, CompareTools, VariantDialog
@@ -371,6 +372,9 @@ class CompareController(QObject):
     def send(self) -> None:
         """Send all columns. Earlier results of this page are replaced; their requests stay in the log."""
         if self.running:
+            return
+        if any(is_empty(slot.variant.document) for slot in self.slots):
+            self.notice.emit(EMPTY)
             return
         self.session.begin()
         self._task = self._start(self._run(), "send a comparison")

@@ -15,6 +15,7 @@ from PySide6.QtGui import QKeySequence
 from PySide6.QtWidgets import QMainWindow
 
 from playground.client.endpoint import ELECTRON_ID
+from playground.prompt.limits import refuse_empty
 from playground.runs.metrics import counted
 from playground.services import AppServices
 from playground.storage.paths import write_shared
@@ -183,6 +184,7 @@ class DialogController(QObject):
         ahead = ahead_of(workspace, document, requests.current.run.state if requests.current else None)
 
         async def send(group: str) -> RunState:
+            refuse_empty(document)
             dispatch = await workspace.sender.send(
                 document, endpoint, lambda sent: requests.sent_beside(sent.run.id), tags=[group]
             )

@@ -10,6 +10,7 @@ from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QDialog, QWidget
 
 from playground.client.endpoint import SIMULATOR_ID
+from playground.prompt.limits import refuse_empty
 from playground.runs.state import Stopwatch
 from playground.services import AppServices
 from playground.ui.appearance import Appearance
@@ -190,6 +191,7 @@ class VoiceController(QObject):
         from playground.voice.timeline import cold as unseen
 
         document, watch = self._prompt.document(), Stopwatch()
+        refuse_empty(document)
 
         def began(sent: PendingRequest) -> None:
             self._requests.sent_beside(sent.run.id)
