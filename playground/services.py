@@ -251,7 +251,6 @@ class AppServices:
         return known.get(chosen) or known[SIMULATOR_ID]
 
     def choose(self, endpoint_id: str) -> None:
-        """Select the endpoint for the following requests."""
         self.settings.set("endpoint_id", endpoint_id)
 
     @property
@@ -350,7 +349,6 @@ class AppServices:
         return await replay_log(self.log, chosen, self.sender.forecaster.lifetime_s)
 
     def load(self) -> Load:
-        """Return the current load of this program on the current endpoint."""
         return self.rate_limiter.load(self.endpoint.id)
 
     async def refresh_load(self) -> None:
@@ -417,7 +415,6 @@ async def _nobody_to_ask(_server: str) -> bool:
 
 
 def retry_policy(settings: Settings) -> RetryPolicy:
-    """Return the retry policy in the settings."""
     from playground.client.retry import NO_RETRIES, RetryPolicy
 
     if not settings.flag("retry"):
@@ -430,7 +427,6 @@ def retry_policy(settings: Settings) -> RetryPolicy:
 
 
 def network(settings: Settings) -> Network:
-    """Return the network configuration in the settings."""
     from playground.client.connection import Network, Timeouts
 
     timeouts = Timeouts(

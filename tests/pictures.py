@@ -145,7 +145,7 @@ class States:
         await self.shoot("07-failed")
         if first is not None:
             window.requests.open_logged(first)
-            await self._hand.until(lambda: window.from_log.isVisible(), "the logged request")
+            await self._hand.until(lambda: window.response.from_log.isVisible(), "the logged request")
             await self.shoot("08-from-log")
             window.requests.show_current()
         window.prompt.set_document(sample)

@@ -18,6 +18,18 @@ from playground.prompt.json_text import MAX_DIGITS, JsonBoundsError, loads
 
 CONTEXT_TOKENS = 32_768
 """Input and output together."""
+EMPTY = "The prompt is empty: type it, or open one."
+
+
+def is_empty(document: Document) -> bool:
+    """Return whether no message has a text or a tool call: there is nothing to send."""
+    return not any(message.content or message.tool_calls for message in document.messages)
+
+
+def refuse_empty(document: Document) -> None:
+    """Raise InputError if there is nothing to send."""
+    if is_empty(document):
+        raise InputError.of((), EMPTY)
 
 
 class Limit(Struct, frozen=True):

@@ -8,97 +8,123 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from PySide6.QtGui import QAction, QKeySequence
-from PySide6.QtWidgets import QWidget
 
 from playground.export.terminal import visible_line
-from playground.ui.appearance import Appearance
 from playground.ui.panes.prompt.cards import ACTIONS as CARD_ACTIONS
 from playground.ui.widgets.tab_bar import split
 
 if TYPE_CHECKING:
+    from playground.ui.dialogs.repeat import RepeatDialog
     from playground.ui.main_window import MainWindow
 
 
-class ActionSpec(Struct, frozen=True):
-    """One action. `shortcut` is in Qt's portable words (Ctrl is Cmd on a Mac)."""
+class Action(Struct, frozen=True):
+    """What a window can do. `shortcut` is in Qt's portable words (Ctrl is Cmd on a Mac)."""
 
     id: str
     group: str
     label: str
+    run: Callable[[MainWindow], object]
     shortcut: str = ""
 
 
-ACTIONS = (
-    ActionSpec("send", "Request", "Send, or stop while running", "Ctrl+Return"),
-    ActionSpec("stop", "Request", "Stop", "Ctrl+."),
-    ActionSpec("verify", "Request", "Verify caching: send twice", "Ctrl+Alt+Return"),
-    ActionSpec("chain", "Request", "Run agent loop", "Ctrl+Shift+Return"),
-    ActionSpec("repeat", "Request", "Repeat and compare answers…", "Ctrl+Shift+R"),
-    ActionSpec("cache_lab", "Request", "Cache lab…"),
-    ActionSpec("replay", "Request", "Cache history…"),
-    ActionSpec("keep_warm", "Request", "Keep cache warm…"),
-    ActionSpec("copy_request_id", "Request", "Copy request_id", "Ctrl+Shift+C"),
-    ActionSpec("copy_ticket", "Request", "Copy as support ticket", "Ctrl+Shift+T"),
-    ActionSpec("ticket", "Request", "Support ticket…"),
-    ActionSpec("copy_curl", "Request", "Copy as curl"),
-    ActionSpec("copy_python", "Request", "Copy as Python (openai)"),
-    ActionSpec("copy_httpx", "Request", "Copy as Python (httpx)"),
-    ActionSpec("copy_javascript", "Request", "Copy as JavaScript"),
-    ActionSpec("copy_powershell", "Request", "Copy as PowerShell"),
-    ActionSpec("copy_smallestai", "Request", "Copy as Python (smallestai)"),
-    ActionSpec("copy_markdown", "Request", "Copy as Markdown"),
-    ActionSpec("save_page", "Request", "Export request as web page…"),
-    ActionSpec("compare_requests", "Log", "Compare selected"),
-    ActionSpec("export_log", "Log", "Export shown requests…"),
-    ActionSpec("import_log", "Log", "Import requests…"),
-    ActionSpec("log_size", "Log", "Log size and retention…"),
-    ActionSpec("new", "Prompt", "New prompt", "Ctrl+N"),
-    ActionSpec("new_tab", "Prompt", "New tab", "Ctrl+T"),
-    ActionSpec("close_tab", "Prompt", "Close tab", "Ctrl+W"),
-    ActionSpec("next_tab", "View", "Next tab", "Ctrl+Tab"),
-    ActionSpec("previous_tab", "View", "Previous tab", "Ctrl+Shift+Tab"),
-    ActionSpec("sample", "Prompt", "Open the sample prompt"),
-    ActionSpec("tools_sample", "Prompt", "Open the sample prompt with tools"),
-    ActionSpec("broken_sample", "Prompt", "Open the sample prompt with a date in its prefix"),
-    ActionSpec("paste_prompt", "Prompt", "Paste a request: curl or JSON"),
-    ActionSpec("open", "Prompt", "Open…", "Ctrl+O"),
-    ActionSpec("save", "Prompt", "Save", "Ctrl+S"),
-    ActionSpec("save_as", "Prompt", "Save as…", "Ctrl+Shift+S"),
-    ActionSpec("mend", "Prompt", "Fix prompt structure…", "Ctrl+M"),
-    ActionSpec("tool_server", "Prompt", "Tools from an MCP server…"),
-    ActionSpec("undo", "Edit", "Undo", "Ctrl+Z"),
-    ActionSpec("redo", "Edit", "Redo", "Ctrl+Shift+Z"),
-    ActionSpec("find", "Edit", "Find in the prompt", "Ctrl+F"),
-    ActionSpec("find_next", "Edit", "Find next", "F3"),
-    ActionSpec("find_previous", "Edit", "Find previous", "Shift+F3"),
-    ActionSpec("replace", "Edit", "Replace in the prompt", "Ctrl+H"),
-    ActionSpec("filter_log", "View", "Filter the request log", "Ctrl+L"),
-    ActionSpec("next_pane", "View", "Next pane", "F6"),
-    ActionSpec("previous_pane", "View", "Previous pane", "Shift+F6"),
-    ActionSpec("voice", "View", "Voice timeline…", "F8"),
-    ActionSpec("zoom_in", "View", "Larger text", "Ctrl++"),
-    ActionSpec("zoom_out", "View", "Smaller text", "Ctrl+-"),
-    ActionSpec("zoom_reset", "View", "Default text size", "Ctrl+0"),
-    ActionSpec("theme", "View", "Switch theme: light or dark", "Ctrl+Shift+L"),
-    ActionSpec("connect_electron", "App", "Connect to Electron…"),
-    ActionSpec("resend", "Request", "Send the request on display again"),
-    ActionSpec("toggle_response", "View", "Show or hide the response", "Ctrl+Alt+R"),
-    ActionSpec("toggle_inspector", "View", "Show or hide the inspector", "Ctrl+Alt+I"),
-    ActionSpec("toggle_log", "View", "Show or hide the request log", "Ctrl+Alt+L"),
-    ActionSpec("maximise", "View", "Maximise or restore the pane", "Ctrl+Alt+M"),
-    ActionSpec("versions", "View", "Versions of the prompt", "Ctrl+Alt+H"),
-    ActionSpec("mode_prompt", "View", "Prompt mode", "Ctrl+1"),
-    ActionSpec("mode_compare", "View", "Compare mode", "Ctrl+2"),
-    ActionSpec("mode_batch", "View", "Batch mode", "Ctrl+3"),
-    ActionSpec("mode_recorder", "View", "Recorder mode", "Ctrl+4"),
-    ActionSpec("about", "Help", "About Electron Playground…"),
-    ActionSpec("connect", "App", "Edit this endpoint…", "Ctrl+Shift+E"),
-    ActionSpec("settings", "App", "Settings…", "Ctrl+,"),
-    ActionSpec("guide", "Help", "Best-practice guide…", "F1"),
-    ActionSpec("palette", "Help", "All commands…", "Ctrl+K"),
-    ActionSpec("keys", "Help", "All keys", "Ctrl+/"),
-    ActionSpec("quit", "App", "Quit", "Ctrl+Q"),
-)
+def _copy(form: str) -> Callable[[MainWindow], object]:
+    return lambda w: w.handlers.copy(form)
+
+
+def _mode(mode: str) -> Callable[[MainWindow], object]:
+    return lambda w: w.modes.show_mode(mode)
+
+
+def _toggle(pane: str) -> Callable[[MainWindow], object]:
+    return lambda w: w.places.toggle(pane)
+
+
+def _actions() -> tuple[Action, ...]:
+    return (
+        Action("send", "Request", "Send, or stop while running", lambda w: w.send(), "Ctrl+Return"),
+        Action("stop", "Request", "Stop", lambda w: w.requests.stop(), "Ctrl+."),
+        Action("verify", "Request", "Verify caching: send twice", lambda w: w.requests.verify(), "Ctrl+Alt+Return"),
+        Action("chain", "Request", "Run agent loop", lambda w: w.answers and w.chaining.run(), "Ctrl+Shift+Return"),
+        Action("repeat", "Request", "Repeat and compare answers…", lambda w: w.handlers.repeat(), "Ctrl+Shift+R"),
+        Action("cache_lab", "Request", "Cache lab…", lambda w: w.program.cache_lab(w.requests)),
+        Action("replay", "Request", "Cache history…", lambda w: w.program.replay_dialog(w.requests)),
+        Action("keep_warm", "Request", "Keep cache warm…", lambda w: w.answers and w.keep_warm.ask()),
+        Action("copy_request_id", "Request", "Copy request_id", lambda w: w.handlers.copy_request_id(), "Ctrl+Shift+C"),
+        Action("copy_ticket", "Request", "Copy as support ticket", _copy("ticket"), "Ctrl+Shift+T"),
+        Action("ticket", "Request", "Support ticket…", lambda w: w.handlers.ticket()),
+        Action("copy_curl", "Request", "Copy as curl", _copy("curl")),
+        Action("copy_python", "Request", "Copy as Python (openai)", _copy("python")),
+        Action("copy_httpx", "Request", "Copy as Python (httpx)", _copy("httpx")),
+        Action("copy_javascript", "Request", "Copy as JavaScript", _copy("javascript")),
+        Action("copy_powershell", "Request", "Copy as PowerShell", _copy("powershell")),
+        Action("copy_smallestai", "Request", "Copy as Python (smallestai)", _copy("smallestai")),
+        Action("copy_markdown", "Request", "Copy as Markdown", _copy("markdown")),
+        Action("save_page", "Request", "Export request as web page…", lambda w: w.handlers.save_page()),
+        Action("compare_requests", "Log", "Compare selected", lambda w: w.answers.log_paths.ask("compare")),
+        Action("export_log", "Log", "Export shown requests…", lambda w: w.answers.log_paths.ask("export_shown")),
+        Action("import_log", "Log", "Import requests…", lambda w: w.answers.log_paths.ask("import")),
+        Action("log_size", "Log", "Log size and retention…", lambda w: w.answers.log_paths.ask("size")),
+        Action("new", "Prompt", "New prompt", lambda w: w.files.new(), "Ctrl+N"),
+        Action("new_tab", "Prompt", "New tab", lambda w: w.files.new_tab(), "Ctrl+T"),
+        Action("close_tab", "Prompt", "Close tab", lambda w: w.files.close_tab(), "Ctrl+W"),
+        Action("next_tab", "View", "Next tab", lambda w: w.files.tabs.step(1), "Ctrl+Tab"),
+        Action("previous_tab", "View", "Previous tab", lambda w: w.files.tabs.step(-1), "Ctrl+Shift+Tab"),
+        Action("sample", "Prompt", "Open the sample prompt", lambda w: w.files.open_sample()),
+        Action(
+            "tools_sample",
+            "Prompt",
+            "Open the sample prompt with tools",
+            lambda w: w.files.open_tools_sample(),
+        ),
+        Action(
+            "broken_sample",
+            "Prompt",
+            "Open the sample prompt with a date in its prefix",
+            lambda w: w.files.open_broken_sample(),
+        ),
+        Action("paste_prompt", "Prompt", "Paste a request: curl or JSON", lambda w: w.files.paste()),
+        Action("open", "Prompt", "Open…", lambda w: w.files.open(), "Ctrl+O"),
+        Action("save", "Prompt", "Save", lambda w: w.files.save(), "Ctrl+S"),
+        Action("save_as", "Prompt", "Save as…", lambda w: w.files.save_as(), "Ctrl+Shift+S"),
+        Action("mend", "Prompt", "Fix prompt structure…", lambda w: w.answers.adviser.fix(), "Ctrl+M"),
+        Action("tool_server", "Prompt", "Tools from an MCP server…", lambda w: w.handlers.tools_of_a_server()),
+        Action("undo", "Edit", "Undo", lambda w: w.prompt.undo(), "Ctrl+Z"),
+        Action("redo", "Edit", "Redo", lambda w: w.prompt.redo(), "Ctrl+Shift+Z"),
+        Action("find", "Edit", "Find in the prompt", lambda w: w.prompt.show_find(), "Ctrl+F"),
+        Action("find_next", "Edit", "Find next", lambda w: w.prompt.find_next(), "F3"),
+        Action("find_previous", "Edit", "Find previous", lambda w: w.prompt.find_next(-1), "Shift+F3"),
+        Action("replace", "Edit", "Replace in the prompt", lambda w: w.prompt.show_replace(), "Ctrl+H"),
+        Action("filter_log", "View", "Filter the request log", lambda w: w.log.focus_filter(), "Ctrl+L"),
+        Action("next_pane", "View", "Next pane", lambda w: w.step_pane(1), "F6"),
+        Action("previous_pane", "View", "Previous pane", lambda w: w.step_pane(-1), "Shift+F6"),
+        Action("voice", "View", "Voice timeline…", lambda w: w.answers and w.voicing.open(), "F8"),
+        Action("zoom_in", "View", "Larger text", lambda w: w.appearance.zoom(1), "Ctrl++"),
+        Action("zoom_out", "View", "Smaller text", lambda w: w.appearance.zoom(-1), "Ctrl+-"),
+        Action("zoom_reset", "View", "Default text size", lambda w: w.appearance.zoom(0), "Ctrl+0"),
+        Action("theme", "View", "Switch theme: light or dark", lambda w: w.appearance.toggle(), "Ctrl+Shift+L"),
+        Action("connect_electron", "App", "Connect to Electron…", lambda w: w.program.connect_to_electron()),
+        Action("resend", "Request", "Send the request on display again", lambda w: w.requests.resend()),
+        Action("toggle_response", "View", "Show or hide the response", _toggle("response"), "Ctrl+Alt+R"),
+        Action("toggle_inspector", "View", "Show or hide the inspector", _toggle("inspector"), "Ctrl+Alt+I"),
+        Action("toggle_log", "View", "Show or hide the request log", _toggle("log"), "Ctrl+Alt+L"),
+        Action("maximise", "View", "Maximise or restore the pane", lambda w: w.handlers.maximise(), "Ctrl+Alt+M"),
+        Action("versions", "View", "Versions of the prompt", lambda w: w.handlers.toggle_versions(), "Ctrl+Alt+H"),
+        Action("mode_prompt", "View", "Prompt mode", _mode("prompt"), "Ctrl+1"),
+        Action("mode_compare", "View", "Compare mode", _mode("compare"), "Ctrl+2"),
+        Action("mode_batch", "View", "Batch mode", _mode("batch"), "Ctrl+3"),
+        Action("mode_recorder", "View", "Recorder mode", _mode("recorder"), "Ctrl+4"),
+        Action("about", "Help", "About Electron Playground…", lambda w: w.program.about()),
+        Action("connect", "App", "Edit this endpoint…", lambda w: w.program.connect_dialog(), "Ctrl+Shift+E"),
+        Action("settings", "App", "Settings…", lambda w: w.program.settings_dialog(), "Ctrl+,"),
+        Action("guide", "Help", "Best-practice guide…", lambda w: w.answers.adviser.guide(), "F1"),
+        Action("palette", "Help", "All commands…", lambda w: w.program.palette(), "Ctrl+K"),
+        Action("keys", "Help", "All keys", lambda w: w.program.keys_sheet(), "Ctrl+/"),
+        Action("quit", "App", "Quit", lambda w: w.close(), "Ctrl+Q"),
+    )
+
+
+ACTIONS = _actions()
 
 
 RECENT = "recent"
@@ -145,14 +171,14 @@ MENUS: dict[str, tuple[tuple[str, ...], ...]] = {
 class Actions:
     """The table as QActions on a window."""
 
-    def __init__(self, owner: QWidget, run: Callable[[str], object], changed: Mapping[str, str]) -> None:
-        """`run` is called with the id of a triggered action; `changed` holds the user's own shortcuts by action id."""
+    def __init__(self, window: MainWindow, changed: Mapping[str, str]) -> None:
+        """Make the actions. `changed` holds the user's own shortcuts by action id."""
         self._actions: dict[str, QAction] = {}
         for spec in ACTIONS:
-            action = QAction(spec.label, owner)
+            action = QAction(spec.label, window)
             action.setShortcuts(_sequences(changed.get(spec.id, spec.shortcut)))
-            action.triggered.connect(lambda _checked, name=spec.id: run(name))
-            owner.addAction(action)
+            action.triggered.connect(lambda _checked, spec=spec: window.modes.run(spec.id, partial(spec.run, window)))
+            window.addAction(action)
             self._actions[spec.id] = action
 
     def __getitem__(self, action_id: str) -> QAction:
@@ -196,79 +222,13 @@ def _sequences(shortcut: str) -> list[QKeySequence]:
 
 COPY_FORMS = ("ticket", "curl", "python", "httpx", "javascript", "powershell", "smallestai", "markdown")
 """Forms in which a request is copied, each by the action `copy_FORM`."""
-_MODES = ("prompt", "compare", "batch", "recorder")
 
 
 class WindowActions:
-    """What the actions of one window do. Parts that the first frame does not need are read when an action runs."""
+    """Actions of one window that need more than one of its parts."""
 
-    def __init__(self, window: MainWindow, appearance: Appearance) -> None:
-        self._window, self._appearance = window, appearance
-
-    def table(self) -> dict[str, Callable[[], object]]:
-        """Return the handler of each action of `ui/actions.py`."""
-        window, files, prompt, program = self._window, self._window.files, self._window.prompt, self._window.program
-        return {
-            **{f"copy_{form}": partial(self.copy_request, form) for form in COPY_FORMS},
-            **{f"mode_{mode}": partial(window.modes.show_mode, mode) for mode in _MODES},
-            "send": window.send,
-            "stop": lambda: window.requests.stop(),
-            "verify": lambda: window.requests.verify(),
-            "resend": lambda: window.requests.resend(),
-            "chain": lambda: window.answers and window.chaining.run(),
-            "repeat": lambda: program.repeat_dialog(prompt, window.requests),
-            "cache_lab": lambda: program.cache_lab(window.requests),
-            "replay": lambda: program.replay_dialog(window.requests),
-            "keep_warm": lambda: window.answers and window.keep_warm.ask(),
-            "copy_request_id": self.copy_request_id,
-            "ticket": self._ticket,
-            "save_page": lambda: program.save_page(self.current_run_id()),
-            "compare_requests": lambda: window.answers.log_paths.ask("compare"),
-            "export_log": lambda: window.answers.log_paths.ask("export_shown"),
-            "import_log": lambda: window.answers.log_paths.ask("import"),
-            "log_size": lambda: window.answers.log_paths.ask("size"),
-            "new": files.new,
-            "new_tab": files.new_tab,
-            "close_tab": files.close_tab,
-            "next_tab": lambda: files.tabs.step(1),
-            "previous_tab": lambda: files.tabs.step(-1),
-            "sample": files.open_sample,
-            "tools_sample": files.open_tools_sample,
-            "broken_sample": files.open_broken_sample,
-            "paste_prompt": files.paste,
-            "open": files.open,
-            "save": files.save,
-            "save_as": files.save_as,
-            "mend": lambda: window.answers.adviser.fix(),
-            "tool_server": self._tools_of_a_server,
-            "undo": prompt.undo,
-            "redo": prompt.redo,
-            "find": prompt.show_find,
-            "find_next": prompt.find_next,
-            "find_previous": lambda: prompt.find_next(-1),
-            "replace": prompt.show_replace,
-            "filter_log": lambda: window.log.focus_filter(),
-            "next_pane": lambda: window.step_pane(1),
-            "previous_pane": lambda: window.step_pane(-1),
-            "voice": lambda: window.answers and window.voicing.open(),
-            "toggle_response": lambda: window.places.toggle("response"),
-            "toggle_inspector": lambda: window.places.toggle("inspector"),
-            "toggle_log": lambda: window.places.toggle("log"),
-            "maximise": self._maximise,
-            "versions": self._toggle_versions,
-            "zoom_in": lambda: self._appearance.zoom(1),
-            "zoom_out": lambda: self._appearance.zoom(-1),
-            "zoom_reset": lambda: self._appearance.zoom(0),
-            "theme": self._appearance.toggle,
-            "connect": lambda: program.connect_dialog(),
-            "connect_electron": program.connect_to_electron,
-            "settings": program.settings_dialog,
-            "about": program.about,
-            "guide": lambda: window.answers.adviser.guide(),
-            "palette": program.palette,
-            "keys": program.keys_sheet,
-            "quit": window.close,
-        }
+    def __init__(self, window: MainWindow) -> None:
+        self._window = window
 
     def more_commands(self) -> list[tuple[str, Callable[[], object]]]:
         """Return the palette's entries for open prompts, recent files, views and message actions."""
@@ -308,7 +268,13 @@ class WindowActions:
         else:
             self._window.program.copy_request(run_id, name)
 
-    def copy_request(self, form: str) -> None:
+    def repeat(self) -> RepeatDialog:
+        return self._window.program.repeat_dialog(self._window.prompt, self._window.requests)
+
+    def save_page(self) -> None:
+        self._window.program.save_page(self.current_run_id())
+
+    def copy(self, form: str) -> None:
         """Copy the current request in one of its forms; as a ticket, all selected rows of the log."""
         if form == "ticket" and self._several_chosen():
             self._window.answers.log_paths.ask("copy_ticket")
@@ -320,8 +286,7 @@ class WindowActions:
         log = self._window.log
         return log.table.chosen_requests() > 1 and log.isAncestorOf(self._window.focusWidget())
 
-    def _tools_of_a_server(self) -> None:
-        """Add tools of an MCP server, which then executes them."""
+    def tools_of_a_server(self) -> None:
         if self._window.answers:
             self._window.program.tool_server_dialog(self._window.prompt, self._window.chaining.answer_by_server)
 
@@ -329,7 +294,7 @@ class WindowActions:
         """Return the run on display; without one, the selected row's."""
         return self._window.requests.shown_run_id or self._window.log.current_run_id()
 
-    def _ticket(self) -> None:
+    def ticket(self) -> None:
         """Open the ticket of the current request, or of all selected rows of the log."""
         run_id = self.current_run_id()
         if self._several_chosen():
@@ -342,10 +307,9 @@ class WindowActions:
             self.ticket_of(run_id)
 
     def ticket_of(self, run_id: str) -> None:
-        """Open the support ticket of a request."""
         self._window.workspace.tasks.start(self._window.answers.log_paths.work.ticket_of([run_id]), "make a ticket")
 
-    def _maximise(self) -> None:
+    def maximise(self) -> None:
         focus = self._window.focusWidget()
         panes = (
             ("response", self._window.answers.column),
@@ -355,8 +319,7 @@ class WindowActions:
         names = (name for name, pane in panes if focus is not None and pane.isAncestorOf(focus))
         self._window.places.maximise(next(names, "prompt"))
 
-    def _toggle_versions(self) -> None:
-        """Open the versions beside the prompt, or close them."""
+    def toggle_versions(self) -> None:
         self._window.modes.show_mode("prompt")
         if self._window.answers:
             self._window.versions.toggle()

@@ -100,7 +100,6 @@ class Appearance(QObject):
         return "dark" if dark else "light"
 
     def refresh(self) -> None:
-        """Follow the setting, or the system."""
         wanted = self._wanted()
         if wanted != self.theme.name:
             self.theme = load_theme(wanted)
@@ -129,7 +128,6 @@ class Appearance(QObject):
         self.zoomed.emit()
 
     def toggle(self) -> None:
-        """Switch between light and dark, and remember the choice."""
         self._settings.set("theme", "light" if self.theme.dark else "dark")
         self.refresh()
 
@@ -188,7 +186,6 @@ class WheelZoom(QObject):
     """Zooms with Ctrl and the wheel anywhere in a window: its widgets, which would scroll, do not get these events."""
 
     def __init__(self, window: QWidget, appearance: Appearance) -> None:
-        """Apply the colors to a window. It must have been shown."""
         super().__init__(window)
         self._appearance = appearance
         self._turned = 0

@@ -68,11 +68,9 @@ class StatusBar(QFrame):
         restyle(self._minute, tone="variable" if full else "muted")
 
     def show_saved(self, words: str) -> None:
-        """Show when the prompt was saved."""
         self._saved.setText(words)
 
     def show_hint(self, words: str) -> None:
-        """Show the most important keys."""
         self._hint.set_full_text(words)
 
     def show_recovery(self, progress: RecoveryProgress) -> None:
@@ -120,7 +118,6 @@ class Destination(QFrame):
 
     @property
     def words(self) -> str:
-        """The text on display."""
         return self._text.full_text
 
     def show_message(self, text: str, actions: Sequence[tuple[str, Callable[[], object]]] = ()) -> None:
@@ -149,7 +146,6 @@ class RecentFilesMenu(QMenu):
         return [Path(str(item)) for item in stored] if isinstance(stored, list) else []
 
     def add(self, path: Path) -> None:
-        """Put a file at the top."""
         path = path.absolute()
         others = [other for other in self.paths if other != path]
         names: list[Json] = [str(item) for item in (path, *others)]
@@ -157,7 +153,6 @@ class RecentFilesMenu(QMenu):
         self._show_enabled()
 
     def clear_files(self) -> None:
-        """Forget all files."""
         self._settings.set("recent_files", [])
         self._show_enabled()
 
@@ -201,7 +196,6 @@ class MenuRow(QFrame):
         row_of(self.menus, STRETCH, self.destination, on=self, margins=(4, 0, 0, 0), spacing=0)
 
     def set_menus(self, menus: Sequence[QMenu]) -> None:
-        """Replace the menus."""
         self.menus.clear()
         for menu in menus:
             self.menus.addMenu(menu)

@@ -15,6 +15,7 @@ from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDragMoveEvent, QDropEve
 from PySide6.QtWidgets import QDialog, QFrame, QMainWindow, QMenu, QSplitter, QWidget
 
 from playground.export.terminal import visible_line
+from playground.prompt.limits import EMPTY, is_empty
 from playground.services import AppServices
 from playground.ui.actions import MENUS, RECENT, Actions, WindowActions
 from playground.ui.appearance import Appearance, WheelZoom
@@ -54,13 +55,17 @@ class MainWindow(QMainWindow):
     closing = Signal()
     versions: VersionPaths
     """Created with the panes of `answers`."""
+    compare: CompareController
+    batch: BatchController
+    recorder: RecorderController
+    """Each mode is created when it is first displayed."""
 
     def __init__(self, workspace: AppServices, appearance: Appearance) -> None:
         super().__init__()
         self.workspace = workspace
         self._notice_until = ""
         """The event that ends the notice on display."""
-        self._appearance = appearance
+        self.appearance = appearance
         self._shown = self._painted = False
         self._answers: Answers | None = None
         self._following: asyncio.Task[None] | None = None
@@ -96,13 +101,12 @@ class MainWindow(QMainWindow):
 
     def _build_parts(self) -> None:
         self.files = Files(self, self.workspace.open_draft(), self.prompt, self.workspace.tasks)
-        self.program = DialogController(self, self.workspace, self._appearance)
+        self.program = DialogController(self, self.workspace, self.appearance)
         self.recent = RecentFilesMenu(self.workspace.settings, self.files.open_path, self.workspace.tasks, self)
         self.files.file_used.connect(self.recent.add)
-        self.handlers = WindowActions(self, self._appearance)
+        self.handlers = WindowActions(self)
         self.program.extra_commands = self.handlers.more_commands
-        table = self.handlers.table()
-        self.actions_table = Actions(self, lambda name: self.modes.run(name, table[name]), self.program.shortcuts())
+        self.actions_table = Actions(self, self.program.shortcuts())
         self.program.use_actions(self.actions_table)
 
     def _menu(self, title: str) -> QMenu:
@@ -123,25 +127,10 @@ class MainWindow(QMainWindow):
             splitter.setChildrenCollapsible(False)
             splitter.setHandleWidth(1)
             splitter.setSizes(list(sizes))
-        self.mode_views = OtherModes(self, self._appearance)
+        self.mode_views = OtherModes(self)
         bars = self.menu_row, self.top, self.notice_bar
         column_of(*bars, (self.modes, 1), self.status, on=self._centre, margins=0, spacing=0)
         self.setCentralWidget(self._centre)
-
-    @property
-    def compare(self) -> CompareController:
-        """Compare mode; it is created when it is first displayed, as Batch and Recorder mode are."""
-        return self.mode_views.compare
-
-    @property
-    def batch(self) -> BatchController:
-        """Batch mode."""
-        return self.mode_views.batch
-
-    @property
-    def recorder(self) -> RecorderController:
-        """Recorder mode."""
-        return self.mode_views.recorder
 
     @property
     def has_answers(self) -> bool:
@@ -173,7 +162,7 @@ class MainWindow(QMainWindow):
             rows=self._rows,
         )
         self.voicing = VoiceController(
-            self.workspace, self._appearance, self.prompt, answers.requests, self, self.show_page
+            self.workspace, self.appearance, self.prompt, answers.requests, self, self.show_page
         )
         self.versions = VersionPaths(self.workspace, self.prompt, self.files, self.places.show_beside)
         self.keep_warm = KeepWarmController(self, self.workspace, self.prompt, self.files.tabs)
@@ -192,32 +181,23 @@ class MainWindow(QMainWindow):
         menus = list(map(self._menu, MENUS))
         self.menu_row.set_menus(menus)
         self.top.file_button.setMenu(menus[0])
-        self._wheel = WheelZoom(self, self._appearance)
+        self._wheel = WheelZoom(self, self.appearance)
 
     @property
     def response(self) -> ResponsePane:
-        """The streamed completion."""
         return self.answers.response
 
     @property
     def inspector(self) -> InspectorPane:
-        """What is known of the shown request."""
         return self.answers.inspector
 
     @property
     def log(self) -> LogPane:
-        """All requests."""
         return self.answers.log
 
     @property
     def requests(self) -> Requests:
-        """The current request and the panes that show it."""
         return self.answers.requests
-
-    @property
-    def from_log(self) -> SlimBar:
-        """The bar that marks a request from the log."""
-        return self.answers.response.from_log
 
     def _connect(self) -> None:
         """Connect what does not lead to a completion."""
@@ -242,8 +222,8 @@ class MainWindow(QMainWindow):
         self.files.tabs.switched.connect(lambda page: self.requests.show_page(page))
         self.program.endpoint_changed.connect(self.choose_endpoint)
         self.program.notice.connect(self.show_notice)
-        self._appearance.changed.connect(lambda: self.modes.show_theme())
-        self._appearance.zoomed.connect(self._show_zoom)
+        self.appearance.changed.connect(lambda: self.modes.show_theme())
+        self.appearance.zoomed.connect(self._show_zoom)
         self.workspace.on_notice.subscribe(self.show_notice)
         self.workspace.allow_server = self.program.allow_server
 
@@ -315,7 +295,6 @@ class MainWindow(QMainWindow):
         QCoreApplication.sendPostedEvents(None, QEvent.Type.LayoutRequest)
 
     def log_opened(self) -> None:
-        """Show the log, or why it cannot be opened."""
         self.log.set_source(self.workspace.log, self.workspace.log_notice)
         if self.workspace.log is not None:
             self.workspace.log.on_notice(self.status.show_error)
@@ -381,7 +360,6 @@ class MainWindow(QMainWindow):
             self.requests.send_or_stop()
 
     def open_logged(self, run_id: str) -> None:
-        """Display a logged request in the panes of Prompt mode."""
         self.modes.show_mode("prompt")
         self.requests.open_logged(run_id)
 
@@ -442,13 +420,7 @@ class MainWindow(QMainWindow):
 
     def _show_file(self) -> None:
         self.top.show_file(self.files.name, self.files.dirty)
-        self.top.show_refusal(self._refusal())
-
-    def _refusal(self) -> str:
-        """Return why there is nothing to send, or an empty text."""
-        document = self.prompt.document()
-        empty = not any(message.content or message.tool_calls for message in document.messages)
-        return "The prompt is empty: type it, or open one" if empty else ""
+        self.top.show_refusal(EMPTY.removesuffix(".") if is_empty(self.prompt.document()) else "")
 
     def _show_key_missing(self, sentence: str) -> None:
         self._notice_until = "sent"

@@ -14,10 +14,6 @@ from playground.prompt.document import Document
 from playground.ui.topbar import TopBar
 
 if TYPE_CHECKING:
-    from playground.ui.appearance import Appearance
-    from playground.ui.controllers.batch import BatchController
-    from playground.ui.controllers.compare import CompareController
-    from playground.ui.controllers.recorder import RecorderController
     from playground.ui.main_window import MainWindow
 
 PROMPT = "prompt"
@@ -27,22 +23,26 @@ MAX_LEAST_PX = 380
 """The window fits a screen of 1920×1080 at a scale factor of 2."""
 
 
+def _nothing() -> None:
+    pass
+
+
 class ModeView(Struct, frozen=True):
     """Widgets of one mode. `toolbar` takes the place of the prompt's controls; None leaves the toolbar empty there."""
 
     page: QWidget
     toolbar: QWidget | None = None
-    send: Callable[[], object] | None = None
-    """Runs on Ctrl+Enter while the mode is current; None: the key does nothing there."""
-    take_focus: Callable[[], object] | None = None
+    send: Callable[[], object] = _nothing
+    """Runs on Ctrl+Enter while the mode is current."""
+    take_focus: Callable[[], object] = _nothing
     """Called whenever the mode becomes current."""
-    panes: Callable[[], Sequence[Pane]] | None = None
+    panes: Callable[[], Sequence[Pane] | None] = _nothing
     """Returns the panes between which the focus moves, in this order; None: the window's."""
-    take_theme: Callable[[], object] | None = None
+    take_theme: Callable[[], object] = _nothing
     """Called after a change of theme, for what the style sheet does not reach."""
-    take_zoom: Callable[[], object] | None = None
+    take_zoom: Callable[[], object] = _nothing
     """Called after a change of the text size, for fonts and sizes of painted widgets."""
-    close: Callable[[], object] | None = None
+    close: Callable[[], object] = _nothing
     """Stops the mode's timers and processes: called when the window is about to be deleted."""
     commands: Mapping[str, Callable[[], object]] = field(default_factory=dict)
     """Handlers of the window's actions (by action id) that mean something else while the mode is current."""
@@ -87,8 +87,7 @@ class Modes(QStackedWidget):
             self._top.show_tools(view.toolbar, prompt=mode == PROMPT)
             self.changed.emit(mode)
         self._top.modes.show_mode(mode)
-        if view.take_focus is not None:
-            view.take_focus()
+        view.take_focus()
 
     def view(self, mode: str) -> ModeView | None:
         """Return the widgets of a mode, or None before it was first displayed."""
@@ -96,9 +95,7 @@ class Modes(QStackedWidget):
 
     def send(self) -> bool:
         """Run the current mode's command for Ctrl+Enter. Returns False in Prompt mode, which has none."""
-        view = self._views[self.current]
-        if view.send is not None:
-            view.send()
+        self._views[self.current].send()
         return self.current != PROMPT
 
     def run(self, action_id: str, default: Callable[[], object]) -> object:
@@ -107,26 +104,19 @@ class Modes(QStackedWidget):
 
     def panes(self) -> Sequence[Pane] | None:
         """Return the panes of the current mode; None: it has the window's."""
-        view = self._views[self.current]
-        return None if view.panes is None else view.panes()
+        return self._views[self.current].panes()
 
     def show_theme(self) -> None:
-        """Pass a change of theme to every mode that has been built."""
         for view in self._views.values():
-            if view.take_theme is not None:
-                view.take_theme()
+            view.take_theme()
 
     def show_zoom(self) -> None:
-        """Pass a change of the text size to every mode that has been built."""
         for view in self._views.values():
-            if view.take_zoom is not None:
-                view.take_zoom()
+            view.take_zoom()
 
     def rest(self) -> None:
-        """Stop the timers and processes of every mode that has been built."""
         for view in self._views.values():
-            if view.close is not None:
-                view.close()
+            view.close()
 
     def _view(self, mode: str) -> ModeView:
         if mode not in self._views:
@@ -138,12 +128,8 @@ class Modes(QStackedWidget):
 class OtherModes:
     """Builds Compare, Batch and Recorder mode for a window when they are first displayed, and connects them."""
 
-    compare: CompareController
-    batch: BatchController
-    recorder: RecorderController
-
-    def __init__(self, window: MainWindow, appearance: Appearance) -> None:
-        self._window, self._appearance = window, appearance
+    def __init__(self, window: MainWindow) -> None:
+        self._window = window
         window.modes.add("compare", "Compare", "cols", self._compare_mode)
         window.modes.add("batch", "Batch", "table", self._batch_mode)
         window.modes.add("recorder", "Recorder", "record", self._recorder_mode)
@@ -153,7 +139,7 @@ class OtherModes:
         from playground.ui.controllers.compare import CompareController
 
         window = self._window
-        compare = self.compare = CompareController(
+        compare = window.compare = CompareController(
             window,
             window.workspace,
             window.prompt.document,
@@ -174,16 +160,15 @@ class OtherModes:
         self._window.modes.show_mode("prompt")
 
     def compare_logged(self, run_ids: list[str]) -> None:
-        """Show logged requests in Compare mode."""
         self._window.modes.show_mode("compare")
-        self._window.workspace.tasks.start(self.compare.open_logged(run_ids), "compare logged requests")
+        self._window.workspace.tasks.start(self._window.compare.open_logged(run_ids), "compare logged requests")
 
     def _batch_mode(self) -> ModeView:
         # Imported here: the first frame does not show it.
         from playground.ui.controllers.batch import BatchController
 
         window = self._window
-        batch = self.batch = BatchController(
+        batch = window.batch = BatchController(
             window,
             window.workspace,
             prompt=window.prompt.document,
@@ -202,7 +187,7 @@ class OtherModes:
         from playground.ui.controllers.recorder import RecorderController
 
         window = self._window
-        recorder = self.recorder = RecorderController(window, window.workspace, lambda: self._appearance.theme)
+        recorder = window.recorder = RecorderController(window, window.workspace, lambda: window.appearance.theme)
         recorder.notice.connect(window.show_notice)
         recorder.open_wanted.connect(window.open_logged)
         recorder.prompt_wanted.connect(self._open_recorded)

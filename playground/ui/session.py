@@ -54,7 +54,6 @@ class Collector(QObject):
         gc.freeze()
 
     def stop(self) -> None:
-        """Switch Python's own collector on again."""
         self._timer.stop()
         gc.enable()
 
@@ -77,7 +76,6 @@ Python's default of 5 ms is a third of a frame, and every socket read and every 
 
 
 def make_application() -> QApplication:
-    """Return the QApplication."""
     # The style as an argument: `setStyle` returns a QStyle, and PySide would build its 600 enum members.
     application = QApplication([*sys.argv[:1], "-style", "fusion"])
     application.setProperty(STYLED, True)
@@ -223,7 +221,6 @@ class Session:
         self._tasks.start(self._restore_folder(), "restore the data folder")
 
     async def _restore_folder(self) -> None:
-        """Create the data folder again after it was deleted."""
         if await self.workspace.restore_folder():
             self.window.log_opened()
             self.window.show_notice(DELETED)

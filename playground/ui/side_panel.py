@@ -52,7 +52,6 @@ class SidePanel(QFrame):
 
     @property
     def page(self) -> QWidget | None:
-        """The page on display."""
         area = self._stack.currentWidget()
         return area.page if isinstance(area, PageArea) else None
 

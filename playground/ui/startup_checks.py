@@ -21,7 +21,6 @@ class _NoStubGenerator:
     names = frozenset(f"shibokensupport.signature.lib.{name}" for name in ("enum_sig", "pyi_generator"))
 
     def find_spec(self, name: str, _path: object, _target: object = None) -> ModuleSpec | None:
-        """Return where a module is."""
         if name in self.names:
             return ModuleSpec(name, self)  # type: ignore[arg-type]
         # PySide puts its importer before this one, which sees only what that importer does not find.

@@ -112,7 +112,6 @@ class Recolored:
         self._colored_in = current_theme().name
 
     def recolor(self) -> None:
-        """Give the contents the colors of the theme in use."""
         raise NotImplementedError
 
     def changeEvent(self, event: QEvent) -> None:

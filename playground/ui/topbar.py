@@ -64,7 +64,6 @@ class ContextMeter(QAbstractButton):
 
     @property
     def over(self) -> bool:
-        """Return whether prompt and answer do not fit."""
         return self._parts is not None and self._parts.over
 
     def show_words(self, shown: bool) -> None:
@@ -102,7 +101,6 @@ class ContextMeter(QAbstractButton):
 
     @property
     def words(self) -> str:
-        """Return the whole composition, one line per part."""
         if self._parts is None:
             return ""
         lines = [f"{name}: {amount_words(name, amount)}" for name, amount in self._parts.parts if amount]
@@ -115,7 +113,6 @@ class ContextMeter(QAbstractButton):
         return QSize(words + BAR_WIDTH_PX + GRID, round(metrics.height()) + 13)
 
     def open(self) -> None:
-        """Show the parts as a table, under the meter."""
         if self._parts is None:
             return
         popup = ContextTable(self._parts, self)
@@ -256,7 +253,6 @@ class ModeSwitch(QFrame):
         self.setVisible(len(self._buttons) > 1)
 
     def show_mode(self, mode: str) -> None:
-        """Mark a mode as the current one."""
         self._buttons[mode].setChecked(True)
 
     def show_words(self, shown: bool) -> None:

@@ -70,7 +70,6 @@ class Places:
             self.keep()
 
     def keep(self) -> None:
-        """Store the sizes."""
         self._kept = self._state()
         if not self._maximised and self._beside is None and all(self._columns.sizes()):
             self._settings.set("splitter_sizes", list(self._columns.sizes()))
@@ -95,7 +94,6 @@ class Places:
         self._timer.start()
 
     def rest(self) -> None:
-        """Store nothing more."""
         self._timer.stop()
 
     def fit(self, width: int) -> None:
@@ -151,7 +149,6 @@ class Places:
         self.show_panes()
 
     def show_panes(self) -> None:
-        """Show and hide the panes as the state says."""
         for name in (*PANES, "log"):
             if self._maximised:
                 shown = name == self._maximised

@@ -44,8 +44,8 @@ async def test_copy_request_id_in_log_inspector_and_by_key_copies_the_request_on
     for run_id, wanted in ((None, second), ("first", first), (None, second)):
         if run_id is not None:
             window.log.table.go_to(1)
-            await hand.until(lambda: window.from_log.isVisible(), "the logged request")
-        elif window.from_log.isVisible():
+            await hand.until(lambda: window.response.from_log.isVisible(), "the logged request")
+        elif window.response.from_log.isVisible():
             window.requests.show_current()
         ways = (window.log.copy_button.click, window.inspector.id.copy.click)
         for copy in (*ways, window.actions_table["copy_request_id"].trigger):

@@ -232,10 +232,10 @@ async def test_a_logged_prompt_is_used_as_one_step_that_undo_takes_back(session:
     window.prompt.set_document(other)
     await _send(session, hand)
     window.requests.open_logged(dispatch.run.id)
-    await hand.until(lambda: window.from_log.isVisible(), "the logged request")
+    await hand.until(lambda: window.response.from_log.isVisible(), "the logged request")
     assert window.requests.request_id == dispatch.run.state.request_id
     assert window.prompt.document() == other
-    window.from_log.press("Use its prompt")
+    window.response.from_log.press("Use its prompt")
     assert window.prompt.document().messages == dispatch.run.document.messages
     window.prompt.undo()
     assert window.prompt.document() == other

@@ -34,6 +34,7 @@ from playground.ui.session import Session
 from playground.ui.theme import PROMPT_PX, ZOOM, apply_theme, load_theme, scaled, zoom_factor
 from playground.ui.widgets.figure_row import Chart, Series
 from playground.ui.widgets.icons import IconLabel, paint_row_icon
+from playground.ui.widgets.plain_table import ROW_PX, fill_table, plain_table
 from tests.ui.conftest import Tell
 
 
@@ -293,6 +294,17 @@ async def test_versions_beside_the_prompt_of_a_low_window_with_large_text_overla
     await hand.until(lambda: not outside(), "everything in its place")
 
 
+async def test_a_table_that_is_made_in_large_text_has_its_sizes_once(session: Session, hand: UiDriver) -> None:
+    session.workspace.settings.set("zoom", 200)
+    await hand.until(lambda: zoom_factor() == 2, "the larger text")
+    table = plain_table("A table", ("what", "figure"), 0, {1: 100})
+    fill_table(table, [("rows", "1")])
+    table.setParent(session.window)
+    table.show()
+    assert table.rowHeight(0) == 2 * ROW_PX
+    assert table.columnWidth(1) == 200
+
+
 @pytest.mark.parametrize("percent", [150, 200])
 async def test_dialogs_that_are_opened_in_large_text_cut_nothing(
     session: Session, hand: UiDriver, percent: int
@@ -321,6 +333,7 @@ async def test_dialogs_that_are_opened_in_large_text_cut_nothing(
         if isinstance(dialog, KeysSheet):
             metrics, table = QFontMetrics(dialog.table.font()), dialog.table
             for row in range(table.rowCount()):
+                assert table.rowHeight(row) == scaled(ROW_PX)
                 for column in range(3):
                     text = str(table.model().index(row, column).data())
                     assert metrics.horizontalAdvance(text) < table.columnWidth(column)

@@ -56,7 +56,6 @@ class Chaining(QObject):
 
     @property
     def service(self) -> AgentService:
-        """The agent loop, made on first use."""
         if self._service is None:
             from playground.agent.service import AgentService
 

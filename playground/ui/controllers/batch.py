@@ -111,7 +111,6 @@ class BatchController(QObject):
         )
 
     def view(self) -> ModeView:
-        """Return the widgets of the mode."""
         return ModeView(
             self.page,
             self.tools,
@@ -133,7 +132,6 @@ class BatchController(QObject):
         (self.page.table if self._rows else self.page.first_button).setFocus()
 
     def close(self) -> None:
-        """Stop the timers; the session cancels the task."""
         self._planner.cancel()
         self._tick.stop()
 
@@ -163,7 +161,6 @@ class BatchController(QObject):
 
     @property
     def setting_up(self) -> bool:
-        """Whether the settings are displayed."""
         return bool(self._rows) and not self.running and self.session is None
 
     def prompt_changed(self) -> None:
@@ -180,7 +177,6 @@ class BatchController(QObject):
             self._plan_now()
 
     def plan_soon(self) -> None:
-        """Plan again after a change."""
         if self.setting_up:
             self._prepared, self._start_wanted = None, False
             self._show_tools()

@@ -27,6 +27,7 @@ from playground.experiments.comparison import (
 from playground.experiments.comparison_session import ColumnSlot, ComparisonSession
 from playground.export.pages import table_text
 from playground.prompt.document import Document
+from playground.prompt.limits import EMPTY, is_empty
 from playground.ui.compare.column import ColumnView
 from playground.ui.compare.files import CompareFiles
 from playground.ui.compare.page import ComparePage, CompareTools, VariantDialog
@@ -66,7 +67,6 @@ class ColumnPainter(QObject):
 
     @property
     def active(self) -> bool:
-        """Return whether a frame is due."""
         return self._frame.isActive()
 
     def mark(self, slot: ColumnSlot, *, figures: bool = False) -> None:
@@ -85,7 +85,6 @@ class ColumnPainter(QObject):
             self.mark(slot)
 
     def stop(self) -> None:
-        """Paint nothing any more."""
         self._stopped = True
         self._frame.stop()
 
@@ -110,7 +109,6 @@ class ColumnPainter(QObject):
             self._frame.start(WAIT_MS // count)
 
     def show(self, slot: ColumnSlot, view: ColumnView) -> None:
-        """Paint a column now."""
         pending = slot.pending
         state = pending.run.state if pending is not None else None
         if pending is not None and state is not None and not state.ended:
@@ -167,7 +165,6 @@ class CompareController(QObject):
         self._set_slots([ColumnSlot(self._from_editor())])
 
     def view(self) -> ModeView:
-        """Return the mode's widgets."""
         return ModeView(
             self.page,
             self.tools,
@@ -293,7 +290,6 @@ class CompareController(QObject):
         self._start(self._compare_answers(), "compare answers")
 
     def edit(self, slot: ColumnSlot) -> None:
-        """Open the editor of a column."""
         document = self.session.document_of(slot)
         dialog = VariantDialog(
             LETTERS[self.slots.index(slot)],
@@ -338,7 +334,6 @@ class CompareController(QObject):
         self._show_summary()
 
     def refresh_prefixes(self) -> None:
-        """Estimate the prefixes again."""
         if self._looking is not None:
             self._looking.cancel()
         if not self._resting:
@@ -358,21 +353,17 @@ class CompareController(QObject):
 
     @property
     def running(self) -> bool:
-        """Return whether requests are being sent."""
         return self._task is not None
 
     @property
     def order(self) -> Order:
-        """Return the chosen order."""
         return cast("Order", self.page.values.order.currentData())
 
     @property
     def cache_start(self) -> CacheStart:
-        """Return the chosen state of the cache."""
         return cast("CacheStart", self.page.values.start.currentData())
 
     def send_or_stop(self) -> None:
-        """Ctrl+Enter: send all columns, or stop them."""
         if self.running:
             self.stop()
         else:
@@ -381,6 +372,9 @@ class CompareController(QObject):
     def send(self) -> None:
         """Send all columns. Earlier results of this page are replaced; their requests stay in the log."""
         if self.running:
+            return
+        if any(is_empty(slot.variant.document) for slot in self.slots):
+            self.notice.emit(EMPTY)
             return
         self.session.begin()
         self._task = self._start(self._run(), "send a comparison")
@@ -403,7 +397,6 @@ class CompareController(QObject):
         self.row_logged.emit(run_id)
 
     def stop(self) -> None:
-        """Stop all columns; received text stays."""
         if self._task is not None and not self.session.stop():
             # Not sent yet: the simulator is starting, or the key store is being read.
             self._task.cancel()
@@ -426,7 +419,6 @@ class CompareController(QObject):
             self.refresh_prefixes()
 
     def report(self) -> ComparisonReport:
-        """Return the displayed comparison."""
         return self.session.report(self.order, self.cache_start)
 
     def _show_summary(self) -> None:
@@ -455,7 +447,6 @@ class CompareController(QObject):
         next(iter(fields.values()), self.tools.send).setFocus()
 
     def rest(self) -> None:
-        """Stop all timers: the window is about to be deleted."""
         self._resting = True
         self.painter.stop()
         self._soon.stop()

@@ -15,6 +15,7 @@ from PySide6.QtGui import QKeySequence
 from PySide6.QtWidgets import QMainWindow
 
 from playground.client.endpoint import ELECTRON_ID
+from playground.prompt.limits import refuse_empty
 from playground.runs.metrics import counted
 from playground.services import AppServices
 from playground.storage.paths import write_shared
@@ -80,7 +81,6 @@ class DialogController(QObject):
         self._pages: dict[str, QDialog] = {}
 
     def use_actions(self, actions: Actions) -> None:
-        """Set the actions that the palette and the sheet of keys list."""
         self._actions = actions
 
     def shortcuts(self) -> Mapping[str, str]:
@@ -118,7 +118,6 @@ class DialogController(QObject):
         self.notice.emit(sentence)
 
     def save_page(self, run_id: str | None) -> None:
-        """Ask for a file, and write a logged request to it as HTML or Markdown."""
         if run_id is None:
             self.notice.emit("There is no request to export yet.")
             return
@@ -185,6 +184,7 @@ class DialogController(QObject):
         ahead = ahead_of(workspace, document, requests.current.run.state if requests.current else None)
 
         async def send(group: str) -> RunState:
+            refuse_empty(document)
             dispatch = await workspace.sender.send(
                 document, endpoint, lambda sent: requests.sent_beside(sent.run.id), tags=[group]
             )
@@ -314,7 +314,6 @@ class DialogController(QObject):
         return dialog
 
     def connect_to_electron(self) -> ConnectDialog:
-        """Open the endpoints at Electron."""
         return self.connect_dialog(ELECTRON_ID)
 
     async def _probe(self, endpoint: Endpoint, typed_key: str | None) -> ProbeResult:
@@ -359,7 +358,6 @@ class DialogController(QObject):
         self.endpoint_changed.emit(self._workspace.endpoint.id)
 
     def keys_sheet(self) -> None:
-        """All actions with their keys."""
         from playground.ui.dialogs.palette import KeysSheet
 
         assert self._actions is not None
@@ -385,7 +383,6 @@ class DialogController(QObject):
         return Rebound(self._actions.shortcut(spec.id))
 
     def palette(self) -> None:
-        """Ctrl+K: every action by a few letters."""
         from playground.ui.dialogs.palette import CommandPalette
         from playground.ui.dialogs.settings import SECTIONS
 
@@ -418,13 +415,11 @@ class DialogController(QObject):
         palette.open_at(self.window)
 
     def about(self) -> None:
-        """Open the versions of the program and its parts."""
         from playground.ui.dialogs.guide import AboutDialog
 
         open_once(AboutDialog(self._workspace.folder, self.window))
 
     def keep_geometry(self) -> None:
-        """Remember where the window is."""
         text = b64encode(self.window.saveGeometry().data()).decode()
         self._workspace.settings.set("window_geometry", text)
 

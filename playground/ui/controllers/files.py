@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
-from PySide6.QtCore import QEvent, QFileSystemWatcher, QObject, Qt, Signal
+from PySide6.QtCore import QEvent, QFileSystemWatcher, QObject, Signal
 from PySide6.QtGui import QDropEvent, QGuiApplication
 from PySide6.QtWidgets import QWidget
 
@@ -42,7 +42,7 @@ from playground.ui.controllers.tabs import NOT_COMPARED, PromptTabs
 from playground.ui.panes.prompt.undo import PromptFile, PromptPage
 from playground.ui.widgets.layouts import single_timer
 from playground.ui.widgets.notice import write_errors
-from playground.ui.widgets.task_dialog import ask_open, open_once
+from playground.ui.widgets.task_dialog import ask_open, ask_which, open_once
 
 if TYPE_CHECKING:
     from playground.tasks import Tasks
@@ -101,7 +101,6 @@ class Files(QObject):
 
     @property
     def file(self) -> PromptFile:
-        """The file of the present prompt."""
         return self._prompt.history.file
 
     @property
@@ -131,7 +130,6 @@ class Files(QObject):
         self.changed.emit()
 
     def new_tab(self) -> None:
-        """Open another tab with an empty prompt."""
         self.tabs.add()
         self.new()
 
@@ -159,11 +157,9 @@ class Files(QObject):
         self.show_example(_empty())
 
     def open_sample(self, name: str = "acme-phone-agent") -> None:
-        """Open a shipped prompt."""
         self.show_example(sample_document(name))
 
     def open_tools_sample(self) -> None:
-        """Open the sample prompt with tools."""
         self.open_sample("acme-billing-agent")
 
     def open_broken_sample(self) -> None:
@@ -197,7 +193,6 @@ class Files(QObject):
             self.tabs.add()
 
     def open(self) -> None:
-        """Ask for a file and open it."""
         ask_open(self._window, "Open a prompt file or a request body", FILTER, self.open_path)
 
     def open_path(self, path: Path) -> None:
@@ -401,28 +396,21 @@ class Files(QObject):
         if not page.dirty or not any(message.content for message in page.document.messages):
             run()
             return
-        from PySide6.QtWidgets import QMessageBox  # not for the first frame
-
-        box = QMessageBox(self._window)
-        box.setWindowTitle("Unsaved changes")
-        box.setTextFormat(Qt.TextFormat.PlainText)
-        box.setText(f"{page.name or 'This prompt'} has unsaved changes.")
-        box.setInformativeText("Discard loses them.")
         path = page.file.path
-        save = box.addButton("Save…" if path is None else "Save", QMessageBox.ButtonRole.AcceptRole)
-        discard = box.addButton("Discard", QMessageBox.ButtonRole.DestructiveRole)
-        box.addButton(QMessageBox.StandardButton.Cancel)
 
-        def answer(button: object) -> None:
-            if button is discard:
-                run()
-            elif button is save and path is None:
+        def save() -> None:
+            if path is None:
                 self.save_as()
-            elif button is save and path is not None:
+            else:
                 self._tasks.start(self._save_then(path, page, run), "save the prompt")
 
-        box.buttonClicked.connect(answer)
-        open_once(box)
+        ask_which(
+            self._window,
+            "Unsaved changes",
+            f"{page.name or 'This prompt'} has unsaved changes.",
+            "Discard loses them.",
+            {"Save…" if path is None else "Save": save, "Discard": run},
+        )
 
     async def _save_then(self, path: Path, page: PromptPage, run: Callable[[], None]) -> None:
         self.tabs.show_page(page)

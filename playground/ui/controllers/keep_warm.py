@@ -9,10 +9,11 @@ from weakref import WeakKeyDictionary
 
 from msgspec import Struct
 from PySide6.QtCore import QObject, Qt, Signal
-from PySide6.QtWidgets import QDialog, QDialogButtonBox, QFormLayout, QSpinBox, QWidget
+from PySide6.QtWidgets import QDialog, QDialogButtonBox, QFormLayout, QWidget
 
 from playground.prefix_cache.forecast import clock_time, left
 from playground.prompt.document import Document
+from playground.prompt.limits import EMPTY, is_empty
 from playground.runs.keep_warm import KeepWarm, KeepWarmOffer, offer
 from playground.runs.metrics import counted
 from playground.runs.record import group_tag
@@ -23,6 +24,7 @@ from playground.ui.controllers.tabs import PromptTabs
 from playground.ui.panes.prompt.pane import PromptPane
 from playground.ui.panes.prompt.undo import PromptPage
 from playground.ui.theme import GRID
+from playground.ui.widgets.form import spin_box
 from playground.ui.widgets.layouts import column_of, repeating_timer
 from playground.ui.widgets.notice import words
 
@@ -47,23 +49,17 @@ class KeepWarmDialog(QDialog):
         super().__init__(parent)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle("Keep cache warm")
-        self.requests, self.hours = QSpinBox(), QSpinBox()
-        for field, name, most, value in (
-            (self.requests, "Maximum requests", MOST_REQUESTS, min(round(offered.per_hour) or 1, 20)),
-            (self.hours, "Maximum hours", MOST_HOURS, 1),
-        ):
-            field.setRange(1, most)
-            field.setValue(value)
-            field.setAccessibleName(name)
-            field.setToolTip(f"1 to {most:,}")
+        self.requests = spin_box(1, MOST_REQUESTS, min(round(offered.per_hour) or 1, 20), "Maximum requests")
+        self.hours = spin_box(1, MOST_HOURS, 1, "Maximum hours")
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
         self.go = buttons.addButton("Start", QDialogButtonBox.ButtonRole.AcceptRole)
         self.go.setProperty("look", "primary")
         buttons.accepted.connect(self._start)
         buttons.rejected.connect(self.reject)
         form = QFormLayout()
-        form.addRow("Maximum requests", self.requests)
-        form.addRow("Maximum hours", self.hours)
+        for field in (self.requests, self.hours):
+            field.setToolTip(f"1 to {field.maximum():,}")
+            form.addRow(field.accessibleName(), field)
         column_of(
             words("Send this prompt with max_tokens 1 before its prefix expires", "strong"),
             words(f"{offered.text[:1].upper()}{offered.text[1:]}."),
@@ -107,7 +103,6 @@ class KeepWarmController(QObject):
 
     @property
     def active(self) -> bool:
-        """Whether the prompt on display is kept warm."""
         return id(self._tabs.page) in self._sessions
 
     @property
@@ -122,6 +117,9 @@ class KeepWarmController(QObject):
             self._end(page, "")
             return None
         document = page.document
+        if is_empty(document):
+            self.notice.emit(EMPTY)
+            return None
         offered = offer(self._services.forecast(document), self._services.endpoint)
         if offered is None:
             self.notice.emit(self._reason(document))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QEvent, QObject, QPoint, Qt, Signal
 from PySide6.QtGui import QActionGroup
-from PySide6.QtWidgets import QHeaderView, QInputDialog, QMenu, QWidget
+from PySide6.QtWidgets import QHeaderView, QMenu, QWidget
 
 from playground.runs.metrics import counted, received_tokens
 from playground.services import AppServices
@@ -23,7 +23,7 @@ from playground.ui.panes.log.pane import LogPane
 from playground.ui.theme import scaled, zoom_factor
 from playground.ui.widgets.labels import add_choice
 from playground.ui.widgets.layouts import repeating_timer, single_timer
-from playground.ui.widgets.task_dialog import open_once
+from playground.ui.widgets.task_dialog import ask_text
 
 if TYPE_CHECKING:
     from playground.requestlog.log import RequestLog
@@ -39,6 +39,7 @@ NARROW_DROPS = ("answer", "cost", "total", "TTFT", "out", "in", "cached", "prefi
 """Columns that a log too narrow for all leaves out, the first one first; the tooltip of the time has their figures."""
 NARROW_WIDTHS = {"status": 96, "time": 82}
 """Widths of columns where even the fewest columns do not fit: the request_id is whole in any case."""
+_NUMBERS = {column.title: number for number, column in enumerate(COLUMNS)}
 LEAST_WIDTHS = {"prefix": 130, "answer": 160}
 """Widths that suffice for the last column: it takes the remaining room."""
 
@@ -70,18 +71,22 @@ class ColumnLayout(QObject):
         header.installEventFilter(self)
 
     def reset(self) -> None:
-        """Restore the default layout."""
         self._header.setProperty("zoomApplied", zoom_factor())
+        self._apply([(column.title, column.width, column.shown) for column in COLUMNS])
+        self._changed()
+
+    def _apply(self, rows: Sequence[tuple[str, int, bool]]) -> None:
+        """Lay out columns in this order, each with its title, its width at 100 % and whether it is shown."""
         self._settling = True
-        for number, column in enumerate(COLUMNS):
-            self._header.moveSection(self._header.visualIndex(number), number)
-            self._header.setSectionHidden(number, not column.shown)
-            self._header.resizeSection(number, scaled(column.width))
+        for place, (title, width, shown) in enumerate(rows):
+            number = _NUMBERS[title]
+            self._header.moveSection(self._header.visualIndex(number), place)
+            self._header.setSectionHidden(number, not shown)
+            self._header.resizeSection(number, scaled(width))
         self._dropped.clear()
         self._squeezed.clear()
         self._settling = False
         self._drop()
-        self._changed()
 
     def show_zoom(self) -> None:
         """Fit the columns after a change of the text size, which has scaled the visible ones."""
@@ -99,16 +104,16 @@ class ColumnLayout(QObject):
         """Hide columns of NARROW_DROPS until the rest fits, then squeeze others; restore them in a wider header."""
         chosen = [number for number in range(len(COLUMNS)) if self._is_chosen(number)]
         widths = {number: self._squeezed.get(number, self._header.sectionSize(number)) for number in chosen}
+        last = self._last()
         for number in chosen:
-            if self._is_stretched(number) or number in self._dropped:
+            if number == last or number in self._dropped:
                 widths[number] = scaled(COLUMNS[number].width)
         dropped: set[int] = set()
         for title in NARROW_DROPS:
-            number = next(number for number, column in enumerate(COLUMNS) if column.title == title)
+            number = _NUMBERS[title]
             fits = self._needed(widths, dropped) <= self._header.width()
             if not fits and number in widths and len(dropped) + 1 < len(chosen):
                 dropped.add(number)
-        last = self._last()
         for number in chosen:
             if number not in (last, *self._dropped):
                 self._sizes[number] = widths[number]
@@ -150,7 +155,7 @@ class ColumnLayout(QObject):
         """Make the columns of NARROW_WIDTHS narrower by the excess, and restore those that need not be."""
         self._settling = True
         for title, narrow in NARROW_WIDTHS.items():
-            number = next(number for number, column in enumerate(COLUMNS) if column.title == title)
+            number = _NUMBERS[title]
             cut = max(min(excess, widths.get(number, 0) - scaled(narrow)), 0)
             if cut:
                 self._squeezed.setdefault(number, widths[number])
@@ -173,7 +178,7 @@ class ColumnLayout(QObject):
         for place in range(len(COLUMNS)):
             number = self._header.logicalIndex(place)
             shown = self._is_chosen(number)
-            stretched = self._header.isSectionHidden(number) or self._is_stretched(number)
+            stretched = self._header.isSectionHidden(number) or number == self._last()
             size = self._squeezed.get(number, self._header.sectionSize(number))
             width = 0 if stretched else round(size / zoom_factor())
             rows.append([COLUMNS[number].title, width or COLUMNS[number].width, shown])
@@ -182,15 +187,8 @@ class ColumnLayout(QObject):
 
     def _last(self) -> int | None:
         """Return the column that takes the room that is left."""
-        return next((number for number in range(len(COLUMNS)) if self._is_stretched(number)), None)
-
-    def _is_stretched(self, number: int) -> bool:
-        visible = [
-            self._header.logicalIndex(place)
-            for place in range(len(COLUMNS))
-            if not self._header.isSectionHidden(self._header.logicalIndex(place))
-        ]
-        return visible[-1:] == [number]
+        shown = [number for number in range(len(COLUMNS)) if not self._header.isSectionHidden(number)]
+        return max(shown, key=self._header.visualIndex, default=None)
 
     def restore(self, text: str) -> None:
         """Apply a serialised layout. Ignores invalid text; columns missing from it follow the listed ones."""
@@ -198,20 +196,9 @@ class ColumnLayout(QObject):
             rows = [(str(title), int(width), bool(shown)) for title, width, shown in json.loads(text or "[]")]
         except (ValueError, TypeError, OverflowError, RecursionError):
             return
-        numbers = {column.title: number for number, column in enumerate(COLUMNS)}
-        known = [row for row in rows if row[0] in numbers]
-        if not any(shown for _, _, shown in known):
-            return
-        self._settling = True
-        for place, (title, width, shown) in enumerate(known):
-            number = numbers[title]
-            self._header.moveSection(self._header.visualIndex(number), place)
-            self._header.setSectionHidden(number, not shown)
-            self._header.resizeSection(number, scaled(min(max(width, 40), 2_000)))
-        self._dropped.clear()
-        self._squeezed.clear()
-        self._settling = False
-        self._drop()
+        known = [(title, min(max(width, 40), 2_000), shown) for title, width, shown in rows if title in _NUMBERS]
+        if any(shown for _, _, shown in known):
+            self._apply(known)
 
     def menu(self) -> QMenu:
         """Return a menu with one checkable entry per column; the last visible column cannot be hidden."""
@@ -257,16 +244,13 @@ class SavedFilters:
             self._settings.set(SETTING, {**self.all, name.strip(): self._line.text().strip()})
 
     def remove(self, name: str) -> None:
-        """Forget a filter."""
         self._settings.set(SETTING, {other: text for other, text in self.all.items() if other != name})
 
     def use(self, name: str) -> None:
-        """Type a kept filter."""
         self._line.setText(self.all[name])
         self._line.setFocus()
 
     def add_to(self, menu: QMenu) -> None:
-        """Offer them."""
         keep = menu.addAction("Save this filter…")
         keep.setEnabled(bool(self._line.text().strip()))
         keep.triggered.connect(lambda _checked: self.ask_name())
@@ -281,12 +265,7 @@ class SavedFilters:
                 )
 
     def ask_name(self) -> None:
-        """Ask what to call the filter that is typed."""
-        dialog = QInputDialog(self._line)
-        dialog.setWindowTitle("Save this filter")
-        dialog.setLabelText(f"A name for {self._line.text().strip()[:80]}")
-        dialog.textValueSelected.connect(self.keep)
-        open_once(dialog)
+        ask_text(self._line, "Save this filter", f"A name for {self._line.text().strip()[:80]}", self.keep)
 
 
 LOOK_S = 0.08
@@ -366,24 +345,18 @@ class LogPaths(QObject):
 
     @property
     def log(self) -> RequestLog | None:
-        """Return the log, or None without one."""
         return self._workspace.log
 
     @property
     def work(self) -> LogWork:
-        """Everything with a dialog."""
         if self._work is None:
             # Deferred import: only needed on demand.
             from playground.ui.controllers.log_actions import LogWork
 
-            self._work = LogWork(self._window, self._workspace, self._pane)
-            self._work.notice.connect(self.notice)
-            self._work.open_requested.connect(self.open_requested)
-            self._work.compare_requested.connect(self.compare_requested)
+            self._work = LogWork(self, self._window, self._workspace, self._pane)
         return self._work
 
     def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Run something of the log beside everything else."""
         self._workspace.tasks.start(work, name)
 
     def keep_bounds(self) -> None:
@@ -407,7 +380,6 @@ class LogPaths(QObject):
             self.work.do(name)
 
     def import_from(self, path: Path) -> None:
-        """Import a log or HAR file."""
         if self.log is None:
             self.notice.emit(f"{path.name} was not imported: there is no request log.")
         else:
@@ -478,6 +450,5 @@ class LogPaths(QObject):
             menu.addAction(label).triggered.connect(lambda _checked, name=name: self.ask(name))
 
     def rest(self) -> None:
-        """Do nothing any more."""
         self._ago.stop()
         self._bounds.stop()

@@ -8,13 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec.structs import replace
-from PySide6.QtCore import QObject, Signal
-from PySide6.QtWidgets import (
-    QFileDialog,
-    QInputDialog,
-    QLineEdit,
-    QWidget,
-)
+from PySide6.QtWidgets import QFileDialog, QInputDialog, QWidget
 
 from playground.experiments.comparison import LETTERS, read_tags
 from playground.export.log_files import export, format_of, import_file
@@ -26,11 +20,12 @@ from playground.services import AppServices
 from playground.ui.panes.log.pane import LogPane
 from playground.ui.widgets.labels import copy_text
 from playground.ui.widgets.progress import watched
-from playground.ui.widgets.task_dialog import ask_open, ask_save, asked, open_once
+from playground.ui.widgets.task_dialog import ask_open, ask_save, ask_text, asked, open_once
 
 if TYPE_CHECKING:
     from playground.requestlog.log import RequestLog
     from playground.requestlog.records import StoredRun
+    from playground.ui.controllers.log import LogPaths
     from playground.ui.dialogs.settings import LogSizeDialog
     from playground.ui.dialogs.ticket import TicketDialog
 
@@ -51,20 +46,14 @@ MOST_SHOWN = 200
 T = TypeVar("T")
 
 
-class LogWork(QObject):
+class LogWork:
     """Each task reads which rows are chosen when it begins; rows that come meanwhile change nothing."""
 
-    notice = Signal(str)
-    open_requested = Signal(str)
-    """A run_id."""
-    compare_requested = Signal(list)
-    """Run_ids, oldest first."""
-    done = Signal(str)
-    """Emitted with the name of the completed action."""
-
-    def __init__(self, window: QWidget, workspace: AppServices, pane: LogPane) -> None:
-        super().__init__(window)
+    def __init__(self, paths: LogPaths, window: QWidget, workspace: AppServices, pane: LogPane) -> None:
+        """Connect to the signals of `paths`, which tell what is found or asked for."""
         self._window, self._workspace, self._pane = window, workspace, pane
+        self._notice, self._open_requested = paths.notice, paths.open_requested
+        self._compare_requested = paths.compare_requested
         self.dialog: TicketDialog | LogSizeDialog | QFileDialog | QInputDialog | None = None
         """The one that was opened last."""
 
@@ -75,7 +64,6 @@ class LogWork(QObject):
         return log
 
     def do(self, name: str) -> None:
-        """Do something by its name."""
         tasks: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
             "mark": self._mark,
             "tag": self._tag,
@@ -91,24 +79,24 @@ class LogWork(QObject):
             "delete_shown": self._delete_shown,
             "size": self._size,
         }
-        self._workspace.tasks.start(self._see_through(name, tasks[name]()), f"log: {name}")
+        self._start(tasks[name](), f"log: {name}")
 
-    async def _see_through(self, name: str, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            await work
-        except InputError as bad:
-            self.notice.emit(str(bad.problems[0]))
-        except OSError as error:
-            self.notice.emit(f"{error.filename or 'The file'}: {error.strerror or error}.")
-        self.done.emit(name)
+    def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Start a task that says why a file cannot be read or written."""
 
-    async def _numbers(self) -> list[int]:
-        """Return the numbers of the selected requests, ascending."""
-        return await self._pane.chosen_numbers()
+        async def see_through() -> None:
+            try:
+                await work
+            except InputError as bad:
+                self._notice.emit(str(bad.problems[0]))
+            except OSError as error:
+                self._notice.emit(f"{error.filename or 'The file'}: {error.strerror or error}.")
+
+        self._workspace.tasks.start(see_through(), name)
 
     async def chosen(self) -> list[str]:
         """Return the run_ids of the selected rows, the newest first."""
-        numbers = await self._numbers()
+        numbers = await self._pane.chosen_numbers()
         return list(reversed(await self._log.run_ids(numbers))) if numbers else []
 
     async def _runs(self, run_ids: list[str]) -> list[StoredRun]:
@@ -147,24 +135,17 @@ class LogWork(QObject):
             )
 
     def _ask_text(self, title: str, label: str, text: str, take: Callable[[str], object]) -> None:
-        dialog = QInputDialog(self._window)
-        dialog.setWindowTitle(title)
-        dialog.setLabelText(label)
-        dialog.setTextEchoMode(QLineEdit.EchoMode.Normal)
-        dialog.setTextValue(text)
-        dialog.resize(420, dialog.height())
-        dialog.textValueSelected.connect(take)
-        self.dialog = dialog
-        open_once(dialog)
+        self.dialog = ask_text(self._window, title, label, take, text)
+        self.dialog.resize(420, self.dialog.height())
 
     async def _earlier(self) -> None:
         runs = await self._runs((await self.chosen())[:1])
         forecast = runs[0].record.forecast if runs else None
         if forecast is None or forecast.run_id is None:
-            self.notice.emit("This request shares its prefix with none before it that this program knows of.")
+            self._notice.emit("This request shares its prefix with none before it that this program knows of.")
             return
         if await self._log.get(forecast.run_id) is None:
-            self.notice.emit("The request that it shares its prefix with is no longer in the log.")
+            self._notice.emit("The request that it shares its prefix with is no longer in the log.")
             return
         model = self._pane.model
         place = await self._log.place_of(forecast.run_id, model.filter)
@@ -173,7 +154,7 @@ class LogWork(QObject):
             place = await self._log.place_of(forecast.run_id, replace(EVERYTHING, folding=model.filter.folding))
         if place is not None:  # else it is in a collapsed group
             self._pane.table.go_to(place)
-        self.open_requested.emit(forecast.run_id)
+        self._open_requested.emit(forecast.run_id)
 
     async def _compare(self) -> None:
         ids = (await self.chosen())[::-1]
@@ -182,9 +163,9 @@ class LogWork(QObject):
         if len(comparison) == 1 and (len(ids) == 1 or self._pane.heading() is not None):
             ids = [run_id for run_id, found in known if found is not None][:1]
         elif not 2 <= len(ids) <= len(LETTERS):
-            self.notice.emit("Choose two to four requests to compare, or one request of an earlier comparison.")
+            self._notice.emit("Choose two to four requests to compare, or one request of an earlier comparison.")
             return
-        self.compare_requested.emit(ids)
+        self._compare_requested.emit(ids)
 
     async def _ticket(self) -> None:
         ids = await self._chosen_for_ticket()
@@ -197,7 +178,7 @@ class LogWork(QObject):
         runs = await self._runs(await self._chosen_for_ticket())
         if runs:
             copy_text(await asyncio.to_thread(tickets, runs))
-            self.notice.emit(
+            self._notice.emit(
                 f"Copied as a support ticket of {counted(len(runs), 'request')}. Message contents are left out; "
                 "a hash and a length stand for each."
             )
@@ -207,27 +188,22 @@ class LogWork(QObject):
         ids = await self.chosen()
         if len(ids) <= MOST_IN_A_TICKET:
             return ids
-        self.notice.emit(f"A ticket takes {MOST_IN_A_TICKET} requests at most; {len(ids):,} are chosen.")
+        self._notice.emit(f"A ticket takes {MOST_IN_A_TICKET} requests at most; {len(ids):,} are chosen.")
         return []
 
     async def ticket_of(self, run_ids: list[str]) -> None:
         """Open the ticket of these requests for review before it is passed on."""
         runs = await self._runs(run_ids)
         if not runs:
-            self.notice.emit("There is no request for a ticket yet.")
+            self._notice.emit("There is no request for a ticket yet.")
             return
         from playground.ui.dialogs.ticket import TicketDialog
 
-        dialog = TicketDialog(runs, self._workspace.settings, self._window)
-        dialog.notice.connect(self.notice)
-        self._open(dialog)
-
-    def _open(self, dialog: TicketDialog | LogSizeDialog) -> None:
-        self.dialog = dialog
-        open_once(dialog)
+        self.dialog = TicketDialog(runs, self._workspace.settings, self._window)
+        open_once(self.dialog)
 
     async def _export(self) -> None:
-        await self._export_of(await self._numbers())
+        await self._export_of(await self._pane.chosen_numbers())
 
     async def _export_of(self, chosen: LogFilter | Sequence[int]) -> None:
         self.dialog = ask_save(
@@ -236,45 +212,41 @@ class LogWork(QObject):
 
     def export_to(self, path: Path, chosen: LogFilter | Sequence[int]) -> None:
         """Export the filtered or the given rows; the window shows the progress."""
+        self._start(self._exported(path, chosen), "export requests")
+
+    async def _exported(self, path: Path, chosen: LogFilter | Sequence[int]) -> None:
         kind = format_of(path)
         if kind is None:
-            self.notice.emit(f"{path.name} ends in none of .jsonl, .csv and .har, so its form is not known.")
+            self._notice.emit(f"{path.name} ends in none of .jsonl, .csv and .har, so its form is not known.")
             return
-
-        async def work() -> None:
-            total = (await self._log.count(chosen, None)).n if isinstance(chosen, LogFilter) else len(chosen)
-            done = await watched(
-                self._window,
-                f"Export to {path.name}",
-                total,
-                lambda progress: export(self._log, chosen, path, kind, progress),
-            )
-            if done is None:
-                self.notice.emit(f"Stopped: nothing was exported, and {path.name} is unchanged.")
-            else:
-                self.notice.emit(f"{counted(done, 'request')} {'is' if done == 1 else 'are'} in {path}.")
-
-        self._workspace.tasks.start(self._see_through("exported", work()), "export requests")
+        total = (await self._log.count(chosen, None)).n if isinstance(chosen, LogFilter) else len(chosen)
+        title = f"Export to {path.name}"
+        done = await watched(
+            self._window, title, total, lambda progress: export(self._log, chosen, path, kind, progress)
+        )
+        if done is None:
+            self._notice.emit(f"Stopped: nothing was exported, and {path.name} is unchanged.")
+        else:
+            self._notice.emit(f"{counted(done, 'request')} {'is' if done == 1 else 'are'} in {path}.")
 
     async def _import(self) -> None:
         self.dialog = ask_open(self._window, "Import requests", IMPORTS, self.import_from)
 
     def import_from(self, path: Path) -> None:
         """Take up a file, all or nothing."""
+        self._start(self._imported(path), "import requests")
 
-        async def work() -> None:
-            if self._log.read_only_reason is not None:
-                self.notice.emit(self._log.read_only_reason)
-                return
-            try:
-                imported = await watched(
-                    self._window, f"Import {path.name}", None, lambda progress: import_file(self._log, path, progress)
-                )
-                self.notice.emit(imported.sentence if imported else "Stopped: nothing was imported.")
-            except InputError as bad:
-                self.notice.emit(f"{path.name} was not imported: {bad.problems[0]}")
-
-        self._workspace.tasks.start(self._see_through("imported", work()), "import requests")
+    async def _imported(self, path: Path) -> None:
+        if self._log.read_only_reason is not None:
+            self._notice.emit(self._log.read_only_reason)
+            return
+        try:
+            imported = await watched(
+                self._window, f"Import {path.name}", None, lambda progress: import_file(self._log, path, progress)
+            )
+            self._notice.emit(imported.sentence if imported else "Stopped: nothing was imported.")
+        except InputError as bad:
+            self._notice.emit(f"{path.name} was not imported: {bad.problems[0]}")
 
     async def _delete(self) -> None:
         ids = await self.chosen()
@@ -289,7 +261,7 @@ class LogWork(QObject):
 
     async def _delete_matching(self, chosen: LogFilter, count: int) -> None:
         deleted = await self._stoppable(count, lambda progress: self._log.delete_matching(chosen, progress))
-        self.notice.emit(
+        self._notice.emit(
             "Stopped: the remaining requests stay."
             if deleted is None
             else f"{counted(deleted, 'request')} {'was' if deleted == 1 else 'were'} deleted."
@@ -316,7 +288,8 @@ class LogWork(QObject):
 
         dialog = LogSizeDialog(self._log, self._workspace, await self._log.size(), self._window)
         dialog.delete_all.connect(lambda: self._workspace.tasks.start(self._delete_all(), "delete all requests"))
-        self._open(dialog)
+        self.dialog = dialog
+        open_once(dialog)
 
     async def _delete_all(self) -> None:
         count = (await self._log.count(EVERYTHING, None)).n

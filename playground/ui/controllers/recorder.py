@@ -122,7 +122,6 @@ class RecorderController(QObject):
         self._workspace.tasks.start(work, name)
 
     def view(self) -> ModeView:
-        """Return the widgets of the mode."""
         self._look()
         return ModeView(
             self.page,
@@ -421,7 +420,6 @@ class RecorderController(QObject):
         return (self._follow.row(program.run_ids[at - 1]) if at else None), "program"
 
     def _act(self, name: str) -> None:
-        """Carry out a link of the inspector."""
         if name.startswith("copy_"):
             self._copy_as(name.removeprefix("copy_"))
         else:

@@ -46,7 +46,6 @@ class RecordedRequests:
         self._page: list[LogRow] = []
 
     def row(self, run_id: str) -> LogRow | None:
-        """Return a row by its run_id."""
         return next((row for row in self.rows if row.run_id == run_id), None)
 
     def earlier_in_conversation(self, row: LogRow) -> LogRow | None:

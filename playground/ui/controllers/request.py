@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from PySide6.QtCore import QObject, Signal
 
-from playground.client.endpoint import Rates
 from playground.client.error_body import too_long
 from playground.client.events import AnyEvent, HeadersReceived
 from playground.prefix_cache.forecast import ago
 from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError
-from playground.prompt.limits import LimitFinding, check, context_finding
+from playground.prompt.limits import EMPTY, LimitFinding, check, context_finding, is_empty
 from playground.runs.record import asked_in
 from playground.runs.state import RunState
 from playground.services import AppServices, Recalled
@@ -35,14 +34,15 @@ if TYPE_CHECKING:
     from playground.ui.panes.prompt.pane import PromptPane
     from playground.ui.panes.response.pane import ResponsePane
 
+T = TypeVar("T")
 FRAME_MS = 16
 """At most one repaint a frame at 60 Hz (architecture.md, One loop)."""
 FORECAST_MS = 40
 """Time from an edit to its forecast: the text is painted before, and keys that follow at once share one forecast."""
 TICK_MS = 1000
+"""Interval for updating ages ("40 s ago"), the forecast's expiry and the count per minute."""
 UNSENT_MS = 150
 """From then on a request that is not sent yet takes the place of the previous one in the panes."""
-"""Interval for updating ages ("40 s ago"), the forecast's expiry and the count per minute."""
 SECONDS_SHOWN, OLD_TICKS = 60, 10
 """Age in seconds up to which a forecast is updated every second; then every so many ticks."""
 
@@ -101,38 +101,34 @@ class Requests(QObject):
         self._tick = repeating_timer(self, TICK_MS, self._on_tick)
         self._displayed = True
         self._ticks = 0
-        self._sent_at: float | None = None
-        """When the request was sent on which the forecast on display rests."""
+        self._forecast: PromptForecast | None = None
+        """The one on display."""
         self._changes = 0
         """`CacheForecaster.changes` at the time of the forecast on display."""
-        self._cold_at: float | None = None
-        """When the prefix on display is expected to turn cold."""
+        self.sent_beside: Callable[[str], None] = log.row_changed
+        """Call it with the run_id of a request that something else in this window has sent."""
         self._tick.start()
 
     @property
     def running(self) -> bool:
-        """Whether a request is on its way."""
         return self._task is not None
 
     @property
     def sending_page(self) -> PromptPage | None:
-        """The prompt whose request is on its way."""
         return self._sending_page if self.running else None
 
     @property
     def request_id(self) -> str | None:
-        """The request_id of what the response pane shows."""
         return self._shown.request_id if self._shown else None
 
     def resend(self) -> None:
         """Send the request on display again, with the values that it was sent with, to the endpoint in use."""
-        if not self.running and self._shown_document is not None:
-            self._begin(self._send(self._shown_document), "send again")
+        if self._shown_document is not None:
+            self._begin(self._send, self._shown_document, "send again")
 
     def resend_logged(self, run_id: str) -> None:
         """Send the prompt of a logged request again to the endpoint in use."""
-        if not self.running:
-            self._begin(self._resend_logged(run_id), "send again")
+        self._begin(self._resend_logged, run_id, "send again")
 
     async def _resend_logged(self, run_id: str) -> None:
         recalled = await self._workspace.recall(run_id)
@@ -142,7 +138,6 @@ class Requests(QObject):
             await self._send(recalled.document)
 
     def rest(self) -> None:
-        """Look at nothing any more: the window is going."""
         self._resting = True
         for timer in (self._frame, self._forecast_timer, self._slow, self._tick):
             timer.stop()
@@ -165,11 +160,11 @@ class Requests(QObject):
         time changes nothing."""
         if self._changes != self._workspace.sender.forecaster.changes:
             return True
-        if self._sent_at is None:
+        if self._forecast is None or self._forecast.forecast.sent_at is None:
             return False
-        now = time.time()
-        expiring = self._cold_at is not None and self._cold_at - now < SECONDS_SHOWN
-        return expiring or now - self._sent_at < SECONDS_SHOWN or self._ticks % OLD_TICKS == 0
+        now, cold_at = time.time(), self._forecast.clock.warm_until_unix
+        expiring = cold_at is not None and cold_at - now < SECONDS_SHOWN
+        return expiring or now - self._forecast.forecast.sent_at < SECONDS_SHOWN or self._ticks % OLD_TICKS == 0
 
     def document_edited(self, _document: Document) -> None:
         """Forecast again, once, FORECAST_MS after the first of several edits."""
@@ -177,7 +172,6 @@ class Requests(QObject):
             self._forecast_timer.start(FORECAST_MS)
 
     def document_shown(self, _document: Document) -> None:
-        """Forecast another document at once."""
         if not self._resting:
             self._forecast_timer.start(0)
 
@@ -202,8 +196,7 @@ class Requests(QObject):
             self._show_forecast(changes, prompt_forecast)
 
     def _show_forecast(self, changes: int, prompt_forecast: PromptForecast) -> None:
-        self._changes = changes
-        self._sent_at, self._cold_at = prompt_forecast.forecast.sent_at, prompt_forecast.clock.warm_until_unix
+        self._changes, self._forecast = changes, prompt_forecast
         self._prompt.set_forecast(prompt_forecast)
         self._prompt.set_findings(self._checked(prompt_forecast))
         if self._shown is None:
@@ -234,25 +227,31 @@ class Requests(QObject):
             self.notice.emit(f"{name} is being sent in another tab. Stop in the Request menu ends it.")
         elif self.running:
             self.stop()
-        elif not self._prompt.composing() and not self._held_back(self.send_anyway):
-            self.send_anyway()
+        else:
+            self._attempt(self.send_anyway)
 
     def send_anyway(self) -> None:
         """Send the prompt, whatever the check says of it."""
-        if not self.running:
-            self._begin(self._send(self._prompt.document()), "send")
+        self._begin(self._send, self._prompt.document(), "send")
 
-    def _held_back(self, anyway: Callable[[], object]) -> bool:
-        """Whether the prompt is not sent: it is empty, or Electron would refuse it."""
-        if not any(message.content or message.tool_calls for message in self._prompt.document().messages):
-            self.notice.emit("The prompt is empty: type it, or open one.")
-            return True
-        if self._workspace.endpoint.kind == "other":
-            return False
-        refused = [finding for finding in check(self._prompt.document()) if finding.refused]
-        if refused:
-            self._prompt.refuse(refused[0].problem, anyway)
-        return bool(refused)
+    def verify(self) -> None:
+        """Verify caching: send the prompt twice, and say what that proves."""
+        self._attempt(lambda: self._begin(self._verify, self._prompt.document(), "verify caching"))
+
+    def _attempt(self, send: Callable[[], object]) -> None:
+        """Send the prompt, unless it is empty or Electron would refuse it: then the user can send it anyway."""
+        document = self._prompt.document()
+        if self.running or self._prompt.composing():
+            return
+        if is_empty(document):
+            self.notice.emit(EMPTY)
+            return
+        checked = () if self._workspace.endpoint.kind == "other" else check(document)
+        refused = next((finding for finding in checked if finding.refused), None)
+        if refused is not None:
+            self._prompt.refuse(refused.problem, send)
+        else:
+            send()
 
     def show_page(self, page: PromptPage) -> None:
         """Display the newest request of the prompt in another tab."""
@@ -262,10 +261,13 @@ class Requests(QObject):
         self.show_current()
         self.refresh_forecast()
 
-    def _begin(self, work: Coroutine[Any, Any, None], name: str) -> None:
+    def _begin(self, send: Callable[[T], Coroutine[Any, Any, None]], what: T, name: str) -> None:
+        """Start to send something, unless a request is on its way."""
+        if self.running:
+            return
         self._sending_page = self._page
         self._slow.start()
-        self._task = self._workspace.tasks.start(self._see_through(work), name)
+        self._task = self._workspace.tasks.start(self._see_through(send(what)), name)
         self.running_changed.emit(True)
 
     async def _see_through(self, work: Coroutine[Any, Any, None]) -> None:
@@ -286,16 +288,6 @@ class Requests(QObject):
             # Not sent yet: the simulator is starting, or the key store is being asked.
             self._task.cancel()
 
-    def verify(self) -> None:
-        """Verify caching: send the prompt twice, and say what that proves."""
-        if not self.running and not self._prompt.composing() and not self._held_back(self.verify_anyway):
-            self.verify_anyway()
-
-    def verify_anyway(self) -> None:
-        """As `verify`, whatever the check says."""
-        if not self.running:
-            self._begin(self._verify(self._prompt.document()), "verify caching")
-
     async def _verify(self, document: Document) -> None:
         states = []
         for _ in range(2):
@@ -314,18 +306,15 @@ class Requests(QObject):
         try:
             await self._workspace.send(document, self._dispatched)
         except InputError as bad:
-            self._refuse(bad)
+            problem = bad.problems[0]
+            if problem.path == ("key",):
+                self.key_missing.emit(str(problem))
+            else:
+                self._prompt.show_problem(problem)
         except SimulatorError as failed:
             self.notice.emit(str(failed))
         if self._newest is not None and self._newest.run.document is document:
             await self._finish(self._newest)
-
-    def _refuse(self, bad: InputError) -> None:
-        problem = bad.problems[0]
-        if problem.path == ("key",):
-            self.key_missing.emit(str(problem))
-        else:
-            self._prompt.show_problem(problem)
 
     def _dispatched(self, dispatch: PendingRequest) -> None:
         page, sent = self._sending_page, dispatch.run.document
@@ -353,23 +342,25 @@ class Requests(QObject):
             self._inspector.show_model(None)
             self._log.show_shown(None, None)
             return
-        run = self.current.run
-        self._shown, self.shown_run_id = run.state, run.id
-        self._shown_document, self.shown_endpoint_id = run.document, run.endpoint.id
-        self._response.show_state(
-            self._shown,
-            sent=DisplayedRequest(
-                run.request.body,
-                run.endpoint.base_url,
-                run.endpoint.name,
-                run.started_utc,
-                keyed=run.endpoint.needs_key,
+        run, endpoint = self.current.run, self.current.run.endpoint
+        self.shown_run_id, self._shown_document, self.shown_endpoint_id = run.id, run.document, endpoint.id
+        self._show(
+            self._live_model(self.current),
+            DisplayedRequest(
+                run.request.body, endpoint.base_url, endpoint.name, run.started_utc, keyed=endpoint.needs_key
             ),
-            asked=asked_in(run.request.body),
-            estimated_prompt_tokens=self.current.forecast.prompt_tokens,
             elapsed_s=run.clock(),
         )
-        self._inspector.show_model(self._live_model(self.current))
+
+    def _show(self, model: InspectorModel, sent: DisplayedRequest, elapsed_s: float = 0.0) -> None:
+        """Show a request in the panes."""
+        self._shown = model.state
+        tokens = model.forecast.prompt_tokens if model.forecast is not None else None
+        asked = asked_in(sent.body)
+        self._response.show_state(
+            model.state, sent=sent, asked=asked, estimated_prompt_tokens=tokens, elapsed_s=elapsed_s
+        )
+        self._inspector.show_model(model)
         self._log.show_shown(self.shown_run_id, self.request_id)
 
     def _heard(self, run: Run, event: AnyEvent) -> None:
@@ -388,10 +379,6 @@ class Requests(QObject):
         if not self.current.run.state.ended:
             # Elapsed times move also while nothing comes.
             self._frame.start(FRAME_MS if self.current.run.state.phase == "streaming" else 100)
-
-    def sent_beside(self, run_id: str) -> None:
-        """Something else in this window has sent a request: it has a row in the log."""
-        self._log.row_changed(run_id)
 
     async def _finish(self, dispatch: PendingRequest) -> None:
         self._frame.stop()
@@ -474,18 +461,9 @@ class Requests(QObject):
         if recalled is None:
             self.notice.emit("That request is no longer in the log.")
             return
-        self.recalled = recalled
-        self._shown, self.shown_run_id = recalled.state, recalled.stored.record.run_id
+        self.recalled, self.shown_run_id = recalled, run_id
         self._shown_document, self.shown_endpoint_id = recalled.document, recalled.stored.record.endpoint_id
-        record = recalled.stored.record
-        self._response.show_state(
-            recalled.state,
-            sent=logged_request(recalled),
-            asked=asked_in(record.body),
-            estimated_prompt_tokens=record.forecast.prompt_tokens if record.forecast else None,
-        )
-        self._inspector.show_model(logged_model(recalled))
-        self._log.show_shown(self.shown_run_id, self.request_id)
+        self._show(logged_model(recalled), logged_request(recalled))
         self.looking_back.emit(recalled)
 
     def log_changed(self, run_id: str) -> None:
@@ -516,11 +494,10 @@ def logged_request(recalled: Recalled) -> DisplayedRequest:
 def logged_model(recalled: Recalled) -> InspectorModel:
     """Return a request of the log as the inspector displays it."""
     record = recalled.stored.record
-    rates: Rates = record.rates
     return InspectorModel(
         state=recalled.state,
         forecast=record.forecast,
-        rates=rates,
+        rates=record.rates,
         why=recalled.why,
         endpoint_name=record.endpoint_name,
         simulated=record.endpoint_kind == "simulator",

@@ -86,7 +86,6 @@ class Adviser(QObject):
         self._begin()
 
     def recall(self) -> None:
-        """Give all advice again."""
         self._workspace.adviser.recall()
         self._begin()
 
@@ -109,11 +108,9 @@ class Adviser(QObject):
         self._prompt.set_advice(advice, document)
 
     def fix(self) -> None:
-        """Offer to fix all that was found."""
         self._apply_fixes(self.advice if self._current else ())
 
     def guide(self, rule: str = "") -> None:
-        """Open the guide, at a rule if one is given."""
         dialog = self._program.guide_dialog(rule)
         dialog.recall_requested.connect(self.recall)
         dialog.example_requested.connect(self._files.show_example)
@@ -192,7 +189,6 @@ class Answers:
         column_of((self.response, 1), self.inspector.strip, on=self.column, margins=0, spacing=0)
 
     def rest(self) -> None:
-        """Stop all timers: the window is about to be deleted."""
         for part in (self.requests, self.adviser, self.log, self.log_paths):
             part.rest()
 

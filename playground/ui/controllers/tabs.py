@@ -51,7 +51,6 @@ class PromptTabs(QObject):
 
     @property
     def page(self) -> PromptPage:
-        """The prompt on display."""
         return self._prompt.history.page
 
     @property
@@ -61,18 +60,15 @@ class PromptTabs(QObject):
         return page.file.path is None and not any(message.content for message in page.document.messages)
 
     def find(self, path: Path) -> PromptPage | None:
-        """Return the tab in which a file is open."""
         return next((page for page in self.pages if page.file.path == path), None)
 
     def add(self) -> None:
-        """Add an empty tab and display it."""
         page = PromptPage()
         self.pages.append(page)
         self._add_to_bar()
         self.show_page(page)
 
     def show_page(self, page: PromptPage) -> None:
-        """Display an open prompt."""
         if page is not self.page:
             self.page.cursor = self._prompt.prompt_tab.selection()[0]
             self._prompt.history.show_page(page)
@@ -82,7 +78,6 @@ class PromptTabs(QObject):
         self.refresh()
 
     def step(self, step: int) -> None:
-        """Display the next or the previous prompt."""
         self.show_page(self.pages[(self.pages.index(self.page) + step) % len(self.pages)])
 
     def remove(self, page: PromptPage) -> None:
@@ -109,7 +104,6 @@ class PromptTabs(QObject):
         self.refresh()
 
     def refresh(self) -> None:
-        """Show names, unsaved changes and the request on its way."""
         for place, page in enumerate(self.pages):
             name = visible_line(page.name) or "Untitled"
             short = name if len(name) <= _NAME_CHARACTERS else name[: _NAME_CHARACTERS - 1] + "…"

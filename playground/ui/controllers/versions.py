@@ -17,7 +17,7 @@ from playground.runs.metrics import counted, dollars, percent
 from playground.services import AppServices
 from playground.ui.widgets.form import text_box
 from playground.ui.widgets.notice import write_errors
-from playground.ui.widgets.task_dialog import ask_save, open_once
+from playground.ui.widgets.task_dialog import ask_save, ask_which, open_once
 
 if TYPE_CHECKING:
     from playground.ui.controllers.files import Files
@@ -71,7 +71,6 @@ class VersionPaths(QObject):
 
     @property
     def identity(self) -> PromptIdentity:
-        """The prompt in the editor."""
         from playground.versions.service import PromptIdentity
 
         page = self._prompt.history.page
@@ -89,7 +88,6 @@ class VersionPaths(QObject):
         return identity if document.id == identity.document_id else None
 
     def note_sent(self, identity: PromptIdentity, document: Document, run_ids: Sequence[str]) -> None:
-        """Store that a prompt was sent."""
         self._workspace.versions.note(identity, document, "sent", run_ids)
         self.refresh_soon()
 
@@ -107,7 +105,6 @@ class VersionPaths(QObject):
             self.refresh_soon(commits=True)
 
     def toggle(self) -> None:
-        """Open the panel beside the prompt, or close it."""
         if self.panel is not None:
             self._show(None)
             self.panel.deleteLater()
@@ -290,15 +287,6 @@ class VersionPaths(QObject):
         open_once(dialog)
 
     def _delete(self) -> None:
-        from PySide6.QtWidgets import QMessageBox
-
-        box = QMessageBox(self.panel)
-        box.setWindowTitle("Delete the version history")
-        box.setText("Delete all stored versions of this prompt?")
-        box.setInformativeText("The prompt, its file, Git commits and logged requests are unchanged.")
-        delete = box.addButton("Delete history", QMessageBox.ButtonRole.DestructiveRole)
-        box.addButton(QMessageBox.StandardButton.Cancel)
-
         async def work() -> None:
             try:
                 await self._workspace.versions.delete(self._shown)
@@ -306,12 +294,13 @@ class VersionPaths(QObject):
                 self.notice.emit(f"The history was not deleted: {error.strerror or error}.")
             await self.refresh()
 
-        def answer(button: object) -> None:
-            if button is delete:
-                self._start(work(), "delete a history")
-
-        box.buttonClicked.connect(answer)
-        open_once(box)
+        ask_which(
+            self.panel,
+            "Delete the version history",
+            "Delete all stored versions of this prompt?",
+            "The prompt, its file, Git commits and logged requests are unchanged.",
+            {"Delete history": lambda: self._start(work(), "delete a history")},
+        )
 
     def _show_answer(self, run_id: str) -> None:
         self.toggle()

@@ -10,6 +10,7 @@ from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QDialog, QWidget
 
 from playground.client.endpoint import SIMULATOR_ID
+from playground.prompt.limits import refuse_empty
 from playground.runs.state import Stopwatch
 from playground.services import AppServices
 from playground.ui.appearance import Appearance
@@ -62,24 +63,20 @@ class CurrentRun(QObject):
         """Measurements of a real speech engine for the parts of the current run."""
 
     def follow(self) -> None:
-        """Follow the runs in the response pane."""
         self._requests.looking_back.connect(self._shown)
         self._take_current()
 
     def leave(self) -> None:
-        """Follow no run: the timeline is closed."""
         self._requests.looking_back.disconnect(self._shown)
         self._unsubscribe()
 
     @property
     def source(self) -> TimelineSource:
-        """Return the current run as a source."""
         if self._requests.recalled is not None:
             return TimelineSource("A logged request", self.turns)
         return TimelineSource("The newest request" if self._pending else NOTHING.title, self.turns, self.now)
 
     def turns(self) -> tuple[MeasuredTurn, ...]:
-        """Return the turn; empty without a run."""
         from playground.voice.timeline import MeasuredTurn  # the window starts without the patterns of speech
 
         if self._requests.recalled is not None:
@@ -97,7 +94,6 @@ class CurrentRun(QObject):
         return None if run is None or run.state.ended or self._requests.recalled is not None else run.clock()
 
     def measured(self, audio: tuple[AudioTimes | None, ...]) -> None:
-        """Store the measurements of a speech engine for the current run."""
         self.audio = audio
         self.changed.emit()
 
@@ -177,7 +173,6 @@ class VoiceController(QObject):
         dialog.finished.connect(lambda _result: self.speak.leave())
 
     def speak_turn(self, run: Run) -> None:
-        """Start speech for a new agent turn if enabled."""
         if self.dialog is not None:
             self.speak.turn_began(run)
 
@@ -196,6 +191,7 @@ class VoiceController(QObject):
         from playground.voice.timeline import cold as unseen
 
         document, watch = self._prompt.document(), Stopwatch()
+        refuse_empty(document)
 
         def began(sent: PendingRequest) -> None:
             self._requests.sent_beside(sent.run.id)

@@ -92,7 +92,6 @@ class ReplayDialog(QDialog):
         resize_dialog(self, 820, 600)
 
     def run(self) -> None:
-        """Replay what the filter says."""
         self.go.setEnabled(False)
         self._start(self._run(self.line.text()), "replay")
 
@@ -222,11 +221,9 @@ class CacheLabDialog(TaskDialog):
 
     @property
     def running(self) -> bool:
-        """Whether an experiment goes on."""
         return self._task is not None
 
     def use_plan(self, plan: LabPlan) -> None:
-        """Begin with a plan of one's own."""
         self._plan, self.progress = plan, None
         self.choice.setCurrentIndex(EXPERIMENTS.index(plan.experiment))
         self._show()
@@ -313,7 +310,6 @@ class CacheLabDialog(TaskDialog):
         self._keeping = self._services.start(self.save_to(path), "save the readings")
 
     async def save_to(self, path: str) -> None:
-        """Write the readings; report a failure in the dialog."""
         progress = self.progress
         if progress is None:
             return

@@ -7,13 +7,12 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from msgspec import Struct
-from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtCore import QSignalBlocker, QSize, Qt, Signal
 from PySide6.QtWidgets import (
     QDialog,
     QFrame,
     QLabel,
     QLineEdit,
-    QListWidget,
     QListWidgetItem,
     QPushButton,
     QRadioButton,
@@ -30,7 +29,7 @@ from playground.storage.endpoints import EndpointStore
 from playground.ui.dialogs.endpoint_form import Draft, EndpointForm
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, scaled
-from playground.ui.widgets.form import line_edit
+from playground.ui.widgets.form import line_edit, list_box
 from playground.ui.widgets.labels import push_button
 from playground.ui.widgets.layouts import STRETCH, FlowLayout, column_of, row_of, scrolled
 from playground.ui.widgets.notice import words
@@ -68,12 +67,12 @@ class KeyBox(QFrame):
         self.in_store = QRadioButton("Keep it in the key store")
         self.in_store.setChecked(True)
         self.for_session = QRadioButton("Use it for this session only")
-        self.remove = push_button("Remove the key", "quiet", lambda: self._run(self._delete(), "remove the key"))
+        self.remove = push_button("Remove the key", "quiet", lambda: start(self._delete(), "remove the key"))
         room = self.remove.sizePolicy()
         room.setRetainSizeWhenHidden(True)  # nothing below moves when a key comes or goes
         self.remove.setSizePolicy(room)
         self._build()
-        self._run(self._look(), "look for a key store")
+        start(self._look(), "look for a key store")
 
     def _build(self) -> None:
         head = row_of((self.source, 1), self.remove)
@@ -86,21 +85,17 @@ class KeyBox(QFrame):
             label.setWordWrap(True)
         self.words.setProperty("tone", "muted")
 
-    def _run(self, coroutine: Coroutine[Any, Any, None], name: str) -> None:
-        self._start(coroutine, name)
-
     def _show_key(self, shown: bool) -> None:
         self.field.setEchoMode(QLineEdit.EchoMode.Normal if shown else QLineEdit.EchoMode.Password)
         self._reveal.setText("Hide" if shown else "Show")
 
     def show_endpoint(self, endpoint: Endpoint) -> None:
-        """Show another endpoint's key."""
         self._endpoint = endpoint
         self._forget()
         self._show_place()
         self.source.setText("Looking for its key…")
         self.remove.hide()
-        self._run(self._show_source(), "look for the key")
+        self._start(self._show_source(), "look for the key")
 
     async def _look(self) -> None:
         found = await self._keys.available()
@@ -155,33 +150,28 @@ class KeyBox(QFrame):
             return True
         if self._found is None:
             await self._look()
+            if not isValid(self):
+                return False
+        refusal = ""
         try:
-            await self._keep(endpoint)
+            if self.in_store.isChecked():
+                await self._keys.save(endpoint, self.field.text())
+            else:
+                self._keys.set_session(endpoint, self.field.text())
         except InputError as bad:
-            self._refuse(_sentence(bad))
-            return False
+            refusal = f"{bad.problems[0].message} {bad.problems[0].hint}"
         except CredentialStoreError as error:
-            self._refuse(str(error))
-            return False
+            refusal = str(error)
         if not isValid(self):
+            return False
+        if refusal:
+            self._update_text(refusal[:1].upper() + refusal[1:], "failure")
+            self._mark(self.words.text())
+            self.field.setFocus()
             return False
         self._forget()
         self.changed.emit()
         return True
-
-    async def _keep(self, endpoint: Endpoint) -> None:
-        if not isValid(self):
-            return
-        if self.in_store.isChecked():
-            await self._keys.save(endpoint, self.field.text())
-        else:
-            self._keys.set_session(endpoint, self.field.text())
-
-    def _refuse(self, sentence: str) -> None:
-        if isValid(self):
-            self._update_text(sentence, "failure")
-            self._mark(sentence)
-            self.field.setFocus()
 
     def _mark(self, wrong: str) -> None:
         """Mark the field as invalid, visually and for screen readers; an empty message removes the mark."""
@@ -200,11 +190,6 @@ class KeyBox(QFrame):
     def _update_text(self, sentence: str, tone: str) -> None:
         self.words.setText(sentence)
         restyle(self.words, tone=tone)
-
-
-def _sentence(bad: InputError) -> str:
-    words = f"{bad.problems[0].message} {bad.problems[0].hint}"
-    return words[:1].upper() + words[1:]
 
 
 NEW_ID = "new"
@@ -252,8 +237,7 @@ class ConnectDialog(QDialog):
         self._as_kept: Draft = ()
         self._removing = self._testing = False
         self.setWindowTitle("Endpoints")
-        self.list = QListWidget()
-        self.list.setAccessibleName("Endpoints")
+        self.list = list_box("Endpoints")
         self.list.setFixedWidth(scaled(200))
         self.form = EndpointForm()
         self.key = KeyBox(keys, start)
@@ -273,16 +257,11 @@ class ConnectDialog(QDialog):
         resize_dialog(self, 860, 640)
 
     def _build(self) -> None:
-        left = column_of((self.list, 1))
-        row = row_of(self.add, self.remove)
-        left.addLayout(row)
+        left = column_of((self.list, 1), row_of(self.add, self.remove))
         page = QWidget()
-        column = column_of(self.form, self.key, on=page, margins=GRID * 2, spacing=GRID * 2)
         test = row_of((self.test, 0, Qt.AlignmentFlag.AlignLeft), (self.tested, 1))
-        column.addLayout(test)
-        column.addStretch(1)
-        scroll = scrolled(page)
-        top = row_of(left, (scroll, 1), spacing=GRID * 2)
+        column_of(self.form, self.key, test, STRETCH, on=page, margins=GRID * 2, spacing=GRID * 2)
+        top = row_of(left, (scrolled(page), 1), spacing=GRID * 2)
         bottom = row_of(STRETCH, self._cancel, self.use)
         column_of((top, 1), bottom, on=self, margins=GRID * 2, spacing=GRID * 2)
 
@@ -298,16 +277,14 @@ class ConnectDialog(QDialog):
         self.key.changed.connect(self.changed)
 
     def _fill(self, chosen: str) -> None:
-        self.list.blockSignals(True)
-        self.list.clear()
-        for endpoint in (*self._endpoints.all(), *([NEW] if NEW_ID in (chosen, *self._drafts) else [])):
-            item = QListWidgetItem(endpoint.name or "New endpoint")
-            item.setSizeHint(QSize(0, ROW_PX))
-            item.setData(Qt.ItemDataRole.UserRole, endpoint.id)
-            self.list.addItem(item)
-            if endpoint.id == chosen:
-                self.list.setCurrentItem(item)
-        self.list.blockSignals(False)
+        with QSignalBlocker(self.list):
+            self.list.clear()
+            for endpoint in (*self._endpoints.all(), *([NEW] if NEW_ID in (chosen, *self._drafts) else [])):
+                item = QListWidgetItem(endpoint.name or "New endpoint", self.list)
+                item.setSizeHint(QSize(0, ROW_PX))
+                item.setData(Qt.ItemDataRole.UserRole, endpoint.id)
+                if endpoint.id == chosen:
+                    self.list.setCurrentItem(item)
         self._show(self._endpoint(chosen))
 
     def _endpoint(self, endpoint_id: str) -> Endpoint:
@@ -418,16 +395,12 @@ class ConnectDialog(QDialog):
             self.form.put_back(self._drafts[endpoint_id])
             if self._keep(other) is None:
                 self._drafts[shown.id] = typed
-                self._select(endpoint_id)
+                self._fill(endpoint_id)
+                self._keep(self._shown)  # shows the errors
                 return False
         self.form.show_endpoint(shown)
         self.form.put_back(typed)
         return True
-
-    def _select(self, endpoint_id: str) -> None:
-        """Select an endpoint in list and form, and show the errors of its input."""
-        self._fill(endpoint_id)
-        self._keep(self._shown)
 
     def _keep(self, endpoint: Endpoint) -> Endpoint | None:
         """Store the form's endpoint and return it; on invalid input, show the errors and return None."""

@@ -23,7 +23,7 @@ from playground.client.endpoint import (
 )
 from playground.client.models import PRESETS, EndpointPreset, preset_for
 from playground.prompt.field_errors import InputError
-from playground.ui.widgets.form import Form, combo_box, padded
+from playground.ui.widgets.form import Form, combo_box, spin_box
 from playground.ui.widgets.labels import toned
 from playground.ui.widgets.layouts import FlowLayout
 from playground.ui.widgets.notice import words
@@ -43,22 +43,20 @@ Draft = tuple[object, ...]
 
 
 class EndpointForm(Form):
-    """Form that edits one endpoint."""
-
     def __init__(self) -> None:
         super().__init__()
         self.name, self.base_url, self.model = QLineEdit(), QLineEdit(), QLineEdit()
         self.needs_key = QCheckBox("needs a key")
         self.needs_key.toggled.connect(self._show_exposed)
         self.base_url.textChanged.connect(self._show_exposed)
-        self.exposed = words("", "variable")
+        self.exposed = words(EXPOSED, "variable")
         self.exposed.hide()
         self._plan = combo_box("Plan limits", [*(plan.name for plan in PLANS.values()), CUSTOM])
         self._plan.currentTextChanged.connect(self._plan_chosen)
-        self._per_minute, self._in_flight = _limit(100_000), _limit(1_000)
-        self.context = _limit(100_000_000, "not known", 120)
+        self._per_minute = _limit(100_000, "Requests per minute")
+        self._in_flight = _limit(1_000, "Requests in parallel")
+        self.context = _limit(100_000_000, "Context length in tokens", "not known", 120)
         self.context.setGroupSeparatorShown(True)
-        self.context.setAccessibleName("Context length in tokens")
         self.context.valueChanged.connect(lambda _value: self._set_context_source("set"))
         self.context_source = toned("", "muted")
         self._context_source: ContextSource = ""
@@ -70,8 +68,6 @@ class EndpointForm(Form):
         self.preset.activated.connect(self._fill_from_preset)
         self.rates = {name: QLineEdit() for name in ("fresh", "cached", "output")}
         self._source = toned("", "muted", wraps=True)
-        self._per_minute.setAccessibleName("Requests per minute")
-        self._in_flight.setAccessibleName("Requests in parallel")
         self._build()
 
     def _build(self) -> None:
@@ -95,7 +91,6 @@ class EndpointForm(Form):
         self.add_words(self._source)
 
     def offer_models(self, models: Sequence[str]) -> None:
-        """Offer model names for completion."""
         completer = QCompleter(list(models), self.model)
         completer.setCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
         completer.setCompletionMode(QCompleter.CompletionMode.PopupCompletion)
@@ -156,8 +151,7 @@ class EndpointForm(Form):
         self.needs_key.setEnabled(own)
         self._show_plan(endpoint.plan)
         for name, field in self.rates.items():
-            rate = getattr(endpoint.rates, name)
-            field.setText(_rate_text(rate))
+            field.setText(_rate_text(getattr(endpoint.rates, name)))
         self._show_source()
 
     def draft(self) -> Draft:
@@ -184,23 +178,23 @@ class EndpointForm(Form):
     def _show_plan(self, plan: PlanLimits) -> None:
         known = next((known.name for known in PLANS.values() if known == plan), CUSTOM)
         self._plan.setCurrentText(known)
-        self._per_minute.setValue(plan.requests_per_minute or 0)
-        self._in_flight.setValue(plan.in_flight or 0)
+        self._show_limits(plan)
         self._plan_chosen(known)
 
+    def _show_limits(self, plan: PlanLimits) -> None:
+        self._per_minute.setValue(plan.requests_per_minute or 0)
+        self._in_flight.setValue(plan.in_flight or 0)
+
     def _plan_chosen(self, name: str) -> None:
-        plan = next((plan for plan in PLANS.values() if plan.name == name), None)
+        plan = _published(name)
         for box in (self._per_minute, self._in_flight):
             box.setEnabled(plan is None)
         if plan is not None:
-            self._per_minute.setValue(plan.requests_per_minute or 0)
-            self._in_flight.setValue(plan.in_flight or 0)
+            self._show_limits(plan)
 
     def _show_exposed(self) -> None:
         """Said while it is typed, and not only when a request is refused for it."""
-        exposed = self.needs_key.isChecked() and _exposes_key(self.base_url.text())
-        self.exposed.setText(EXPOSED if exposed else "")
-        self.exposed.setVisible(exposed)
+        self.exposed.setVisible(self.needs_key.isChecked() and _exposes_key(self.base_url.text()))
 
     def _show_source(self) -> None:
         shown = tuple(field.text().strip() for field in self.rates.values())
@@ -225,7 +219,7 @@ class EndpointForm(Form):
         )
 
     def _chosen_plan(self) -> PlanLimits:
-        plan = next((plan for plan in PLANS.values() if plan.name == self._plan.currentText()), None)
+        plan = _published(self._plan.currentText())
         return plan or PlanLimits(CUSTOM, self._per_minute.value() or None, self._in_flight.value() or None)
 
     def _chosen_rates(self, before: Rates) -> Rates:
@@ -240,6 +234,10 @@ def server_words(preset: EndpointPreset) -> str:
     header = f"Request id in {preset.request_id_header}" if preset.request_id_header else "No request id"
     cached = preset.cached_tokens_field
     return f"{key}{header}; {f'cached tokens in {cached}' if cached else 'cached tokens not reported'}."
+
+
+def _published(name: str) -> PlanLimits | None:
+    return next((plan for plan in PLANS.values() if plan.name == name), None)
 
 
 _THOUSANDS = re.compile(r",\d{3}(?!\d)|,.*[,.]|[.].*,")
@@ -278,10 +276,8 @@ def _exposes_key(typed: str) -> bool:
         return False
 
 
-def _limit(most: int, zero: str = "no limit", width: int = 84) -> QSpinBox:
-    box = padded(QSpinBox())
-    box.setRange(0, most)
-    box.setSpecialValueText(zero)
+def _limit(most: int, name: str, zero: str = "no limit", width: int = 84) -> QSpinBox:
+    box = spin_box(0, most, 0, name, zero=zero)
     box.setFixedWidth(width)
     return box
 

@@ -10,9 +10,6 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import (
     QDialog,
     QDialogButtonBox,
-    QListWidget,
-    QListWidgetItem,
-    QSplitter,
     QWidget,
 )
 
@@ -21,8 +18,9 @@ from playground.lint.model import LintRule
 from playground.prompt.document import Document
 from playground.ui.startup_checks import program_versions
 from playground.ui.theme import GRID, mono_font
+from playground.ui.widgets.form import list_box
 from playground.ui.widgets.labels import copy_text, push_button, toned
-from playground.ui.widgets.layouts import STRETCH, FittedScroll, column_of
+from playground.ui.widgets.layouts import STRETCH, FittedScroll, column_of, split_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.task_dialog import button_box, resize_dialog
 
@@ -64,14 +62,7 @@ class GuideDialog(QDialog):
         self.setWindowTitle("Guide")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self._examples = examples
-        self.list = QListWidget()
-        self.list.setWordWrap(True)
-        self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.list.setAccessibleName("Rules")
-        for rule in RULES:
-            item = QListWidgetItem(rule.title)
-            item.setData(Qt.ItemDataRole.UserRole, rule.name)
-            self.list.addItem(item)
+        self.list = list_box("Rules", [rule.title for rule in RULES], wraps=True)
         self.title, self.reason, self.source = words("", "strong"), words(""), words("", "muted")
         self.example = push_button("Load an example into the editor", clicked=self._load)
         self.recall = push_button("Give dismissed advice again", clicked=self.recall_requested)
@@ -91,11 +82,7 @@ class GuideDialog(QDialog):
             margins=(0, GRID, 0, 0),
             spacing=GRID,
         )
-        split = QSplitter(Qt.Orientation.Vertical)
-        split.addWidget(self.list)
-        split.addWidget(right)
-        split.setSizes([280, 300])
-        split.setChildrenCollapsible(False)
+        split = split_of(self.list, right, sizes=(280, 300), upright=True)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.addButton(self.recall, QDialogButtonBox.ButtonRole.ResetRole)
         buttons.rejected.connect(self.reject)
@@ -103,9 +90,8 @@ class GuideDialog(QDialog):
         resize_dialog(self, 800, 560)
 
     def show_rule(self, name: str) -> None:
-        """Choose a rule."""
-        for row in range(self.list.count()):
-            if self.list.item(row).data(Qt.ItemDataRole.UserRole) == name:
+        for row, rule in enumerate(RULES):
+            if rule.name == name:
                 self.list.setCurrentRow(row)
 
     def _rule(self) -> LintRule:

@@ -150,7 +150,6 @@ class CommandPalette(QDialog):
             self._fill(self.line.text())
 
     def open_at(self, window: QWidget) -> None:
-        """Show it near the window's top."""
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         corner = window.mapToGlobal(window.rect().topLeft())
         self.move(corner.x() + (window.width() - self.width()) // 2, corner.y() + 80)

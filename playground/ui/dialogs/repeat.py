@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
 from msgspec import Struct
-from PySide6.QtWidgets import (
-    QLabel,
-    QWidget,
-)
+from PySide6.QtWidgets import QLabel, QWidget
 
 from playground.client.endpoint import PlanLimits, Rates, price
 from playground.experiments.batch_plan import plan_batch
@@ -20,7 +17,7 @@ from playground.prefix_cache.text_compare import snippet
 from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError
 from playground.runs.metrics import counted, dollars, seconds
-from playground.runs.record import group_tag
+from playground.runs.record import GroupKind, group_tag
 from playground.runs.state import RunState
 from playground.services import AppServices
 from playground.simulator.process import SimulatorError
@@ -34,6 +31,7 @@ from playground.ui.widgets.task_dialog import TaskDialog, button_box, resize_dia
 
 _COLUMNS = ("times", "differs at", "answer", "request_ids")
 _PREVIEW = 120
+Start = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
 
 
 class Ahead(Struct, frozen=True):
@@ -58,37 +56,114 @@ def ahead_of(workspace: AppServices, document: Document, last: RunState | None) 
     )
 
 
-class RepeatDialog(TaskDialog):
+class SendsInSeries:
+    """Mixin of a widget that sends the prompt several times, after a preview of time and cost.
+
+    Subclasses have `ahead`, `send_once` and `show_states`, and display the widgets that `build_series` makes.
+    """
+
+    said: QLabel
+    """Shows the result, or why nothing was sent."""
+    tag: GroupKind
+    """Under which the log lists the requests of a series as one group."""
+
+    def build_series(self, start: Start, task: str, at_once: str, tone: str = "") -> None:
+        """Make the widgets. `task`: the name of the task; `at_once`: of the field for requests in parallel."""
+        self._start, self._task_name = start, task
+        self.task: asyncio.Task[None] | None = None
+        """Sends the requests."""
+        self.states: list[RunState] = []
+        self.times, self.at_once = spin_box(2, MOST, 10, "Runs"), spin_box(1, 20, 1, at_once)
+        self.cost = words("", tone)
+        self.progress = progress_bar("Requests that have ended")
+        self.progress.hide()
+        self.go = push_button("Start", "primary", self.start_or_stop)
+        for box in (self.times, self.at_once):
+            box.valueChanged.connect(self.show_cost)
+
+    def ahead(self) -> Ahead:
+        """Return what is known before the requests are sent."""
+        raise NotImplementedError
+
+    async def send_once(self, group: str) -> RunState:
+        """Send the prompt, tagged with the group of this series, and return its state."""
+        raise NotImplementedError
+
+    def show_states(self) -> None:
+        """Show the result of `states`, which has one more, or none when the series begins."""
+        raise NotImplementedError
+
+    def fields(self) -> Sequence[QWidget]:
+        """Return the fields that are disabled while requests are sent."""
+        return self.times, self.at_once
+
+    @property
+    def running(self) -> bool:
+        return self.task is not None
+
+    def show_cost(self) -> None:
+        ahead = self.ahead()
+        self.at_once.setMaximum(ahead.plan.in_flight or 20)
+        self.cost.setText(what_it_takes(ahead, self.times.value(), self.at_once.value()))
+
+    def start_or_stop(self) -> None:
+        if self.task is not None:
+            self.task.cancel()
+            return
+        self.states = []
+        self.progress.setRange(0, self.times.value())
+        self.progress.setValue(0)
+        self.progress.show()
+        self.show_states()
+        self.task = self._start(self._run(), self._task_name)
+        self._show_running()
+
+    async def _run(self) -> None:
+        send = partial(self.send_once, group_tag(self.tag))
+        try:
+            await repeat(send, self.times.value(), self.at_once.value(), self._one_ended)
+        except* (InputError, SimulatorError) as errors:
+            self.said.setText(f"Not sent: {errors.exceptions[0]}")
+        finally:
+            self.task = None
+            self._show_running()
+
+    def _one_ended(self, state: RunState) -> None:
+        self.states.append(state)
+        self.progress.setValue(len(self.states))
+        self.show_states()
+
+    def _show_running(self) -> None:
+        self.go.setText("Stop" if self.running else "Start")
+        for field in self.fields():
+            field.setEnabled(not self.running)
+
+
+class RepeatDialog(SendsInSeries, TaskDialog):
     """`send` sends the prompt once, with the tag of this series in the log, and returns its state."""
 
+    tag = "repeat"
+
     def __init__(
-        self,
-        ahead: Ahead,
-        send: Callable[[str], Coroutine[Any, Any, RunState]],
-        start: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
-        parent: QWidget | None = None,
+        self, ahead: Ahead, send: Callable[[str], Coroutine[Any, Any, RunState]], start: Start, parent: QWidget
     ) -> None:
         super().__init__(parent)
         self.setWindowTitle("Repeat")
-        self._ahead, self._send, self._start = ahead, send, start
-        self._task: asyncio.Task[None] | None = None
-        self._states: list[RunState] = []
+        self._ahead, self._send = ahead, send
         self._drift: Drift | None = None
-        self.times, self.at_once = spin_box(2, MOST, 10, "Runs"), spin_box(1, 20, 1, "In parallel")
-        if ahead.plan.in_flight:
-            self.at_once.setMaximum(ahead.plan.in_flight)
-        self.cost = words("")
-        self.progress = progress_bar("Requests that have ended")
-        self.progress.hide()
-        self.found = words("", "strong")
+        self.build_series(start, "repeat the prompt", "In parallel")
+        self.found = self.said = words("", "strong")
         self.table = plain_table("Different answers", _COLUMNS, 2, {0: 60, 1: 150})
-        self.go = push_button("Start", "primary", self._toggle)
         self.copy = push_button("Copy request_ids", clicked=self._copy)
         self.copy.setEnabled(False)
         self._lay_out()
-        for box in (self.times, self.at_once):
-            box.valueChanged.connect(self._show_cost)
-        self._show_cost()
+        self.show_cost()
+
+    def ahead(self) -> Ahead:
+        return self._ahead
+
+    async def send_once(self, group: str) -> RunState:
+        return await self._send(group)
 
     def _lay_out(self) -> None:
         row = row_of(QLabel("Runs"), self.times, QLabel("In parallel"), self.at_once, STRETCH)
@@ -106,50 +181,12 @@ class RepeatDialog(TaskDialog):
         )
         resize_dialog(self, 720, 480)
 
-    @property
-    def running(self) -> bool:
-        """Whether requests are on their way."""
-        return self._task is not None
-
-    def _show_cost(self) -> None:
-        self.cost.setText(what_it_takes(self._ahead, self.times.value(), self.at_once.value()))
-
-    def _toggle(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
+    def show_states(self) -> None:
+        if not self.states:
+            self.found.setText("")
+            self.table.setRowCount(0)
             return
-        self._states = []
-        self.progress.setRange(0, self.times.value())
-        self.progress.setValue(0)
-        self.progress.show()
-        self.found.setText("")
-        self.table.setRowCount(0)
-        self._task = self._start(self._run(), "repeat the prompt")
-        self._show_busy()
-
-    async def _run(self) -> None:
-        try:
-            await repeat(
-                partial(self._send, group_tag("repeat")), self.times.value(), self.at_once.value(), self._one_ended
-            )
-        except* (InputError, SimulatorError) as errors:
-            self.found.setText(f"Not sent: {errors.exceptions[0]}")
-        finally:
-            self._task = None
-            self._show_busy()
-
-    def _one_ended(self, state: RunState) -> None:
-        self._states.append(state)
-        self.progress.setValue(len(self._states))
-        self._show(drift(self._states))
-
-    def _show_busy(self) -> None:
-        self.go.setText("Stop" if self.running else "Start")
-        for box in (self.times, self.at_once):
-            box.setEnabled(not self.running)
-
-    def _show(self, found: Drift) -> None:
-        self._drift = found
+        found = self._drift = drift(self.states)
         self.found.setText(found.sentence)
         self.copy.setEnabled(bool(found.answers))
         fill_table(self.table, [_cells(found, row) for row in range(len(found.answers))])
@@ -164,8 +201,7 @@ class RepeatDialog(TaskDialog):
             copy_text("\n".join(("answer\trequest_id", *lines)))
 
     def work(self) -> tuple[asyncio.Task[None] | None, ...]:
-        """Return the task that sends."""
-        return (self._task,)
+        return (self.task,)
 
 
 def what_it_takes(ahead: Ahead, times: int, at_once: int) -> str:

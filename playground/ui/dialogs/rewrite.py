@@ -10,8 +10,6 @@ from PySide6.QtWidgets import (
     QDialogButtonBox,
     QGridLayout,
     QLabel,
-    QListWidget,
-    QSplitter,
     QWidget,
 )
 
@@ -21,9 +19,10 @@ from playground.prompt.diff import DiffRow, changes
 from playground.prompt.document import Document
 from playground.runs.metrics import dollars
 from playground.ui.theme import GRID
+from playground.ui.widgets.form import list_box
 from playground.ui.widgets.highlight import DifferenceView
 from playground.ui.widgets.labels import push_button, toned
-from playground.ui.widgets.layouts import STRETCH, column_of, row_of
+from playground.ui.widgets.layouts import STRETCH, column_of, row_of, split_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.task_dialog import resize_dialog
 
@@ -50,10 +49,7 @@ class RewriteDialog(QDialog):
         gains = [found.stable - self._now.stable for found in self._effects]
         self.best = max(range(len(gains)), key=gains.__getitem__, default=0)
         """Number of the option that is recommended; of equal ones the first, which changes least."""
-        self.list = QListWidget()
-        self.list.setWordWrap(True)
-        self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.list.setAccessibleName("Ways to fix")
+        self.list = list_box("Ways to fix", wraps=True)
         for number, option in enumerate(options):
             best = number == self.best and len(options) > 1 and gains[number] >= 1
             self.list.addItem(f"{option.title}\nrecommended" if best else option.title)
@@ -76,13 +72,8 @@ class RewriteDialog(QDialog):
     def _lay_out(self) -> None:
         right = QWidget()
         column_of(self.why, (self.difference, 1), self.figures, on=right, margins=(GRID, 0, 0, 0))
-        split = QSplitter()
-        split.addWidget(self.list)
-        split.addWidget(right)
-        split.setSizes([250, 610])
-        split.setChildrenCollapsible(False)
         column_of(
-            (split, 1),
+            (split_of(self.list, right, sizes=(250, 610)), 1),
             words("Only the changes shown here are applied. Undo reverts them in one step.", "muted"),
             self.buttons,
             on=self,
@@ -117,7 +108,6 @@ class _Figures(QWidget):
         self._cells: list[QLabel] = []
 
     def show_effects(self, before: Effect, after: Effect) -> None:
-        """Show both."""
         for cell in self._cells:
             cell.deleteLater()
         self._cells = []

@@ -11,7 +11,6 @@ from PySide6.QtWidgets import (
     QComboBox,
     QDialog,
     QLineEdit,
-    QListWidget,
     QSpinBox,
     QWidget,
 )
@@ -24,7 +23,7 @@ from playground.runs.metrics import counted
 from playground.services import AppServices
 from playground.storage.settings import SETTINGS, Setting, Settings
 from playground.ui.theme import GRID, scaled
-from playground.ui.widgets.form import Form, line_edit, padded
+from playground.ui.widgets.form import Form, combo_box, line_edit, list_box, spin_box
 from playground.ui.widgets.labels import CopyButton, push_button, toned
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of, scrolled
 from playground.ui.widgets.notice import words
@@ -63,13 +62,8 @@ class LogSizeDialog(QDialog):
         resize_dialog(self, 520, 0)
 
     def _bound(self, name: str, most: int, suffix: str, none: str) -> QSpinBox:
-        box = padded(QSpinBox())
-        box.setRange(0, most)
-        box.setSpecialValueText(none)
-        box.setSuffix(suffix)
-        box.setKeyboardTracking(False)
-        box.setValue(int(self._workspace.settings.number(name)))
-        return box
+        now = int(self._workspace.settings.number(name))
+        return spin_box(0, most, now, suffix=suffix, zero=none, whole=True)
 
     async def _apply(self) -> None:
         days, megabytes = self.days.value(), self.megabytes.value()
@@ -122,7 +116,6 @@ OTHER = "Other"
 
 
 def section_of(name: str) -> str:
-    """Return the section of a setting."""
     return next((title for title, names in SECTIONS if name in names), OTHER)
 
 
@@ -140,11 +133,10 @@ class SettingsDialog(QDialog):
             self._add(setting)
         self.search = line_edit("Search settings", "Search settings")
         self.search.setClearButtonEnabled(True)
-        self.sections = QListWidget()
-        self.sections.setAccessibleName("Sections")
-        self.sections.setFixedWidth(scaled(150))
         used = {section_of(setting.name) for setting in shown}
-        self.sections.addItems([title for title in (*(title for title, _ in SECTIONS), OTHER) if title in used])
+        titles = (*(title for title, _ in SECTIONS), OTHER)
+        self.sections = list_box("Sections", [title for title in titles if title in used])
+        self.sections.setFixedWidth(scaled(150))
         self.nothing = words("No matching setting", "muted")
         self.nothing.hide()
         close = button_box(self.accept)
@@ -184,14 +176,12 @@ class SettingsDialog(QDialog):
     def _add(self, setting: Setting) -> None:
         field = self.fields[setting.name] = self._field(setting)
         self.form.add(setting.name, setting.label, field)
-        words = toned(setting.help, "muted", wraps=True)
-        self.form.add_words(words)
+        self.form.add_words(toned(setting.help, "muted", wraps=True))
 
     def _field(self, setting: Setting) -> QComboBox | QSpinBox | QCheckBox | QLineEdit:
         value = self._settings.get(setting.name)
         if setting.choices:
-            box = QComboBox()
-            box.addItems(list(setting.choices))
+            box = combo_box(setting.label, list(setting.choices))
             box.setCurrentText(str(value))
             box.currentTextChanged.connect(lambda text: self._set(setting.name, text))
             return box
@@ -204,11 +194,8 @@ class SettingsDialog(QDialog):
             switch.setChecked(value)
             switch.toggled.connect(lambda on: self._set(setting.name, on))
             return switch
-        number = padded(QSpinBox())
-        number.setRange(setting.minimum or 0, setting.maximum or 0)
-        number.setSuffix(f" {setting.unit}" if setting.unit else "")
-        number.setKeyboardTracking(False)  # 300 is not 3, then 30, on its way
-        number.setValue(int(self._settings.number(setting.name)))
+        low, high, unit = setting.minimum or 0, setting.maximum or 0, f" {setting.unit}" if setting.unit else ""
+        number = spin_box(low, high, int(self._settings.number(setting.name)), suffix=unit, whole=True)
         number.valueChanged.connect(lambda chosen: self._set(setting.name, chosen))
         return number
 

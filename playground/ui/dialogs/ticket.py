@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
-from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QDialog, QLabel, QPlainTextEdit, QWidget
 
 from playground.export.ticket import CHOICES, Contents, TicketContents, bundle, tickets
@@ -28,8 +27,6 @@ SHOWN = 400_000
 
 class TicketDialog(QDialog):
     """Of one request or more."""
-
-    notice = Signal(str)
 
     def __init__(self, runs: Sequence[StoredRun], settings: Settings, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -65,7 +62,6 @@ class TicketDialog(QDialog):
 
     @property
     def choice(self) -> TicketContents:
-        """What the dialog says."""
         return TicketContents(cast("Contents", self.contents.currentText()), self.workspace.text().strip())
 
     def _show(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QListWidget, QListWidgetItem, QWidget
+from PySide6.QtWidgets import QListWidgetItem, QWidget
 
 from playground.prompt.document import Document, Tool
 from playground.prompt.field_errors import InputError
@@ -17,7 +17,7 @@ from playground.storage.settings import Settings
 from playground.tools.mcp_servers import ToolServerError
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID
-from playground.ui.widgets.form import line_edit
+from playground.ui.widgets.form import line_edit, list_box
 from playground.ui.widgets.labels import push_button
 from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.notice import words
@@ -55,9 +55,7 @@ class ToolServerDialog(TaskDialog):
         self.go = push_button("", clicked=self._toggle)
         self.go.setAutoDefault(False)
         self.message = words("")
-        self.list = QListWidget()
-        self.list.setAccessibleName("Tools of the server")
-        self.list.setAlternatingRowColors(False)
+        self.list = list_box("Tools of the server")
         self.list.itemChanged.connect(lambda _item: self._show_selection())
         self.add = push_button("Add to the prompt", "primary", self._add)
         self.add.setAutoDefault(False)
@@ -155,7 +153,6 @@ class ToolServerDialog(TaskDialog):
         self.go.setText("Stop" if self._task is not None else "List its tools")
 
     def work(self) -> tuple[asyncio.Task[None] | None, ...]:
-        """Return the task that lists the tools."""
         return (self._task,)
 
 

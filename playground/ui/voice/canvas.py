@@ -129,7 +129,6 @@ class Canvas(QWidget):
         return self._from, self._axis_s / self._zoom, self._axis_s
 
     def look_from(self, at: float) -> None:
-        """Scroll to a time."""
         length = self._axis_s / self._zoom
         self._from = max(min(at, self._axis_s - length), 0.0)
         self._place()
@@ -336,7 +335,6 @@ class Canvas(QWidget):
             event.ignore()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Select items with arrows, Home and End; zoom with + - 0."""
         zooms = {Qt.Key.Key_Plus: 1.5, Qt.Key.Key_Equal: 1.5, Qt.Key.Key_Minus: 1 / 1.5, Qt.Key.Key_0: 0.0}
         if event.key() in zooms:
             self.zoom(zooms[Qt.Key(event.key())])

@@ -6,10 +6,9 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from PySide6.QtCore import QTimer, Signal
+from PySide6.QtCore import QSignalBlocker, Signal
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import (
-    QComboBox,
     QDoubleSpinBox,
     QSpinBox,
     QTabWidget,
@@ -21,14 +20,15 @@ from playground.prompt.field_errors import InputError
 from playground.simulator.process import SimulatorError
 from playground.storage.settings import Settings
 from playground.ui.controllers.voice import NOTHING, CurrentRun, TimelineSource
+from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID
 from playground.ui.voice.picture import milliseconds
 from playground.ui.voice.readiness_tab import ReadinessServices, ReadinessTab
 from playground.ui.voice.timeline_tabs import SideBySideTab, TimelineTab
-from playground.ui.widgets.form import padded
+from playground.ui.widgets.form import combo_box, padded, spin_box
 from playground.ui.widgets.icons import set_icon
 from playground.ui.widgets.labels import push_button
-from playground.ui.widgets.layouts import FittedScroll, FlowLayout, column_of
+from playground.ui.widgets.layouts import FittedScroll, FlowLayout, column_of, single_timer
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.task_dialog import TaskDialog, button_box, resize_dialog
 from playground.voice.speech import DEFAULTS, FASTEST, SpeechSettings, Unit
@@ -73,11 +73,9 @@ class SpeechForm(QWidget):
         self.rate.setDecimals(1)
         self.rate.setRange(0.1, FASTEST)
         self.rate.setKeyboardTracking(False)
-        self.unit, self.start = QComboBox(), QComboBox()
-        self.unit.setAccessibleName("Unit of the speaking rate")
+        self.unit, self.start = combo_box("Unit of the speaking rate"), combo_box("Speech starts after")
         for name in ("characters", "words"):
             self.unit.addItem(f"{name} per second", name)
-        self.start.setAccessibleName("Speech starts after")
         for rule, name in _STARTS.items():
             self.start.addItem(name, rule)
         self.defaults = push_button("Vendor's figures", clicked=self._reset)
@@ -101,12 +99,10 @@ class SpeechForm(QWidget):
     def _show(self) -> None:
         value = self.value
         for box, shown in ((self.delay, value.engine_start_s), (self.pipeline, value.pipeline_s)):
-            box.blockSignals(True)
-            box.setValue(round(shown * 1000))
-            box.blockSignals(False)
-        self.rate.blockSignals(True)
-        self.rate.setValue(value.rate)
-        self.rate.blockSignals(False)
+            with QSignalBlocker(box):
+                box.setValue(round(shown * 1000))
+        with QSignalBlocker(self.rate):
+            self.rate.setValue(value.rate)
         self.unit.setCurrentIndex(self.unit.findData(value.unit))
         self.start.setCurrentIndex(self.start.findData(value.start))
         self._say()
@@ -114,9 +110,7 @@ class SpeechForm(QWidget):
     def _say(self, problem: str = "") -> None:
         vendors = (self.delay.value(), self.pipeline.value()) == (200, 350)
         self.said.setText(problem or (VENDORS if vendors else OWN))
-        self.said.setProperty("tone", "failure" if problem else "muted")
-        self.said.style().unpolish(self.said)
-        self.said.style().polish(self.said)
+        restyle(self.said, tone="failure" if problem else "muted")
 
     def _take(self, *_: object) -> None:
         delay, whole = self.delay.value(), self.pipeline.value()
@@ -141,9 +135,8 @@ class SpeechForm(QWidget):
         if self.unit.currentData() != self.value.unit:
             to_words = self.unit.currentData() == "words"
             rate = self.value.rate / CHARACTERS_A_WORD if to_words else self.value.rate * CHARACTERS_A_WORD
-            self.rate.blockSignals(True)
-            self.rate.setValue(rate)
-            self.rate.blockSignals(False)
+            with QSignalBlocker(self.rate):
+                self.rate.setValue(rate)
         self._take()
 
     def _reset(self) -> None:
@@ -153,12 +146,8 @@ class SpeechForm(QWidget):
 
 
 def _milliseconds(name: str) -> QSpinBox:
-    box = padded(QSpinBox())
-    box.setAccessibleName(f"{name}, milliseconds")
-    box.setRange(0, 10_000)
+    box = spin_box(0, 10_000, 0, f"{name}, milliseconds", suffix=" ms", whole=True)
     box.setSingleStep(10)
-    box.setSuffix(" ms")
-    box.setKeyboardTracking(False)  # With tracking, typing 350 would apply 3 and 35 first.
     return box
 
 
@@ -198,14 +187,11 @@ class VoiceDialog(TaskDialog):
         self.tabs = QTabWidget()
         self.tabs.setProperty("look", "inside")
         self.tabs.tabBar().setAccessibleName("Views of the voice timeline")
-        self.tabs.addTab(self.timeline, "Timeline")
-        self.tabs.addTab(self.beside, "Side by side")
         self.readiness = ReadinessTab(settings, services)
-        self.tabs.addTab(self.readiness, "Readiness")
+        for tab, title in ((self.timeline, "Timeline"), (self.beside, "Side by side"), (self.readiness, "Readiness")):
+            self.tabs.addTab(tab, title)
         self.tabs.currentChanged.connect(self._other_tab)
-        self._frame = QTimer(self)
-        self._frame.setSingleShot(True)
-        self._frame.timeout.connect(self.refresh)
+        self._frame = single_timer(self, FRAME_MS, self.refresh)
         current_run.changed.connect(self._came)
         self.speech = push_button("Speech settings", "link")
         self.speech.setCheckable(True)
@@ -254,7 +240,6 @@ class VoiceDialog(TaskDialog):
         self.refresh()
 
     def show_current_run(self) -> None:
-        """Show the run in the response pane."""
         self.show_source(self._current_run.source)
 
     def refresh_soon(self) -> None:
@@ -270,7 +255,6 @@ class VoiceDialog(TaskDialog):
             self.refresh_soon()
 
     def refresh(self) -> None:
-        """Redraw the source."""
         turns, now = self._source.turns(), self._source.now()
         live = now is not None
         self.title.setText(f"{self._source.title}{' – running' if live else ''}")
@@ -300,11 +284,9 @@ class VoiceDialog(TaskDialog):
             self.example.setEnabled(True)
 
     def work(self) -> tuple[asyncio.Task[None] | None, ...]:
-        """Return the tasks that play the example and measure."""
         return (self._task, self.readiness.task)
 
     def stop_work(self) -> None:
-        """Stop playing, measuring and drawing."""
         super().stop_work()
         self._frame.stop()
 
@@ -316,13 +298,9 @@ def example_note(played: Example) -> str:
     if len(played.measured) < 2:
         return ""
     first, second = played.measured[:2]
-    moments = (
-        first.times.first_content_at,
-        first.tools[0].started_at if first.tools else None,
-        first.tools[0].ended_at if first.tools else None,
-        second.began_at + (second.times.first_content_at or 0.0),
-    )
-    came = " · ".join(milliseconds(at) for at in moments)
+    tool = (first.tools[0].started_at, first.tools[0].ended_at) if first.tools else (None, None)
+    moments = first.times.first_content_at, *tool, second.began_at + (second.times.first_content_at or 0.0)
+    came = " · ".join(map(milliseconds, moments))
     return (
         "Placed at the moments that the simulator scripted. On this machine they came at "
         f"{came} (first content, tool starts, tool back, answer's first content)."

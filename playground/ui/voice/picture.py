@@ -76,7 +76,6 @@ class Picture(Struct, frozen=True):
 
     @property
     def items(self) -> tuple[Item, ...]:
-        """Return all items in order of time."""
         return tuple(sorted((*self.moments, *self.bars), key=lambda item: (item.starts_at, item.lane)))
 
 

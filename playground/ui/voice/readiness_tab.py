@@ -5,32 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from itertools import count
-from typing import Any
+from operator import attrgetter
+from typing import Any, TypeAlias
 
 from msgspec import Struct
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import (
-    QCheckBox,
-    QGridLayout,
-    QPushButton,
-    QSizePolicy,
-    QWidget,
-)
+from PySide6.QtWidgets import QCheckBox, QGridLayout, QSizePolicy, QWidget
 
-from playground.experiments.lab import MOST, repeat
-from playground.prompt.field_errors import InputError
 from playground.runs.metrics import percent
-from playground.runs.record import group_tag
 from playground.runs.state import RunState, TurnTimes
-from playground.simulator.process import SimulatorError
 from playground.storage.settings import Settings
-from playground.ui.dialogs.repeat import Ahead, what_it_takes
+from playground.ui.dialogs.repeat import Ahead, SendsInSeries
 from playground.ui.theme import GRID, current_theme, ui_font
 from playground.ui.voice.canvas import Scale
 from playground.ui.voice.picture import milliseconds
-from playground.ui.widgets.form import progress_bar, spin_box
-from playground.ui.widgets.labels import copy_text
+from playground.ui.widgets.form import spin_box
+from playground.ui.widgets.labels import copy_text, push_button
 from playground.ui.widgets.layouts import FlowLayout, PageScroll, column_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
@@ -43,11 +34,13 @@ FEWEST_FOR_A_BOX = 8
 _DOT = 3.5
 
 
-class ReadinessRow(Struct, frozen=True):
-    """One group of turns."""
-
-    cache: Cache
-    values: Distribution
+ReadinessRow: TypeAlias = tuple[Cache, Distribution]
+_CACHES: dict[Cache, tuple[str, str]] = {
+    "cold": ("cold", "stable_edge"),
+    "warm": ("warm", "warm_edge"),
+    "unknown": ("not reported", "muted"),
+}
+"""Name of a row, and the role of its color in the theme."""
 
 
 class Spread(QWidget):
@@ -63,8 +56,8 @@ class Spread(QWidget):
 
     def show_rows(self, rows: Sequence[ReadinessRow]) -> None:
         """Draw these groups; omits groups without turns."""
-        self._rows = tuple(row for row in rows if row.values.values)
-        lines = [f"{row.cache}: {len(row.values.values)}, {_summary(row.values)}" for row in self._rows]
+        self._rows = tuple((cache, found) for cache, found in rows if found.values)
+        lines = [f"{cache}: {len(found.values)}, {_summary(found)}" for cache, found in self._rows]
         self.setAccessibleDescription("; ".join(lines) or "nothing measured")
         self.setToolTip(f"{self._name}\n" + "\n".join(lines) if lines else "")
         self.setFixedHeight(self.sizeHint().height())
@@ -87,11 +80,11 @@ class Spread(QWidget):
             painter.setPen(current_theme().muted)
             painter.drawText(self.rect().adjusted(0, HEAD_PX, 0, 0), Qt.AlignmentFlag.AlignCenter, "nothing measured")
             return
-        most = max(row.values.values[-1] for row in self._rows)
+        most = max(found.values[-1] for _, found in self._rows)
         scale = Scale(0.0, max(most, 0.001) * 1.05, GUTTER, max(self.width() - GUTTER - GRID * 3, 1))
         self._paint_axis(painter, scale)
         for number, row in enumerate(self._rows):
-            self._paint_row(painter, scale, HEAD_PX + number * ROW_PX, row)
+            self._paint_row(painter, scale, HEAD_PX + number * ROW_PX, *row)
 
     def _paint_axis(self, painter: QPainter, scale: Scale) -> None:
         bottom = HEAD_PX + ROW_PX * len(self._rows)
@@ -102,26 +95,24 @@ class Spread(QWidget):
             painter.setPen(current_theme().muted)
             painter.drawText(QRectF(x - 44, bottom + 2, 88, 16), Qt.AlignmentFlag.AlignCenter, _tick(at))
 
-    def _paint_row(self, painter: QPainter, scale: Scale, top: float, row: ReadinessRow) -> None:
+    def _paint_row(self, painter: QPainter, scale: Scale, top: float, cache: Cache, found: Distribution) -> None:
         painter.setPen(current_theme().text)
         side = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
-        values = row.values.values
-        name = {"cold": "cold", "warm": "warm", "unknown": "not reported"}[row.cache]
+        values, (name, role) = found.values, _CACHES[cache]
         painter.drawText(QRectF(GRID, top, GUTTER - GRID, ROW_PX), side, f"{name} {len(values)}")
-        color = self._color(row.cache)
+        color: QColor = getattr(current_theme(), role)
         if len(values) >= FEWEST_FOR_A_BOX:
             left, right = scale.x(values[len(values) // 4]), scale.x(values[(3 * len(values)) // 4])
             fill = QColor(color)
             fill.setAlpha(40)
             painter.fillRect(QRectF(left, top + 5, max(right - left, 1), ROW_PX - 10), fill)
-        median = row.values.median
-        if median is not None and len(values) > 1:
+        if found.median is not None and len(values) > 1:
             painter.setPen(QPen(current_theme().text, 2))
-            x = scale.x(median)
+            x = scale.x(found.median)
             painter.drawLine(QPointF(x, top + 4), QPointF(x, top + ROW_PX - 4))
         for number, value in enumerate(values):
             place = QPointF(scale.x(value), top + ROW_PX / 2 + (number % 3 - 1) * 5)
-            self._paint_dot(painter, place, row.cache, color)
+            self._paint_dot(painter, place, cache, color)
 
     def _paint_dot(self, painter: QPainter, place: QPointF, cache: Cache, color: QColor) -> None:
         painter.setPen(QPen(color, 1.5))
@@ -131,11 +122,6 @@ class Spread(QWidget):
             return
         painter.setBrush(current_theme().surface if cache == "cold" else color)
         painter.drawEllipse(place, _DOT, _DOT)
-
-    def _color(self, cache: Cache) -> QColor:
-        if cache == "warm":
-            return current_theme().warm_edge
-        return current_theme().stable_edge if cache == "cold" else current_theme().muted
 
 
 def _tick(at: float) -> str:
@@ -149,10 +135,10 @@ def _summary(values: Distribution) -> str:
 
 
 METRICS: tuple[tuple[str, Callable[[Group], Distribution]], ...] = (
-    ("Time to first token", lambda group: group.ttft),
-    ("First speakable clause", lambda group: group.first_clause),
-    ("Longest gap between pieces", lambda group: group.longest_gap),
-    ("Playback stalls (buffer underrun) ≈", lambda group: group.starved),
+    ("Time to first token", attrgetter("ttft")),
+    ("First speakable clause", attrgetter("first_clause")),
+    ("Longest gap between pieces", attrgetter("longest_gap")),
+    ("Playback stalls (buffer underrun) ≈", attrgetter("starved")),
 )
 COLUMNS = ("what", "cache", "turns", "lowest", "median", "p90", "worst", "none")
 FEW = 20
@@ -171,35 +157,29 @@ class ReadinessServices(Struct, frozen=True):
     start: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
 
 
-class ReadinessTab(QWidget):
+class ReadinessTab(SendsInSeries, QWidget):
     """Runs one experiment at a time. Evaluates the results again if the speech settings or the limit change."""
+
+    tag = "readiness"
 
     def __init__(self, settings: Settings, services: ReadinessServices) -> None:
         super().__init__()
         self._settings, self._services = settings, services
         self._speech = SpeechSettings()
-        self.task: asyncio.Task[None] | None = None
-        """The running measurement, if any."""
         self._turns: list[TurnTimes] = []
+        self._numbers = count()
         self._found: Readiness | None = None
-        self.times, self.at_once = spin_box(2, MOST, 10, "Runs"), spin_box(1, 20, 1, "Runs in parallel")
-        self.limit = spin_box(1, 600, int(settings.number("voice_limit_s")), "Time limit per turn, seconds")
-        self.limit.setSuffix(" s")
+        self.build_series(services.start, "voice readiness", "Runs in parallel", "muted")
+        limit_s = int(settings.number("voice_limit_s"))
+        self.limit = spin_box(1, 600, limit_s, "Time limit per turn, seconds", suffix=" s")
         self.cold = QCheckBox("Alternate cold and warm")
         self.cold.setToolTip("Its own words before the first message (and in the first tool): no cache can know it")
-        self.cost, self.said, self.small = words("", "muted"), words("", "strong"), words("", "variable")
-        self.progress = progress_bar("Requests that have ended")
-        self.progress.hide()
-        self.go, self.copy = QPushButton("Start"), QPushButton("Copy the table")
-        self.go.setProperty("look", "primary")
+        self.said, self.small = words("", "strong"), words("", "variable")
+        self.copy = push_button("Copy the table", clicked=self._copy)
         self.spreads = [Spread(name) for name, _ in METRICS]
         self.table = plain_table("Voice readiness", COLUMNS, 0, {1: 100, **dict.fromkeys(range(2, 8), 92)})
         self._lay_out()
-        self.go.clicked.connect(self._toggle)
-        self.copy.clicked.connect(self._copy)
         self.limit.valueChanged.connect(self._other_limit)
-        for box in (self.times, self.at_once):
-            box.valueChanged.connect(self.show_cost)
         self._show()
 
     def _lay_out(self) -> None:
@@ -228,64 +208,26 @@ class ReadinessTab(QWidget):
             spacing=GRID // 2,
         )
 
-    @property
-    def running(self) -> bool:
-        """Return whether a measurement runs."""
-        return self.task is not None
-
     def judge(self, speech: SpeechSettings) -> None:
-        """Evaluate the results with these speech settings."""
         self._speech = speech
         self.show_cost()
         self._show()
 
-    def stop(self) -> None:
-        """Stop the measurement and keep the results so far."""
-        if self.task is not None:
-            self.task.cancel()
+    def ahead(self) -> Ahead:
+        return self._services.ahead()
 
-    def show_cost(self) -> None:
-        """Show requests, time and cost before anything is sent."""
-        ahead = self._services.ahead()
-        self.at_once.setMaximum(ahead.plan.in_flight or 20)
-        self.cost.setText(what_it_takes(ahead, self.times.value(), self.at_once.value()))
+    async def send_once(self, group: str) -> RunState:
+        turn, state = await self._services.send(self.cold.isChecked() and next(self._numbers) % 2 == 0, group)
+        self._turns.append(turn)
+        return state
 
-    def _toggle(self) -> None:
-        if self.task is not None:
-            self.stop()
-            return
-        self._turns = []
-        self.progress.setRange(0, self.times.value())
-        self.progress.setValue(0)
-        self.progress.show()
-        self.task = self._services.start(self._run(), "voice readiness")
-        self._show_busy()
+    def show_states(self) -> None:
+        if not self.states:
+            self._turns, self._numbers = [], count()
         self._show()
 
-    async def _run(self) -> None:
-        numbers, cold, group = count(), self.cold.isChecked(), group_tag("readiness")
-
-        async def send() -> RunState:
-            turn, state = await self._services.send(cold and next(numbers) % 2 == 0, group)
-            self._turns.append(turn)
-            return state
-
-        try:
-            await repeat(send, self.times.value(), self.at_once.value(), self._one_ended)
-        except* (InputError, SimulatorError) as errors:
-            self.said.setText(f"Not sent: {errors.exceptions[0]}")
-        finally:
-            self.task = None
-            self._show_busy()
-
-    def _one_ended(self, _state: RunState) -> None:
-        self.progress.setValue(len(self._turns))
-        self._show()
-
-    def _show_busy(self) -> None:
-        self.go.setText("Stop" if self.running else "Start")
-        for box in (self.times, self.at_once, self.cold):
-            box.setEnabled(not self.running)
+    def fields(self) -> Sequence[QWidget]:
+        return *super().fields(), self.cold
 
     def _other_limit(self, limit_s: int) -> None:
         self._settings.set("voice_limit_s", limit_s)
@@ -297,13 +239,9 @@ class ReadinessTab(QWidget):
         self.small.setText(smallness(found))
         self.small.setVisible(bool(self.small.text()))
         for spread, (_, metric) in zip(self.spreads, METRICS, strict=True):
-            spread.show_rows(
-                (
-                    ReadinessRow("cold", metric(found.cold)),
-                    ReadinessRow("warm", metric(found.warm)),
-                    ReadinessRow("unknown", metric(found.unknown)),
-                )
-            )
+            groups: tuple[tuple[Cache, Group], ...]
+            groups = ("cold", found.cold), ("warm", found.warm), ("unknown", found.unknown)
+            spread.show_rows([(cache, metric(group)) for cache, group in groups])
         fill_table(self.table, rows(found))
         self.copy.setEnabled(found.all.turns > 0)
 

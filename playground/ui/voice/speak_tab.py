@@ -11,11 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import (
-    QCheckBox,
-    QLineEdit,
-    QWidget,
-)
+from PySide6.QtWidgets import QCheckBox, QWidget
 
 from playground import install_advice
 from playground.client.endpoint import Endpoint
@@ -24,7 +20,7 @@ from playground.runs.metrics import seconds
 from playground.runs.run import Run
 from playground.storage.paths import write_shared
 from playground.ui.theme import GRID
-from playground.ui.widgets.form import combo_box
+from playground.ui.widgets.form import combo_box, line_edit
 from playground.ui.widgets.labels import push_button
 from playground.ui.widgets.layouts import FlowLayout, column_of
 from playground.ui.widgets.notice import words, write_errors
@@ -181,8 +177,7 @@ class SpeakTab(QWidget):
         self.system = system_voice()
         self.engine = combo_box("Speech engine", ["Lightning", "the system's voice"])
         self.engine.currentIndexChanged.connect(lambda _index: self.show_endpoint())
-        self.voice = QLineEdit(DEFAULT.voice_id)
-        self.voice.setAccessibleName("Voice")
+        self.voice = line_edit("Voice", text=DEFAULT.voice_id)
         self.voice.setMaximumWidth(160)
         self.rate = combo_box("Sample rate")
         for rate in SAMPLE_RATES:
@@ -221,7 +216,6 @@ class SpeakTab(QWidget):
 
     @property
     def by_system(self) -> bool:
-        """Return whether the system's voice is selected."""
         return self.engine.currentIndex() == 1
 
     def _engine(self, run: Run) -> Engine | None:
@@ -236,11 +230,9 @@ class SpeakTab(QWidget):
 
     @property
     def chosen_voice(self) -> Voice:
-        """Return the voice in the fields."""
         return Voice(self.voice.text().strip() or DEFAULT.voice_id, sample_rate=int(self.rate.currentData()))
 
     def run_began(self, run: Run) -> None:
-        """Speak a new completion, if enabled."""
         self.show_endpoint()
         engine = self._engine(run) if self.on.isChecked() else None
         if engine is None:

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import time
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QSignalBlocker, Qt
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QScrollBar, QSplitter, QWidget
+from PySide6.QtWidgets import QScrollBar, QWidget
 
 from playground.ui.theme import GRID, scaled
 from playground.ui.voice.canvas import Canvas
 from playground.ui.voice.picture import EMPTY, brief, milliseconds, picture, rows
 from playground.ui.widgets.labels import copy_text, push_button, toned
-from playground.ui.widgets.layouts import column_of, row_of, scrolled
+from playground.ui.widgets.layouts import column_of, row_of, scrolled, split_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
 from playground.voice.speech import SpeechSettings
 from playground.voice.timeline import VARIANTS, Comparison, MeasuredTurn, Timeline, Variant, compare
 
 PERIOD_COLUMNS = ("at", "length", "lane", "what", "known")
+FIGURES = (
+    ("first sound", "first_sound_at", "first_sound_s"),
+    ("answer heard", "answer_heard_at", "answer_s"),
+    ("longest silence", "longest_silence_s", "longest_silence_s"),
+    ("total silence", "total_silence_s", "total_silence_s"),
+)
+"""The main figures: name, attribute of a `Timeline`, and attribute of the time saved."""
 TABLE_S = 0.5
 """Minimum interval between updates of the table during a run."""
 LEGEND = "Solid edge: measured. Dashed edge and ≈: computed from text and speech settings. Arrow keys move, + − 0 zoom."
@@ -52,11 +59,7 @@ class TimelineTab(QWidget):
         scroll = scrolled(self.canvas, sideways=False)
         upper = QWidget()
         column_of((scroll, 1), self.bar, self.moment, on=upper, margins=0, spacing=GRID // 2)
-        halves = QSplitter(Qt.Orientation.Vertical)
-        halves.addWidget(upper)
-        halves.addWidget(self.table)
-        halves.setChildrenCollapsible(False)
-        halves.setSizes([370, 150])
+        halves = split_of(upper, self.table, sizes=(370, 150), upright=True)
         head = row_of((self.figures, 1), self.copy)
         column_of(head, (halves, 1), on=self, margins=(0, GRID, 0, 0))
         self._show_view()
@@ -79,12 +82,11 @@ class TimelineTab(QWidget):
 
     def _show_view(self) -> None:
         begins, length, whole = (round(value * 1000) for value in self.canvas.view)
-        self.bar.blockSignals(True)
-        self.bar.setRange(0, max(whole - length, 0))
-        self.bar.setPageStep(max(length, 1))
-        self.bar.setSingleStep(max(length // 10, 1))
-        self.bar.setValue(begins)
-        self.bar.blockSignals(False)
+        with QSignalBlocker(self.bar):
+            self.bar.setRange(0, max(whole - length, 0))
+            self.bar.setPageStep(max(length, 1))
+            self.bar.setSingleStep(max(length // 10, 1))
+            self.bar.setValue(begins)
         self.bar.setVisible(whole > length)
 
     def _copy(self) -> None:
@@ -93,11 +95,8 @@ class TimelineTab(QWidget):
 
 def headline(timeline: Timeline) -> str:
     """Return the four main figures."""
-    first = milliseconds(timeline.first_sound_at, computed=True)
-    answer = milliseconds(timeline.answer_heard_at, computed=True)
-    longest = milliseconds(timeline.longest_silence_s, computed=True)
-    total = milliseconds(timeline.total_silence_s, computed=True)
-    return f"First sound {first}  ·  answer heard {answer}  ·  longest silence {longest}  ·  total silence {total}"
+    said = [f"{name} {milliseconds(getattr(timeline, field), computed=True)}" for name, field, _ in FIGURES]
+    return "  ·  ".join(said).capitalize()
 
 
 NAMES: dict[Variant, str] = {
@@ -120,7 +119,6 @@ class SideBySideTab(QWidget):
             variant: Canvas(NAMES[variant], brief=True, axis=variant == VARIANTS[0]) for variant in VARIANTS
         }
         self.table = plain_table(TABLE, VARIANT_COLUMNS, 0, dict.fromkeys(range(1, 6), 128))
-        self.table.verticalHeader().setDefaultSectionSize(26)
         self.table.setFixedHeight(142)
         self.copy = push_button("Copy the table", clicked=self._copy)
         self._rows: list[tuple[str, ...]] = []
@@ -130,8 +128,7 @@ class SideBySideTab(QWidget):
         inner = QWidget()
         stack = column_of(on=inner, margins=0)
         for variant, canvas in self.canvases.items():
-            name = toned(NAMES[variant], "strong")
-            stack.addWidget(name)
+            stack.addWidget(toned(NAMES[variant], "strong"))
             stack.addWidget(canvas)
             canvas.chosen.connect(lambda text: self.said.setText(text or self._sentence))
         stack.addStretch(1)
@@ -140,7 +137,6 @@ class SideBySideTab(QWidget):
         column_of(head, (scroll, 1), self.table, on=self, margins=(0, GRID, 0, 0))
 
     def show_turns(self, turns: tuple[MeasuredTurn, ...], settings: SpeechSettings) -> None:
-        """Compute and draw all three variants."""
         found = compare(turns, settings)
         self._sentence = sentence(found, turns)
         self.said.setText(self._sentence)
@@ -178,33 +174,14 @@ def gained(value: float | None) -> str:
 
 
 def saved_rows(found: Comparison) -> list[tuple[str, ...]]:
-    """Return first sound, answer, longest silence and total silence."""
+    """Return a row for each of FIGURES."""
     saved = {one.over: one for one in found.saved}
-    after, none = saved["after_speech"], saved["no_filler"]
-
-    def row(name: str, value: object, over_after: float | None, over_none: float | None) -> tuple[str, ...]:
-        assert callable(value)
-        figures = [milliseconds(value(found.timelines[variant]), computed=True) for variant in VARIANTS]
-        return name, figures[0], figures[1], signed(over_after), figures[2], signed(over_none)
-
-    def first(one: Timeline) -> float | None:
-        return one.first_sound_at
-
-    def answer(one: Timeline) -> float | None:
-        return one.answer_heard_at
-
-    def longest(one: Timeline) -> float:
-        return one.longest_silence_s
-
-    def total(one: Timeline) -> float:
-        return one.total_silence_s
-
-    return [
-        row("first sound", first, after.first_sound_s, none.first_sound_s),
-        row("answer heard", answer, after.answer_s, none.answer_s),
-        row("longest silence", longest, after.longest_silence_s, none.longest_silence_s),
-        row("total silence", total, after.total_silence_s, none.total_silence_s),
-    ]
+    rows: list[tuple[str, ...]] = []
+    for name, field, gain in FIGURES:
+        times = [milliseconds(getattr(found.timelines[variant], field), computed=True) for variant in VARIANTS]
+        after, none = (signed(getattr(saved[over], gain)) for over in ("after_speech", "no_filler"))
+        rows.append((name, times[0], times[1], after, times[2], none))
+    return rows
 
 
 def signed(value: float | None) -> str:

@@ -103,7 +103,6 @@ class FigureRow(QFrame):
 
     @property
     def value(self) -> str:
-        """The value's text."""
         return self._value.full_text
 
     def show_value(self, text: str, why: str = "", tone: str = "") -> None:
@@ -125,7 +124,6 @@ class FigureRow(QFrame):
         self.setToolTip(plain_tip(visible(why) or f"{self._name}: {shown}"))
 
     def copy(self) -> None:
-        """Put the value on the clipboard."""
         copy_text(self.value)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
@@ -317,7 +315,6 @@ class Chart(QWidget):
             await asyncio.to_thread(write_shared, path, data)
 
     def as_png(self) -> bytes:
-        """Return the chart as PNG."""
         image = QImage(self.size() * SCALE, QImage.Format.Format_ARGB32)
         image.setDevicePixelRatio(SCALE)
         with QPainter(image) as painter:
@@ -328,7 +325,6 @@ class Chart(QWidget):
         return bytes(buffer.data().data())
 
     def as_svg(self) -> bytes:
-        """Return the chart as SVG."""
         buffer, generator = QBuffer(), QSvgGenerator()
         generator.setOutputDevice(buffer)
         generator.setSize(self.size())

@@ -16,7 +16,7 @@ from playground.ui.widgets.labels import toned
 from playground.ui.widgets.layouts import column_of
 
 if TYPE_CHECKING:
-    from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QProgressBar, QSpinBox
+    from PySide6.QtWidgets import QComboBox, QDoubleSpinBox, QListWidget, QProgressBar, QSpinBox
 
 # Classes that the first frame does not need are imported in the functions: PySide builds each with its enums.
 
@@ -31,11 +31,9 @@ class _NoGroups(QValidator):
         self._box = box
 
     def validate(self, text: str, place: int) -> object:
-        """Return the state of a typed text."""
         return QValidator.State.Invalid if "," in text else self._box.validate(text, place)
 
     def fixup(self, text: str) -> str:
-        """Return the text that replaces an incomplete one."""
         return self._box.fixup(text)
 
 
@@ -49,12 +47,20 @@ def padded(box: Box) -> Box:
     return box
 
 
-def spin_box(low: int, high: int, value: int, name: str) -> QSpinBox:
-    """Return a padded box for a whole number from `low` to `high`; `name` is its accessible name."""
+def spin_box(
+    low: int, high: int, value: int, name: str = "", *, suffix: str = "", zero: str = "", whole: bool = False
+) -> QSpinBox:
+    """Return a padded box for a whole number from `low` to `high`; `name` is its accessible name.
+
+    `zero`: what stands for 0. `whole`: a typed number counts when it is complete, else 300 is 3, then 30, on its way.
+    """
     from PySide6.QtWidgets import QSpinBox
 
     box = padded(QSpinBox())
     box.setRange(low, high)
+    box.setSuffix(suffix)
+    box.setSpecialValueText(zero)
+    box.setKeyboardTracking(not whole)
     box.setValue(value)
     box.setAccessibleName(name)
     return box
@@ -78,6 +84,19 @@ def combo_box(name: str, items: Sequence[str] = ()) -> QComboBox:
     return box
 
 
+def list_box(name: str, items: Sequence[str] = (), *, wraps: bool = False) -> QListWidget:
+    """Return a list of rows; `name` is its accessible name. `wraps`: long rows wrap instead of scrolling sideways."""
+    from PySide6.QtWidgets import QListWidget
+
+    rows = QListWidget()
+    rows.setAccessibleName(name)
+    rows.addItems(items)
+    if wraps:
+        rows.setWordWrap(True)
+        rows.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    return rows
+
+
 def aligned(block: QTextBlock) -> QTextLayout:
     """Return the layout of a paragraph, at the right if its first letter is from right to left.
 
@@ -95,7 +114,6 @@ class DirectedEdit(QPlainTextEdit):
     """Aligns each paragraph by its own direction."""
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """Align the paragraphs that are painted."""
         block, top = self.firstVisibleBlock(), self.contentOffset().y()
         while block.isValid() and top <= event.rect().bottom():
             top += self.blockBoundingRect(block).height()
@@ -119,7 +137,6 @@ class PlainEdit(DirectedEdit):
             self.setPlaceholderText(self._hidden)
 
     def setPlaceholderText(self, text: str) -> None:
-        """Show a text while there is no other."""
         self._hidden = ""
         super().setPlaceholderText(text)
 
@@ -189,7 +206,6 @@ class Form(QWidget):
         self._last.addWidget(label)
 
     def set_shown(self, name: str, shown: bool) -> None:
-        """Show or hide a field with its label."""
         holder = self._fields[name][0].parentWidget()
         if holder is not None:
             self._rows.setRowVisible(holder, shown)

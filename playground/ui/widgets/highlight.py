@@ -65,11 +65,9 @@ class DifferenceView(Recolored, QTextEdit):
         self.colored()
 
     def recolor(self) -> None:
-        """Show the same lines in the colors of the theme."""
         self.show_lines(self._lines)
 
     def show_rows(self, rows: Sequence[DiffRow]) -> None:
-        """Show a difference of two texts by lines."""
         self.show_lines(
             [DiffLine(row.sign, _SIGNS[row.sign], row.text, "selection" if row.sign == "come" else "") for row in rows]
         )

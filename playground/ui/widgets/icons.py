@@ -74,7 +74,6 @@ def paint_icon(painter: QPainter, name: str, area: QRectF, color: QColor) -> Non
 
 @cache
 def row_icon(name: str, tint: str, px: int) -> QIcon:
-    """Return the icon of a table's row in a color."""
     return icon(name, QColor(tint), px)
 
 

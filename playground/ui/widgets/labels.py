@@ -235,7 +235,6 @@ class IdLabel(QWidget):
         return QSize(80, max(self.heightForWidth(self.width()), one_line) if self.isVisible() else one_line)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Ask for the height of the lines at another width."""
         super().resizeEvent(event)
         if event.size().width() != event.oldSize().width():
             self.updateGeometry()
@@ -245,7 +244,6 @@ class IdLabel(QWidget):
         self.updateGeometry()
 
     def changeEvent(self, event: QEvent) -> None:
-        """Ask for the height of the lines at another text size."""
         super().changeEvent(event)
         if event.type() == QEvent.Type.StyleChange:
             self.updateGeometry()
@@ -296,7 +294,6 @@ class ElidedLabel(QLabel):
 
     @property
     def full_text(self) -> str:
-        """Return the full text."""
         return self._full
 
     def set_full_text(self, text: str, why: str = "", short: str = "") -> None:
@@ -318,7 +315,6 @@ class ElidedLabel(QLabel):
         return QSize(self.fontMetrics().horizontalAdvance("…") * 4, super().minimumSizeHint().height())
 
     def paintEvent(self, _event: QPaintEvent) -> None:
-        """Paint the elided text."""
         painter = QPainter(self)
         room, metrics = self.contentsRect(), self.fontMetrics()
         fits = not self._short or metrics.horizontalAdvance(self._displayed) <= room.width()

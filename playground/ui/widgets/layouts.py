@@ -17,6 +17,7 @@ from PySide6.QtWidgets import (
     QLayoutItem,
     QScrollArea,
     QSizePolicy,
+    QSplitter,
     QVBoxLayout,
     QWidget,
 )
@@ -76,6 +77,16 @@ def _filled(box: _Box, items: Sequence[Item], on: QWidget | None, margins: Margi
         for place in alignment:
             box.setAlignment(what, place)
     return box
+
+
+def split_of(*parts: QWidget, sizes: Sequence[int], upright: bool = False) -> QSplitter:
+    """Return a splitter of parts that cannot be collapsed, side by side, or one above the other if `upright`."""
+    split = QSplitter(Qt.Orientation.Vertical if upright else Qt.Orientation.Horizontal)
+    for part in parts:
+        split.addWidget(part)
+    split.setChildrenCollapsible(False)
+    split.setSizes(sizes)
+    return split
 
 
 class PageScroll(QScrollArea):
@@ -164,7 +175,6 @@ class FlowLayout(QLayout):
         self.addWidget(holder)
 
     def add_all(self, widgets: Sequence[QWidget]) -> None:
-        """Add widgets."""
         for widget in widgets:
             self.addWidget(widget)
 

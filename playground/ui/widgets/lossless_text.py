@@ -165,12 +165,10 @@ class Splice(Struct, frozen=True):
     inserted: str
 
     def applied(self, text: str) -> str:
-        """Return `text` with this splice applied."""
         return text[: self.at] + self.inserted + text[self.at + len(self.removed) :]
 
     @property
     def inverse(self) -> Splice:
-        """Return the splice that reverts this one."""
         return Splice(self.at, self.inserted, self.removed)
 
 
@@ -203,7 +201,6 @@ class ExactText:
 
     @property
     def units(self) -> int:
-        """Length of the widget's text."""
         return utf16_length(self.image) + len(self.breaks)
 
     def plain(self, unit: int) -> int:

@@ -9,14 +9,12 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFrame
 
 from playground.export.terminal import visible
+from playground.ui.theme import scaled
 
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QTableView, QTableWidget
 
 # Imported in the functions: the first frame has no table.
-
-
-from playground.ui.theme import scaled
 
 ROW_PX = 26
 
@@ -71,7 +69,7 @@ def plain_table(name: str, columns: Sequence[str], stretched: int, widths: Mappi
     table.setAccessibleName(name)
     # Names of fields are written as in the protocol.
     table.setHorizontalHeaderLabels([one if "_" in one else one[:1].upper() + one[1:] for one in columns])
-    table.verticalHeader().setDefaultSectionSize(scaled(ROW_PX))
+    table.verticalHeader().setDefaultSectionSize(ROW_PX)  # it is scaled when it is first displayed
     table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
     table.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectRows)
     table.setShowGrid(False)
@@ -79,8 +77,9 @@ def plain_table(name: str, columns: Sequence[str], stretched: int, widths: Mappi
     table.verticalHeader().hide()
     header = table.horizontalHeader()
     header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft)
+    header.ensurePolished()  # scales the sections that it has
     for column, width in widths.items():
-        table.setColumnWidth(column, width)
+        table.setColumnWidth(column, scaled(width))
     header.setSectionResizeMode(stretched, QHeaderView.ResizeMode.Stretch)
     return table
 

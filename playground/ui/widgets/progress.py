@@ -43,7 +43,6 @@ class ProgressDialog(QDialog):
         self._wait.start()
 
     def show_done(self, done: int) -> None:
-        """So many are done."""
         self.said.setText(
             f"{counted(done, 'request')} so far"
             if self._total is None
@@ -53,7 +52,6 @@ class ProgressDialog(QDialog):
             self.bar.setValue(min(done, self._total))
 
     def end(self) -> None:
-        """There is nothing to stop any more."""
         self._wait.stop()
         self.blockSignals(True)
         self.close()

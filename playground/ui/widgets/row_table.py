@@ -30,7 +30,6 @@ class GrowingModel(QAbstractTableModel, Generic[Row]):
         self._count = 0
 
     def show_rows(self, rows: Sequence[Row]) -> None:
-        """Display another run's rows."""
         self.beginResetModel()
         self.rows, self._count = rows, len(rows)
         self.endResetModel()
@@ -45,11 +44,9 @@ class GrowingModel(QAbstractTableModel, Generic[Row]):
         return True
 
     def text(self, row: int, column: int) -> str:
-        """Return the text of a cell."""
         raise NotImplementedError
 
     def tip(self, row: int) -> str:
-        """Return the text of a row's tooltip."""
         raise NotImplementedError
 
     def font(self, column: int) -> QFont | None:
@@ -68,7 +65,6 @@ class GrowingModel(QAbstractTableModel, Generic[Row]):
         return RIGHT if role == Qt.ItemDataRole.TextAlignmentRole and section in self.right else None
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> object:
-        """Qt's hook."""
         if not index.isValid():
             return None
         if role == Qt.ItemDataRole.DisplayRole:
@@ -130,11 +126,9 @@ class RowTable(QTableView):
         self.doubleClicked.connect(lambda _index: self.open_row())
 
     def open_row(self) -> None:
-        """Open the selected row."""
         raise NotImplementedError
 
     def copy_row(self) -> None:
-        """Copy the selected row's request_id."""
         raise NotImplementedError
 
     def go_to_row(self, row: int, step: int) -> None:

@@ -59,7 +59,6 @@ class OverflowTabs(QTabBar):
         self.more.raise_()
 
     def menu(self) -> QMenu:
-        """Return a menu of all tabs."""
         menu = QMenu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         for index in filter(self.isTabVisible, range(self.count())):

@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QDialog, QWidget
 from playground.ui.theme import scaled
 
 if TYPE_CHECKING:
-    from PySide6.QtWidgets import QDialogButtonBox, QFileDialog, QPushButton
+    from PySide6.QtWidgets import QDialogButtonBox, QFileDialog, QInputDialog, QMessageBox, QPushButton
 
 ANY_FILE = "All files (*)"
 
@@ -65,6 +65,41 @@ def ask_save(
     dialog.fileSelected.connect(lambda path: take(Path(path)))
     open_once(dialog)
     return dialog
+
+
+def ask_text(
+    parent: QWidget | None, title: str, label: str, take: Callable[[str], object], text: str = ""
+) -> QInputDialog:
+    """Ask for a line of text, which begins as `text`, and call `take` with it."""
+    from PySide6.QtWidgets import QInputDialog  # not for the first frame
+
+    dialog = QInputDialog(parent)
+    dialog.setWindowTitle(title)
+    dialog.setLabelText(label)
+    dialog.setTextValue(text)
+    dialog.textValueSelected.connect(take)
+    open_once(dialog)
+    return dialog
+
+
+def ask_which(
+    parent: QWidget | None, title: str, question: str, detail: str, answers: Mapping[str, Callable[[], object]]
+) -> QMessageBox:
+    """Ask which of several things to do, and do it; the last answer destroys something. Cancel does nothing."""
+    from PySide6.QtWidgets import QMessageBox  # not for the first frame
+
+    box = QMessageBox(parent)
+    box.setWindowTitle(title)
+    box.setTextFormat(Qt.TextFormat.PlainText)
+    box.setText(question)
+    box.setInformativeText(detail)
+    *safe, last = answers
+    for label in safe:
+        box.addButton(label, QMessageBox.ButtonRole.AcceptRole).clicked.connect(answers[label])
+    box.addButton(last, QMessageBox.ButtonRole.DestructiveRole).clicked.connect(answers[last])
+    box.addButton(QMessageBox.StandardButton.Cancel)
+    open_once(box)
+    return box
 
 
 def button_box(close: Callable[[], object], *buttons: QPushButton, label: str = "Close") -> QDialogButtonBox:

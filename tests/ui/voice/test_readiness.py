@@ -9,7 +9,7 @@ from playground.cli.selftest import UiDriver
 from playground.prompt.document import Document, Message, Tool
 from playground.requestlog.filter import EVERYTHING
 from playground.ui.session import Session
-from playground.ui.voice.readiness_tab import ReadinessRow, Spread, rows, smallness, verdict
+from playground.ui.voice.readiness_tab import Spread, rows, smallness, verdict
 from playground.voice.timeline import Distribution, cold, readiness
 from tests.voice.sample import times
 
@@ -65,11 +65,9 @@ def test_what_was_not_measured_is_not_drawn_as_0(qtbot: QtBot) -> None:
     assert clause == ("First speakable clause", "all", "1", "—", "—", "—", "—", "1")
     spread = Spread("First speakable clause")
     qtbot.addWidget(spread)
-    spread.show_rows((ReadinessRow("unknown", found.unknown.first_clause),))
+    spread.show_rows((("unknown", found.unknown.first_clause),))
     assert spread.accessibleDescription() == "nothing measured"
-    spread.show_rows(
-        [ReadinessRow("cold", Distribution.of([0.1, 0.3])), ReadinessRow("unknown", Distribution.of([0.2] * 9))]
-    )
+    spread.show_rows([("cold", Distribution.of([0.1, 0.3])), ("unknown", Distribution.of([0.2] * 9))])
     spread.grab()
     assert "cold: 2, from 100 ms to 300 ms, median 200 ms" in spread.accessibleDescription()
 

@@ -1,0 +1,35 @@
+"""Commands that send the prompt say that it is empty, and send nothing."""
+
+from __future__ import annotations
+
+from playground.cli.selftest import UiDriver
+from playground.prompt.limits import EMPTY
+from playground.requestlog.filter import EVERYTHING
+from playground.ui.session import Session
+
+
+async def test_every_command_that_sends_the_prompt_says_that_it_is_empty(session: Session, hand: UiDriver) -> None:
+    window, log = session.window, session.workspace.log
+    window.files.new()
+    window.actions_table["keep_warm"].trigger()
+    assert window.notice_bar.words == EMPTY
+    window.actions_table["chain"].trigger()
+    agent = window.chaining.dialog
+    assert agent is not None
+    await hand.until(lambda: not agent.running, "the end of the loop")
+    assert agent.state.text() == EMPTY
+    repeat = window.program.repeat_dialog(window.prompt, window.requests)
+    repeat.go.click()
+    await hand.until(lambda: not repeat.running, "the end of the series")
+    assert EMPTY in repeat.found.text()
+    readiness = window.voicing.open().readiness
+    readiness.go.click()
+    await hand.until(lambda: not readiness.running, "the end of the measurement")
+    assert EMPTY in readiness.said.text()
+    window.notice_bar.hide()
+    window.modes.show_mode("compare")
+    window.compare.send()
+    assert window.notice_bar.words == EMPTY
+    assert not window.compare.running
+    assert log is not None
+    assert (await log.count(EVERYTHING)).n == 0
