@@ -10,6 +10,7 @@ import asyncio
 import json
 import re
 import socket
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Literal, Protocol
@@ -57,6 +58,8 @@ _DONE_BYTES = 32
 DONE_WAIT_S = 0.1
 """Longest wait of a stream's [DONE] for the end of the body, or for what an endpoint sends after it."""
 _PATH_CHARS = 120
+MAX_WRONG_PATHS = 50
+"""Different sentences about wrong paths; requests with others are counted together."""
 MAX_AFTER_DONE_BYTES = 65_536
 MAX_RESENT_BYTES = 8_388_608
 """A request up to this size is sent again if a reused connection turns out to be closed."""
@@ -94,7 +97,8 @@ class Observer(Protocol):
 class Recorder:
     """The server. `key` replaces the caller's Authorization if it is given.
 
-    `on_wrong_path` receives a sentence about a request whose path the Recorder or the endpoint does not have.
+    `on_wrong_path` receives a sentence about a request whose path the Recorder or the endpoint does not have: the first
+    one, and again with their number after 10, 100, … of them.
     """
 
     def __init__(
@@ -106,6 +110,7 @@ class Recorder:
         on_wrong_path: Callable[[str], object] = lambda _sentence: None,
     ) -> None:
         self._on_wrong_path = on_wrong_path
+        self._wrong_paths: Counter[str] = Counter()
         self.upstream, self.access, self.observer, self.key = upstream, access, observer, key
         self._servers: list[asyncio.Server] = []
         self._connections: set[asyncio.Task[None]] = set()
@@ -173,7 +178,13 @@ class Recorder:
         if status == 404:
             path = request.target.split(b"?", 1)[0].decode("latin-1")
             shown = "a path without the token" if self.access.token else masked_address(path)[:_PATH_CHARS]
-            self._on_wrong_path(f"{request.method.decode('latin-1')} {shown} was answered with 404. {reason}")
+            sentence = f"{request.method.decode('latin-1')} {shown} was answered with 404. {reason}"
+            if sentence not in self._wrong_paths and len(self._wrong_paths) >= MAX_WRONG_PATHS:
+                sentence = "Requests with other paths were answered with 404."
+            self._wrong_paths[sentence] += 1
+            count = self._wrong_paths[sentence]
+            if f"{count}".strip("0") == "1":
+                self._on_wrong_path(sentence if count == 1 else f"{sentence} (So far {count:,} such requests.)")
 
     def _make_origin_form(self, request: RequestHead, wire: Wire) -> None:
         """Make an absolute target, as clients send it to an HTTP proxy, a path. Raises HttpError for other hosts."""
