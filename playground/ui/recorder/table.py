@@ -67,8 +67,16 @@ _WIDE_PX = 840
 _BAR_TABLE_PX = 700
 """Least width of a narrow table with status codes and bars of cached tokens."""
 _ICON_COLUMN_PX = 40
-_CAUSE_PX = 170
-"""Least width of the cause; time and cached tokens give way to it, and are only in the tooltip of the status."""
+_CAUSE_PX, _LEAST_CAUSE_PX = 170, 120
+"""Least width of the cause beside more than the request_id, and beside one other column."""
+_NARROW_COLUMNS = (
+    ((_TIME, _STATUS, _ID, _CACHED), _CAUSE_PX),
+    ((_STATUS, _ID, _CACHED), _CAUSE_PX),
+    ((_STATUS, _ID), _LEAST_CAUSE_PX),
+    ((_TIME, _STATUS), _LEAST_CAUSE_PX),
+)
+"""Columns of a narrow table: the first of these that leave the cause so much room, else the status alone. The tooltip of
+the status has the others."""
 
 
 class RowCause(Struct, frozen=True):
@@ -204,7 +212,7 @@ class RecordedModel(QAbstractTableModel):
         cells = [*(column.cell(row, NOTHING) for column in _LOG), _cause_cell(row, cause)]
         cells = [Cell(visible_line(cell.text), cell.why, cell.tone) for cell in cells]
         time, tokens, cached, ttft = (cells[column].text for column in (_TIME, _IN, _CACHED, _TTFT))
-        figures = f"{time} · In {tokens} · cached {cached} · TTFT {ttft}"
+        figures = f"{time} · In {tokens} · cached {cached} · TTFT {ttft}\nrequest_id {cells[_ID].text}"
         status = cells[_STATUS]
         cells[_STATUS] = Cell(status.text, "\n".join(filter(None, (status.why, figures))), status.tone)
         self._cells[row.run_id] = row, cause, cells
@@ -353,12 +361,16 @@ class RecordedTable(RowTable):
                 _CACHED: _WIDTHS[_CACHED] if roomy else _NARROW[_CACHED],
                 _STATUS: _NARROW[_STATUS] if roomy else _ICON_COLUMN_PX,
             }
-            left = self.width() - sum(map(scaled, widths.values()))
-            for column, width in widths.items():
-                self.setColumnWidth(column, scaled(width))
-                gives_way = column in (_TIME, _CACHED) and left < scaled(_CAUSE_PX)
-                self.setColumnHidden(column, gives_way)
-                left += scaled(width) if gives_way else 0
+            px = {column: scaled(width) for column, width in widths.items()}
+            fitting = (
+                columns
+                for columns, least in _NARROW_COLUMNS
+                if self.width() - sum(px[column] for column in columns) >= scaled(least)
+            )
+            shown = next(fitting, (_STATUS,))
+            for column, width in px.items():
+                self.setColumnWidth(column, width)
+                self.setColumnHidden(column, column not in shown)
             self.recorded.show_status_heading(roomy)
         else:
             self.setColumnWidth(_STATUS, scaled(_STATUS_PX if self.width() >= scaled(_ROOMY_PX) else _WIDTHS[_STATUS]))
