@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from playground.client.endpoint import Endpoint
 from playground.experiments.batch_job import BatchJob
-from playground.experiments.batch_plan import BatchPlan, Order, PlannedRow, RowForecast, groups, make_plan
+from playground.experiments.batch_plan import BatchPlan, Order, PlannedRow, RowForecast, ServerCache, groups, make_plan
 from playground.experiments.batch_results import (
     BatchTotals,
     ResultFile,
@@ -331,6 +331,12 @@ class BatchSpec(Struct, frozen=True):
     concurrency: int
     started_utc: datetime
 
+    def settings(self, endpoint: Endpoint) -> BatchSettings:
+        """Return the batch's own prompt, rows and settings."""
+        return BatchSettings(
+            self.document, self.rows, self.source, endpoint, self.columns, self.checks, self.order, self.concurrency
+        )
+
 
 class SavedBatch(Struct, frozen=True):
     """A batch in its folder. Its file has `answered` rows and `failed` ones; the others were not sent or stopped."""
@@ -428,7 +434,7 @@ def _read(folder: Path) -> BatchSpec:
 SAME_DOLLARS = 1e-9
 """A smaller difference of two costs is the rounding of sums."""
 WARM_SHARE = 0.05
-"""More cached tokens than any forecast by this share of the prompt: the cache was not empty before the batch."""
+"""More cached tokens than any forecast by this share of the prompt: the cache knew prompts of other programs."""
 
 
 class BatchSettings(Struct, frozen=True):
@@ -474,7 +480,7 @@ class PreparedBatch(Struct, frozen=True):
         if not running and totals is not None and totals.cached_share is not None:
             text = f"Measured: {percent(totals.cached_share)} of the prompt tokens were cached"
             if totals.cached_share > max(plan.forecast.cached_share, plan.file_order.cached_share) + WARM_SHARE:
-                # The forecasts begin with an empty cache: what the order saved is not known.
+                # Other programs have used the cache: what the order saved is not known.
                 return f"{text}, more than forecast: the cache was warm before. Exports keep the order of the data."
             if plan.order == "file":
                 return f"{text} in file order. Exports keep the order of the data."
@@ -495,7 +501,7 @@ class PreparedBatch(Struct, frozen=True):
         return f"{text}. Exports keep the order of the data."
 
 
-def prepare(settings: BatchSettings, count: Callable[[str], float], lifetime_s: float) -> PreparedBatch:
+def prepare(settings: BatchSettings, cache: ServerCache) -> PreparedBatch:
     """Plan a batch. Takes seconds for many rows: call it in a worker. Raises InputError."""
     checks = tuple(map(parse_check, settings.checks))
     columns = map_columns(settings.document, settings.rows, settings.mapping)
@@ -504,22 +510,11 @@ def prepare(settings: BatchSettings, count: Callable[[str], float], lifetime_s: 
         settings.rows,
         columns,
         settings.order,
-        count,
+        cache,
         settings.endpoint,
         concurrency=settings.concurrency,
-        lifetime_s=lifetime_s,
     )
     return PreparedBatch(settings, plan, checks, BatchLines(plan.rows, plan.forecast.rows))
-
-
-def prepare_saved(
-    spec: BatchSpec, endpoint: Endpoint, count: Callable[[str], float], lifetime_s: float
-) -> PreparedBatch:
-    """Plan a stored batch again, with its own prompt, rows and settings. Raises InputError."""
-    settings = BatchSettings(
-        spec.document, spec.rows, spec.source, endpoint, spec.columns, spec.checks, spec.order, spec.concurrency
-    )
-    return prepare(settings, count, lifetime_s)
 
 
 class BatchSession:

@@ -270,6 +270,10 @@ class BatchPage(QWidget):
             (self.detail, self.detail.text.setFocus),
         )
 
+    def say(self, sentence: str) -> None:
+        """Show a message above the page."""
+        self.notice.show_message(sentence, [("Dismiss", self.notice.hide)])
+
     def show_gaps(self, text: str) -> None:
         """Say which rows have no value for a variable; an empty text hides it."""
         self.gaps.setText(text)
@@ -385,7 +389,10 @@ class BatchPage(QWidget):
         paths = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]
         if paths:
             event.acceptProposedAction()
+        if len(paths) == 1:
             self.dropped.emit(paths[0])
+        elif paths:
+            self.say(f"{len(paths)} files were dropped and none was read: drop the one file that has the rows.")
 
 
 class BatchTools(QFrame):

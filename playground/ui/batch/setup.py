@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -20,16 +20,13 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from playground.client.endpoint import Endpoint
-from playground.experiments.batch_plan import BatchForecast, Order
+from playground.experiments.batch_plan import BatchForecast, Order, ServerCache
 from playground.experiments.batch_rows import KINDS, columns_of
 from playground.experiments.batch_session import (
     BatchSettings,
-    BatchSpec,
     PreparedBatch,
     Selection,
     prepare,
-    prepare_saved,
 )
 from playground.export.terminal import visible_line
 from playground.prompt.field_errors import FieldError, InputError
@@ -119,9 +116,8 @@ class BatchPlanner(QObject):
         self._services.tasks.start(self._plan(self._newest, settings, selection), "plan a batch")
 
     async def _plan(self, number: int, settings: BatchSettings, selection: Selection) -> None:
-        count, lifetime_s = self._counting(settings.endpoint)
         try:
-            made = await asyncio.to_thread(lambda: DisplayedBatch.of(prepare(settings, count, lifetime_s), selection))
+            made = await self.made(settings, selection)
         except InputError as bad:
             if number == self._newest:
                 self._ended = number
@@ -131,17 +127,10 @@ class BatchPlanner(QObject):
             self._ended = number
             self.planned.emit(made)
 
-    async def plan_saved(self, spec: BatchSpec, endpoint: Endpoint, selection: Selection) -> DisplayedBatch:
-        """Plan a stored batch again. Raises InputError."""
-        count, lifetime_s = self._counting(endpoint)
-        return await asyncio.to_thread(
-            lambda: DisplayedBatch.of(prepare_saved(spec, endpoint, count, lifetime_s), selection)
-        )
-
-    def _counting(self, endpoint: Endpoint) -> tuple[Callable[[str], float], float]:
-        """Return a token estimate of the endpoint for use in a worker, and the lifetime of its cache."""
-        count = self._services.sender.forecaster.counter(endpoint.id, endpoint.model).estimate
-        return count, self._services.settings.number("cache_lifetime_s")
+    async def made(self, settings: BatchSettings, selection: Selection) -> DisplayedBatch:
+        """Return the plan for these settings. Raises InputError."""
+        cache = ServerCache.of(self._services.sender, settings.endpoint, settings.document)
+        return await asyncio.to_thread(lambda: DisplayedBatch.of(prepare(settings, cache), selection))
 
 
 HEIGHT_PX, WIDE_PX = 146, 840
@@ -326,14 +315,14 @@ class BatchSetup(QFrame):
             texts = {
                 "Requests": f"{found.requests:,}",
                 "Prompt tokens": f"{about}{found.prompt_tokens:,.0f}",
-                "Cached tokens": f"{about}{found.cached_tokens:,.0f} ({percent(found.cached_share)}), empty cache",
+                "Cached tokens": f"{about}{found.cached_tokens:,.0f} ({percent(found.cached_share)})",
                 "Input cost": "—" if found.input_cost is None else f"{about}{dollars(found.input_cost)}",
                 "Duration": f"{about}{seconds(found.seconds)}",
             }
         reasons = {
             "Input cost": "The endpoint has no rates." if found and found.input_cost is None else "",
             "Duration": f"At 2 s per request, within the plan {plan}.",
-            "Cached tokens": "Forecast for an empty cache at the start.",
+            "Cached tokens": "Forecast for the requests and reports of this endpoint so far.",
         }
         for name, figure in self._figures.items():
             figure.show_value(texts[name], reasons.get(name, ""))

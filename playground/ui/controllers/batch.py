@@ -84,7 +84,7 @@ class BatchController(QObject):
         files.rows_read.connect(
             lambda rows, name: self._services.tasks.start(self.use_rows(rows, name), "set up a batch")
         )
-        files.said.connect(self._show_notice)
+        files.said.connect(self.page.say)
         page.open_data_asked.connect(files.ask_for_file)
         page.paste_asked.connect(files.paste)
         page.log_asked.connect(files.ask_for_filter)
@@ -143,7 +143,7 @@ class BatchController(QObject):
         """Set up a batch with these rows. While a batch runs, its rows stay."""
         columns = await asyncio.to_thread(columns_of, rows)
         if self.running:
-            self._show_notice("Stop the batch before you use other rows.")
+            self.page.say("Stop the batch before you use other rows.")
             return
         self.page.notice.hide()
         self._rows, self._source, self._columns = rows, name, columns
@@ -297,7 +297,7 @@ class BatchController(QObject):
             if identity is not None and session.run_ids:
                 self._prompt_sent(identity, document, session.run_ids)
         if message:
-            self._show_notice(message)
+            self.page.say(message)
 
     def _take_row(self, position: int | None) -> None:
         self._dirty = True
@@ -338,12 +338,12 @@ class BatchController(QObject):
         spec = saved.spec
         endpoint = next((one for one in self._services.endpoints.all() if one.id == spec.endpoint_id), None)
         if endpoint is None:
-            self._show_notice("The endpoint of this batch no longer exists.")
+            self.page.say("The endpoint of this batch no longer exists.")
             return
         try:
-            made = await self._planner.plan_saved(spec, endpoint, self.page.model.selection)
+            made = await self._planner.made(spec.settings(endpoint), self.page.model.selection)
         except InputError as bad:
-            self._show_notice(str(bad.problems[0]))
+            self.page.say(str(bad.problems[0]))
             return
         if self.running:
             return
@@ -356,9 +356,6 @@ class BatchController(QObject):
             self.files.ask_for_export(self.session.results)
 
     # Display
-
-    def _show_notice(self, sentence: str) -> None:
-        self.page.notice.show_message(sentence, [("Dismiss", self.page.notice.hide)])
 
     def _show(self) -> None:
         self.page.stack.setCurrentIndex(1 if self._rows else 0)

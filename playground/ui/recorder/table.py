@@ -75,8 +75,8 @@ _NARROW_COLUMNS = (
     ((_STATUS, _ID), _LEAST_CAUSE_PX),
     ((_TIME, _STATUS), _LEAST_CAUSE_PX),
 )
-"""Columns of a narrow table: the first of these that leave the cause so much room, else the status alone. The tooltip of
-the status has the others."""
+"""Columns of a narrow table: the first of these that leave the cause so much room, else the status alone, whose tooltip
+has the others."""
 
 
 class RowCause(Struct, frozen=True):
