@@ -190,7 +190,6 @@ class Conversation(Struct, frozen=True):
         return same and common_items(before.messages, turn.document.messages) == len(before.messages)
 
     def totals(self, turn_id: str | None) -> ConversationTotals:
-        """Return the sums over the requests on the path to a turn."""
         turns = {turn.run_id: turn for turn in self.path(turn_id) if turn.run_id is not None}
         usages = [turn.usage for turn in turns.values()]
         return ConversationTotals(

@@ -211,7 +211,6 @@ class BatchRunner:
             self._paused_at = asyncio.get_running_loop().time()
 
     def resume(self) -> None:
-        """Continue after `pause`."""
         if self._paused_at is not None:
             self._paused_s += asyncio.get_running_loop().time() - self._paused_at
             self._paused_at = None

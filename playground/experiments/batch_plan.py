@@ -43,12 +43,10 @@ class PlannedRow(Struct, frozen=True):
 
     @property
     def chars(self) -> int:
-        """Return the length of the prompt."""
         return sum(map(len, self.parts))
 
 
 def document_of(document: Document, row: BatchRow, columns: Mapping[str, str]) -> Document:
-    """Return the prompt with the row's values."""
     values = {name: row.values.get(column, "") for name, column in columns.items()}
     return replace(document, variables={**document.variables, **values})
 

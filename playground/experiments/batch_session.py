@@ -89,14 +89,12 @@ class BatchLine(Struct):
 
     @property
     def request_id(self) -> str | None:
-        """Return the request_id that the server sent."""
         run = self.run
         found = run.state.request_id if run is not None else (self.result or {}).get("request_id")
         return found if isinstance(found, str) else None
 
     @property
     def run_id(self) -> str | None:
-        """Return the id of the row's request in the log."""
         found = self.run.id if self.run is not None else (self.result or {}).get("run_id")
         return found if isinstance(found, str) else None
 
@@ -132,7 +130,6 @@ class BatchLine(Struct):
 
     @property
     def cost(self) -> float | None:
-        """Return the cost in dollars; None if unknown."""
         value = (self.result or {}).get("cost")
         return float(value) if isinstance(value, (int, float)) else None
 
@@ -174,7 +171,6 @@ class BatchLines(Sequence[BatchLine]):
         return self._lines[position]
 
     def position(self, number: int) -> int | None:
-        """Return the position of a row by its number in the data."""
         return self._positions.get(number)
 
     def set(
@@ -199,7 +195,6 @@ class BatchLines(Sequence[BatchLine]):
         return position
 
     def finish(self, result: Mapping[str, Json]) -> int | None:
-        """Set the result of a row. Returns its position."""
         return self.set(row_number(result), "done" if result.get("phase") == "done" else "failed", result)
 
     def finish_new(self, results: Iterable[Mapping[str, Json]]) -> None:
@@ -332,7 +327,6 @@ class BatchSpec(Struct, frozen=True):
     started_utc: datetime
 
     def settings(self, endpoint: Endpoint) -> BatchSettings:
-        """Return the batch's own prompt, rows and settings."""
         return BatchSettings(
             self.document, self.rows, self.source, endpoint, self.columns, self.checks, self.order, self.concurrency
         )
@@ -582,12 +576,10 @@ class BatchSession:
         return f"≈ {whole_seconds(left)} left, done at ≈ {done_at:%H:%M}"
 
     def pause_or_resume(self) -> None:
-        """Send no further row, or continue."""
         if self._job is not None:
             (self._job.runner.resume if self._job.runner.paused else self._job.runner.pause)()
 
     def stop(self) -> None:
-        """Stop the requests in flight and send no further row."""
         if self._job is not None:
             self._job.runner.stop()
 

@@ -435,7 +435,6 @@ class ComparedColumn(Struct, frozen=True):
 
     @property
     def last(self) -> RunFigures | None:
-        """Return the newest request."""
         return self.runs[-1] if self.runs else None
 
 
@@ -481,7 +480,6 @@ def kind_of(variant: Variant, first: Variant) -> str:
 
 
 def prefix_text(index: int, prefix: Prefix) -> str:
-    """Return the label of a column's prefix bar."""
     stable, rest = f"≈ {prefix.stable:,.0f}", f"≈ {prefix.total - prefix.stable:,.0f}"
     if index == 0:
         return f"baseline: {stable} stable + {rest} variable"

@@ -70,7 +70,6 @@ class ColumnSlot(Struct, eq=False):
 
     @property
     def running(self) -> bool:
-        """Return whether a request of this column is in flight."""
         return self.pending is not None and not self.pending.run.state.ended
 
     @property
@@ -87,7 +86,6 @@ class ColumnSlot(Struct, eq=False):
         return last if last is not None and last.run_id == pending.run.id else figures_of(pending)
 
     def clear(self) -> None:
-        """Remove the results."""
         self.runs, self.pending, self.sent, self.changes = [], None, None, None
         self.note, self.stopped, self.warm_up = "", False, False
 
@@ -163,7 +161,6 @@ class ComparisonSession:
         self.id, self.started = secrets.token_hex(6), datetime.now(UTC)
 
     async def send(self, runs: int, order: Order, start: CacheStart) -> None:
-        """Send all columns and wait for the end."""
         groups = plan(len(self.slots), runs, order, start)
         await run_plan(groups, partial(self._send, cold=start == "cold"))
 
@@ -242,7 +239,6 @@ class ComparisonSession:
         return slots == self.slots
 
     def report(self, order: Order, start: CacheStart) -> ComparisonReport:
-        """Return the comparison with its results so far."""
         columns = tuple(
             ComparedColumn(
                 replace(slot.variant, document=slot.sent or self.document_of(slot)),
@@ -294,7 +290,6 @@ class ComparisonSession:
 
 
 def figures_of(pending: PendingRequest, *, text: bool = True) -> RunFigures:
-    """Return the figures of a request that was sent, live or ended."""
     run, forecast = pending.run, pending.forecast
     answer = answer_text(run.state) if text else ""
     return figures(run.id, run.state, run.endpoint.rates, (forecast.cached_tokens, forecast.prompt_tokens), answer)

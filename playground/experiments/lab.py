@@ -95,7 +95,6 @@ def plan_lifetime(gaps_s: Sequence[float] = GAPS_S) -> LabPlan:
 
 
 def plan_repeats(times: int = 20) -> LabPlan:
-    """Plan repeated requests of one prompt."""
     return _plan("repeats", [_prompt(MODEST)], [LabStep(0, 0.0)] * times)
 
 
@@ -159,7 +158,6 @@ class LabProgress(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def done(self) -> bool:
-        """Return whether every step was executed."""
         return len(self.readings) >= len(self.plan.steps)
 
 
@@ -308,7 +306,6 @@ class Findings(Struct, frozen=True):
 
 
 def findings(progress: LabProgress) -> Findings:
-    """Derive the findings from readings."""
     again = [reading for reading in progress.readings if reading.gap_s is not None]
     known = [reading for reading in again if reading.cached_tokens is not None]
     experiment = progress.plan.experiment
@@ -453,7 +450,6 @@ class RepeatedAnswer(Struct, frozen=True):
 
     @property
     def count(self) -> int:
-        """Return how many requests got this answer."""
         return len(self.request_ids)
 
 
@@ -469,7 +465,6 @@ class Drift(Struct, frozen=True):
 
     @property
     def answered(self) -> int:
-        """Return the number of requests that got an answer."""
         return sum(answer.count for answer in self.answers)
 
     @property

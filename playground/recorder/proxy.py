@@ -88,8 +88,6 @@ class ExchangeObserver(Protocol):
 
 
 class Observer(Protocol):
-    """Observes all exchanges."""
-
     def begin(self, method: str, target: str, headers: RawHeaders) -> ExchangeObserver:
         """Start observing an exchange; its head has been forwarded."""
 
@@ -127,7 +125,6 @@ class Recorder:
         return chosen
 
     async def close(self) -> None:
-        """Stop listening, end open exchanges and close all connections."""
         for server in self._servers:
             server.close()
         for task in list(self._connections):
@@ -264,8 +261,6 @@ class _CallerGone(Exception):  # noqa: N818 - control flow inside this module
 
 
 class _Exchange:
-    """One request and its response."""
-
     def __init__(self, recorder: Recorder, caller: Wire, request: RequestHead, framer: BodyFramer) -> None:
         self._recorder, self._caller, self._request, self._framer = recorder, caller, request, framer
         self._pool = recorder.upstream
@@ -419,7 +414,6 @@ class _Exchange:
                 self._sent = None
 
     async def _send_body(self, seen: ExchangeObserver) -> None:
-        """Copy the rest of the request's body."""
         while not self._framer.ended:
             try:
                 data = await self._caller.read()

@@ -36,7 +36,6 @@ class RecordedCacheModel:
         self._open: dict[str, tuple[CacheView, dict[str, Json], Prediction]] = {}
 
     def forecast(self, record: RequestRecord) -> RequestRecord:
-        """Return the record with the forecast of its cached tokens."""
         fields = loads(record.body)
         view = view_of_fields(fields)
         rest = {name: value for name, value in fields.items() if name not in ("messages", "tools")}
@@ -174,7 +173,6 @@ class Recording:
         writing.add_done_callback(self._writing.discard)
 
     def event(self, run_id: str, event: AnyEvent) -> None:
-        """Queue an event."""
         run = self._open[run_id]
         run.state.apply(event)
         run.last_at = event.at
@@ -210,7 +208,6 @@ class Recording:
         await self._has_room.wait()
 
     def skipped(self, reason: str) -> None:
-        """Report a request that is not recorded."""
         self._on_problem(f"{reason} The request was forwarded and is not recorded.")
 
     async def close(self) -> None:

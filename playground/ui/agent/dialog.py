@@ -96,12 +96,10 @@ class AgentDialog(AgentView):
 
     @property
     def running(self) -> bool:
-        """Return whether the loop runs."""
         return self._task is not None
 
     @property
     def conversation(self) -> Conversation:
-        """Return the current conversation."""
         return self._loop.live if self._loop is not None else self._conversation
 
     @property
@@ -111,7 +109,6 @@ class AgentDialog(AgentView):
 
     @property
     def book(self) -> ToolMocks:
-        """Return the mocks of this conversation's tools."""
         return self._service.book(self._conversation.root)
 
     def measured(self) -> tuple[MeasuredTurn, ...]:
@@ -141,7 +138,6 @@ class AgentDialog(AgentView):
         self.state.setText("New conversation from the current prompt.")
 
     def run_or_stop(self) -> None:
-        """Run the current prompt, or stop the running loop."""
         if self.running:
             self.stop()
             return
@@ -152,7 +148,6 @@ class AgentDialog(AgentView):
         self._run(None, ())
 
     def send_next_message(self) -> None:
-        """Continue with the user's next message."""
         text = self.reply.text().strip()
         if self.running or not text or self._end is None:
             return
@@ -165,7 +160,6 @@ class AgentDialog(AgentView):
             self._run(turn_id, ())
 
     def stop(self) -> None:
-        """Stop the loop immediately, in any phase."""
         if self._loop is not None and self.running:
             self._loop.stop()
 
@@ -237,12 +231,10 @@ class AgentDialog(AgentView):
         self.branch.setCurrentIndex(place)
 
     def show_turn(self, turn_id: str) -> None:
-        """Show the branch that ends with this turn."""
         self._end = turn_id
         self.refresh()
 
     def refresh(self) -> None:
-        """Update the view."""
         conversation = self.conversation
         path = conversation.path(self._end if self._end in conversation.turns else None)
         self._fit_cards(path)

@@ -89,7 +89,6 @@ class AnswerForm(QWidget):
         )
 
     def show_answer(self, answer: ToolMock) -> None:
-        """Show a tool's mock."""
         self._showing = True
         reply = answer.otherwise
         self.kind.setCurrentIndex(list(KINDS).index(reply.kind))
@@ -215,7 +214,6 @@ class AnswersPane(QWidget):
         )
 
     def show_book(self, document: Document, book: ToolMocks) -> None:
-        """Show the mocks of this prompt's tools."""
         names = tuple(dict.fromkeys(tool.name for tool in document.tools if tool.name))
         chosen = self._names[self.list.currentRow()] if 0 <= self.list.currentRow() < len(self._names) else ""
         self._book, self._names = book, names

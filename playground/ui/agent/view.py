@@ -247,7 +247,6 @@ class TurnCard(QFrame):
 
     @property
     def call_rows(self) -> list[CallRow]:
-        """Return the calls in order."""
         return list(self._calls.values())
 
     def _update_text(self, label: QLabel, text: str) -> None:

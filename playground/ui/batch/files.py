@@ -101,7 +101,6 @@ class PasteRowsDialog(QDialog):
         self.error.hide()
 
     def show_error(self, message: str) -> None:
-        """Show why the rows cannot be used."""
         self.error.setText(visible_line(message))
         self.error.show()
         self.text.setFocus()
@@ -120,11 +119,9 @@ class BatchFiles(QObject):
         self._window, self._services = window, services
 
     def ask_for_file(self) -> None:
-        """Ask for a data file and read it."""
         ask_open(self._window, "Open the rows of a batch", DATA_FILTER, self.open_file)
 
     def open_file(self, path: Path) -> None:
-        """Read rows from a file."""
         self._services.tasks.start(self._open_file(path), "read rows")
 
     def paste(self) -> None:
@@ -154,7 +151,6 @@ class BatchFiles(QObject):
         open_once(dialog)
 
     def open_log(self, text: str) -> None:
-        """Use the logged requests that match a filter as rows."""
         self._services.tasks.start(self._open_log(text), "read rows from the log")
 
     async def _open_log(self, text: str) -> None:
@@ -181,7 +177,6 @@ class BatchFiles(QObject):
             self.rows_read.emit(rows, path.name)
 
     def ask_for_export(self, results: Mapping[int, dict[str, Json]]) -> None:
-        """Ask for a file and write the results to it."""
         ask_save(self._window, "Export the results", EXPORT_SUFFIXES, lambda path: self.export(path, results))
 
     def export(self, path: Path, results: Mapping[int, dict[str, Json]]) -> None:

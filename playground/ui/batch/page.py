@@ -66,7 +66,6 @@ class BatchBar(QWidget):
         row_of(self.headline, self.eta, STRETCH, on=self, margins=(0, 0, 0, 14), spacing=GRID * 2)
 
     def show_counts(self, counts: Mapping[str, int]) -> None:
-        """Show the number of rows by status."""
         self._counts = dict(counts)
         self.setAccessibleName(", ".join(f"{count:,} {name}" for name, _tone, count in self._parts()))
         self.update()
@@ -271,16 +270,13 @@ class BatchPage(QWidget):
         )
 
     def say(self, sentence: str) -> None:
-        """Show a message above the page."""
         self.notice.show_message(sentence, [("Dismiss", self.notice.hide)])
 
     def show_gaps(self, text: str) -> None:
-        """Say which rows have no value for a variable; an empty text hides it."""
         self.gaps.setText(text)
         self.gaps.setVisible(bool(text))
 
     def show_zoom(self) -> None:
-        """Apply the text size to the rows and their columns."""
         self.table.show_zoom()
         self._holder.setMaximumWidth(scaled(_EMPTY_PX))
 
@@ -364,7 +360,6 @@ class BatchPage(QWidget):
         self.detail.show_line(line)
 
     def refresh_selected(self) -> None:
-        """Show the selected row again after a change."""
         self._select()
 
     def _restore_selection(self) -> None:
@@ -437,12 +432,10 @@ class BatchTools(QFrame):
             button.setToolTip(label if compact else "")
 
     def show_prompt(self, name: str) -> None:
-        """Show the name of the prompt."""
         self._names[0] = name or "Untitled"
         self._show_names()
 
     def show_data(self, name: str) -> None:
-        """Show the name of the data with the number of rows."""
         self._names[1] = name
         self._show_names()
 
@@ -457,14 +450,12 @@ class BatchTools(QFrame):
         self.prompt.setAccessibleName(f"Prompt: {self._names[0]}")
 
     def set_data_menu(self, *entries: tuple[str, Callable[[], object]]) -> None:
-        """Set the menu of the data button: labels and functions."""
         menu = QMenu(self)
         for label, handler in entries:
             menu.addAction(label).triggered.connect(lambda _checked=False, run=handler: run())
         self.data.setMenu(menu)
 
     def show_run(self, label: str, *, enabled: bool) -> None:
-        """Set the filled button."""
         if self._run_state != (label, enabled):
             self._run_state = label, enabled
             self._show_names()

@@ -147,8 +147,6 @@ _HINTS = {
 
 
 class CheckRow(QFrame):
-    """One check: kind and value."""
-
     changed = Signal()
     removed = Signal()
 
@@ -275,7 +273,6 @@ class BatchSetup(QFrame):
         return {name: str(combo.currentData()) for name, combo in self.combos.items() if combo.currentData()}
 
     def add_check(self) -> CheckRow:
-        """Add a row for a check."""
         row = CheckRow()
         row.changed.connect(self.changed)
         row.removed.connect(lambda: self._remove(row))
@@ -293,7 +290,6 @@ class BatchSetup(QFrame):
         return tuple(dict.fromkeys(row.text for row in self.check_rows if row.text))
 
     def chosen_order(self) -> Order:
-        """Return the order of sending."""
         return "file" if self.order.currentData() == "file" else "warm"
 
     def _choose_concurrency(self, value: int) -> None:

@@ -68,7 +68,6 @@ class PieceView(Recolored, DirectedEdit):
         self.colored()
 
     def recolor(self) -> None:
-        """Show the same pieces in the colors of the theme."""
         pieces, self._pieces = self._pieces, ()
         self._show(pieces)
 

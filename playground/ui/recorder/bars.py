@@ -99,7 +99,6 @@ class RecorderTools(QWidget):
         self.show_compact(self._level)
 
     def show_paused(self, paused: bool) -> None:
-        """Show Resume instead of Pause."""
         self._paused = paused
         self.show_compact(self._level)
         set_icon(self.pause, "play" if paused else "pause", "text")
@@ -242,7 +241,6 @@ class TokenBars(QWidget):
         self.update()
 
     def set_theme(self, theme: Theme) -> None:
-        """Use other colors."""
         self._theme = theme
         self.update()
 
@@ -414,7 +412,6 @@ class DifferenceStrip(QFrame):
         self.hide()
 
     def show_compared(self, compared: Compared | None) -> None:
-        """Show a difference, or hide."""
         if compared == self.compared:
             return
         self.compared = compared

@@ -248,7 +248,6 @@ class RecorderPage(QWidget):
             self.table.selectRow(0)
 
     def panes(self) -> Sequence[Pane]:
-        """Return programs, requests and leaks."""
         return (
             (self.programs, self.programs.setFocus),
             (self._middle, self.take_focus),
@@ -256,13 +255,11 @@ class RecorderPage(QWidget):
         )
 
     def set_theme(self, theme: Theme) -> None:
-        """Use other colors."""
         self.bars.set_theme(theme)
         self.table.set_theme(theme)
         self.programs.viewport().update()
 
     def show_zoom(self) -> None:
-        """Apply the text size to painted widgets and to sizes that depend on it."""
         self._wide = None
         self._fit()
         for part in (self.bars, self.table, self.strip, self.programs):
@@ -303,7 +300,6 @@ class RecorderPage(QWidget):
             self.paused.show_message(text, [("Resume", self.resume_wanted.emit)])
 
     def show_requests(self, shown: Shown) -> None:
-        """Show recorded requests with the causes of their misses."""
         first = bool(shown.rows) and not self._shown.rows
         # Starting has disabled the button, which moves the focus to the tabs.
         focused = self.focusWidget() in (self.start_button, self.tabs.tabBar())
@@ -427,7 +423,6 @@ class RecorderPage(QWidget):
 
 
 def summary(found: Figures) -> str:
-    """Return the totals as one line."""
     requests = counted(found.requests, "request")
     ttft = f"TTFT cold {seconds(found.ttft_cold_s)}, warm {seconds(found.ttft_warm_s)}"
     return f"{requests} · hit rate {percent(found.hit_rate)} · {ttft} · input cost {dollars(found.dollars)}"

@@ -77,22 +77,18 @@ class ProgramList(QTreeWidget):
         self.itemExpanded.connect(self._fill)
 
     def show_zoom(self) -> None:
-        """Apply the text size."""
         self._lines.show_zoom()
         self.scheduleDelayedItemsLayout()
 
     def key(self) -> Key:
-        """Return the key of the current item."""
         item = self.currentItem()
         kind, value = item.data(0, _KEY) if item is not None else ALL
         return kind, value
 
     def show_all(self) -> None:
-        """Make "All requests" the current item."""
         self.setCurrentItem(self._items[ALL])
 
     def name(self) -> str:
-        """Return the name of the current item."""
         item = self.currentItem()
         return str(item.data(0, _LINES)[0]) if item is not None else ""
 
@@ -210,7 +206,6 @@ class _Lines(QStyledItemDelegate):
         self.show_zoom()
 
     def show_zoom(self) -> None:
-        """Make the fonts in the text size."""
         self._small, self._strong = ui_font(12, tabular=True), ui_font(13, bold=True, tabular=True)
 
     def sizeHint(self, _option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:
@@ -332,14 +327,11 @@ class LeaksPanel(PageScroll):
             self.totals.show_savings(saved, len(leaks))
 
     def show_chosen(self, leak: Leak | None) -> None:
-        """Mark the card of the leak whose requests are listed."""
         for card in self.cards:
             card.show_chosen(leak is not None and card.leak is not None and card.leak.key == leak.key)
 
 
 class LeakCard(QFrame):
-    """One leak."""
-
     preview_wanted = Signal(object)
     requests_wanted = Signal(object)
 
@@ -400,7 +392,6 @@ class LeakCard(QFrame):
         self.setAccessibleName(f"{leak.title}, {leak.place}, {self.price.text()} per 1,000 requests")
 
     def show_chosen(self, chosen: bool) -> None:
-        """Mark the card, or remove the mark."""
         restyle(self, look="callout" if chosen else "")
 
 
@@ -423,7 +414,6 @@ class _TotalsBox(QFrame):
         column.addWidget(self.note)
 
     def show_savings(self, saved: Savings, leaks: int) -> None:
-        """Show reported figures and the estimates for after the fixes."""
         fixes = "After the fix" if leaks == 1 else f"After the {leaks:,} fixes"
         self.caption.setText(fixes)
         cost, less = saved.per_1000(saved.dollars), saved.per_1000(saved.saved_dollars)

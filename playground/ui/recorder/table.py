@@ -118,7 +118,6 @@ class RecordedModel(QAbstractTableModel):
         self.set_fonts()
 
     def set_fonts(self) -> None:
-        """Make the fonts in the text size."""
         self._fonts = mono_font(12), ui_font(12, tabular=True)
         self.repaint_rows()
 
@@ -154,7 +153,6 @@ class RecordedModel(QAbstractTableModel):
             self.headerDataChanged.emit(Qt.Orientation.Horizontal, _STATUS, _STATUS)
 
     def repaint_rows(self) -> None:
-        """Repaint all rows, for example in the colors of another theme."""
         if self.rows:
             self.dataChanged.emit(self.index(0, 0), self.index(len(self.rows) - 1, _CAUSE))
 
@@ -200,11 +198,9 @@ class RecordedModel(QAbstractTableModel):
         return None
 
     def cell(self, row: LogRow, column: int) -> Cell:
-        """Return a cell of one of the rows."""
         return self.row_cells(row)[column]
 
     def row_cells(self, row: LogRow) -> list[Cell]:
-        """Return all cells of one of the rows."""
         cause = self._causes.get(row.run_id, NO_CAUSE)
         known = self._cells.get(row.run_id)
         if known is not None and known[0] is row and known[1] is cause:
@@ -253,12 +249,10 @@ class _RowPainter:
         self.set_fonts()
 
     def set_fonts(self) -> None:
-        """Make the fonts in the text size."""
         self._fonts = tuple((font, QFontMetrics(font)) for font in (ui_font(12, tabular=True), mono_font(12)))
         self._drawn.clear()
 
     def set_theme(self, theme: Theme) -> None:
-        """Use other colors."""
         self._theme = theme
         self._drawn.clear()
 
@@ -334,12 +328,10 @@ class RecordedTable(RowTable):
         self.selectionModel().selectionChanged.connect(lambda _on, _off: self.selected.emit())
 
     def set_theme(self, theme: Theme) -> None:
-        """Use other colors."""
         self._look.set_theme(theme)
         self.recorded.repaint_rows()
 
     def show_zoom(self) -> None:
-        """Apply the text size to rows and columns."""
         self.recorded.set_fonts()
         self._look.set_fonts()
         self.verticalHeader().setDefaultSectionSize(scaled(REQUEST_ROW_PX))
@@ -400,7 +392,6 @@ class RecordedTable(RowTable):
         self._fit(wide=self.width() >= scaled(_WIDE_PX))
 
     def current_row(self) -> LogRow | None:
-        """Return the selected row."""
         chosen = self.selectionModel().selectedRows()
         return self.recorded.rows[chosen[0].row()] if chosen else None
 
@@ -412,7 +403,6 @@ class RecordedTable(RowTable):
         return place is not None
 
     def menu(self) -> QMenu:
-        """Return the menu of the selected row."""
         menu, row = QMenu(self), self.current_row()
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         for name, label, key in ASKS:
@@ -439,11 +429,9 @@ class RecordedTable(RowTable):
             bar.setValue(top + end + 1)
 
     def open_row(self) -> None:
-        """Open the selected row in the panes."""
         self.asked.emit("open")
 
     def copy_row(self) -> None:
-        """Copy the selected row's request_id."""
         self.asked.emit("copy")
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
