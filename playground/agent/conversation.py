@@ -278,13 +278,7 @@ def to_fields(conversation: Conversation) -> dict[str, Json]:
     for turn in conversation.turns.values():
         fields = {_STORED.get(name, name): msgspec.to_builtins(getattr(turn, name)) for name in _TURN_FIELDS}
         turns.append({**fields, "document": place(turn.document)})
-    return {
-        FORMAT_KEY: FORMAT_VERSION,
-        "id": conversation.id,
-        "root": root,
-        "turns": turns,
-        "documents": list(texts),
-    }
+    return {FORMAT_KEY: FORMAT_VERSION, "id": conversation.id, "root": root, "turns": turns, "documents": list(texts)}
 
 
 def from_fields(value: Json) -> Conversation:

@@ -264,12 +264,7 @@ class ResultFile:
     """
 
     def __init__(
-        self,
-        path: Path | None,
-        *,
-        resume: bool,
-        rows: Mapping[int, Mapping[str, str]] | None = None,
-        prompt: str = "",
+        self, path: Path | None, *, resume: bool, rows: Mapping[int, Mapping[str, str]] | None = None, prompt: str = ""
     ) -> None:
         self.finished: dict[int, dict[str, Json]] = {}
         self.failed: dict[int, dict[str, Json]] = {}

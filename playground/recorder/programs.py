@@ -12,12 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from playground.prefix_cache.found_spans import PromptUsage
-from playground.prefix_cache.losses import (
-    ProgramLosses,
-    in_one_list,
-    program_losses,
-    varying_spans,
-)
+from playground.prefix_cache.losses import ProgramLosses, in_one_list, program_losses, varying_spans
 from playground.prefix_cache.program_groups import TimedRequest, families, retries, run_times
 from playground.prefix_cache.rewrites import proposals, sorted_tools
 from playground.prefix_cache.varying_spans import SpanKind, VaryingSpan

@@ -6,12 +6,7 @@ import json
 
 from msgspec.structs import replace
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import (
-    QDoubleSpinBox,
-    QLabel,
-    QListWidget,
-    QWidget,
-)
+from PySide6.QtWidgets import QDoubleSpinBox, QLabel, QListWidget, QWidget
 
 from playground.agent.tool_mocks import (
     ASK,
@@ -131,10 +126,7 @@ class AnswerForm(QWidget):
             cases = json.loads(self.cases.toPlainText().strip() or "[]")
         except (ValueError, RecursionError) as error:
             raise InputError.of(("cases",), f"this is not JSON: {error}.") from None
-        book = {
-            **json.loads(dump(ToolMocks())),
-            "tools": {_TOOL: {"otherwise": reply, "cases": cases}},
-        }
+        book = {**json.loads(dump(ToolMocks())), "tools": {_TOOL: {"otherwise": reply, "cases": cases}}}
         return load(json.dumps(book)).tools[_TOOL]
 
     def _delay(self) -> dict[str, object] | None:

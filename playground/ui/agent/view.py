@@ -7,16 +7,7 @@ import json
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import (
-    QComboBox,
-    QDialog,
-    QFrame,
-    QLabel,
-    QPushButton,
-    QSizePolicy,
-    QSplitter,
-    QWidget,
-)
+from PySide6.QtWidgets import QComboBox, QDialog, QFrame, QLabel, QPushButton, QSizePolicy, QSplitter, QWidget
 
 from playground.agent.conversation import Conversation, Result, Sum, Turn
 from playground.agent.loop import DEFAULT_LIMIT, MOST_REQUESTS, AgentLoopEnded

@@ -9,13 +9,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import (
-    QDialog,
-    QDialogButtonBox,
-    QInputDialog,
-    QPlainTextEdit,
-    QWidget,
-)
+from PySide6.QtWidgets import QDialog, QDialogButtonBox, QInputDialog, QPlainTextEdit, QWidget
 
 from playground.experiments.batch_results import format_results
 from playground.experiments.batch_rows import MAX_DATA_BYTES, BatchRow, read_pasted, read_rows, rows_of_requests

@@ -82,13 +82,7 @@ class BatchModel(QAbstractTableModel):
         self._displayed = Displayed()
 
     def set_lines(
-        self,
-        lines: BatchLines,
-        variables: Sequence[str],
-        *,
-        checked: bool,
-        selection: Selection,
-        displayed: Displayed,
+        self, lines: BatchLines, variables: Sequence[str], *, checked: bool, selection: Selection, displayed: Displayed
     ) -> None:
         """Display the lines of a batch. `displayed` was computed with `selection`."""
         wanted = replace(self.selection, folded=frozenset())

@@ -9,25 +9,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import (
-    QComboBox,
-    QFrame,
-    QGridLayout,
-    QLabel,
-    QLineEdit,
-    QSpinBox,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QComboBox, QFrame, QGridLayout, QLabel, QLineEdit, QSpinBox, QVBoxLayout, QWidget
 
 from playground.experiments.batch_plan import BatchForecast, Order, ServerCache
 from playground.experiments.batch_rows import KINDS, columns_of
-from playground.experiments.batch_session import (
-    BatchSettings,
-    PreparedBatch,
-    Selection,
-    prepare,
-)
+from playground.experiments.batch_session import BatchSettings, PreparedBatch, Selection, prepare
 from playground.export.terminal import visible_line
 from playground.prompt.field_errors import FieldError, InputError
 from playground.runs.metrics import APPROXIMATELY, dollars, percent, seconds

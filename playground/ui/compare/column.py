@@ -6,13 +6,7 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import QMimeData, QSize, Qt, Signal
 from PySide6.QtGui import QResizeEvent, QTextCharFormat, QTextCursor, QTextDocument, QTextOption
-from PySide6.QtWidgets import (
-    QFrame,
-    QLabel,
-    QMenu,
-    QPushButton,
-    QStackedWidget,
-)
+from PySide6.QtWidgets import QFrame, QLabel, QMenu, QPushButton, QStackedWidget
 
 from playground.experiments.comparison import (
     LETTERS,

@@ -8,16 +8,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QHideEvent, QResizeEvent, QShowEvent
-from PySide6.QtWidgets import (
-    QBoxLayout,
-    QFrame,
-    QMenu,
-    QPushButton,
-    QSplitter,
-    QStackedWidget,
-    QTabWidget,
-    QWidget,
-)
+from PySide6.QtWidgets import QBoxLayout, QFrame, QMenu, QPushButton, QSplitter, QStackedWidget, QTabWidget, QWidget
 
 from playground.recorder.programs import Analysis, Figures, Leak, figures
 from playground.requestlog.records import LogRow
@@ -161,11 +152,7 @@ class RecorderPage(QWidget):
         self.empty_title, self.steps = words("", "title"), words("")
         self.show_recording("", busy=False)
         column = column_of(
-            self.empty_title,
-            self.steps,
-            on=page,
-            margins=(GRID * 5, GRID * 4, GRID * 5, GRID * 4),
-            spacing=GRID,
+            self.empty_title, self.steps, on=page, margins=(GRID * 5, GRID * 4, GRID * 5, GRID * 4), spacing=GRID
         )
         column.addWidget(self.start_button, 0, Qt.AlignmentFlag.AlignLeft)
         column.addStretch(1)
