@@ -22,6 +22,7 @@ from playground.ui.agent.view import (
     edited_answer,
     end_words,
     prefix_words,
+    read_answer,
     totals_words,
     usage_words,
 )
@@ -291,27 +292,22 @@ class AgentDialog(AgentView):
         return sum(counter.estimate(text) for text in (*texts, *calls))
 
     def _edit_result(self, turn_id: str, call_id: str) -> None:
-        turn = self._conversation.turns[turn_id]
-        before = next((result.text for result in turn.results if result.call_id == call_id), "")
-        dialog = EditDialog("What the call returned", before, self)
+        results = self._conversation.turns[turn_id].results
+        before = next((result.text for result in results if result.call_id == call_id), "")
 
         def take(text: str) -> None:
             self._branch(*self._conversation.edit_result(turn_id, call_id, text))
 
-        dialog.given.connect(take)
-        dialog.open()
+        EditDialog("What the call returned", before, take, self).open()
 
     def _edit_answer(self, turn_id: str) -> None:
         turn = self._conversation.turns[turn_id]
-        dialog = EditDialog(
-            "What the model said and called", edited_answer(turn.text, turn.calls), self, as_answer=True
-        )
 
-        def take(text: str, calls: tuple[object, ...]) -> None:
-            self._branch(*self._conversation.edit_turn(turn_id, text, calls))  # type: ignore[arg-type]  # ToolCalls
+        def take(text: str) -> None:
+            self._branch(*self._conversation.edit_turn(turn_id, *read_answer(text)))
 
-        dialog.answer_given.connect(take)
-        dialog.open()
+        answer, note = edited_answer(turn.text, turn.calls), 'As JSON: "content", and "tool_calls" if any.'
+        EditDialog("What the model said and called", answer, take, self, note).open()
 
     def _branch(self, conversation: Conversation, turn_id: str) -> None:
         if self.running:  # The editor may have been opened before the run began.

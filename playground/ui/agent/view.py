@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QResizeEvent
@@ -266,43 +267,34 @@ BESIDE_PX = 760
 
 
 class EditDialog(QDialog):
-    """Editor of a result or an answer. Saving makes a branch and keeps the old text."""
+    """Editor of a result or an answer. `take` makes a branch from the text and keeps the old one; it may raise
+    InputError, which is shown."""
 
-    given = Signal(str)
-    answer_given = Signal(str, tuple)
-    """(text, ToolCalls)"""
-
-    def __init__(self, title: str, text: str, parent: QWidget | None = None, *, as_answer: bool = False) -> None:
+    def __init__(
+        self, title: str, text: str, take: Callable[[str], object], parent: QWidget | None = None, note: str = ""
+    ) -> None:
         super().__init__(parent)
         self.setWindowTitle(title)
-        self._as_answer = as_answer
+        self._take_text = take
         self.text = text_box(title, font=mono_font())
         self.text.setPlainText(text)
         self.wrong = words("", "failure")
         self.wrong.hide()
         self.branch = push_button("Make a branch", "primary", self._take)
         buttons = button_box(self.reject, self.branch, label="Cancel")
-        column = column_of(on=self, margins=GRID * 2)
-        if as_answer:
-            column.addWidget(words('As JSON: "content", and "tool_calls" if any.', "muted"))
-        column.addWidget(self.text, 1)
-        column.addWidget(self.wrong)
-        column.addWidget(buttons)
+        notes = (words(note, "muted"),) if note else ()
+        column_of(*notes, (self.text, 1), self.wrong, buttons, on=self, margins=GRID * 2)
         resize_dialog(self, 560, 320)
         self.finished.connect(lambda _result: self.deleteLater())
 
     def _take(self) -> None:
-        text = self.text.toPlainText()
         try:
-            if self._as_answer:
-                self.answer_given.emit(*read_answer(text))
-            else:
-                self.given.emit(text)
+            self._take_text(self.text.toPlainText())
         except InputError as bad:
             self.wrong.setText(str(bad.problems[0]))
             self.wrong.show()
-            return
-        self.accept()
+        else:
+            self.accept()
 
 
 def edited_answer(text: str, calls: tuple[ToolCall, ...]) -> str:

@@ -11,9 +11,10 @@ from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QComboBox, QFrame, QGridLayout, QLabel, QLineEdit, QSpinBox, QVBoxLayout, QWidget
 
+from playground.client.endpoint import Endpoint
 from playground.experiments.batch_plan import BatchForecast, Order, ServerCache
 from playground.experiments.batch_rows import KINDS, columns_of
-from playground.experiments.batch_session import BatchSettings, PreparedBatch, Selection, prepare
+from playground.experiments.batch_session import BatchSpec, PreparedBatch, Selection, prepare
 from playground.export.terminal import visible_line
 from playground.prompt.field_errors import FieldError, InputError
 from playground.runs.metrics import APPROXIMATELY, dollars, percent, seconds
@@ -47,7 +48,7 @@ class DisplayedBatch(Struct, frozen=True):
         """Select the displayed rows; groups are unfolded. Takes long: call it in a worker."""
         unfolded = replace(selection, folded=frozenset())
         displayed = Displayed.of(prepared.lines, unfolded)
-        return cls(prepared, columns_of(prepared.settings.rows), unfolded, displayed, _gaps(prepared))
+        return cls(prepared, columns_of(prepared.spec.rows), unfolded, displayed, _gaps(prepared))
 
 
 def _gaps(prepared: PreparedBatch) -> str:
@@ -95,15 +96,15 @@ class BatchPlanner(QObject):
         self._newest += 1
         self._ended = self._newest
 
-    def plan(self, settings: BatchSettings, selection: Selection) -> None:
+    def plan(self, spec: BatchSpec, endpoint: Endpoint, selection: Selection) -> None:
         """Plan a batch; emits `planned` or `refused` unless another plan was begun since."""
         self._timer.stop()
         self._newest += 1
-        self._services.tasks.start(self._plan(self._newest, settings, selection), "plan a batch")
+        self._services.tasks.start(self._plan(self._newest, spec, endpoint, selection), "plan a batch")
 
-    async def _plan(self, number: int, settings: BatchSettings, selection: Selection) -> None:
+    async def _plan(self, number: int, spec: BatchSpec, endpoint: Endpoint, selection: Selection) -> None:
         try:
-            made = await self.made(settings, selection)
+            made = await self.made(spec, endpoint, selection)
         except InputError as bad:
             if number == self._newest:
                 self._ended = number
@@ -113,10 +114,10 @@ class BatchPlanner(QObject):
             self._ended = number
             self.planned.emit(made)
 
-    async def made(self, settings: BatchSettings, selection: Selection) -> DisplayedBatch:
-        """Return the plan for these settings. Raises InputError."""
-        cache = ServerCache.of(self._services.sender, settings.endpoint, settings.document)
-        return await asyncio.to_thread(lambda: DisplayedBatch.of(prepare(settings, cache), selection))
+    async def made(self, spec: BatchSpec, endpoint: Endpoint, selection: Selection) -> DisplayedBatch:
+        """Return the plan of a batch, new or stored. Raises InputError."""
+        cache = ServerCache.of(self._services.sender, endpoint, spec.document)
+        return await asyncio.to_thread(lambda: DisplayedBatch.of(prepare(spec, endpoint, cache), selection))
 
 
 HEIGHT_PX, WIDE_PX = 146, 840

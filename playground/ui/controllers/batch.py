@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QWidget
 
 from playground.experiments.batch_job import concurrency_of
 from playground.experiments.batch_rows import BatchRow, columns_of
-from playground.experiments.batch_session import BatchSession, BatchSettings, BatchStore, PreparedBatch, SavedBatch
+from playground.experiments.batch_session import BatchSession, BatchSpec, BatchStore, PreparedBatch, SavedBatch
 from playground.prompt.document import Document, names
 from playground.prompt.field_errors import FieldError, InputError
 from playground.runs.metrics import counted
@@ -170,7 +170,7 @@ class BatchController(QObject):
         """Plan again with the present prompt; a batch that has started keeps its own."""
         name = self._prompt_name()
         if self.session is not None and self._prepared is not None:
-            name = self._prepared.settings.document.name or name
+            name = self._prepared.spec.document.name or name
         self.tools.show_prompt(name)
         if self.setting_up and self.page.isVisible():
             document, endpoint = self._prompt(), self._services.endpoint
@@ -189,17 +189,10 @@ class BatchController(QObject):
     def _plan_now(self) -> None:
         if self.setting_up:
             setup = self.page.setup
-            settings = BatchSettings(
-                self._prompt(),
-                self._rows,
-                self._source,
-                self._services.endpoint,
-                setup.mapping(),
-                setup.checks(),
-                setup.chosen_order(),
-                setup.concurrency.value(),
-            )
-            self._planner.plan(settings, self.page.model.selection)
+            endpoint, chosen = self._services.endpoint, setup.mapping()
+            given = self._prompt(), self._rows, chosen, setup.checks(), setup.chosen_order(), self._source
+            spec = BatchSpec(*given, endpoint.id, setup.concurrency.value())
+            self._planner.plan(spec, endpoint, self.page.model.selection)
 
     def _take_plan(self, made: DisplayedBatch) -> None:
         if self.setting_up:
@@ -218,7 +211,7 @@ class BatchController(QObject):
     def _show_plan(self, made: DisplayedBatch) -> None:
         prepared = self._prepared = made.prepared
         plan = prepared.plan
-        self.page.setup.show_forecast(plan.forecast, prepared.settings.endpoint.plan.name)
+        self.page.setup.show_forecast(plan.forecast, prepared.endpoint.plan.name)
         self.page.model.set_lines(
             prepared.lines,
             list(plan.columns),
@@ -281,7 +274,7 @@ class BatchController(QObject):
         self._show()
 
     async def _run_session(self, session: BatchSession, only: frozenset[int] | None) -> None:
-        message, document = "", session.prepared.settings.document
+        message, document = "", session.prepared.spec.document
         identity = self._identify(document)
         try:
             await session.run(only)
@@ -341,7 +334,7 @@ class BatchController(QObject):
             self.page.say("The endpoint of this batch no longer exists.")
             return
         try:
-            made = await self._planner.made(spec.settings(endpoint), self.page.model.selection)
+            made = await self._planner.made(spec, endpoint, self.page.model.selection)
         except InputError as bad:
             self.page.say(str(bad.problems[0]))
             return

@@ -496,8 +496,8 @@ async def test_batch_two_thousand_results_of_an_earlier_run_are_shown(
     batch = await planned(session, hand, tmp_path, rows=2_000, shops=100)
     prepared = batch._prepared
     assert prepared is not None
-    saved = await asyncio.to_thread(batch._store.save, prepared.spec())
-    values = [dict(row.values) for row in prepared.settings.rows]
+    saved = await asyncio.to_thread(batch._store.save, prepared.spec)
+    values = [dict(row.values) for row in prepared.spec.rows]
     results = [
         {**failed_result(number, values[number], ""), "phase": "done", "error": None, "text": f"answer {number}"}
         for number in range(1_990)
