@@ -209,7 +209,6 @@ class _Job:
             services.log,
             results,
             concurrency=concurrency_of(endpoint, self._options.concurrency),
-            cache_tokens=services.sender.forecaster.capacity(endpoint.id, endpoint.model),
             explicit=self._options.base_url is not None,
         )
         job.runner.on_progress.subscribe(self._show_progress)

@@ -205,7 +205,8 @@ def forecast_batch(
         warm: by row number the share of the prompt that is in the cache before the batch; None: nothing is.
         seconds_each: assumed duration of a request.
     """
-    starts, ends = _schedule(planned, plan, concurrency, seconds_each)
+    at_once = min(concurrency, plan.in_flight or concurrency)
+    starts, ends = _schedule([item.after for item in planned], at_once, plan.requests_per_minute, seconds_each)
     cached_chars = _cached_chars(planned, starts, ends, cache.lifetime_s)
     tokens = lru_cache(None)(cache.count)
 
@@ -271,22 +272,21 @@ def _prefix_tokens(parts: Parts, chars: int, tokens: Callable[[str], float]) -> 
 
 
 def _schedule(
-    planned: Sequence[PlannedRow], plan: PlanLimits, concurrency: int, seconds_each: float
+    after: Sequence[int | None], at_once: int | None, per_minute: int | None, seconds_each: float
 ) -> tuple[list[float], list[float]]:
-    """Return start and end of each row: within the plan, at most `concurrency` at once, each after its leader."""
-    at_once = min(concurrency, plan.in_flight or concurrency)
-    starts, ends = [0.0] * len(planned), [0.0] * len(planned)
+    """Return start and end of each request: within the limits, each after the end of the one at position `after`."""
+    starts: list[float] = []
+    ends: list[float] = []
     running: list[float] = []
-    started: list[float] = []
-    for position, item in enumerate(planned):
-        start = 0.0 if item.after is None else ends[item.after]
-        if len(running) >= at_once:
+    for leader in after:
+        start = 0.0 if leader is None else ends[leader]
+        if at_once and len(running) >= at_once:
             start = max(start, heappop(running))
-        if plan.requests_per_minute and len(started) >= plan.requests_per_minute:
-            start = max(start, started[-plan.requests_per_minute] + MINUTE_S)
-        starts[position], ends[position] = start, start + seconds_each
-        started.append(start)
-        heappush(running, ends[position])
+        if per_minute and len(starts) >= per_minute:
+            start = max(start, starts[-per_minute] + MINUTE_S)
+        starts.append(start)
+        ends.append(start + seconds_each)
+        heappush(running, ends[-1])
     return starts, ends
 
 
@@ -353,9 +353,4 @@ def plan_batch(n: int, in_flight: int | None, per_minute: int | None, seconds_ea
     """
     if n < 0 or seconds_each < 0 or min(in_flight or 1, per_minute or 1) < 1 or 0 in (in_flight, per_minute):
         raise ValueError("a batch has 0 or more requests of 0 or more seconds, and a limit is at least 1")
-    starts: list[float] = []
-    for number in range(n):
-        after_slot = starts[number - in_flight] + seconds_each if in_flight and number >= in_flight else 0.0
-        after_minute = starts[number - per_minute] + MINUTE_S if per_minute and number >= per_minute else 0.0
-        starts.append(max(after_slot, after_minute))
-    return starts[-1] + seconds_each if starts else 0.0
+    return max(_schedule([None] * n, in_flight, per_minute, seconds_each)[1], default=0.0)

@@ -571,7 +571,6 @@ class BatchSession:
         """Store the batch if it is new, and open its result file."""
         spec, plan, lines = self.prepared.spec, self.prepared.plan, self.prepared.lines
         endpoint, saved = self.prepared.endpoint, self._saved
-        cache_tokens = self._service.forecaster.capacity(endpoint.id, endpoint.model)
 
         def work() -> tuple[SavedBatch, BatchJob, dict[int, dict[str, Json]]]:
             found = saved or self._store.save(replace(spec, started_utc=datetime.now(UTC)))
@@ -586,7 +585,6 @@ class BatchSession:
                 self._log,
                 results,
                 concurrency=spec.concurrency,
-                cache_tokens=cache_tokens,
                 only=only,
             )
             lines.finish_new(results.finished.values())

@@ -12,7 +12,6 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from playground.client.endpoint import Endpoint
-from playground.client.events import AnyEvent
 from playground.experiments.comparison import (
     LETTERS,
     MOST_RUNS,
@@ -45,7 +44,6 @@ from playground.prompt.files import load
 from playground.requestlog.filter import parse
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import StoredRun
-from playground.runs.run import Run
 from playground.runs.service import PendingRequest, RequestService
 from playground.simulator.process import SimulatorError
 from playground.tasks import Subscribers
@@ -195,11 +193,7 @@ class ComparisonSession:
     def _dispatched(self, slot: ColumnSlot, step: Step, pending: PendingRequest) -> None:
         slot.pending, slot.warm_up = pending, step.warm_up
         slot.note = "Warm-up, not counted" if step.warm_up else ""
-
-        def heard(_run: Run, _event: AnyEvent) -> None:
-            self.on_event(slot)
-
-        pending.run.subscribe(heard)
+        pending.run.subscribe(lambda _run, _event: self.on_event(slot))
         if slot.stopped:
             pending.run.stop()
         self.on_request(slot, pending.run.id)

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prompt.document import Document, Json, Message
@@ -189,7 +190,8 @@ class Lab:
         while not self.progress.done:
             number = len(self.progress.readings)
             step = plan.steps[number]
-            before = self._last_sent(step.prompt)
+            sent = (reading.at for reading in self.progress.readings if plan.steps[reading.step].prompt == step.prompt)
+            before = max(sent, default=None)
             if step.gap_s and before is not None:
                 self.due = before + step.gap_s
                 try:
@@ -198,22 +200,14 @@ class Lab:
                     self.due = None
             at = self._clock()
             state = await self._send(plan.document(number))
-            self._take(_reading(number, at, before, state))
+            # A failed request gives no reading: its step is repeated when the experiment is resumed.
+            if state.phase == "done":
+                taken = (*self.progress.readings, _reading(number, at, before, state))
+                self.progress = replace(self.progress, readings=taken)
+            self._read(self.progress)
             if state.phase != "done":
                 break
         return self.progress
-
-    def _last_sent(self, prompt: int) -> float | None:
-        steps = self.progress.plan.steps
-        sent = [reading.at for reading in self.progress.readings if steps[reading.step].prompt == prompt]
-        return sent[-1] if sent else None
-
-    def _take(self, reading: Reading) -> None:
-        # A failed request gives no reading: its step is repeated when the experiment is resumed.
-        if reading.phase == "done":
-            taken = (*self.progress.readings, reading)
-            self.progress = LabProgress(self.progress.plan, self.progress.endpoint_id, taken)
-        self._read(self.progress)
 
 
 def _reading(number: int, at: float, before: float | None, state: RunState) -> Reading:

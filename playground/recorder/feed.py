@@ -66,7 +66,7 @@ RESTARTS_S = 60.0
 
 
 class RecordingFeed:
-    """Satisfies `proxy.Observer`. `open_spool` before the first exchange, `start` soon after, `close` after the last.
+    """Observes all exchanges. `open_spool` before the first exchange, `start` soon after, `close` after the last.
 
     Args:
         command: the command line of the recording process.
@@ -358,7 +358,7 @@ class RecordingFeed:
 
 
 class ObservedExchange:
-    """One exchange; satisfies `proxy.ExchangeObserver`."""
+    """Receives copies of one exchange. Methods return at once and do not raise."""
 
     def __init__(self, feed: RecordingFeed, exchange: str, *, is_recorded: bool) -> None:
         self._feed, self._exchange, self._ended = feed, exchange, not is_recorded

@@ -1,7 +1,7 @@
 """The forwarding server: every byte of a request goes to the endpoint, every byte of the response to the caller.
 
 Heads are parsed, bodies are copied with their framing. Hop-by-hop header fields are not forwarded (RFC 9110, section
-7.6.1). The caller's bytes are forwarded before the observer gets its copy.
+7.6.1). The caller's bytes are forwarded before the feed gets its copy.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import socket
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 from playground.prompt.secret_values import masked_address
 from playground.recorder.upstream import (
@@ -28,7 +28,6 @@ from playground.recorder.wire import (
     BodyFramer,
     FramingError,
     HttpError,
-    RawHeaders,
     RequestHead,
     ResponseHead,
     Wire,
@@ -40,6 +39,9 @@ from playground.recorder.wire import (
     peer_is_closed,
     read_codings,
 )
+
+if TYPE_CHECKING:
+    from playground.recorder.feed import ObservedExchange, RecordingFeed
 
 Outcome = Literal[
     "complete", "upstream_cut", "caller_gone", "upstream_unreachable", "upstream_invalid", "not_recorded", "killed"
@@ -65,33 +67,6 @@ MAX_RESENT_BYTES = 8_388_608
 """A request up to this size is sent again if a reused connection turns out to be closed."""
 
 
-class ExchangeObserver(Protocol):
-    """Receives copies of one exchange. Methods return at once and must not raise."""
-
-    def request_data(self, data: bytes) -> None:
-        """Receive a piece of the request body."""
-
-    def request_end(self) -> None:
-        """Receive the end of the request body, when it has been forwarded."""
-
-    def response_head(self, status: int, headers: RawHeaders) -> None:
-        """Receive status and headers as the endpoint sent them."""
-
-    def response_data(self, data: bytes) -> None:
-        """Receive a piece of the response body in its original encoding."""
-
-    def end(self, outcome: Outcome, detail: str) -> None:
-        """Receive the end of the exchange. `detail` is a sentence, or empty. Later calls have no effect."""
-
-    async def handed_over(self) -> None:
-        """Return when the death of this process cannot lose the ended exchange, or after a bounded time."""
-
-
-class Observer(Protocol):
-    def begin(self, method: str, target: str, headers: RawHeaders) -> ExchangeObserver:
-        """Start observing an exchange; its head has been forwarded."""
-
-
 class Recorder:
     """The server. `key` replaces the caller's Authorization if it is given.
 
@@ -103,13 +78,13 @@ class Recorder:
         self,
         upstream: Upstream,
         access: AccessPolicy,
-        observer: Observer,
+        feed: RecordingFeed,
         key: str | None = None,
         on_wrong_path: Callable[[str], object] = lambda _sentence: None,
     ) -> None:
         self._on_wrong_path = on_wrong_path
         self._wrong_paths: Counter[str] = Counter()
-        self.upstream, self.access, self.observer, self.key = upstream, access, observer, key
+        self.upstream, self.access, self.feed, self.key = upstream, access, feed, key
         self._servers: list[asyncio.Server] = []
         self._connections: set[asyncio.Task[None]] = set()
 
@@ -270,7 +245,7 @@ class _Exchange:
         self._upstream: UpstreamConnection | None = None
         self._upload: asyncio.Task[None] | None = None
         self._check: asyncio.Task[None] | None = None
-        self._seen: ExchangeObserver | None = None
+        self._seen: ObservedExchange | None = None
         self._is_gone = self._has_begun = self._has_ended = False
 
     async def run(self) -> bool:
@@ -341,10 +316,10 @@ class _Exchange:
             self._seen = self._observe()
         self._seen.end(outcome, detail)
 
-    def _observe(self) -> ExchangeObserver:
+    def _observe(self) -> ObservedExchange:
         request = self._request
         target = self._recorder.access.upstream_target(request.target).decode("latin-1")  # without the token
-        return self._recorder.observer.begin(request.method.decode(), target, request.fields)
+        return self._recorder.feed.begin(request.method.decode(), target, request.fields)
 
     async def _receive_rest(self) -> None:
         """Read what is left of the request's body, so that the request is recorded. Waits BODY_WAIT_S at most."""
@@ -413,7 +388,7 @@ class _Exchange:
             if self._sent_bytes > MAX_RESENT_BYTES:
                 self._sent = None
 
-    async def _send_body(self, seen: ExchangeObserver) -> None:
+    async def _send_body(self, seen: ObservedExchange) -> None:
         while not self._framer.ended:
             try:
                 data = await self._caller.read()
@@ -456,7 +431,7 @@ class _Exchange:
             except OSError as error:
                 await self._reconnect(str(error))
 
-    async def _tunnel(self, seen: ExchangeObserver, response: ResponseHead) -> None:
+    async def _tunnel(self, seen: ObservedExchange, response: ResponseHead) -> None:
         """Copy the bytes of a WebSocket in both directions until both sides have ended. They are not recorded."""
         upstream, caller = self._upstream, self._caller
         assert upstream is not None
@@ -489,7 +464,7 @@ class _Exchange:
             raise _CallerGone
         self._upstream.write(b"".join(self._sent))
 
-    async def _respond(self, seen: ExchangeObserver, response: ResponseHead) -> bool:
+    async def _respond(self, seen: ObservedExchange, response: ResponseHead) -> bool:
         """Copy the response. Returns whether the caller's connection stays open. Raises UpstreamError."""
         upstream, caller, request = self._upstream, self._caller, self._request
         assert upstream is not None
@@ -523,7 +498,7 @@ class _Exchange:
         return stays_open
 
     async def _copy_body(
-        self, seen: ExchangeObserver, response: ResponseHead, framer: BodyFramer, *, is_copied: bool
+        self, seen: ObservedExchange, response: ResponseHead, framer: BodyFramer, *, is_copied: bool
     ) -> tuple[bytes, bytes]:
         """Copy the body but for its last bytes. Returns them and their payload. Raises FramingError and OSError."""
         upstream, caller = self._upstream, self._caller
@@ -555,7 +530,7 @@ class _Exchange:
                 framer.end()
 
     async def _follow_done(
-        self, seen: ExchangeObserver, framer: BodyFramer, data: bytes, payload: bytes, *, is_copied: bool
+        self, seen: ObservedExchange, framer: BodyFramer, data: bytes, payload: bytes, *, is_copied: bool
     ) -> tuple[bytes, bytes]:
         """Read what follows [DONE], DONE_WAIT_S at most, then end the record: callers do not wait for the end of the
         body, which may come later. Returns data and payload with it. Raises FramingError and OSError."""
@@ -587,7 +562,7 @@ class _Exchange:
     def _closed(self, error: Exception) -> str:
         return f"{self._pool.origin.authority} closed the connection: {error}."
 
-    async def _send_to_recording(self, seen: ExchangeObserver, outcome: Outcome = "complete", detail: str = "") -> None:
+    async def _send_to_recording(self, seen: ObservedExchange, outcome: Outcome = "complete", detail: str = "") -> None:
         """End the record of a response before its last bytes are written."""
         await self._receive_rest()  # an endpoint may answer before it has read the request
         seen.end(outcome, detail)

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from playground.recorder.feed import ObservedExchange, RecordingFeed
 from playground.recorder.proxy import Outcome, Recorder
 from playground.recorder.upstream import AccessPolicy, Upstream, UpstreamError
 from playground.recorder.wire import RawHeaders, parse_request
@@ -23,7 +24,7 @@ LIMIT_S = 30
 Answer = Callable[[bytes, asyncio.StreamWriter], Awaitable[bool]]
 
 
-class Seen:
+class Seen(ObservedExchange):
     """Keeps what the observer received of one exchange."""
 
     def __init__(self) -> None:
@@ -56,7 +57,7 @@ class Seen:
         await self.held.wait()
 
 
-class Observer:
+class Observer(RecordingFeed):
     """Keeps all exchanges."""
 
     def __init__(self) -> None:

@@ -13,7 +13,7 @@ from playground.agent.conversation import Conversation, Turn
 from playground.agent.loop import AgentLoop, AgentLoopEnded, CallEnded, Happening, TurnEnded, TurnStarted, measured
 from playground.agent.service import AgentService, see_through
 from playground.agent.tool_mocks import ToolMocks
-from playground.prompt.document import Document, Message
+from playground.prompt.document import Document, Message, render
 from playground.prompt.field_errors import InputError
 from playground.ui.agent.view import (
     AgentView,
@@ -82,7 +82,7 @@ class AgentDialog(AgentView):
         self.reply.returnPressed.connect(self.send_next_message)
         self.send_reply.clicked.connect(self.send_next_message)
         self.branch.activated.connect(lambda row: self.show_turn(self.branch.itemData(row)))
-        self.answers.changed.connect(self._keep_book)
+        self.answers.changed.connect(lambda book: self._service.keep_book(self._conversation.root, book))
         self._frame.timeout.connect(self.refresh)
         handlers: dict[str, Callable[[], object]] = {
             "prompt": lambda: self.document_wanted.emit(self.document, "Use a conversation"),
@@ -180,7 +180,7 @@ class AgentDialog(AgentView):
             self._conversation = loop.conversation
             self._task = None
             self._frame.stop()
-            self._keep()
+            self._service.keep_conversation(self._conversation)
             self._show_branches()
             self._show_running()
             self.refresh()
@@ -192,27 +192,13 @@ class AgentDialog(AgentView):
         self.ended.emit(ended)
 
     def _heard(self, happening: Happening) -> None:
-        turn_id = getattr(happening, "turn_id", None) or getattr(getattr(happening, "turn", None), "id", None)
-        if turn_id is not None:
-            self._end = turn_id
         if isinstance(happening, TurnStarted):
+            self._end = happening.turn_id
             self.turn_began.emit(happening.run)
             self._step = f"Running: request {happening.number} of at most {happening.of}"
         if isinstance(happening, TurnEnded | CallEnded) and self._loop is not None:
             # Saved during the run, so that a kill of the program loses nothing received.
             self._workspace.tasks.start(self._service.keep_soon(self._loop.conversation), "keep the conversation")
-
-    def _keep(self) -> None:
-        try:
-            self._service.keep_conversation(self._conversation)
-        except OSError as error:
-            self.notice.emit(f"The conversation cannot be kept: {error.strerror or error}.")
-
-    def _keep_book(self, book: ToolMocks) -> None:
-        try:
-            self._service.keep_book(self._conversation.root, book)
-        except OSError as error:
-            self.notice.emit(f"The tools' answers cannot be kept: {error.strerror or error}.")
 
     def _show_running(self) -> None:
         self.go.setText("Stop" if self.running else "Run agent loop")
@@ -314,7 +300,7 @@ class AgentDialog(AgentView):
             self.notice.emit("Stop the run before you edit it.")
             return
         self._conversation, self._end, self._loop = conversation, turn_id, None
-        self._keep()
+        self._service.keep_conversation(self._conversation)
         self._show_branches()
         self.refresh()
         self.state.setText("New branch; the old one remains. “Branch from here” runs it.")
@@ -326,7 +312,7 @@ class AgentDialog(AgentView):
         parent = self._conversation.turns[self._end].parent
         self._conversation, self._loop = self._conversation.without(self._end), None
         self._end = parent
-        self._keep()
+        self._service.keep_conversation(self._conversation)
         self._show_branches()
         self.refresh()
 
@@ -344,13 +330,7 @@ def _said(conversation: Conversation, turn: Turn) -> str:
     """Return the user messages before this turn: the last one for the first turn, the added ones for later turns."""
     if turn.parent is None:
         users = [message for message in turn.document.messages if message.role == "user"]
-        return f"user: {_filled(users[-1], turn.document)}" if users else ""
-    said = [message for message in conversation.added(turn.id) if message.role == "user"]
-    return "\n".join(f"user: {_filled(message, turn.document)}" for message in said)
-
-
-def _filled(message: Message, document: Document) -> str:
-    text = message.content or ""
-    for name, value in document.variables.items():
-        text = text.replace("{{" + name + "}}", value)
-    return text
+        said = users[-1:]
+    else:
+        said = [message for message in conversation.added(turn.id) if message.role == "user"]
+    return "\n".join(f"user: {render(message.content or '', turn.document.variables).text}" for message in said)

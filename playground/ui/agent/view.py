@@ -151,8 +151,7 @@ class CallRow(QFrame):
         """Show a result; None: not called yet. Editing is disabled while the loop runs."""
         self.state.setText("not called yet" if result is None else result_words(result, now))
         text = "" if result is None or result.kind in ("running", "stopped") else visible(result.text)
-        if self.result.text() != text:
-            self.result.setText(text)
+        self.result.setText(text)
         self.result.setVisible(bool(text))
         self.edit.setVisible(not running)
 
@@ -242,9 +241,7 @@ class TurnCard(QFrame):
         return list(self._calls.values())
 
     def _update_text(self, label: QLabel, text: str) -> None:
-        text = visible(text)
-        if label.text() != text:
-            label.setText(text)
+        label.setText(visible(text))
         label.setVisible(bool(text))
 
 
@@ -253,13 +250,6 @@ def _mono(text: str) -> QLabel:
     label.setFont(mono_font(12))
     label.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
     return label
-
-
-def stretch() -> QWidget:
-    """Return the flexible space below the last turn."""
-    widget = QWidget()
-    widget.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
-    return widget
 
 
 BESIDE_PX = 760
@@ -450,7 +440,7 @@ class AgentView(TaskDialog):
         )
         self.empty.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID)
         self.column.addWidget(self.empty)
-        self.column.addWidget(stretch(), 1)
+        self.column.addStretch(1)
         self.view = PageScroll()
         self.view.setWidget(inside)
         self.view.setAccessibleName("The conversation")

@@ -26,7 +26,7 @@ from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.form import text_box
 from playground.ui.widgets.labels import push_button
 from playground.ui.widgets.layouts import column_of
-from playground.ui.widgets.notice import words
+from playground.ui.widgets.notice import words, write_errors
 from playground.ui.widgets.progress import read_watched
 from playground.ui.widgets.task_dialog import ask_open, ask_save, open_once, resize_dialog
 
@@ -42,7 +42,9 @@ EXPORT_SUFFIXES = {"CSV (*.csv)": "csv", "JSON lines (*.jsonl)": "jsonl"}
 class PasteRowsDialog(QDialog):
     """A field for rows with a header line. Calls `take` with the dialog and the text; stays open after an error."""
 
-    def __init__(self, text: str, take: Callable[[PasteRowsDialog, str], None], parent: QWidget | None = None) -> None:
+    def __init__(
+        self, text: str, take: Callable[[PasteRowsDialog, str], object], parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
         self.setWindowTitle("Paste rows")
         self._original = text
@@ -120,11 +122,12 @@ class BatchFiles(QObject):
 
     def paste(self) -> None:
         """Open a field with the clipboard's text; its rows are read when the user confirms them."""
-        dialog = PasteRowsDialog(QGuiApplication.clipboard().text(), self._take_pasted, self._window)
+        dialog = PasteRowsDialog(
+            QGuiApplication.clipboard().text(),
+            lambda dialog, text: self._services.tasks.start(self._read_pasted(dialog, text), "read rows"),
+            self._window,
+        )
         open_once(dialog)
-
-    def _take_pasted(self, dialog: PasteRowsDialog, text: str) -> None:
-        self._services.tasks.start(self._read_pasted(dialog, text), "read rows")
 
     async def _read_pasted(self, dialog: PasteRowsDialog, text: str) -> None:
         try:
@@ -181,9 +184,6 @@ class BatchFiles(QObject):
         def write() -> None:
             write_shared(path, format_results((results[number] for number in sorted(results)), path))
 
-        try:
+        with write_errors(path.name, self.said.emit):
             await asyncio.to_thread(write)
-        except OSError as error:
-            self.said.emit(f"{path.name} cannot be written: {error.strerror or error}.")
-        else:
             self.said.emit(f"Exported {counted(len(results), 'row')} to {path.name}.")

@@ -294,6 +294,11 @@ class BatchSetup(QFrame):
         """Show the forecast; None while there is none."""
         about = f"{APPROXIMATELY} "
         texts = dict.fromkeys(self._figures, "—")
+        reasons = {
+            "Input cost": "The endpoint has no rates." if found and found.input_cost is None else "",
+            "Duration": f"At 2 s per request, within the plan {plan}.",
+            "Cached tokens": "Forecast for the requests and reports of this endpoint so far.",
+        }
         if found is not None:
             texts = {
                 "Requests": f"{found.requests:,}",
@@ -302,11 +307,6 @@ class BatchSetup(QFrame):
                 "Input cost": "—" if found.input_cost is None else f"{about}{dollars(found.input_cost)}",
                 "Duration": f"{about}{seconds(found.seconds)}",
             }
-        reasons = {
-            "Input cost": "The endpoint has no rates." if found and found.input_cost is None else "",
-            "Duration": f"At 2 s per request, within the plan {plan}.",
-            "Cached tokens": "Forecast for the requests and reports of this endpoint so far.",
-        }
         for name, figure in self._figures.items():
             figure.show_value(texts[name], reasons.get(name, ""))
 

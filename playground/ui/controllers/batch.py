@@ -389,7 +389,7 @@ class BatchController(QObject):
     def _show_now(self) -> None:
         model, page = self.page.model, self.page
         model.tick()
-        page.refresh_selected()
+        page.show_selected()
         page.show_totals(self.session.totals if self.session else None, model.lines.counts["done"])
         self._show_tools()
 

@@ -26,7 +26,7 @@ from playground.ui.recorder.table import RecordedModel, RecordedTable, RowCause
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme, scaled
 from playground.ui.widgets.icons import icon_button, set_icon, set_label
-from playground.ui.widgets.labels import toned
+from playground.ui.widgets.labels import push_button, toned
 from playground.ui.widgets.layouts import PageArea, column_of, row_of, scrolled
 from playground.ui.widgets.notice import SlimBar, words
 from playground.ui.widgets.row_table import FIRST_PAD_PX
@@ -96,7 +96,8 @@ class RecorderPage(QWidget):
         self.tabs.setTabBar(bar)
         self.tabs.setDocumentMode(True)
         self.start_button = QPushButton("Start recording")
-        self.buttons = {name: _button(label, name) for name, label in LABELS.items()}
+        self.buttons = {name: push_button("", icon=(name, "text"), name=label) for name, label in LABELS.items()}
+        """Without words: the first resize adds them if there is room, so that a narrow window does not grow."""
         self._wide: bool | None = None
         self.more = icon_button("more", "More for the selected request")
         self.analysis = Analysis()
@@ -104,8 +105,6 @@ class RecorderPage(QWidget):
         self._shown, self._whole = Shown(), figures(())
         self._matched: Set[int] | None = None
         self._leak: Leak | None = None
-        for button in self.buttons.values():
-            button.setText("")  # the first resize adds the words if there is room: a narrow window does not grow
         self._lay_out()
         self._connect()
         self.show_requests(Shown())
@@ -413,13 +412,6 @@ def summary(found: Figures) -> str:
     requests = counted(found.requests, "request")
     ttft = f"TTFT cold {seconds(found.ttft_cold_s)}, warm {seconds(found.ttft_warm_s)}"
     return f"{requests} · hit rate {percent(found.hit_rate)} · {ttft} · input cost {dollars(found.dollars)}"
-
-
-def _button(label: str, icon: str) -> QPushButton:
-    button = QPushButton(label)
-    button.setAccessibleName(label)
-    set_icon(button, icon, "text")
-    return button
 
 
 def _pane(content: QWidget) -> QFrame:

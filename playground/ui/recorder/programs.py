@@ -15,7 +15,6 @@ from PySide6.QtWidgets import (
     QDialogButtonBox,
     QFrame,
     QLabel,
-    QPushButton,
     QStyle,
     QStyledItemDelegate,
     QStyleOptionViewItem,
@@ -33,7 +32,7 @@ from playground.runs.metrics import UNKNOWN, Figure, counted, dollars, percent
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme, current_theme, mono_font, scaled, ui_font
 from playground.ui.widgets.highlight import DifferenceView
-from playground.ui.widgets.icons import set_icon
+from playground.ui.widgets.labels import push_button
 from playground.ui.widgets.layouts import FlowLayout, PageScroll, column_of, row_of
 from playground.ui.widgets.notice import shortened, words
 from playground.ui.widgets.plain_table import plain_tip
@@ -345,11 +344,10 @@ class LeakCard(QFrame):
         self.title.setFont(ui_font(13, bold=True))
         self.samples, self.place, self.tokens, self.blocked = words(""), *(words("", "muted") for _ in range(3))
         self.samples.setFont(mono_font(12))
-        self.preview, self.requests = QPushButton("Preview fix…"), QPushButton("Show requests")
-        set_icon(self.preview, "fix", "text")
-        self.requests.setProperty("look", "link")
-        self.preview.clicked.connect(lambda _checked: self.preview_wanted.emit(self.leak))
-        self.requests.clicked.connect(lambda _checked: self.requests_wanted.emit(self.leak))
+        self.preview = push_button(
+            "Preview fix…", clicked=lambda _checked: self.preview_wanted.emit(self.leak), icon=("fix", "text")
+        )
+        self.requests = push_button("Show requests", "link", lambda _checked: self.requests_wanted.emit(self.leak))
         head, foot = row_of((self.title, 1), (self.price, 0, Qt.AlignmentFlag.AlignTop)), FlowLayout()
         foot.setContentsMargins(0, 4, 0, 0)
         foot.add_all((self.preview, self.requests))
