@@ -190,7 +190,6 @@ class Conversation(Struct, frozen=True):
         return same and common_items(before.messages, turn.document.messages) == len(before.messages)
 
     def totals(self, turn_id: str | None) -> ConversationTotals:
-        """Return the sums over the requests on the path to a turn."""
         turns = {turn.run_id: turn for turn in self.path(turn_id) if turn.run_id is not None}
         usages = [turn.usage for turn in turns.values()]
         return ConversationTotals(
@@ -279,13 +278,7 @@ def to_fields(conversation: Conversation) -> dict[str, Json]:
     for turn in conversation.turns.values():
         fields = {_STORED.get(name, name): msgspec.to_builtins(getattr(turn, name)) for name in _TURN_FIELDS}
         turns.append({**fields, "document": place(turn.document)})
-    return {
-        FORMAT_KEY: FORMAT_VERSION,
-        "id": conversation.id,
-        "root": root,
-        "turns": turns,
-        "documents": list(texts),
-    }
+    return {FORMAT_KEY: FORMAT_VERSION, "id": conversation.id, "root": root, "turns": turns, "documents": list(texts)}
 
 
 def from_fields(value: Json) -> Conversation:

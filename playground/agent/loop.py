@@ -205,7 +205,6 @@ class AgentLoop:
         return tuple(self._watch.run.state.calls) if self._watch is not None else ()
 
     def now(self) -> float:
-        """Return the seconds since this run of the loop began."""
         return self._clock() - self._zero
 
     def run(self, at: str | None = None, add: tuple[Message, ...] = ()) -> Coroutine[None, None, AgentLoopEnded]:

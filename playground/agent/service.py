@@ -326,18 +326,15 @@ async def play(send: Send) -> Example:
 
     def listen(happening: Happening) -> None:
         if isinstance(happening, TurnStarted):
-            heard.append([])
-            happening.run.subscribe(partial(_keep, heard[-1]))
+            events: list[AnyEvent] = []
+            heard.append(events)
+            happening.run.subscribe(lambda _run, event: events.append(event))
 
     book = ToolMocks({"get_balance": ToolMock(MockReply("fixed", "412", FixedDelay(TOOL_S * 1000)))})
     loop = AgentLoop(Conversation(EXAMPLE), send, ToolExecutor(book, _nobody), listener=listen)
     ended = await loop.run()
     turns = measured(loop.conversation, ended.turn_id) if ended.turn_id else ()
     return Example(scripted(heard), turns, "" if ended.reason == "answered" else ended.error or ended.reason)
-
-
-def _keep(heard: list[AnyEvent], _run: Run, event: AnyEvent) -> None:
-    heard.append(event)
 
 
 async def _nobody(question: Question) -> str:

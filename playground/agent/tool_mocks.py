@@ -33,8 +33,6 @@ MOST_DELAY_MS = 600_000.0
 
 
 class FixedDelay(Struct, frozen=True, tag="fixed", tag_field="kind"):
-    """A constant delay."""
-
     ms: float = 0.0
 
     def draw(self, chance: random.Random) -> float:
@@ -88,7 +86,6 @@ class Case(Struct, frozen=True):
     reply: MockReply
 
     def fits(self, arguments: Mapping[str, Json]) -> bool:
-        """Return whether these arguments match."""
         return all(_fits(pattern, argument(arguments, path)) for path, pattern in self.when.items())
 
 
@@ -109,7 +106,6 @@ class ToolMocks(Struct, frozen=True):
     seed: int = 0
 
     def reply(self, name: str, arguments: Mapping[str, Json]) -> MockReply:
-        """Return the reply to a call."""
         return self.tools.get(name, ToolMock()).reply(arguments)
 
     def delay_s(self, name: str, reply: MockReply, nth: int) -> float:
@@ -118,7 +114,6 @@ class ToolMocks(Struct, frozen=True):
 
 
 def all_replies(book: ToolMocks) -> list[MockReply]:
-    """Return every reply of every tool."""
     mocks = book.tools.values()
     return [reply for mock in mocks for reply in (mock.otherwise, *(case.reply for case in mock.cases))]
 

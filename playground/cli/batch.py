@@ -23,6 +23,7 @@ from playground.experiments.batch_plan import (
     BatchForecast,
     BatchPlan,
     PlannedRow,
+    ServerCache,
     make_plan,
     plan_of_shard,
     plan_rows,
@@ -182,10 +183,9 @@ class _Job:
             self._rows,
             self._columns,
             self._options.order,
-            services.sender.forecaster.counter(endpoint.id, endpoint.model).estimate,
+            ServerCache.of(services.sender, endpoint, self._document),
             endpoint,
             concurrency=concurrency_of(endpoint, self._options.concurrency),
-            lifetime_s=services.settings.number("cache_lifetime_s"),
         )
 
     async def _send(self, services: AppServices, endpoint: Endpoint, plan: tuple[PlannedRow, ...]) -> int:
@@ -209,7 +209,6 @@ class _Job:
             services.log,
             results,
             concurrency=concurrency_of(endpoint, self._options.concurrency),
-            cache_tokens=services.sender.forecaster.capacity(endpoint.id, endpoint.model),
             explicit=self._options.base_url is not None,
         )
         job.runner.on_progress.subscribe(self._show_progress)

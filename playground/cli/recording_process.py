@@ -17,7 +17,6 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from playground.client.endpoint import Endpoint
 from playground.prompt.json_text import loads
 from playground.recorder.capture import Capture, CapturedExchange
 from playground.recorder.feed_messages import (
@@ -179,7 +178,7 @@ async def _replay(
             del wanted[run_id]
     await log.delete([run_id for run_id in wanted if run_id in phases])
     recording = Recording(log, model, say)
-    exchanges = Exchanges(Capture(setup.endpoint, recording, NoLimits(), None), lambda _run_id: None)
+    exchanges = Exchanges(Capture(setup.endpoint, recording, None), lambda _run_id: None)
     expected = []
     for run_id, messages in wanted.items():
         for message in messages:
@@ -208,17 +207,6 @@ async def _phases(log: RequestLog, run_ids: list[str]) -> dict[str, str]:
 def _outcome(messages: list[ExchangeMessage]) -> str:
     last = messages[-1]
     return last.outcome if isinstance(last, End) else ""
-
-
-class NoLimits:
-    """Satisfies `capture.Limits`: spooled requests were counted when they were sent."""
-
-    def count(self, _endpoint: Endpoint) -> Callable[[], None]:
-        """Count nothing."""
-        return lambda: None
-
-    def hold(self, _endpoint: Endpoint, _hold_s: float) -> None:
-        """Hold nothing back."""
 
 
 async def _open_log(services: AppServices, setup: Setup) -> RequestLog | None:

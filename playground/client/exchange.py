@@ -367,7 +367,8 @@ async def joined_pieces(source: AsyncGenerator[bytes, None]) -> AsyncGenerator[b
 async def _ended(body: AsyncIterator[bytes], coding: Decompressor, decoder: ResponseDecoder) -> list[AnyEvent]:
     """Read the rest after [DONE], and return the last events: the body may be cut there, or have another answer.
 
-    Only a response that was read to its end leaves its connection for reuse.
+    Only a response that was read to its end leaves its connection for reuse. A stop does not wait: the answer is
+    complete.
     """
     left = DRAIN_BYTES
     try:
@@ -377,7 +378,7 @@ async def _ended(body: AsyncIterator[bytes], coding: Decompressor, decoder: Resp
                 left -= len(received)
                 if left < 0 or coding.failed:
                     break
-    except TimeoutError:
+    except (TimeoutError, asyncio.CancelledError):
         left = -1
     except (httpx.HTTPError, OSError):
         return decoder.broken(0.0, cut_error())

@@ -211,7 +211,6 @@ class BatchRunner:
             self._paused_at = asyncio.get_running_loop().time()
 
     def resume(self) -> None:
-        """Continue after `pause`."""
         if self._paused_at is not None:
             self._paused_s += asyncio.get_running_loop().time() - self._paused_at
             self._paused_at = None
@@ -385,7 +384,6 @@ class BatchJob:
         results: ResultFile,
         *,
         concurrency: int,
-        cache_tokens: float = 0.0,
         explicit: bool = False,
         only: frozenset[int] | None = None,
     ) -> None:
@@ -393,7 +391,6 @@ class BatchJob:
 
         Args:
             plan: all rows; finished ones are not sent again.
-            cache_tokens: what the server's cache is known to hold at least.
             explicit: see RequestService.send.
             only: the numbers of the rows to send; None: all.
         """
@@ -420,13 +417,14 @@ class BatchJob:
         if only is not None:
             kept |= {item.row.number for item in plan} - only
         left = without(plan, kept, order)
+        held = service.forecaster.capacity(endpoint.id, endpoint.model)
         self.runner = BatchRunner(
             plan=left,
             concurrency=concurrency,
             send=self._send,
             on_result=self._keep,
             requests_per_minute=endpoint.plan.requests_per_minute,
-            prefixes=prefixes_held(cache_tokens, max((item.chars for item in left), default=0) / CHARS_PER_TOKEN),
+            prefixes=prefixes_held(held, max((item.chars for item in left), default=0) / CHARS_PER_TOKEN),
         )
 
     async def run(self) -> BatchProgress:

@@ -1,12 +1,10 @@
-"""The plan of a batch: the prompt of each row, the order that keeps prefixes warm, and its forecast.
-
-Pure: does not send requests.
-"""
+"""The plan of a batch: the prompt of each row, the order that keeps prefixes warm, and its forecast."""
 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from heapq import heappop, heappush
 from typing import Literal
 
@@ -17,6 +15,7 @@ from playground.client.endpoint import Endpoint, PlanLimits, Rates
 from playground.experiments.batch_rows import BatchRow
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prompt.document import Document, places
+from playground.runs.service import RequestService
 
 Order = Literal["warm", "file"]
 Parts = tuple[str, ...]
@@ -44,12 +43,10 @@ class PlannedRow(Struct, frozen=True):
 
     @property
     def chars(self) -> int:
-        """Return the length of the prompt."""
         return sum(map(len, self.parts))
 
 
 def document_of(document: Document, row: BatchRow, columns: Mapping[str, str]) -> Document:
-    """Return the prompt with the row's values."""
     values = {name: row.values.get(column, "") for name, column in columns.items()}
     return replace(document, variables={**document.variables, **values})
 
@@ -167,37 +164,59 @@ class BatchForecast(Struct, frozen=True):
         return self.cached_tokens / self.prompt_tokens if self.prompt_tokens else 0.0
 
 
+class ServerCache(Struct, frozen=True):
+    """What is known of a server's cache. The functions may be called in a worker.
+
+    `lifetime_s`: a prefix that is not read for this long is forgotten. `count` returns the tokens (≈) of a text,
+    `served` those that are served of so many in the cache, `warm` the share of a prompt that is in it before the batch.
+    """
+
+    count: Callable[[str], float]
+    lifetime_s: float = 300.0
+    served: Callable[[float], float] = lambda shared: shared
+    warm: Callable[[Document], float] = lambda _document: 0.0
+
+    @classmethod
+    def of(cls, service: RequestService, endpoint: Endpoint, document: Document) -> ServerCache:
+        """Return what reports have taught of an endpoint, for rows of a document."""
+        cache, where, began = service.forecaster, (endpoint.id, endpoint.model), service.cache_began(endpoint)
+        fields = {"model": endpoint.model, **document.parameters}
+        return cls(
+            cache.counter(*where).estimate,
+            cache.lifetime(*where),
+            lambda shared: cache.served(shared, *where, fields),
+            lambda sent: cache.shared(sent, *where, began),
+        )
+
+
 def forecast_batch(
     planned: Sequence[PlannedRow],
-    count: Callable[[str], float],
+    cache: ServerCache,
     *,
     plan: PlanLimits,
     rates: Rates,
     concurrency: int,
+    warm: Mapping[int, float] | None = None,
     seconds_each: float = 2.0,
-    lifetime_s: float = 300.0,
 ) -> BatchForecast:
-    """Simulate the batch on an empty prefix cache without a size limit.
+    """Simulate the batch on a prefix cache without a size limit.
 
     Args:
-        count: estimated tokens of a text.
+        warm: by row number the share of the prompt that is in the cache before the batch; None: nothing is.
         seconds_each: assumed duration of a request.
-        lifetime_s: a prefix that is not read for this long is forgotten.
     """
-    starts, ends = _schedule(planned, plan, concurrency, seconds_each)
-    cached_chars = _cached_chars(planned, starts, ends, lifetime_s)
-    memory: dict[str, float] = {}
+    at_once = min(concurrency, plan.in_flight or concurrency)
+    starts, ends = _schedule([item.after for item in planned], at_once, plan.requests_per_minute, seconds_each)
+    cached_chars = _cached_chars(planned, starts, ends, cache.lifetime_s)
+    tokens = lru_cache(None)(cache.count)
 
-    def tokens(part: str) -> float:
-        found = memory.get(part)
-        if found is None:
-            found = memory[part] = count(part)
-        return found
+    def row(item: PlannedRow, chars: int, start: float) -> RowForecast:
+        whole, shared = sum(map(tokens, item.parts)), _prefix_tokens(item.parts, chars, tokens)
+        if warm:
+            shared = max(shared, warm[item.row.number] * whole)
+        return RowForecast(whole, cache.served(max(min(shared, whole - 1), 0.0)), start)
 
-    rows = tuple(
-        RowForecast(sum(map(tokens, item.parts)), _prefix_tokens(item.parts, chars, tokens), start)
-        for item, chars, start in zip(planned, cached_chars, starts, strict=True)
-    )
+    rows = tuple(map(row, planned, cached_chars, starts))
     total, cached = sum(row.prompt_tokens for row in rows), sum(row.cached_tokens for row in rows)
     cost = rates.input_cost(total - cached, cached)
     return BatchForecast(len(planned), total, cached, max(ends, default=0.0), cost, rows)
@@ -224,19 +243,19 @@ def make_plan(
     rows: Sequence[BatchRow],
     columns: Mapping[str, str],
     order: Order,
-    count: Callable[[str], float],
+    cache: ServerCache,
     endpoint: Endpoint,
     *,
     concurrency: int,
-    lifetime_s: float,
 ) -> BatchPlan:
     """Plan a batch and forecast it in both orders. `columns` has the column of each variable."""
+    planned = plan_rows(document, rows, columns, order)
+    warm = {item.row.number: cache.warm(item.document) for item in planned}
 
     def forecast(planned: Sequence[PlannedRow]) -> BatchForecast:
         limits, rates = endpoint.plan, endpoint.rates
-        return forecast_batch(planned, count, plan=limits, rates=rates, concurrency=concurrency, lifetime_s=lifetime_s)
+        return forecast_batch(planned, cache, plan=limits, rates=rates, concurrency=concurrency, warm=warm)
 
-    planned = plan_rows(document, rows, columns, order)
     in_file_order = planned if order == "file" else plan_rows(document, rows, columns, "file")
     chosen = forecast(planned)
     return BatchPlan(planned, columns, order, chosen, chosen if order == "file" else forecast(in_file_order))
@@ -253,22 +272,21 @@ def _prefix_tokens(parts: Parts, chars: int, tokens: Callable[[str], float]) -> 
 
 
 def _schedule(
-    planned: Sequence[PlannedRow], plan: PlanLimits, concurrency: int, seconds_each: float
+    after: Sequence[int | None], at_once: int | None, per_minute: int | None, seconds_each: float
 ) -> tuple[list[float], list[float]]:
-    """Return start and end of each row: within the plan, at most `concurrency` at once, each after its leader."""
-    at_once = min(concurrency, plan.in_flight or concurrency)
-    starts, ends = [0.0] * len(planned), [0.0] * len(planned)
+    """Return start and end of each request: within the limits, each after the end of the one at position `after`."""
+    starts: list[float] = []
+    ends: list[float] = []
     running: list[float] = []
-    started: list[float] = []
-    for position, item in enumerate(planned):
-        start = 0.0 if item.after is None else ends[item.after]
-        if len(running) >= at_once:
+    for leader in after:
+        start = 0.0 if leader is None else ends[leader]
+        if at_once and len(running) >= at_once:
             start = max(start, heappop(running))
-        if plan.requests_per_minute and len(started) >= plan.requests_per_minute:
-            start = max(start, started[-plan.requests_per_minute] + MINUTE_S)
-        starts[position], ends[position] = start, start + seconds_each
-        started.append(start)
-        heappush(running, ends[position])
+        if per_minute and len(starts) >= per_minute:
+            start = max(start, starts[-per_minute] + MINUTE_S)
+        starts.append(start)
+        ends.append(start + seconds_each)
+        heappush(running, ends[-1])
     return starts, ends
 
 
@@ -335,9 +353,4 @@ def plan_batch(n: int, in_flight: int | None, per_minute: int | None, seconds_ea
     """
     if n < 0 or seconds_each < 0 or min(in_flight or 1, per_minute or 1) < 1 or 0 in (in_flight, per_minute):
         raise ValueError("a batch has 0 or more requests of 0 or more seconds, and a limit is at least 1")
-    starts: list[float] = []
-    for number in range(n):
-        after_slot = starts[number - in_flight] + seconds_each if in_flight and number >= in_flight else 0.0
-        after_minute = starts[number - per_minute] + MINUTE_S if per_minute and number >= per_minute else 0.0
-        starts.append(max(after_slot, after_minute))
-    return starts[-1] + seconds_each if starts else 0.0
+    return max(_schedule([None] * n, in_flight, per_minute, seconds_each)[1], default=0.0)

@@ -45,7 +45,6 @@ class Sums(Struct):
         self._add_run(attempts_of(result), *tokens_of(result), completion_tokens_of(result), result.get("cost"))
 
     def add_sums(self, other: Sums) -> None:
-        """Add other sums."""
         self.requests += other.requests
         self.prompt_tokens += other.prompt_tokens
         self.cached_tokens += other.cached_tokens
@@ -115,12 +114,10 @@ class Earlier(Sums):
         return self.requests > 0
 
     def add(self, other: Earlier) -> None:
-        """Add other requests."""
         self.ids += other.ids
         self.add_sums(other)
 
     def fields(self) -> dict[str, Json]:
-        """Return the stored form."""
         return {**{name: getattr(self, name) for name in _COUNTS}, "cost": self.cost, "ids": list(self.ids)}
 
 
@@ -267,12 +264,7 @@ class ResultFile:
     """
 
     def __init__(
-        self,
-        path: Path | None,
-        *,
-        resume: bool,
-        rows: Mapping[int, Mapping[str, str]] | None = None,
-        prompt: str = "",
+        self, path: Path | None, *, resume: bool, rows: Mapping[int, Mapping[str, str]] | None = None, prompt: str = ""
     ) -> None:
         self.finished: dict[int, dict[str, Json]] = {}
         self.failed: dict[int, dict[str, Json]] = {}
@@ -490,12 +482,10 @@ def check_output(path: Path) -> None:
 
 
 def is_csv(path: Path) -> bool:
-    """Return whether results in this file are a table."""
     return path.suffix.lower() == ".csv"
 
 
 def row_number(result: Mapping[str, Json]) -> int:
-    """Return a result's row number."""
     number = result["row"]
     assert isinstance(number, int)
     return number

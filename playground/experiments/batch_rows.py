@@ -47,7 +47,6 @@ def parse_check(text: str) -> AnswerCheck:
 
 
 def run_checks(checks: Sequence[AnswerCheck], answer: str, completion_tokens: int | None) -> dict[str, bool]:
-    """Return the result of each check by its name."""
     return {check.name: check.passes(answer, completion_tokens) for check in checks}
 
 

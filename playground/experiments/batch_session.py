@@ -13,11 +13,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from msgspec import Struct
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from playground.client.endpoint import Endpoint
 from playground.experiments.batch_job import BatchJob
-from playground.experiments.batch_plan import BatchPlan, Order, PlannedRow, RowForecast, groups, make_plan
+from playground.experiments.batch_plan import BatchPlan, Order, PlannedRow, RowForecast, ServerCache, groups, make_plan
 from playground.experiments.batch_results import (
     BatchTotals,
     ResultFile,
@@ -89,14 +90,12 @@ class BatchLine(Struct):
 
     @property
     def request_id(self) -> str | None:
-        """Return the request_id that the server sent."""
         run = self.run
         found = run.state.request_id if run is not None else (self.result or {}).get("request_id")
         return found if isinstance(found, str) else None
 
     @property
     def run_id(self) -> str | None:
-        """Return the id of the row's request in the log."""
         found = self.run.id if self.run is not None else (self.result or {}).get("run_id")
         return found if isinstance(found, str) else None
 
@@ -132,7 +131,6 @@ class BatchLine(Struct):
 
     @property
     def cost(self) -> float | None:
-        """Return the cost in dollars; None if unknown."""
         value = (self.result or {}).get("cost")
         return float(value) if isinstance(value, (int, float)) else None
 
@@ -174,7 +172,6 @@ class BatchLines(Sequence[BatchLine]):
         return self._lines[position]
 
     def position(self, number: int) -> int | None:
-        """Return the position of a row by its number in the data."""
         return self._positions.get(number)
 
     def set(
@@ -199,7 +196,6 @@ class BatchLines(Sequence[BatchLine]):
         return position
 
     def finish(self, result: Mapping[str, Json]) -> int | None:
-        """Set the result of a row. Returns its position."""
         return self.set(row_number(result), "done" if result.get("phase") == "done" else "failed", result)
 
     def finish_new(self, results: Iterable[Mapping[str, Json]]) -> None:
@@ -319,7 +315,8 @@ _ABOUT, _ROWS, _RESULTS = "batch.json", "rows.jsonl", "results.jsonl"
 
 
 class BatchSpec(Struct, frozen=True):
-    """Everything that a batch needs to continue. `source` names its data; `columns` maps variables to columns."""
+    """Everything that a batch needs to start and to continue. `source` names its data; `columns` has the column of each
+    variable, chosen by the user before the plan is made."""
 
     document: Document
     rows: tuple[BatchRow, ...]
@@ -329,7 +326,7 @@ class BatchSpec(Struct, frozen=True):
     source: str
     endpoint_id: str
     concurrency: int
-    started_utc: datetime
+    started_utc: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
 class SavedBatch(Struct, frozen=True):
@@ -428,98 +425,58 @@ def _read(folder: Path) -> BatchSpec:
 SAME_DOLLARS = 1e-9
 """A smaller difference of two costs is the rounding of sums."""
 WARM_SHARE = 0.05
-"""More cached tokens than any forecast by this share of the prompt: the cache was not empty before the batch."""
-
-
-class BatchSettings(Struct, frozen=True):
-    """All settings of a batch, chosen by the user. `mapping` has the column of each variable."""
-
-    document: Document
-    rows: tuple[BatchRow, ...]
-    source: str
-    endpoint: Endpoint
-    mapping: Mapping[str, str]
-    checks: Sequence[str]
-    order: Order
-    concurrency: int
+"""More cached tokens than any forecast by this share of the prompt: the cache knew prompts of other programs."""
 
 
 class PreparedBatch(Struct, frozen=True):
-    """Settings with their plan. `lines` hold the state of the rows while the batch runs."""
+    """A batch with its plan. `lines` hold the state of the rows while the batch runs."""
 
-    settings: BatchSettings
+    spec: BatchSpec
+    endpoint: Endpoint
     plan: BatchPlan
     checks: tuple[AnswerCheck, ...]
     lines: BatchLines
 
-    def spec(self) -> BatchSpec:
-        """Return the stored form of the batch, started now."""
-        settings = self.settings
-        return BatchSpec(
-            document=settings.document,
-            rows=settings.rows,
-            columns=self.plan.columns,
-            checks=tuple(check.name for check in self.checks),
-            order=self.plan.order,
-            source=settings.source,
-            endpoint_id=settings.endpoint.id,
-            concurrency=settings.concurrency,
-            started_utc=datetime.now(UTC),
-        )
-
     def order_text(self, totals: BatchTotals | None, *, running: bool) -> str:
         """Return what the order saves: the forecast before and during the batch, and the measured share after it."""
-        plan, rates = self.plan, self.settings.endpoint.rates
-        other = percent(plan.file_order.cached_share)
-        if not running and totals is not None and totals.cached_share is not None:
-            text = f"Measured: {percent(totals.cached_share)} of the prompt tokens were cached"
-            if totals.cached_share > max(plan.forecast.cached_share, plan.file_order.cached_share) + WARM_SHARE:
-                # The forecasts begin with an empty cache: what the order saved is not known.
-                return f"{text}, more than forecast: the cache was warm before. Exports keep the order of the data."
-            if plan.order == "file":
-                return f"{text} in file order. Exports keep the order of the data."
-            if totals.cached_share < plan.forecast.cached_share - WARM_SHARE:
-                # The server serves less than the plan assumes, and would have in file order, too.
-                return f"{text}, less than forecast. Exports keep the order of the data."
-            text += f" (file order: ≈ {other})"
-            more = totals.cached_tokens - plan.file_order.cached_share * totals.prompt_tokens
-            if (cost := rates.saved(more)) is not None:
-                text += f", ≈ {dollars(abs(cost))} {'less' if cost >= 0 else 'more'} than in file order"
-        elif plan.order == "file":
-            text = f"File order: ≈ {other} of the prompt tokens cached"
-        else:
-            text = f"Prefixes warm first: ≈ {percent(plan.forecast.cached_share)} of the prompt tokens cached"
-            text += f" (file order: ≈ {other})"
-            if plan.saved_cost is not None and plan.saved_cost > SAME_DOLLARS:
-                text += f", saves ≈ {dollars(plan.saved_cost)} against file order"
+        measured = not running and totals is not None and totals.cached_share is not None
+        text = self._measured(totals, totals.cached_share or 0.0) if measured and totals else self._forecast()
         return f"{text}. Exports keep the order of the data."
 
+    def _forecast(self) -> str:
+        plan, other = self.plan, percent(self.plan.file_order.cached_share)
+        if plan.order == "file":
+            return f"File order: ≈ {other} of the prompt tokens cached"
+        text = f"Prefixes warm first: ≈ {percent(plan.forecast.cached_share)} of the prompt tokens cached"
+        saves = plan.saved_cost is not None and plan.saved_cost > SAME_DOLLARS
+        return f"{text} (file order: ≈ {other})" + (f", saves ≈ {dollars(plan.saved_cost)} against file order" * saves)
 
-def prepare(settings: BatchSettings, count: Callable[[str], float], lifetime_s: float) -> PreparedBatch:
+    def _measured(self, totals: BatchTotals, share: float) -> str:
+        chosen, other = self.plan.forecast.cached_share, self.plan.file_order.cached_share
+        text = f"Measured: {percent(share)} of the prompt tokens were cached"
+        if share > max(chosen, other) + WARM_SHARE:
+            # Other programs have used the cache: what the order saved is not known.
+            return f"{text}, more than forecast: the cache was warm before"
+        if self.plan.order == "file":
+            return f"{text} in file order"
+        if share < chosen - WARM_SHARE:
+            # The server serves less than the plan assumes, and would have in file order, too.
+            return f"{text}, less than forecast"
+        text += f" (file order: ≈ {percent(other)})"
+        cost = self.endpoint.rates.saved(totals.cached_tokens - other * totals.prompt_tokens)
+        if cost is not None:
+            text += f", ≈ {dollars(abs(cost))} {'less' if cost >= 0 else 'more'} than in file order"
+        return text
+
+
+def prepare(spec: BatchSpec, endpoint: Endpoint, cache: ServerCache) -> PreparedBatch:
     """Plan a batch. Takes seconds for many rows: call it in a worker. Raises InputError."""
-    checks = tuple(map(parse_check, settings.checks))
-    columns = map_columns(settings.document, settings.rows, settings.mapping)
-    plan = make_plan(
-        settings.document,
-        settings.rows,
-        columns,
-        settings.order,
-        count,
-        settings.endpoint,
-        concurrency=settings.concurrency,
-        lifetime_s=lifetime_s,
-    )
-    return PreparedBatch(settings, plan, checks, BatchLines(plan.rows, plan.forecast.rows))
-
-
-def prepare_saved(
-    spec: BatchSpec, endpoint: Endpoint, count: Callable[[str], float], lifetime_s: float
-) -> PreparedBatch:
-    """Plan a stored batch again, with its own prompt, rows and settings. Raises InputError."""
-    settings = BatchSettings(
-        spec.document, spec.rows, spec.source, endpoint, spec.columns, spec.checks, spec.order, spec.concurrency
-    )
-    return prepare(settings, count, lifetime_s)
+    checks = tuple(map(parse_check, spec.checks))
+    columns = map_columns(spec.document, spec.rows, spec.columns)
+    at_once = spec.concurrency
+    plan = make_plan(spec.document, spec.rows, columns, spec.order, cache, endpoint, concurrency=at_once)
+    spec = replace(spec, columns=columns)
+    return PreparedBatch(spec, endpoint, plan, checks, BatchLines(plan.rows, plan.forecast.rows))
 
 
 class BatchSession:
@@ -587,12 +544,10 @@ class BatchSession:
         return f"≈ {whole_seconds(left)} left, done at ≈ {done_at:%H:%M}"
 
     def pause_or_resume(self) -> None:
-        """Send no further row, or continue."""
         if self._job is not None:
             (self._job.runner.resume if self._job.runner.paused else self._job.runner.pause)()
 
     def stop(self) -> None:
-        """Stop the requests in flight and send no further row."""
         if self._job is not None:
             self._job.runner.stop()
 
@@ -614,12 +569,11 @@ class BatchSession:
 
     async def _open(self, only: frozenset[int] | None) -> BatchJob:
         """Store the batch if it is new, and open its result file."""
-        settings, plan, lines = self.prepared.settings, self.prepared.plan, self.prepared.lines
-        endpoint, saved = settings.endpoint, self._saved
-        cache_tokens = self._service.forecaster.capacity(endpoint.id, endpoint.model)
+        spec, plan, lines = self.prepared.spec, self.prepared.plan, self.prepared.lines
+        endpoint, saved = self.prepared.endpoint, self._saved
 
         def work() -> tuple[SavedBatch, BatchJob, dict[int, dict[str, Json]]]:
-            found = saved or self._store.save(self.prepared.spec())
+            found = saved or self._store.save(replace(spec, started_utc=datetime.now(UTC)))
             results = ResultFile(found.results, resume=True)
             job = BatchJob(
                 plan.rows,
@@ -630,8 +584,7 @@ class BatchSession:
                 self._service,
                 self._log,
                 results,
-                concurrency=settings.concurrency,
-                cache_tokens=cache_tokens,
+                concurrency=spec.concurrency,
                 only=only,
             )
             lines.finish_new(results.finished.values())

@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from datetime import datetime
 from difflib import SequenceMatcher
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -19,7 +19,7 @@ from playground.prefix_cache.forecaster import PromptForecast
 from playground.prefix_cache.stable_end import part_tokens, stable_end
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.token_estimator import TokenEstimator
-from playground.prompt.diff import DiffRow, changes, opcodes
+from playground.prompt.diff import DiffRow, Sign, changes, opcodes
 from playground.prompt.document import Document, Json
 from playground.prompt.json_text import loads
 from playground.runs.metrics import UNKNOWN, Figure, counted, dollars, has_input, output_figure, percent, seconds, speed
@@ -326,7 +326,6 @@ def spread(values: Sequence[float | None]) -> RunSpread | None:
     return RunSpread(len(known), statistics.median(known), min(known), max(known)) if known else None
 
 
-Sign = Literal["same", "gone", "come"]
 MOST_WORDS = 20_000
 """Words and spaces of either text up to which words are compared; longer texts are compared by lines."""
 EXACT_WORDS = 2_000
@@ -336,11 +335,12 @@ _WORD = re.compile(r"\s+|\w+|[^\w\s]")
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 
 
-class Piece(Struct, frozen=True):
-    """A stretch of a difference: in both texts, only in the earlier one, or only in the later one."""
+Piece: TypeAlias = DiffRow
+"""A stretch of a difference of answers: in both texts, only in the earlier one, or only in the later one."""
 
-    sign: Sign
-    text: str
+
+def _pieces(*parts: tuple[Sign, str]) -> tuple[Piece, ...]:
+    return tuple(Piece(sign, text) for sign, text in parts if text)
 
 
 def text_changes(before: str, after: str) -> tuple[Piece, ...]:
@@ -357,24 +357,15 @@ def text_changes(before: str, after: str) -> tuple[Piece, ...]:
         old, new = _LINE.findall(before), _LINE.findall(after)
         if max(len(old), len(new)) > MOST_WORDS:
             shared = common_prefix(before, after)
-            parts: tuple[tuple[Sign, str], ...] = (
-                ("same", before[:shared]),
-                ("gone", before[shared:]),
-                ("come", after[shared:]),
-            )
-            return tuple(Piece(sign, text) for sign, text in parts if text)
+            return _pieces(("same", before[:shared]), ("gone", before[shared:]), ("come", after[shared:]))
     return _changes(old, new)
 
 
 def _changes(old: list[str], new: list[str]) -> tuple[Piece, ...]:
     found: list[Piece] = []
     gone, come = "", ""
-    if max(len(old), len(new)) <= EXACT_WORDS:
-        blocks: list[tuple[str, int, int, int, int]] = list(
-            SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
-        )
-    else:
-        blocks = list(opcodes(old, new))
+    exact = max(len(old), len(new)) <= EXACT_WORDS
+    blocks = list(SequenceMatcher(None, old, new, autojunk=False).get_opcodes() if exact else opcodes(old, new))
     for at, (tag, a, b, c, d) in enumerate(blocks):
         one, two = "".join(old[a:b]), "".join(new[c:d])
         inside = 0 < at < len(blocks) - 1
@@ -382,15 +373,9 @@ def _changes(old: list[str], new: list[str]) -> tuple[Piece, ...]:
             # A space between two changed words is part of the change: phrases stay together.
             gone, come = gone + one, come + two
             continue
-        found += _changed(gone, come)
+        found += _pieces(("gone", gone), ("come", come), ("same", two))
         gone, come = "", ""
-        found.append(Piece("same", two))
-    return (*found, *_changed(gone, come))
-
-
-def _changed(gone: str, come: str) -> list[Piece]:
-    parts: tuple[tuple[Sign, str], ...] = ("gone", gone), ("come", come)
-    return [Piece(sign, text) for sign, text in parts if text]
+    return (*found, *_pieces(("gone", gone), ("come", come)))
 
 
 def _json_text(text: str) -> str | None:
@@ -435,7 +420,6 @@ class ComparedColumn(Struct, frozen=True):
 
     @property
     def last(self) -> RunFigures | None:
-        """Return the newest request."""
         return self.runs[-1] if self.runs else None
 
 
@@ -481,7 +465,6 @@ def kind_of(variant: Variant, first: Variant) -> str:
 
 
 def prefix_text(index: int, prefix: Prefix) -> str:
-    """Return the label of a column's prefix bar."""
     stable, rest = f"≈ {prefix.stable:,.0f}", f"≈ {prefix.total - prefix.stable:,.0f}"
     if index == 0:
         return f"baseline: {stable} stable + {rest} variable"
@@ -518,25 +501,23 @@ def _about(value: float | None) -> str:
 def summary(report: ComparisonReport) -> list[tuple[str, list[str]]]:
     """Return the table of the summary: a label and one cell per column. Unreported figures are —."""
     columns = report.columns
+
+    def spreads(
+        label: str, figure: Callable[[RunFigures], float | None], text: Callable[[float | None], str]
+    ) -> tuple[str, list[str]]:
+        return label, [_spread_of(column, figure, text) for column in columns]
+
     rows = [
         ("Served from cache", [_served(column) for column in columns]),
         ("Forecast of cached tokens", [_forecast(column) for column in columns]),
         ("Time to first token", [_ttft(column, columns[0]) for column in columns]),
-        ("Total", [_spread_of(column, lambda run: run.total_s, seconds) for column in columns]),
-        *(
-            [
-                (
-                    "Waiting to be sent, in the total",
-                    [_spread_of(column, lambda run: run.waited_s, seconds) for column in columns],
-                )
-            ]
-            if any((run.waited_s or 0.0) >= WAITED_S for column in columns for run in column.runs)
-            else []
-        ),
-        ("Output speed", [_spread_of(column, lambda run: run.tokens_per_s, speed) for column in columns]),
-        ("Output tokens", [_spread_of(column, lambda run: run.completion_tokens, _count) for column in columns]),
+        spreads("Total", lambda run: run.total_s, seconds),
+        spreads("Output speed", lambda run: run.tokens_per_s, speed),
+        spreads("Output tokens", lambda run: run.completion_tokens, _count),
         ("Input cost · per 1,000 when warm", [_costs(column) for column in columns]),
     ]
+    if any((run.waited_s or 0.0) >= WAITED_S for column in columns for run in column.runs):
+        rows.insert(4, spreads("Waiting to be sent, in the total", lambda run: run.waited_s, seconds))
     if any(run.phase == "failed" for column in columns for run in column.runs):
         rows.append(("Status", [_status(column) for column in columns]))
     if any(len(column.runs) > 1 for column in columns):

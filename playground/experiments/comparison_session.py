@@ -12,7 +12,6 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from playground.client.endpoint import Endpoint
-from playground.client.events import AnyEvent
 from playground.experiments.comparison import (
     LETTERS,
     MOST_RUNS,
@@ -45,7 +44,6 @@ from playground.prompt.files import load
 from playground.requestlog.filter import parse
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import StoredRun
-from playground.runs.run import Run
 from playground.runs.service import PendingRequest, RequestService
 from playground.simulator.process import SimulatorError
 from playground.tasks import Subscribers
@@ -70,7 +68,6 @@ class ColumnSlot(Struct, eq=False):
 
     @property
     def running(self) -> bool:
-        """Return whether a request of this column is in flight."""
         return self.pending is not None and not self.pending.run.state.ended
 
     @property
@@ -87,7 +84,6 @@ class ColumnSlot(Struct, eq=False):
         return last if last is not None and last.run_id == pending.run.id else figures_of(pending)
 
     def clear(self) -> None:
-        """Remove the results."""
         self.runs, self.pending, self.sent, self.changes = [], None, None, None
         self.note, self.stopped, self.warm_up = "", False, False
 
@@ -163,7 +159,6 @@ class ComparisonSession:
         self.id, self.started = secrets.token_hex(6), datetime.now(UTC)
 
     async def send(self, runs: int, order: Order, start: CacheStart) -> None:
-        """Send all columns and wait for the end."""
         groups = plan(len(self.slots), runs, order, start)
         await run_plan(groups, partial(self._send, cold=start == "cold"))
 
@@ -198,11 +193,7 @@ class ComparisonSession:
     def _dispatched(self, slot: ColumnSlot, step: Step, pending: PendingRequest) -> None:
         slot.pending, slot.warm_up = pending, step.warm_up
         slot.note = "Warm-up, not counted" if step.warm_up else ""
-
-        def heard(_run: Run, _event: AnyEvent) -> None:
-            self.on_event(slot)
-
-        pending.run.subscribe(heard)
+        pending.run.subscribe(lambda _run, _event: self.on_event(slot))
         if slot.stopped:
             pending.run.stop()
         self.on_request(slot, pending.run.id)
@@ -242,7 +233,6 @@ class ComparisonSession:
         return slots == self.slots
 
     def report(self, order: Order, start: CacheStart) -> ComparisonReport:
-        """Return the comparison with its results so far."""
         columns = tuple(
             ComparedColumn(
                 replace(slot.variant, document=slot.sent or self.document_of(slot)),
@@ -294,7 +284,6 @@ class ComparisonSession:
 
 
 def figures_of(pending: PendingRequest, *, text: bool = True) -> RunFigures:
-    """Return the figures of a request that was sent, live or ended."""
     run, forecast = pending.run, pending.forecast
     answer = answer_text(run.state) if text else ""
     return figures(run.id, run.state, run.endpoint.rates, (forecast.cached_tokens, forecast.prompt_tokens), answer)

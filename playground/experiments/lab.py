@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prompt.document import Document, Json, Message
@@ -95,7 +96,6 @@ def plan_lifetime(gaps_s: Sequence[float] = GAPS_S) -> LabPlan:
 
 
 def plan_repeats(times: int = 20) -> LabPlan:
-    """Plan repeated requests of one prompt."""
     return _plan("repeats", [_prompt(MODEST)], [LabStep(0, 0.0)] * times)
 
 
@@ -159,7 +159,6 @@ class LabProgress(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def done(self) -> bool:
-        """Return whether every step was executed."""
         return len(self.readings) >= len(self.plan.steps)
 
 
@@ -191,7 +190,8 @@ class Lab:
         while not self.progress.done:
             number = len(self.progress.readings)
             step = plan.steps[number]
-            before = self._last_sent(step.prompt)
+            sent = (reading.at for reading in self.progress.readings if plan.steps[reading.step].prompt == step.prompt)
+            before = max(sent, default=None)
             if step.gap_s and before is not None:
                 self.due = before + step.gap_s
                 try:
@@ -200,22 +200,14 @@ class Lab:
                     self.due = None
             at = self._clock()
             state = await self._send(plan.document(number))
-            self._take(_reading(number, at, before, state))
+            # A failed request gives no reading: its step is repeated when the experiment is resumed.
+            if state.phase == "done":
+                taken = (*self.progress.readings, _reading(number, at, before, state))
+                self.progress = replace(self.progress, readings=taken)
+            self._read(self.progress)
             if state.phase != "done":
                 break
         return self.progress
-
-    def _last_sent(self, prompt: int) -> float | None:
-        steps = self.progress.plan.steps
-        sent = [reading.at for reading in self.progress.readings if steps[reading.step].prompt == prompt]
-        return sent[-1] if sent else None
-
-    def _take(self, reading: Reading) -> None:
-        # A failed request gives no reading: its step is repeated when the experiment is resumed.
-        if reading.phase == "done":
-            taken = (*self.progress.readings, reading)
-            self.progress = LabProgress(self.progress.plan, self.progress.endpoint_id, taken)
-        self._read(self.progress)
 
 
 def _reading(number: int, at: float, before: float | None, state: RunState) -> Reading:
@@ -308,7 +300,6 @@ class Findings(Struct, frozen=True):
 
 
 def findings(progress: LabProgress) -> Findings:
-    """Derive the findings from readings."""
     again = [reading for reading in progress.readings if reading.gap_s is not None]
     known = [reading for reading in again if reading.cached_tokens is not None]
     experiment = progress.plan.experiment
@@ -453,7 +444,6 @@ class RepeatedAnswer(Struct, frozen=True):
 
     @property
     def count(self) -> int:
-        """Return how many requests got this answer."""
         return len(self.request_ids)
 
 
@@ -469,7 +459,6 @@ class Drift(Struct, frozen=True):
 
     @property
     def answered(self) -> int:
-        """Return the number of requests that got an answer."""
         return sum(answer.count for answer in self.answers)
 
     @property

@@ -215,6 +215,21 @@ class CacheForecaster:
         return float(found.value) if found.value is not None and found.confidence >= 0.5 else self.lifetime_s
 
     @_one_at_a_time
+    def shared(self, document: Document, endpoint_id: str, model: str, began: float | None) -> float:
+        """Return the share (0 to 1) of a prompt that begins requests within the cache's lifetime. `began`: unix seconds
+        before which the cache cannot know anything."""
+        text = view_of_document(document).view.text
+        since = max(self._clock() - self.lifetime(endpoint_id, model), began or 0.0)
+        return self.model(endpoint_id, model).index.shared(text, since) / max(len(text), 1)
+
+    @_one_at_a_time
+    def served(self, tokens: float, endpoint_id: str, model: str, fields: Mapping[str, Json]) -> float:
+        """Return the tokens that the server serves of so many in its cache: whole blocks from the minimum on, none if
+        its cache is off. `fields`: the request's parameters."""
+        learned = self.model(endpoint_id, model).learned
+        return 0.0 if learned.off.serves_nothing(fields, tokens) else learned.units.likely[0].served(tokens)
+
+    @_one_at_a_time
     def capacity(self, endpoint_id: str, model: str) -> float:
         """Return the tokens that the cache holds at least (probability 0.95); 0 while reports do not tell."""
         return capacity_of(self.model(endpoint_id, model).learned)

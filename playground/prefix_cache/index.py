@@ -333,6 +333,11 @@ class PrefixIndex:
                 return Match(self._sent(entry), length)
         return None
 
+    def shared(self, text: str, since: float) -> int:
+        """Return the code points that a text shares with a request sent from `since` (Unix seconds) on."""
+        nodes = reversed(self._tree.path(text))
+        return next((length for node, length in nodes if node.newest is not None and node.newest.at >= since), 0)
+
     def counted(self, text: str) -> Match | None:
         """Return the request with the longest shared prefix of those whose tokens the server has counted."""
         for node, length in reversed(self._tree.path(text)):

@@ -11,7 +11,7 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -32,6 +32,10 @@ from playground.recorder.feed_messages import caller_credentials, header
 from playground.recorder.proxy import Outcome
 from playground.recorder.wire import RawHeaders, is_recorded
 from playground.runs.record import RequestRecord
+
+if TYPE_CHECKING:
+    from playground.recorder.recording import Recording
+    from playground.runs.shared_rate_limiter import SharedRateLimiter
 
 REMEMBERED = 20_000
 """Requests that can be continued; the oldest are forgotten first."""
@@ -105,42 +109,18 @@ def _role(message: object) -> object:
 MAX_ERROR_BYTES = 65_536
 
 
-class Sink(Protocol):
-    """Receives recorded requests in order. Methods return at once."""
-
-    def begin(self, record: RequestRecord) -> None:
-        """Record a request whose body is complete."""
-
-    def event(self, run_id: str, event: AnyEvent) -> None:
-        """Record an event of a request that has begun."""
-
-    def end(self, run_id: str) -> None:
-        """Record the end of a request; its last event was given before."""
-
-    def skipped(self, reason: str) -> None:
-        """Report a chat completion that is not recorded."""
-
-
-class Limits(Protocol):
-    """The plan limits that all processes of a data folder share."""
-
-    def count(self, endpoint: Endpoint) -> Callable[[], None]:
-        """Count a request. Returns the function to call at its end."""
-
-    def hold(self, endpoint: Endpoint, hold_s: float) -> None:
-        """Block the endpoint for this program's own requests."""
-
-
 class Capture:
     """Makes captured exchanges.
 
     Args:
         endpoint: the endpoint that requests are forwarded to.
         key: the key that the Recorder adds itself, if it does; masked like the caller's.
-        limits: counts each forwarded POST; after a 429, holds this program's own requests back.
+        limits: counts each forwarded POST; after a 429, holds this program's own requests back. None: not a live one.
     """
 
-    def __init__(self, endpoint: Endpoint, sink: Sink, limits: Limits, key: str | None = None) -> None:
+    def __init__(
+        self, endpoint: Endpoint, sink: Recording, limits: SharedRateLimiter | None, key: str | None = None
+    ) -> None:
         self.endpoint, self.sink, self.limits = endpoint, sink, limits
         self.key = credentials(endpoint.base_url, (), key)
         self.conversations = Conversations()
@@ -165,7 +145,7 @@ class CapturedExchange:
         self._started_utc = datetime.fromtimestamp(started_unix, UTC)
         is_post = method == "POST"
         self._recorded = is_recorded(method, target)
-        self._on_end = capture.limits.count(capture.endpoint) if is_post else lambda: None
+        self._on_end = capture.limits.count(capture.endpoint) if is_post and capture.limits else lambda: None
         self._request = Decompressor(header(headers, b"content-encoding"))
         self._body = bytearray()
         self._record: RequestRecord | None = None
@@ -270,7 +250,7 @@ class CapturedExchange:
 
     def _hold(self, error: ApiError) -> None:
         """Hold this program's own requests back after a 429. The recorded program decides for itself."""
-        if error is not None and (hold_s := endpoint_hold_s(error)):
+        if self._capture.limits is not None and (hold_s := endpoint_hold_s(error)):
             self._capture.limits.hold(self._capture.endpoint, hold_s)
 
     def _last_events(self, at: float, outcome: Outcome, detail: str) -> list[AnyEvent]:

@@ -13,7 +13,7 @@ from playground.prefix_cache.prefix_size import Measure
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prefix_cache.view import CacheView, ViewPart, view_of_fields
 from playground.prompt.document import Json
-from playground.recorder.programs import RecordedRequest
+from playground.recorder.programs import RecordedRequest, message_at
 
 BEFORE_CHARS, BEHIND_CHARS = 100, 260
 JSON_BEFORE_CHARS = 30
@@ -68,9 +68,7 @@ def _place(body: Mapping[str, Json], view: CacheView, part: ViewPart, offset: in
     """Name the place, with line and character from 1 inside a text."""
     if part.kind == "tool":
         return f"tool {part.index + 1}, character {offset + 1:,} of its JSON"
-    messages = body.get("messages")
-    message = messages[part.index] if isinstance(messages, list) and part.index < len(messages) else None
-    role = message.get("role") if isinstance(message, dict) else None
+    role = message_at(body, part.index).get("role")
     name = f"{role} message {part.index + 1}" if isinstance(role, str) else f"message {part.index + 1}"
     if part.kind != "content":
         return name

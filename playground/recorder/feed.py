@@ -66,7 +66,7 @@ RESTARTS_S = 60.0
 
 
 class RecordingFeed:
-    """Satisfies `proxy.Observer`. `open_spool` before the first exchange, `start` soon after, `close` after the last.
+    """Observes all exchanges. `open_spool` before the first exchange, `start` soon after, `close` after the last.
 
     Args:
         command: the command line of the recording process.
@@ -145,13 +145,11 @@ class RecordingFeed:
                 await self._ready.wait()
 
     def begin(self, method: str, target: str, headers: RawHeaders) -> ObservedExchange:
-        """Pass the head of a request on."""
         exchange = ObservedExchange(self, uuid.uuid4().hex, is_recorded=not self.is_overloaded())
         exchange.begin(method, target, headers)
         return exchange
 
     def send(self, message: ExchangeMessage) -> None:
-        """Queue a message."""
         if self._given_up:
             return
         data = frame(message)
@@ -360,7 +358,7 @@ class RecordingFeed:
 
 
 class ObservedExchange:
-    """One exchange; satisfies `proxy.ExchangeObserver`."""
+    """Receives copies of one exchange. Methods return at once and do not raise."""
 
     def __init__(self, feed: RecordingFeed, exchange: str, *, is_recorded: bool) -> None:
         self._feed, self._exchange, self._ended = feed, exchange, not is_recorded
@@ -381,19 +379,16 @@ class ObservedExchange:
             self._feed.send(Begin(self._exchange, time.time(), method, target, headers))
 
     def request_data(self, data: bytes) -> None:
-        """Pass a piece of the request body on."""
         if self._has_room():
             self._size += len(data)
             self._feed.send(RequestData(self._exchange, data))
 
     def request_end(self) -> None:
-        """Pass the end of the request on."""
         if self._is_understood and not self._ended:
             self._feed.send(RequestEnd(self._exchange))
             self._spool_open_in(REQUEST_OPEN_S, MAX_KEPT_BYTES)
 
     def response_head(self, status: int, headers: RawHeaders) -> None:
-        """Pass status and headers on."""
         if self._is_understood and not self._ended:
             self._feed.send(ResponseStart(self._exchange, self._at(), status, headers))
 

@@ -55,21 +55,15 @@ class Begin(msgspec.Struct, array_like=True, tag=1):
 
 
 class RequestData(msgspec.Struct, array_like=True, tag=2):
-    """A piece of the request body."""
-
     exchange: str
     data: bytes
 
 
 class RequestEnd(msgspec.Struct, array_like=True, tag=3):
-    """The request is complete."""
-
     exchange: str
 
 
 class ResponseStart(msgspec.Struct, array_like=True, tag=4):
-    """Status and headers."""
-
     exchange: str
     at: float
     status: int
@@ -85,8 +79,6 @@ class ResponseData(msgspec.Struct, array_like=True, tag=5):
 
 
 class End(msgspec.Struct, array_like=True, tag=6):
-    """The end of the exchange."""
-
     exchange: str
     at: float
     outcome: Outcome
@@ -111,8 +103,6 @@ def frame(message: Message) -> bytes:
 
 
 class MessageReader:
-    """Splits received bytes into messages."""
-
     def __init__(self) -> None:
         self._received = bytearray()
 

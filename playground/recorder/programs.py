@@ -12,12 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from playground.prefix_cache.found_spans import PromptUsage
-from playground.prefix_cache.losses import (
-    ProgramLosses,
-    in_one_list,
-    program_losses,
-    varying_spans,
-)
+from playground.prefix_cache.losses import ProgramLosses, in_one_list, program_losses, varying_spans
 from playground.prefix_cache.program_groups import TimedRequest, families, retries, run_times
 from playground.prefix_cache.rewrites import proposals, sorted_tools
 from playground.prefix_cache.varying_spans import SpanKind, VaryingSpan
@@ -254,8 +249,8 @@ def analyse(requests: Sequence[RecordedRequest]) -> Analysis:
     bodies = [request.body for request in requests]
     groups = families(bodies)
     sent = [
-        TimedRequest(one.body, one.row.started_utc.timestamp(), _failed(one.row), one.row.duration_s)
-        for one in requests
+        TimedRequest(body, row.started_utc.timestamp(), row.phase != "done" or (row.status or 0) >= 400, row.duration_s)
+        for body, row in ((one.body, one.row) for one in requests)
     ]
     again, times = retries(sent), run_times(sent)
     usage = {at: PromptUsage(one.row.prompt_tokens, one.row.cached_tokens) for at, one in enumerate(requests)}
@@ -274,14 +269,6 @@ def analyse(requests: Sequence[RecordedRequest]) -> Analysis:
         programs.append(_program(names_[number], group, requests, losses, attempts))
     leaks.sort(key=lambda leak: (-(leak.dollars or 0.0), -leak.tokens, -leak.span.tokens_behind))
     return Analysis(tuple(programs), tuple(leaks), tuple(savings))
-
-
-def _failed(row: LogRow) -> bool:
-    return row.phase != "done" or (row.status or 0) >= _REFUSED
-
-
-_REFUSED = 400
-"""Status from which on a request failed."""
 
 
 def _title(span: VaryingSpan, continuing: frozenset[int]) -> str:
@@ -407,9 +394,7 @@ def _place(body: Mapping[str, Json], span: VaryingSpan) -> str:
     if span.part == "tool":
         return "tools" if span.index < 0 else f"tool {span.index + 1}"
     inside = span.path[2:] if span.path else ("content",)
-    messages = body.get("messages")
-    message = messages[span.index] if isinstance(messages, list) and span.index < len(messages) else None
-    fields = message if isinstance(message, dict) else {}
+    fields = message_at(body, span.index)
     content = fields.get("content")
     line = content.count("\n", 0, span.start) + 1 if isinstance(content, str) else 1
     place = f"{fields.get('role', '')} message {span.index + 1}"
@@ -451,10 +436,15 @@ def _free(kind: str, used: set[str]) -> str:
     return name
 
 
-def _content(body: Mapping[str, Json], index: int) -> str:
+def message_at(body: Mapping[str, Json], index: int) -> Mapping[str, Json]:
+    """Return a message of a request's body; empty if it has none there."""
     messages = body.get("messages")
     message = messages[index] if isinstance(messages, list) and index < len(messages) else None
-    content = message.get("content") if isinstance(message, dict) else None
+    return message if isinstance(message, dict) else {}
+
+
+def _content(body: Mapping[str, Json], index: int) -> str:
+    content = message_at(body, index).get("content")
     return content if isinstance(content, str) else ""
 
 
@@ -480,7 +470,8 @@ def rewrites(leak: Leak) -> tuple[Rewrite, ...]:
             found = sorted_tools(before)
             return (Rewrite(found.title, before, found.after),) if found else ()
         case "sort_keys" if span.part == "tool":
-            tools = tuple(Tool.of(_sorted(tool.definition)) for tool in before.tools)
+            in_order = (json.dumps(dict(tool.definition), sort_keys=True) for tool in before.tools)
+            tools = tuple(Tool.of(json.loads(text)) for text in in_order)
             return (Rewrite("Sort the keys", before, replace(before, tools=tools)),)
         case "move_behind_stable_text" if span.part == "message":
             template = _with_variables(leak.body, [span])
@@ -493,11 +484,6 @@ def rewrites(leak: Leak) -> tuple[Rewrite, ...]:
             changed = replace(message, content=content[: span.start] + joined + content[span.end :])
             return (Rewrite("Use one space", before, before.with_message(span.index, changed)),)
     return ()
-
-
-def _sorted(value: Mapping[str, Json]) -> dict[str, Json]:
-    sorted_value: dict[str, Json] = json.loads(json.dumps(dict(value), sort_keys=True))
-    return sorted_value
 
 
 def _rendered(document: Document) -> Document:

@@ -1,7 +1,7 @@
 """The forwarding server: every byte of a request goes to the endpoint, every byte of the response to the caller.
 
 Heads are parsed, bodies are copied with their framing. Hop-by-hop header fields are not forwarded (RFC 9110, section
-7.6.1). The caller's bytes are forwarded before the observer gets its copy.
+7.6.1). The caller's bytes are forwarded before the feed gets its copy.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import asyncio
 import json
 import re
 import socket
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 from playground.prompt.secret_values import masked_address
 from playground.recorder.upstream import (
@@ -27,7 +28,6 @@ from playground.recorder.wire import (
     BodyFramer,
     FramingError,
     HttpError,
-    RawHeaders,
     RequestHead,
     ResponseHead,
     Wire,
@@ -39,6 +39,9 @@ from playground.recorder.wire import (
     peer_is_closed,
     read_codings,
 )
+
+if TYPE_CHECKING:
+    from playground.recorder.feed import ObservedExchange, RecordingFeed
 
 Outcome = Literal[
     "complete", "upstream_cut", "caller_gone", "upstream_unreachable", "upstream_invalid", "not_recorded", "killed"
@@ -57,56 +60,31 @@ _DONE_BYTES = 32
 DONE_WAIT_S = 0.1
 """Longest wait of a stream's [DONE] for the end of the body, or for what an endpoint sends after it."""
 _PATH_CHARS = 120
+MAX_WRONG_PATHS = 50
+"""Different sentences about wrong paths; requests with others are counted together."""
 MAX_AFTER_DONE_BYTES = 65_536
 MAX_RESENT_BYTES = 8_388_608
 """A request up to this size is sent again if a reused connection turns out to be closed."""
 
 
-class ExchangeObserver(Protocol):
-    """Receives copies of one exchange. Methods return at once and must not raise."""
-
-    def request_data(self, data: bytes) -> None:
-        """Receive a piece of the request body."""
-
-    def request_end(self) -> None:
-        """Receive the end of the request body, when it has been forwarded."""
-
-    def response_head(self, status: int, headers: RawHeaders) -> None:
-        """Receive status and headers as the endpoint sent them."""
-
-    def response_data(self, data: bytes) -> None:
-        """Receive a piece of the response body in its original encoding."""
-
-    def end(self, outcome: Outcome, detail: str) -> None:
-        """Receive the end of the exchange. `detail` is a sentence, or empty. Later calls have no effect."""
-
-    async def handed_over(self) -> None:
-        """Return when the death of this process cannot lose the ended exchange, or after a bounded time."""
-
-
-class Observer(Protocol):
-    """Observes all exchanges."""
-
-    def begin(self, method: str, target: str, headers: RawHeaders) -> ExchangeObserver:
-        """Start observing an exchange; its head has been forwarded."""
-
-
 class Recorder:
     """The server. `key` replaces the caller's Authorization if it is given.
 
-    `on_wrong_path` receives a sentence about a request whose path the Recorder or the endpoint does not have.
+    `on_wrong_path` receives a sentence about a request whose path the Recorder or the endpoint does not have: the first
+    one, and again with their number after 10, 100, … of them.
     """
 
     def __init__(
         self,
         upstream: Upstream,
         access: AccessPolicy,
-        observer: Observer,
+        feed: RecordingFeed,
         key: str | None = None,
         on_wrong_path: Callable[[str], object] = lambda _sentence: None,
     ) -> None:
         self._on_wrong_path = on_wrong_path
-        self.upstream, self.access, self.observer, self.key = upstream, access, observer, key
+        self._wrong_paths: Counter[str] = Counter()
+        self.upstream, self.access, self.feed, self.key = upstream, access, feed, key
         self._servers: list[asyncio.Server] = []
         self._connections: set[asyncio.Task[None]] = set()
 
@@ -122,7 +100,6 @@ class Recorder:
         return chosen
 
     async def close(self) -> None:
-        """Stop listening, end open exchanges and close all connections."""
         for server in self._servers:
             server.close()
         for task in list(self._connections):
@@ -173,7 +150,13 @@ class Recorder:
         if status == 404:
             path = request.target.split(b"?", 1)[0].decode("latin-1")
             shown = "a path without the token" if self.access.token else masked_address(path)[:_PATH_CHARS]
-            self._on_wrong_path(f"{request.method.decode('latin-1')} {shown} was answered with 404. {reason}")
+            sentence = f"{request.method.decode('latin-1')} {shown} was answered with 404. {reason}"
+            if sentence not in self._wrong_paths and len(self._wrong_paths) >= MAX_WRONG_PATHS:
+                sentence = "Requests with other paths were answered with 404."
+            self._wrong_paths[sentence] += 1
+            count = self._wrong_paths[sentence]
+            if f"{count}".strip("0") == "1":
+                self._on_wrong_path(sentence if count == 1 else f"{sentence} (So far {count:,} such requests.)")
 
     def _make_origin_form(self, request: RequestHead, wire: Wire) -> None:
         """Make an absolute target, as clients send it to an HTTP proxy, a path. Raises HttpError for other hosts."""
@@ -253,8 +236,6 @@ class _CallerGone(Exception):  # noqa: N818 - control flow inside this module
 
 
 class _Exchange:
-    """One request and its response."""
-
     def __init__(self, recorder: Recorder, caller: Wire, request: RequestHead, framer: BodyFramer) -> None:
         self._recorder, self._caller, self._request, self._framer = recorder, caller, request, framer
         self._pool = recorder.upstream
@@ -264,7 +245,7 @@ class _Exchange:
         self._upstream: UpstreamConnection | None = None
         self._upload: asyncio.Task[None] | None = None
         self._check: asyncio.Task[None] | None = None
-        self._seen: ExchangeObserver | None = None
+        self._seen: ObservedExchange | None = None
         self._is_gone = self._has_begun = self._has_ended = False
 
     async def run(self) -> bool:
@@ -335,10 +316,10 @@ class _Exchange:
             self._seen = self._observe()
         self._seen.end(outcome, detail)
 
-    def _observe(self) -> ExchangeObserver:
+    def _observe(self) -> ObservedExchange:
         request = self._request
         target = self._recorder.access.upstream_target(request.target).decode("latin-1")  # without the token
-        return self._recorder.observer.begin(request.method.decode(), target, request.fields)
+        return self._recorder.feed.begin(request.method.decode(), target, request.fields)
 
     async def _receive_rest(self) -> None:
         """Read what is left of the request's body, so that the request is recorded. Waits BODY_WAIT_S at most."""
@@ -407,8 +388,7 @@ class _Exchange:
             if self._sent_bytes > MAX_RESENT_BYTES:
                 self._sent = None
 
-    async def _send_body(self, seen: ExchangeObserver) -> None:
-        """Copy the rest of the request's body."""
+    async def _send_body(self, seen: ObservedExchange) -> None:
         while not self._framer.ended:
             try:
                 data = await self._caller.read()
@@ -451,7 +431,7 @@ class _Exchange:
             except OSError as error:
                 await self._reconnect(str(error))
 
-    async def _tunnel(self, seen: ExchangeObserver, response: ResponseHead) -> None:
+    async def _tunnel(self, seen: ObservedExchange, response: ResponseHead) -> None:
         """Copy the bytes of a WebSocket in both directions until both sides have ended. They are not recorded."""
         upstream, caller = self._upstream, self._caller
         assert upstream is not None
@@ -484,7 +464,7 @@ class _Exchange:
             raise _CallerGone
         self._upstream.write(b"".join(self._sent))
 
-    async def _respond(self, seen: ExchangeObserver, response: ResponseHead) -> bool:
+    async def _respond(self, seen: ObservedExchange, response: ResponseHead) -> bool:
         """Copy the response. Returns whether the caller's connection stays open. Raises UpstreamError."""
         upstream, caller, request = self._upstream, self._caller, self._request
         assert upstream is not None
@@ -518,7 +498,7 @@ class _Exchange:
         return stays_open
 
     async def _copy_body(
-        self, seen: ExchangeObserver, response: ResponseHead, framer: BodyFramer, *, is_copied: bool
+        self, seen: ObservedExchange, response: ResponseHead, framer: BodyFramer, *, is_copied: bool
     ) -> tuple[bytes, bytes]:
         """Copy the body but for its last bytes. Returns them and their payload. Raises FramingError and OSError."""
         upstream, caller = self._upstream, self._caller
@@ -550,7 +530,7 @@ class _Exchange:
                 framer.end()
 
     async def _follow_done(
-        self, seen: ExchangeObserver, framer: BodyFramer, data: bytes, payload: bytes, *, is_copied: bool
+        self, seen: ObservedExchange, framer: BodyFramer, data: bytes, payload: bytes, *, is_copied: bool
     ) -> tuple[bytes, bytes]:
         """Read what follows [DONE], DONE_WAIT_S at most, then end the record: callers do not wait for the end of the
         body, which may come later. Returns data and payload with it. Raises FramingError and OSError."""
@@ -582,7 +562,7 @@ class _Exchange:
     def _closed(self, error: Exception) -> str:
         return f"{self._pool.origin.authority} closed the connection: {error}."
 
-    async def _send_to_recording(self, seen: ExchangeObserver, outcome: Outcome = "complete", detail: str = "") -> None:
+    async def _send_to_recording(self, seen: ObservedExchange, outcome: Outcome = "complete", detail: str = "") -> None:
         """End the record of a response before its last bytes are written."""
         await self._receive_rest()  # an endpoint may answer before it has read the request
         seen.end(outcome, detail)

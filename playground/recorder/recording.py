@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -27,16 +27,18 @@ from playground.runs.record import RequestRecord
 from playground.runs.service import cache_usage, stored_explanation
 from playground.runs.state import RunState
 
+if TYPE_CHECKING:
+    from playground.requestlog.log import RequestLog
+
 
 class RecordedCacheModel:
-    """Satisfies `recording.CacheModel`."""
+    """Forecasts a request before it is answered and explains it afterwards."""
 
     def __init__(self, forecaster: CacheForecaster) -> None:
         self._forecaster = forecaster
         self._open: dict[str, tuple[CacheView, dict[str, Json], Prediction]] = {}
 
     def forecast(self, record: RequestRecord) -> RequestRecord:
-        """Return the record with the forecast of its cached tokens."""
         fields = loads(record.body)
         view = view_of_fields(fields)
         rest = {name: value for name, value in fields.items() if name not in ("messages", "tools")}
@@ -53,7 +55,8 @@ class RecordedCacheModel:
         self._forecaster.record(record.endpoint_id, record.model, sent, prediction)
 
     def settle(self, record: RequestRecord, state: RunState) -> dict[str, Json]:
-        """Learn from the reported usage; only status 200 teaches. Returns explanations by run id, see `CacheModel`."""
+        """Learn from the reported usage; only status 200 teaches. Returns explanations by run id: of this request, {}
+        if nothing was missed, and of earlier ones that its report corrects."""
         self._open.pop(record.run_id, None)
         if state.status != 200:
             return {}
@@ -91,38 +94,6 @@ def warm_up() -> None:
 T = TypeVar("T")
 
 
-class RecordingLog(Protocol):
-    """The request log, as far as recording needs it."""
-
-    async def begin(self, record: RequestRecord) -> None:
-        """Record a request."""
-
-    def note(self, run_id: str, event: AnyEvent) -> None:
-        """Record an event."""
-
-    async def finish(
-        self, run_id: str, state: RunState, *, explanation: Json, saved: Callable[[], None] | None
-    ) -> None:
-        """Record the end of a request. `saved` is called when it is on disk, which may be later."""
-
-    async def set_explanation(self, run_id: str, explanation: Json) -> None:
-        """Store the explanation of a request."""
-
-
-class CacheModel(Protocol):
-    """Forecasts a request before it is answered and explains it afterwards."""
-
-    def forecast(self, record: RequestRecord) -> RequestRecord:
-        """Return the record with its forecast."""
-
-    def accept(self, record: RequestRecord, request_id: str | None) -> None:
-        """Note that the server accepted the request."""
-
-    def settle(self, record: RequestRecord, state: RunState) -> dict[str, Json]:
-        """Learn from the reported usage. Returns explanations by run id: of this request, {} if nothing was missed, and
-        of earlier ones that its report corrects."""
-
-
 MAX_UNWRITTEN = 64
 """Ended requests that may wait for the log; then no more messages are read, so that memory is bounded."""
 
@@ -138,7 +109,7 @@ class _Run(Struct):
 
 
 class Recording:
-    """Keeps the order of events; satisfies `capture.Sink`. Call `close` before the log is closed.
+    """Keeps the order of events; its methods return at once. Call `close` before the log is closed.
 
     The cache model follows the requests in the order of their messages, so that each forecast uses every earlier
     report. Requests are written side by side, so that the log commits many at once.
@@ -151,8 +122,8 @@ class Recording:
 
     def __init__(
         self,
-        log: RecordingLog | None,
-        model: CacheModel | None,
+        log: RequestLog | None,
+        model: RecordedCacheModel | None,
         on_problem: Callable[[str], None],
         on_ended: Callable[[str, RunState | None], None] = lambda _run_id, _state: None,
     ) -> None:
@@ -174,7 +145,6 @@ class Recording:
         writing.add_done_callback(self._writing.discard)
 
     def event(self, run_id: str, event: AnyEvent) -> None:
-        """Queue an event."""
         run = self._open[run_id]
         run.state.apply(event)
         run.last_at = event.at
@@ -210,7 +180,6 @@ class Recording:
         await self._has_room.wait()
 
     def skipped(self, reason: str) -> None:
-        """Report a request that is not recorded."""
         self._on_problem(f"{reason} The request was forwarded and is not recorded.")
 
     async def close(self) -> None:

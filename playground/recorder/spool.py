@@ -178,13 +178,11 @@ class Orphan(Struct):
     locks: list[BaseFileLock] = field(default_factory=list)
 
     def remove(self) -> None:
-        """Remove the files."""
         for path in self.paths:
             with suppress(OSError):
                 path.unlink()
 
     def release(self) -> None:
-        """Let another process take the files that are left."""
         for lock in self.locks:
             release(lock)
 

@@ -33,8 +33,6 @@ class UpstreamError(Exception):
 
 
 class Origin(Struct, frozen=True):
-    """Scheme, host and port of an endpoint."""
-
     scheme: str
     host: str
     port: int
@@ -65,8 +63,6 @@ class Origin(Struct, frozen=True):
 
 
 class UpstreamConnection(Wire):
-    """One connection to the endpoint."""
-
     def __init__(self) -> None:
         super().__init__()
         self.reused = False
@@ -128,7 +124,6 @@ class Upstream:
             connection.close()
 
     def close(self) -> None:
-        """Close the idle connections."""
         for connection in self._idle:
             connection.close()
         self._idle.clear()
@@ -213,7 +208,6 @@ class AccessPolicy(Struct, frozen=True):
 
     @property
     def public_path(self) -> str:
-        """Return the path that callers use as base."""
         return f"/{self.token}{self.base_path}" if self.token else self.base_path
 
     def check(self, target: bytes, headers: Headers) -> AccessRefusal | None:

@@ -205,13 +205,10 @@ class Head(Struct):
 
 
 class RequestHead(Head):
-    """The head of a request."""
-
     method: bytes = b""
     target: bytes = b""
 
     def drop(self, name: bytes) -> None:
-        """Remove a field."""
         self.values.pop(name, None)
         kept = [one for one in zip(self.fields, self.lines, strict=True) if one[0][0].lower() != name]
         self.fields, self.lines = [one for one, _ in kept], [line for _, line in kept]
@@ -228,8 +225,6 @@ class RequestHead(Head):
 
 
 class ResponseHead(Head):
-    """The head of a response."""
-
     status: int = 0
     reason: bytes = b""
     """The rest of the status line, with the space in front; empty if there is not even a space."""
@@ -292,7 +287,6 @@ def _split(data: bytes) -> tuple[bytes, RawHeaders, list[bytes]]:
 
 
 def encode_head(start: bytes, lines: Iterable[bytes]) -> bytes:
-    """Return a head as bytes."""
     return b"\r\n".join((start, *lines, b"", b""))
 
 
@@ -339,12 +333,10 @@ class Wire(asyncio.Protocol):
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport."""
         self.transport = cast(asyncio.Transport, transport)
         self._on_open(self)
 
     def data_received(self, data: bytes) -> None:
-        """Keep received bytes."""
         self._received += data
         if len(self._received) > MAX_BUFFER_BYTES and not self._is_paused:
             self._is_paused = True
@@ -365,11 +357,9 @@ class Wire(asyncio.Protocol):
         _wake(self._draining)
 
     def pause_writing(self) -> None:
-        """Note that the send buffer is full."""
         self._is_full = True
 
     def resume_writing(self) -> None:
-        """Note that the send buffer has room."""
         self._is_full = False
         _wake(self._draining)
 

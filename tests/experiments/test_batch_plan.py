@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import itertools
 import random
-from typing import Literal
+from types import SimpleNamespace
+from typing import Literal, cast
 
 import pytest
 
-from playground.client.endpoint import PLANS, Rates
+from playground.client.endpoint import PLANS, Endpoint, Rates
 from playground.experiments.batch_plan import (
     STEP_CHARS,
+    ServerCache,
     forecast_batch,
     groups,
+    make_plan,
     plan_of_shard,
     plan_rows,
     shard,
@@ -26,9 +29,14 @@ from playground.experiments.batch_rows import (
     read_rows,
     rows_of_requests,
 )
+from playground.prefix_cache.forecaster import CacheForecaster
+from playground.prefix_cache.index import Sent
+from playground.prefix_cache.prediction import CacheUsage
 from playground.prefix_cache.text_compare import common_prefix
+from playground.prefix_cache.view import view_of_document
 from playground.prompt.document import Document, Message
 from playground.prompt.field_errors import InputError
+from playground.runs.service import RequestService
 
 PROMPT = Document(
     messages=(
@@ -125,7 +133,7 @@ def test_plan_rows_warm_is_as_good_as_the_best_order_of_all() -> None:
 @pytest.mark.parametrize("order", ["warm", "file"])
 def test_plan_and_forecast_of_no_rows_are_empty(order: Literal["warm", "file"]) -> None:
     planned = plan_rows(PROMPT, (), {"shop": "shop", "question": "question"}, order)
-    made = forecast_batch(planned, len, plan=PLANS["standard"], rates=Rates(0.4, 0.1), concurrency=3, lifetime_s=60)
+    made = forecast_batch(planned, ServerCache(len), plan=PLANS["standard"], rates=Rates(0.4, 0.1), concurrency=3)
     assert (planned, groups(planned), made.rows) == ((), [], ())
     assert (made.prompt_tokens, made.cached_tokens, made.seconds, made.input_cost) == (0, 0, 0.0, 0.0)
     assert made.cached_share == 0.0
@@ -139,11 +147,10 @@ def test_forecast_batch_warm_order_caches_more_than_file_order_when_the_lifetime
         plan = plan_rows(PROMPT, rows, columns, "warm" if order == "warm" else "file")
         made = forecast_batch(
             plan,
-            lambda text: len(text) / 4,
+            ServerCache(lambda text: len(text) / 4, lifetime_s=60),
             plan=PLANS["standard"],
             rates=Rates(fresh=0.4, cached=0.1),
             concurrency=3,
-            lifetime_s=60,
         )
         assert made.seconds >= (len(rows) / 10 - 1) * 60
         assert made.input_cost is not None
@@ -154,6 +161,33 @@ def test_forecast_batch_warm_order_caches_more_than_file_order_when_the_lifetime
 
 
 COLUMNS = {"shop": "shop", "question": "question"}
+
+
+def test_forecast_knows_the_requests_in_the_cache_and_what_reports_have_taught() -> None:
+    forecaster, endpoint = CacheForecaster(300.0, lambda: 1_000.0), Endpoint("e", "E", "http://127.0.0.1:1/v1")
+    service = cast("RequestService", SimpleNamespace(forecaster=forecaster, cache_began=lambda _endpoint: began))
+    rows = mixed(2, 3)
+
+    def cached() -> float:
+        cache = ServerCache.of(service, endpoint, PROMPT)
+        return make_plan(PROMPT, rows, COLUMNS, "warm", cache, endpoint, concurrency=1).forecast.cached_share
+
+    began: float | None = None
+    first = cached()
+    for item in plan_rows(PROMPT, rows, COLUMNS, "file"):
+        view = view_of_document(item.document).view
+        sent = Sent(f"run-{item.row.number}", None, 900.0, view.text, view)
+        forecaster.record(endpoint.id, endpoint.model, sent)
+    again = cached()
+    assert first < 0.9 < again < 1.0
+    began = 950.0  # the server has been restarted since
+    assert cached() == first
+    began = None
+    for number in range(6):
+        view = view_of_document(PROMPT.with_variable("shop", f"{number}")).view
+        forecaster.record(endpoint.id, endpoint.model, Sent(f"own-{number}", None, 990.0, view.text, view))
+        forecaster.settle(endpoint.id, endpoint.model, f"own-{number}", CacheUsage(512, 256 if number else 0))
+    assert cached() < again  # blocks of 256 tokens
 
 
 def test_shard_parts_are_disjoint_complete_and_keep_prefixes_together() -> None:

@@ -11,7 +11,6 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import cast
 
 import psutil  # type: ignore[import-untyped]
 import pytest
@@ -230,7 +229,7 @@ async def test_record_exchange_that_ends_as_soon_as_the_port_is_open_is_in_the_s
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def start(recorder: Recorder, _port: int) -> int:
-        await pass_exchange(cast(RecordingFeed, recorder.observer))
+        await pass_exchange(recorder.feed)
         raise OSError
 
     monkeypatch.setattr(Recorder, "start", start)

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
+from playground.recorder.feed import ObservedExchange, RecordingFeed
 from playground.recorder.proxy import Outcome, Recorder
 from playground.recorder.upstream import AccessPolicy, Upstream, UpstreamError
-from playground.recorder.wire import RawHeaders
+from playground.recorder.wire import RawHeaders, parse_request
 from tests.recorder.raw_server import RawServer, exchange, hang_up, raw_server
 
 LIMIT_S = 30
@@ -23,7 +24,7 @@ LIMIT_S = 30
 Answer = Callable[[bytes, asyncio.StreamWriter], Awaitable[bool]]
 
 
-class Seen:
+class Seen(ObservedExchange):
     """Keeps what the observer received of one exchange."""
 
     def __init__(self) -> None:
@@ -56,7 +57,7 @@ class Seen:
         await self.held.wait()
 
 
-class Observer:
+class Observer(RecordingFeed):
     """Keeps all exchanges."""
 
     def __init__(self) -> None:
@@ -808,3 +809,15 @@ async def test_path_that_is_not_listed_and_answered_with_404_is_reported(path: b
             await recorder.close()
     assert len(sentences) == bool(told)
     assert "".join(sentences).startswith(told)
+
+
+async def test_wrong_paths_are_counted_and_not_reported_for_ever() -> None:
+    sentences: list[str] = []
+    upstream = Upstream("http://127.0.0.1:1/v1")
+    recorder = Recorder(upstream, AccessPolicy("/v1"), Observer(), on_wrong_path=sentences.append)
+    for path in (*["favicon.ico"] * 250, *map(str, range(2_000))):
+        recorder.tell_wrong_path(parse_request(f"GET /{path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()), 404, "")
+    icons = [sentence for sentence in sentences if "favicon" in sentence]
+    assert ["10 " in icon for icon in icons] == [False, True, False]
+    assert "100 " in icons[-1]
+    assert len(icons) < len(sentences) < 60

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from msgspec.structs import replace
@@ -80,7 +81,7 @@ def pass_request(made: Recording, run_id: str) -> None:
 
 
 async def test_recording_model_follows_the_order_of_messages_however_slow_the_log_is() -> None:
-    log, model = SlowLog(), Model()
+    log, model = cast(Any, SlowLog()), cast(Any, Model())
     made = Recording(log, model, lambda message: None)
     pass_request(made, "one")
     pass_request(made, "two")
@@ -102,9 +103,9 @@ async def test_recording_request_that_the_model_cannot_handle_is_written_without
         def settle(self, record: RequestRecord, state: RunState) -> dict[str, Json]:
             raise FileNotFoundError("settle")
 
-    log, problems = SlowLog(), list[str]()
+    log, problems = cast(Any, SlowLog()), list[str]()
     log.free.set()
-    made = Recording(log, Failing(), problems.append)
+    made = Recording(log, cast(Any, Failing()), problems.append)
     pass_request(made, "one")
     await asyncio.wait_for(made.close(), 10)
     assert log.steps == ["begin one", "note one", "note one", "finish one"]
@@ -120,7 +121,7 @@ def test_cache_model_accept_after_a_failed_forecast_does_nothing() -> None:
 
 
 async def test_recording_has_room_until_too_many_ended_requests_wait_for_the_log() -> None:
-    log = SlowLog()
+    log = cast(Any, SlowLog())
     made = Recording(log, None, lambda message: None)
     for number in range(recording.MAX_UNWRITTEN - 1):
         pass_request(made, str(number))
@@ -141,7 +142,7 @@ async def test_recording_request_that_cannot_be_written_is_reported_and_the_next
                 raise RuntimeError("refused")
             await super().begin(record)
 
-    log, problems, ended = Refusing(), list[str](), dict[str, bool]()
+    log, problems, ended = cast(Any, Refusing()), list[str](), dict[str, bool]()
     log.free.set()
     made = Recording(log, None, problems.append, lambda run_id, state: ended.update({run_id: state is not None}))
     pass_request(made, "one")
@@ -158,7 +159,7 @@ async def test_recording_end_is_reported_when_a_locked_log_has_it_and_not_before
     assert writer is not None
     await log._write_worker.call(lambda: writer.execute("PRAGMA busy_timeout = 50").fetchall())
     ended: asyncio.Queue[str] = asyncio.Queue()
-    made = Recording(log, Model(), lambda _problem: None, lambda run_id, _state: ended.put_nowait(run_id))
+    made = Recording(log, cast(Any, Model()), lambda _problem: None, lambda run_id, _state: ended.put_nowait(run_id))
     with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         pass_request(made, "one")

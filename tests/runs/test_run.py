@@ -76,6 +76,27 @@ async def test_a_run_from_start_to_end() -> None:
         assert isinstance(heard[-1], Completed)
 
 
+async def test_stop_after_the_end_of_the_answer_leaves_it_complete() -> None:
+    async def hold(peer: Peer) -> None:
+        await peer.send(servers.head() + ANSWER.removesuffix(servers.LAST))
+        await peer.gone()
+
+    async with serve(hold) as server:
+
+        async def use(run: Run) -> None:
+            reported = asyncio.Event()
+            run.subscribe(lambda run, _event: reported.set() if run.state.usage else None)
+            sending = asyncio.create_task(run.execute())
+            await reported.wait()
+            assert not run.state.ended
+            run.stop()
+            await sending
+            assert (run.state.phase, run.state.text) == ("done", "Hello")
+
+        heard = await _with(server.endpoint, use)
+        assert isinstance(heard[-1], Completed)
+
+
 async def test_error_is_in_the_state_and_not_raised() -> None:
     async with serve(_answer) as server:
         pass

@@ -13,7 +13,7 @@ from playground.agent.conversation import Conversation, Turn
 from playground.agent.loop import AgentLoop, AgentLoopEnded, CallEnded, Happening, TurnEnded, TurnStarted, measured
 from playground.agent.service import AgentService, see_through
 from playground.agent.tool_mocks import ToolMocks
-from playground.prompt.document import Document, Message
+from playground.prompt.document import Document, Message, render
 from playground.prompt.field_errors import InputError
 from playground.ui.agent.view import (
     AgentView,
@@ -22,6 +22,7 @@ from playground.ui.agent.view import (
     edited_answer,
     end_words,
     prefix_words,
+    read_answer,
     totals_words,
     usage_words,
 )
@@ -81,7 +82,7 @@ class AgentDialog(AgentView):
         self.reply.returnPressed.connect(self.send_next_message)
         self.send_reply.clicked.connect(self.send_next_message)
         self.branch.activated.connect(lambda row: self.show_turn(self.branch.itemData(row)))
-        self.answers.changed.connect(self._keep_book)
+        self.answers.changed.connect(lambda book: self._service.keep_book(self._conversation.root, book))
         self._frame.timeout.connect(self.refresh)
         handlers: dict[str, Callable[[], object]] = {
             "prompt": lambda: self.document_wanted.emit(self.document, "Use a conversation"),
@@ -96,12 +97,10 @@ class AgentDialog(AgentView):
 
     @property
     def running(self) -> bool:
-        """Return whether the loop runs."""
         return self._task is not None
 
     @property
     def conversation(self) -> Conversation:
-        """Return the current conversation."""
         return self._loop.live if self._loop is not None else self._conversation
 
     @property
@@ -111,7 +110,6 @@ class AgentDialog(AgentView):
 
     @property
     def book(self) -> ToolMocks:
-        """Return the mocks of this conversation's tools."""
         return self._service.book(self._conversation.root)
 
     def measured(self) -> tuple[MeasuredTurn, ...]:
@@ -141,7 +139,6 @@ class AgentDialog(AgentView):
         self.state.setText("New conversation from the current prompt.")
 
     def run_or_stop(self) -> None:
-        """Run the current prompt, or stop the running loop."""
         if self.running:
             self.stop()
             return
@@ -152,7 +149,6 @@ class AgentDialog(AgentView):
         self._run(None, ())
 
     def send_next_message(self) -> None:
-        """Continue with the user's next message."""
         text = self.reply.text().strip()
         if self.running or not text or self._end is None:
             return
@@ -165,7 +161,6 @@ class AgentDialog(AgentView):
             self._run(turn_id, ())
 
     def stop(self) -> None:
-        """Stop the loop immediately, in any phase."""
         if self._loop is not None and self.running:
             self._loop.stop()
 
@@ -185,7 +180,7 @@ class AgentDialog(AgentView):
             self._conversation = loop.conversation
             self._task = None
             self._frame.stop()
-            self._keep()
+            self._service.keep_conversation(self._conversation)
             self._show_branches()
             self._show_running()
             self.refresh()
@@ -197,27 +192,13 @@ class AgentDialog(AgentView):
         self.ended.emit(ended)
 
     def _heard(self, happening: Happening) -> None:
-        turn_id = getattr(happening, "turn_id", None) or getattr(getattr(happening, "turn", None), "id", None)
-        if turn_id is not None:
-            self._end = turn_id
         if isinstance(happening, TurnStarted):
+            self._end = happening.turn_id
             self.turn_began.emit(happening.run)
             self._step = f"Running: request {happening.number} of at most {happening.of}"
         if isinstance(happening, TurnEnded | CallEnded) and self._loop is not None:
             # Saved during the run, so that a kill of the program loses nothing received.
             self._workspace.tasks.start(self._service.keep_soon(self._loop.conversation), "keep the conversation")
-
-    def _keep(self) -> None:
-        try:
-            self._service.keep_conversation(self._conversation)
-        except OSError as error:
-            self.notice.emit(f"The conversation cannot be kept: {error.strerror or error}.")
-
-    def _keep_book(self, book: ToolMocks) -> None:
-        try:
-            self._service.keep_book(self._conversation.root, book)
-        except OSError as error:
-            self.notice.emit(f"The tools' answers cannot be kept: {error.strerror or error}.")
 
     def _show_running(self) -> None:
         self.go.setText("Stop" if self.running else "Run agent loop")
@@ -237,12 +218,10 @@ class AgentDialog(AgentView):
         self.branch.setCurrentIndex(place)
 
     def show_turn(self, turn_id: str) -> None:
-        """Show the branch that ends with this turn."""
         self._end = turn_id
         self.refresh()
 
     def refresh(self) -> None:
-        """Update the view."""
         conversation = self.conversation
         path = conversation.path(self._end if self._end in conversation.turns else None)
         self._fit_cards(path)
@@ -299,34 +278,29 @@ class AgentDialog(AgentView):
         return sum(counter.estimate(text) for text in (*texts, *calls))
 
     def _edit_result(self, turn_id: str, call_id: str) -> None:
-        turn = self._conversation.turns[turn_id]
-        before = next((result.text for result in turn.results if result.call_id == call_id), "")
-        dialog = EditDialog("What the call returned", before, self)
+        results = self._conversation.turns[turn_id].results
+        before = next((result.text for result in results if result.call_id == call_id), "")
 
         def take(text: str) -> None:
             self._branch(*self._conversation.edit_result(turn_id, call_id, text))
 
-        dialog.given.connect(take)
-        dialog.open()
+        EditDialog("What the call returned", before, take, self).open()
 
     def _edit_answer(self, turn_id: str) -> None:
         turn = self._conversation.turns[turn_id]
-        dialog = EditDialog(
-            "What the model said and called", edited_answer(turn.text, turn.calls), self, as_answer=True
-        )
 
-        def take(text: str, calls: tuple[object, ...]) -> None:
-            self._branch(*self._conversation.edit_turn(turn_id, text, calls))  # type: ignore[arg-type]  # ToolCalls
+        def take(text: str) -> None:
+            self._branch(*self._conversation.edit_turn(turn_id, *read_answer(text)))
 
-        dialog.answer_given.connect(take)
-        dialog.open()
+        answer, note = edited_answer(turn.text, turn.calls), 'As JSON: "content", and "tool_calls" if any.'
+        EditDialog("What the model said and called", answer, take, self, note).open()
 
     def _branch(self, conversation: Conversation, turn_id: str) -> None:
         if self.running:  # The editor may have been opened before the run began.
             self.notice.emit("Stop the run before you edit it.")
             return
         self._conversation, self._end, self._loop = conversation, turn_id, None
-        self._keep()
+        self._service.keep_conversation(self._conversation)
         self._show_branches()
         self.refresh()
         self.state.setText("New branch; the old one remains. “Branch from here” runs it.")
@@ -338,7 +312,7 @@ class AgentDialog(AgentView):
         parent = self._conversation.turns[self._end].parent
         self._conversation, self._loop = self._conversation.without(self._end), None
         self._end = parent
-        self._keep()
+        self._service.keep_conversation(self._conversation)
         self._show_branches()
         self.refresh()
 
@@ -356,13 +330,7 @@ def _said(conversation: Conversation, turn: Turn) -> str:
     """Return the user messages before this turn: the last one for the first turn, the added ones for later turns."""
     if turn.parent is None:
         users = [message for message in turn.document.messages if message.role == "user"]
-        return f"user: {_filled(users[-1], turn.document)}" if users else ""
-    said = [message for message in conversation.added(turn.id) if message.role == "user"]
-    return "\n".join(f"user: {_filled(message, turn.document)}" for message in said)
-
-
-def _filled(message: Message, document: Document) -> str:
-    text = message.content or ""
-    for name, value in document.variables.items():
-        text = text.replace("{{" + name + "}}", value)
-    return text
+        said = users[-1:]
+    else:
+        said = [message for message in conversation.added(turn.id) if message.role == "user"]
+    return "\n".join(f"user: {render(message.content or '', turn.document.variables).text}" for message in said)

@@ -6,12 +6,7 @@ import json
 
 from msgspec.structs import replace
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import (
-    QDoubleSpinBox,
-    QLabel,
-    QListWidget,
-    QWidget,
-)
+from PySide6.QtWidgets import QDoubleSpinBox, QLabel, QListWidget, QWidget
 
 from playground.agent.tool_mocks import (
     ASK,
@@ -89,7 +84,6 @@ class AnswerForm(QWidget):
         )
 
     def show_answer(self, answer: ToolMock) -> None:
-        """Show a tool's mock."""
         self._showing = True
         reply = answer.otherwise
         self.kind.setCurrentIndex(list(KINDS).index(reply.kind))
@@ -132,10 +126,7 @@ class AnswerForm(QWidget):
             cases = json.loads(self.cases.toPlainText().strip() or "[]")
         except (ValueError, RecursionError) as error:
             raise InputError.of(("cases",), f"this is not JSON: {error}.") from None
-        book = {
-            **json.loads(dump(ToolMocks())),
-            "tools": {_TOOL: {"otherwise": reply, "cases": cases}},
-        }
+        book = {**json.loads(dump(ToolMocks())), "tools": {_TOOL: {"otherwise": reply, "cases": cases}}}
         return load(json.dumps(book)).tools[_TOOL]
 
     def _delay(self) -> dict[str, object] | None:
@@ -215,7 +206,6 @@ class AnswersPane(QWidget):
         )
 
     def show_book(self, document: Document, book: ToolMocks) -> None:
-        """Show the mocks of this prompt's tools."""
         names = tuple(dict.fromkeys(tool.name for tool in document.tools if tool.name))
         chosen = self._names[self.list.currentRow()] if 0 <= self.list.currentRow() < len(self._names) else ""
         self._book, self._names = book, names

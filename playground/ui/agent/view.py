@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import (
-    QComboBox,
-    QDialog,
-    QFrame,
-    QLabel,
-    QPushButton,
-    QSizePolicy,
-    QSplitter,
-    QWidget,
-)
+from PySide6.QtWidgets import QComboBox, QDialog, QFrame, QLabel, QPushButton, QSizePolicy, QSplitter, QWidget
 
 from playground.agent.conversation import Conversation, Result, Sum, Turn
 from playground.agent.loop import DEFAULT_LIMIT, MOST_REQUESTS, AgentLoopEnded
@@ -159,8 +151,7 @@ class CallRow(QFrame):
         """Show a result; None: not called yet. Editing is disabled while the loop runs."""
         self.state.setText("not called yet" if result is None else result_words(result, now))
         text = "" if result is None or result.kind in ("running", "stopped") else visible(result.text)
-        if self.result.text() != text:
-            self.result.setText(text)
+        self.result.setText(text)
         self.result.setVisible(bool(text))
         self.edit.setVisible(not running)
 
@@ -247,13 +238,10 @@ class TurnCard(QFrame):
 
     @property
     def call_rows(self) -> list[CallRow]:
-        """Return the calls in order."""
         return list(self._calls.values())
 
     def _update_text(self, label: QLabel, text: str) -> None:
-        text = visible(text)
-        if label.text() != text:
-            label.setText(text)
+        label.setText(visible(text))
         label.setVisible(bool(text))
 
 
@@ -264,55 +252,39 @@ def _mono(text: str) -> QLabel:
     return label
 
 
-def stretch() -> QWidget:
-    """Return the flexible space below the last turn."""
-    widget = QWidget()
-    widget.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
-    return widget
-
-
 BESIDE_PX = 760
 """From this width on, tool mocks are beside the turns."""
 
 
 class EditDialog(QDialog):
-    """Editor of a result or an answer. Saving makes a branch and keeps the old text."""
+    """Editor of a result or an answer. `take` makes a branch from the text and keeps the old one; it may raise
+    InputError, which is shown."""
 
-    given = Signal(str)
-    answer_given = Signal(str, tuple)
-    """(text, ToolCalls)"""
-
-    def __init__(self, title: str, text: str, parent: QWidget | None = None, *, as_answer: bool = False) -> None:
+    def __init__(
+        self, title: str, text: str, take: Callable[[str], object], parent: QWidget | None = None, note: str = ""
+    ) -> None:
         super().__init__(parent)
         self.setWindowTitle(title)
-        self._as_answer = as_answer
+        self._take_text = take
         self.text = text_box(title, font=mono_font())
         self.text.setPlainText(text)
         self.wrong = words("", "failure")
         self.wrong.hide()
         self.branch = push_button("Make a branch", "primary", self._take)
         buttons = button_box(self.reject, self.branch, label="Cancel")
-        column = column_of(on=self, margins=GRID * 2)
-        if as_answer:
-            column.addWidget(words('As JSON: "content", and "tool_calls" if any.', "muted"))
-        column.addWidget(self.text, 1)
-        column.addWidget(self.wrong)
-        column.addWidget(buttons)
+        notes = (words(note, "muted"),) if note else ()
+        column_of(*notes, (self.text, 1), self.wrong, buttons, on=self, margins=GRID * 2)
         resize_dialog(self, 560, 320)
         self.finished.connect(lambda _result: self.deleteLater())
 
     def _take(self) -> None:
-        text = self.text.toPlainText()
         try:
-            if self._as_answer:
-                self.answer_given.emit(*read_answer(text))
-            else:
-                self.given.emit(text)
+            self._take_text(self.text.toPlainText())
         except InputError as bad:
             self.wrong.setText(str(bad.problems[0]))
             self.wrong.show()
-            return
-        self.accept()
+        else:
+            self.accept()
 
 
 def edited_answer(text: str, calls: tuple[ToolCall, ...]) -> str:
@@ -468,7 +440,7 @@ class AgentView(TaskDialog):
         )
         self.empty.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID)
         self.column.addWidget(self.empty)
-        self.column.addWidget(stretch(), 1)
+        self.column.addStretch(1)
         self.view = PageScroll()
         self.view.setWidget(inside)
         self.view.setAccessibleName("The conversation")

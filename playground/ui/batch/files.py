@@ -9,13 +9,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import (
-    QDialog,
-    QDialogButtonBox,
-    QInputDialog,
-    QPlainTextEdit,
-    QWidget,
-)
+from PySide6.QtWidgets import QDialog, QDialogButtonBox, QInputDialog, QPlainTextEdit, QWidget
 
 from playground.experiments.batch_results import format_results
 from playground.experiments.batch_rows import MAX_DATA_BYTES, BatchRow, read_pasted, read_rows, rows_of_requests
@@ -32,7 +26,7 @@ from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.form import text_box
 from playground.ui.widgets.labels import push_button
 from playground.ui.widgets.layouts import column_of
-from playground.ui.widgets.notice import words
+from playground.ui.widgets.notice import words, write_errors
 from playground.ui.widgets.progress import read_watched
 from playground.ui.widgets.task_dialog import ask_open, ask_save, open_once, resize_dialog
 
@@ -48,7 +42,9 @@ EXPORT_SUFFIXES = {"CSV (*.csv)": "csv", "JSON lines (*.jsonl)": "jsonl"}
 class PasteRowsDialog(QDialog):
     """A field for rows with a header line. Calls `take` with the dialog and the text; stays open after an error."""
 
-    def __init__(self, text: str, take: Callable[[PasteRowsDialog, str], None], parent: QWidget | None = None) -> None:
+    def __init__(
+        self, text: str, take: Callable[[PasteRowsDialog, str], object], parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
         self.setWindowTitle("Paste rows")
         self._original = text
@@ -101,7 +97,6 @@ class PasteRowsDialog(QDialog):
         self.error.hide()
 
     def show_error(self, message: str) -> None:
-        """Show why the rows cannot be used."""
         self.error.setText(visible_line(message))
         self.error.show()
         self.text.setFocus()
@@ -120,20 +115,19 @@ class BatchFiles(QObject):
         self._window, self._services = window, services
 
     def ask_for_file(self) -> None:
-        """Ask for a data file and read it."""
         ask_open(self._window, "Open the rows of a batch", DATA_FILTER, self.open_file)
 
     def open_file(self, path: Path) -> None:
-        """Read rows from a file."""
         self._services.tasks.start(self._open_file(path), "read rows")
 
     def paste(self) -> None:
         """Open a field with the clipboard's text; its rows are read when the user confirms them."""
-        dialog = PasteRowsDialog(QGuiApplication.clipboard().text(), self._take_pasted, self._window)
+        dialog = PasteRowsDialog(
+            QGuiApplication.clipboard().text(),
+            lambda dialog, text: self._services.tasks.start(self._read_pasted(dialog, text), "read rows"),
+            self._window,
+        )
         open_once(dialog)
-
-    def _take_pasted(self, dialog: PasteRowsDialog, text: str) -> None:
-        self._services.tasks.start(self._read_pasted(dialog, text), "read rows")
 
     async def _read_pasted(self, dialog: PasteRowsDialog, text: str) -> None:
         try:
@@ -154,7 +148,6 @@ class BatchFiles(QObject):
         open_once(dialog)
 
     def open_log(self, text: str) -> None:
-        """Use the logged requests that match a filter as rows."""
         self._services.tasks.start(self._open_log(text), "read rows from the log")
 
     async def _open_log(self, text: str) -> None:
@@ -181,7 +174,6 @@ class BatchFiles(QObject):
             self.rows_read.emit(rows, path.name)
 
     def ask_for_export(self, results: Mapping[int, dict[str, Json]]) -> None:
-        """Ask for a file and write the results to it."""
         ask_save(self._window, "Export the results", EXPORT_SUFFIXES, lambda path: self.export(path, results))
 
     def export(self, path: Path, results: Mapping[int, dict[str, Json]]) -> None:
@@ -192,9 +184,6 @@ class BatchFiles(QObject):
         def write() -> None:
             write_shared(path, format_results((results[number] for number in sorted(results)), path))
 
-        try:
+        with write_errors(path.name, self.said.emit):
             await asyncio.to_thread(write)
-        except OSError as error:
-            self.said.emit(f"{path.name} cannot be written: {error.strerror or error}.")
-        else:
             self.said.emit(f"Exported {counted(len(results), 'row')} to {path.name}.")

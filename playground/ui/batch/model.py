@@ -82,13 +82,7 @@ class BatchModel(QAbstractTableModel):
         self._displayed = Displayed()
 
     def set_lines(
-        self,
-        lines: BatchLines,
-        variables: Sequence[str],
-        *,
-        checked: bool,
-        selection: Selection,
-        displayed: Displayed,
+        self, lines: BatchLines, variables: Sequence[str], *, checked: bool, selection: Selection, displayed: Displayed
     ) -> None:
         """Display the lines of a batch. `displayed` was computed with `selection`."""
         wanted = replace(self.selection, folded=frozenset())
@@ -122,7 +116,6 @@ class BatchModel(QAbstractTableModel):
         return None if position is None else (self._displayed.rows or {}).get(position)
 
     def group(self, row: int) -> int | None:
-        """Return the group of a displayed row or heading."""
         positions = self._displayed.positions
         if not 0 <= row < len(positions):
             return None
@@ -131,11 +124,9 @@ class BatchModel(QAbstractTableModel):
         return found
 
     def is_folded(self, row: int) -> bool:
-        """Return whether the rows of a group are hidden."""
         return self.group(row) in self.selection.folded
 
     def fold(self, row: int, folded: bool) -> None:
-        """Hide or display the rows of the group of a displayed row."""
         group = self.group(row)
         if group is not None and not self.selection.follows_results and folded != self.is_folded(row):
             change = {group}
@@ -143,13 +134,11 @@ class BatchModel(QAbstractTableModel):
             self._change(replace(self.selection, folded=groups))
 
     def fold_all(self, folded: bool) -> None:
-        """Hide or display the rows of all groups."""
         groups = frozenset(self.lines.group_size) if folded else frozenset()
         self._change(replace(self.selection, folded=groups))
 
     @property
     def has_groups(self) -> bool:
-        """Whether headings of groups are displayed."""
         return any(position < 0 for position in self._displayed.positions[:1])
 
     def heading(self, row: int) -> str:
@@ -169,7 +158,6 @@ class BatchModel(QAbstractTableModel):
         return f"{visible_line(value[:48])}  ·  {many}  ·  {state}"
 
     def set_filter(self, text: str) -> None:
-        """Display only the rows that match a filter; empty displays all."""
         self._change(replace(self.selection, filter=text))
 
     def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
@@ -217,13 +205,11 @@ class BatchModel(QAbstractTableModel):
             self.repaint_all()
 
     def repaint(self, position: int | None) -> None:
-        """Update the display of a line."""
         row = None if position is None else (self._displayed.rows or {}).get(position)
         if row is not None:
             self.dataChanged.emit(self.index(row, 0), self.index(row, len(self.columns) - 1))
 
     def repaint_all(self) -> None:
-        """Update the display of all lines."""
         if self._displayed.positions:
             last = len(self._displayed.positions) - 1
             self.dataChanged.emit(self.index(0, 0), self.index(last, len(self.columns) - 1))
@@ -446,7 +432,6 @@ class BatchTable(RowTable):
                 self.setColumnWidth(number, scaled(WIDTHS[column.kind]) if column.kind in WIDTHS else room)
 
     def show_zoom(self) -> None:
-        """Apply the text size to rows and columns."""
         self._widths_for = ()
         self._fit_columns()
         self.verticalHeader().setDefaultSectionSize(scaled(ROW_PX))
@@ -456,7 +441,6 @@ class BatchTable(RowTable):
         self._fit_columns()
 
     def current_line(self) -> BatchLine | None:
-        """Return the selected row."""
         return self._batch.line(self.currentIndex().row()) if self.currentIndex().isValid() else None
 
     def select_number(self, number: int) -> None:
@@ -474,7 +458,6 @@ class BatchTable(RowTable):
             self.open_asked.emit()
 
     def copy_row(self) -> None:
-        """Copy the selected row's request_id."""
         line = self.current_line()
         if line is not None and line.request_id:
             copy_text(line.request_id)

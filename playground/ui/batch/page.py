@@ -66,7 +66,6 @@ class BatchBar(QWidget):
         row_of(self.headline, self.eta, STRETCH, on=self, margins=(0, 0, 0, 14), spacing=GRID * 2)
 
     def show_counts(self, counts: Mapping[str, int]) -> None:
-        """Show the number of rows by status."""
         self._counts = dict(counts)
         self.setAccessibleName(", ".join(f"{count:,} {name}" for name, _tone, count in self._parts()))
         self.update()
@@ -206,7 +205,7 @@ class BatchPage(QWidget):
         self.stack.addWidget(self._empty_page())
         self.stack.addWidget(self._batch_page())
         column_of(self.notice, (self.stack, 1), on=self, margins=0, spacing=0)
-        self.table.selectionModel().currentRowChanged.connect(lambda *_: self._select())
+        self.table.selectionModel().currentRowChanged.connect(lambda *_: self.show_selected())
         self.model.modelReset.connect(self._restore_selection)
 
     def _empty_page(self) -> QWidget:
@@ -216,15 +215,10 @@ class BatchPage(QWidget):
             "cost and time. Drop a CSV, TSV or JSON lines file here, or:"
         )
         buttons = FlowLayout()
-        self.first_button = QPushButton("Open data file…")
-        for button, icon, signal in (
-            (self.first_button, "folder", self.open_data_asked),
-            (QPushButton("Paste rows…"), "paste", self.paste_asked),
-            (QPushButton("Use logged requests…"), "history", self.log_asked),
-        ):
-            set_icon(button, icon, "text")
-            button.clicked.connect(signal)
-            buttons.addWidget(button)
+        self.first_button = push_button("Open data file…", clicked=self.open_data_asked, icon=("folder", "text"))
+        paste = push_button("Paste rows…", clicked=self.paste_asked, icon=("paste", "text"))
+        logged = push_button("Use logged requests…", clicked=self.log_asked, icon=("history", "text"))
+        buttons.add_all((self.first_button, paste, logged))
         page = QFrame()
         page.setProperty("look", "pane")
         box = column_of(title, text, buttons, spacing=GRID * 2)
@@ -270,13 +264,14 @@ class BatchPage(QWidget):
             (self.detail, self.detail.text.setFocus),
         )
 
+    def say(self, sentence: str) -> None:
+        self.notice.show_message(sentence, [("Dismiss", self.notice.hide)])
+
     def show_gaps(self, text: str) -> None:
-        """Say which rows have no value for a variable; an empty text hides it."""
         self.gaps.setText(text)
         self.gaps.setVisible(bool(text))
 
     def show_zoom(self) -> None:
-        """Apply the text size to the rows and their columns."""
         self.table.show_zoom()
         self._holder.setMaximumWidth(scaled(_EMPTY_PX))
 
@@ -305,12 +300,8 @@ class BatchPage(QWidget):
         self.totals = ElidedLabel("Totals", Qt.TextElideMode.ElideRight)
         self.totals.setProperty("tone", "muted")
         self.totals.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        self.retry = QPushButton("Retry failed")
-        set_icon(self.retry, "restore", "text")
-        self.retry.clicked.connect(self.retry_asked)
-        self.copy = QPushButton("Copy request_id")
-        set_icon(self.copy, "copy", "text")
-        self.copy.clicked.connect(self.table.copy_row)
+        self.retry = push_button("Retry failed", clicked=self.retry_asked, icon=("restore", "text"))
+        self.copy = push_button("Copy request_id", clicked=self.table.copy_row, icon=("copy", "text"))
         row.add_all((self.totals, self.retry, self.copy))
         return frame
 
@@ -352,21 +343,17 @@ class BatchPage(QWidget):
         for label, query in QUICK:
             self.quick[label].setChecked(query == text)
 
-    def _select(self) -> None:
+    def show_selected(self) -> None:
         line = self.table.current_line()
         if line is not None:
             self._selected = line.item.row.number
         self.copy.setEnabled(line is not None and bool(line.request_id))
         self.detail.show_line(line)
 
-    def refresh_selected(self) -> None:
-        """Show the selected row again after a change."""
-        self._select()
-
     def _restore_selection(self) -> None:
         if self._selected is not None:
             self.table.select_number(self._selected)
-        self._select()
+        self.show_selected()
 
     def _open(self) -> None:
         line = self.table.current_line()
@@ -385,7 +372,10 @@ class BatchPage(QWidget):
         paths = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]
         if paths:
             event.acceptProposedAction()
+        if len(paths) == 1:
             self.dropped.emit(paths[0])
+        elif paths:
+            self.say(f"{len(paths)} files were dropped and none was read: drop the one file that has the rows.")
 
 
 class BatchTools(QFrame):
@@ -396,27 +386,16 @@ class BatchTools(QFrame):
 
     def __init__(self) -> None:
         super().__init__()
-        self.prompt = QPushButton()
-        set_icon(self.prompt, "file", "text")
-        self.prompt.setToolTip("Edit the prompt in Prompt mode")
-        self.prompt.clicked.connect(self.prompt_asked)
-        self.data = push_button("", "menu")
-        self.data.setAccessibleName("Data: rows of the batch")
-        set_icon(self.data, "table", "text")
-        self.export = QPushButton("Export…")
-        set_icon(self.export, "export", "text")
-        self.stop = QPushButton("Stop")
-        set_icon(self.stop, "stop", "text")
+        tip = "Edit the prompt in Prompt mode"
+        self.prompt = push_button("", clicked=self.prompt_asked, icon=("file", "text"), tip=tip)
+        self.data = push_button("", "menu", icon=("table", "text"), name="Data: rows of the batch")
+        self.export = push_button("Export…", icon=("export", "text"))
+        self.stop = push_button("Stop", icon=("stop", "text"))
         self.run = push_button("Start", "primary")
-        row = row_of(on=self, margins=0, spacing=GRID)
         self._with = QLabel("with")
         self._names, self._level = ["", ""], 0
-        left: Sequence[QWidget] = (self.prompt, self._with, self.data)
-        for widget in left:
-            row.addWidget(widget)
-        row.addStretch(1)
-        for widget in (self.export, self.stop, self.run):
-            row.addWidget(widget)
+        left, right = (self.prompt, self._with, self.data), (self.export, self.stop, self.run)
+        row_of(*left, STRETCH, *right, on=self, margins=0, spacing=GRID)
 
     def show_compact(self, level: int) -> None:
         """Show the words on Export and Stop (0), icons in their place (1), and the shortest names (2)."""
@@ -430,12 +409,10 @@ class BatchTools(QFrame):
             button.setToolTip(label if compact else "")
 
     def show_prompt(self, name: str) -> None:
-        """Show the name of the prompt."""
         self._names[0] = name or "Untitled"
         self._show_names()
 
     def show_data(self, name: str) -> None:
-        """Show the name of the data with the number of rows."""
         self._names[1] = name
         self._show_names()
 
@@ -450,14 +427,12 @@ class BatchTools(QFrame):
         self.prompt.setAccessibleName(f"Prompt: {self._names[0]}")
 
     def set_data_menu(self, *entries: tuple[str, Callable[[], object]]) -> None:
-        """Set the menu of the data button: labels and functions."""
         menu = QMenu(self)
         for label, handler in entries:
             menu.addAction(label).triggered.connect(lambda _checked=False, run=handler: run())
         self.data.setMenu(menu)
 
     def show_run(self, label: str, *, enabled: bool) -> None:
-        """Set the filled button."""
         if self._run_state != (label, enabled):
             self._run_state = label, enabled
             self._show_names()

@@ -3,34 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
 from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import (
-    QComboBox,
-    QFrame,
-    QGridLayout,
-    QLabel,
-    QLineEdit,
-    QSpinBox,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QComboBox, QFrame, QGridLayout, QLabel, QLineEdit, QSpinBox, QVBoxLayout, QWidget
 
 from playground.client.endpoint import Endpoint
-from playground.experiments.batch_plan import BatchForecast, Order
+from playground.experiments.batch_plan import BatchForecast, Order, ServerCache
 from playground.experiments.batch_rows import KINDS, columns_of
-from playground.experiments.batch_session import (
-    BatchSettings,
-    BatchSpec,
-    PreparedBatch,
-    Selection,
-    prepare,
-    prepare_saved,
-)
+from playground.experiments.batch_session import BatchSpec, PreparedBatch, Selection, prepare
 from playground.export.terminal import visible_line
 from playground.prompt.field_errors import FieldError, InputError
 from playground.runs.metrics import APPROXIMATELY, dollars, percent, seconds
@@ -64,7 +48,7 @@ class DisplayedBatch(Struct, frozen=True):
         """Select the displayed rows; groups are unfolded. Takes long: call it in a worker."""
         unfolded = replace(selection, folded=frozenset())
         displayed = Displayed.of(prepared.lines, unfolded)
-        return cls(prepared, columns_of(prepared.settings.rows), unfolded, displayed, _gaps(prepared))
+        return cls(prepared, columns_of(prepared.spec.rows), unfolded, displayed, _gaps(prepared))
 
 
 def _gaps(prepared: PreparedBatch) -> str:
@@ -112,16 +96,15 @@ class BatchPlanner(QObject):
         self._newest += 1
         self._ended = self._newest
 
-    def plan(self, settings: BatchSettings, selection: Selection) -> None:
+    def plan(self, spec: BatchSpec, endpoint: Endpoint, selection: Selection) -> None:
         """Plan a batch; emits `planned` or `refused` unless another plan was begun since."""
         self._timer.stop()
         self._newest += 1
-        self._services.tasks.start(self._plan(self._newest, settings, selection), "plan a batch")
+        self._services.tasks.start(self._plan(self._newest, spec, endpoint, selection), "plan a batch")
 
-    async def _plan(self, number: int, settings: BatchSettings, selection: Selection) -> None:
-        count, lifetime_s = self._counting(settings.endpoint)
+    async def _plan(self, number: int, spec: BatchSpec, endpoint: Endpoint, selection: Selection) -> None:
         try:
-            made = await asyncio.to_thread(lambda: DisplayedBatch.of(prepare(settings, count, lifetime_s), selection))
+            made = await self.made(spec, endpoint, selection)
         except InputError as bad:
             if number == self._newest:
                 self._ended = number
@@ -131,17 +114,10 @@ class BatchPlanner(QObject):
             self._ended = number
             self.planned.emit(made)
 
-    async def plan_saved(self, spec: BatchSpec, endpoint: Endpoint, selection: Selection) -> DisplayedBatch:
-        """Plan a stored batch again. Raises InputError."""
-        count, lifetime_s = self._counting(endpoint)
-        return await asyncio.to_thread(
-            lambda: DisplayedBatch.of(prepare_saved(spec, endpoint, count, lifetime_s), selection)
-        )
-
-    def _counting(self, endpoint: Endpoint) -> tuple[Callable[[str], float], float]:
-        """Return a token estimate of the endpoint for use in a worker, and the lifetime of its cache."""
-        count = self._services.sender.forecaster.counter(endpoint.id, endpoint.model).estimate
-        return count, self._services.settings.number("cache_lifetime_s")
+    async def made(self, spec: BatchSpec, endpoint: Endpoint, selection: Selection) -> DisplayedBatch:
+        """Return the plan of a batch, new or stored. Raises InputError."""
+        cache = ServerCache.of(self._services.sender, endpoint, spec.document)
+        return await asyncio.to_thread(lambda: DisplayedBatch.of(prepare(spec, endpoint, cache), selection))
 
 
 HEIGHT_PX, WIDE_PX = 146, 840
@@ -158,8 +134,6 @@ _HINTS = {
 
 
 class CheckRow(QFrame):
-    """One check: kind and value."""
-
     changed = Signal()
     removed = Signal()
 
@@ -286,7 +260,6 @@ class BatchSetup(QFrame):
         return {name: str(combo.currentData()) for name, combo in self.combos.items() if combo.currentData()}
 
     def add_check(self) -> CheckRow:
-        """Add a row for a check."""
         row = CheckRow()
         row.changed.connect(self.changed)
         row.removed.connect(lambda: self._remove(row))
@@ -304,7 +277,6 @@ class BatchSetup(QFrame):
         return tuple(dict.fromkeys(row.text for row in self.check_rows if row.text))
 
     def chosen_order(self) -> Order:
-        """Return the order of sending."""
         return "file" if self.order.currentData() == "file" else "warm"
 
     def _choose_concurrency(self, value: int) -> None:
@@ -322,19 +294,19 @@ class BatchSetup(QFrame):
         """Show the forecast; None while there is none."""
         about = f"{APPROXIMATELY} "
         texts = dict.fromkeys(self._figures, "—")
+        reasons = {
+            "Input cost": "The endpoint has no rates." if found and found.input_cost is None else "",
+            "Duration": f"At 2 s per request, within the plan {plan}.",
+            "Cached tokens": "Forecast for the requests and reports of this endpoint so far.",
+        }
         if found is not None:
             texts = {
                 "Requests": f"{found.requests:,}",
                 "Prompt tokens": f"{about}{found.prompt_tokens:,.0f}",
-                "Cached tokens": f"{about}{found.cached_tokens:,.0f} ({percent(found.cached_share)}), empty cache",
+                "Cached tokens": f"{about}{found.cached_tokens:,.0f} ({percent(found.cached_share)})",
                 "Input cost": "—" if found.input_cost is None else f"{about}{dollars(found.input_cost)}",
                 "Duration": f"{about}{seconds(found.seconds)}",
             }
-        reasons = {
-            "Input cost": "The endpoint has no rates." if found and found.input_cost is None else "",
-            "Duration": f"At 2 s per request, within the plan {plan}.",
-            "Cached tokens": "Forecast for an empty cache at the start.",
-        }
         for name, figure in self._figures.items():
             figure.show_value(texts[name], reasons.get(name, ""))
 

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import get_args
 
 from PySide6.QtCore import QMimeData, QSize, Qt, Signal
 from PySide6.QtGui import QResizeEvent, QTextCharFormat, QTextCursor, QTextDocument, QTextOption
-from PySide6.QtWidgets import (
-    QFrame,
-    QLabel,
-    QMenu,
-    QPushButton,
-    QStackedWidget,
-)
+from PySide6.QtWidgets import QFrame, QLabel, QMenu, QStackedWidget
 
 from playground.experiments.comparison import (
     LETTERS,
@@ -26,7 +21,7 @@ from playground.experiments.comparison import (
     variant_changes,
 )
 from playground.export.terminal import visible, visible_line
-from playground.prompt.diff import DiffRow
+from playground.prompt.diff import DiffRow, Sign
 from playground.runs.metrics import UNKNOWN, Figure, dollars, finish_text, seconds, speed
 from playground.runs.state import RunState
 from playground.ui.panes.response.labels import LOOKS, ending, outcome, waiting
@@ -36,8 +31,8 @@ from playground.ui.theme import GRID, Recolored, current_theme, mono_font, scale
 from playground.ui.widgets.figure_row import Bar, BarPiece
 from playground.ui.widgets.form import DirectedEdit
 from playground.ui.widgets.highlight import change_format
-from playground.ui.widgets.icons import IconLabel, icon_button, set_icon
-from playground.ui.widgets.labels import ElidedLabel, IdRow, text_data, toned
+from playground.ui.widgets.icons import IconLabel, icon_button
+from playground.ui.widgets.labels import ElidedLabel, IdRow, push_button, text_data, toned
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of, single_timer
 from playground.ui.widgets.notice import words
 
@@ -62,33 +57,32 @@ class PieceView(Recolored, DirectedEdit):
         self.setFont(mono_font())
         self.setProperty("textZoom", True)
         self.document().setDocumentMargin(margin)
-        self._pieces: tuple[tuple[str, str], ...] = ()
-        self._left: list[tuple[str, str]] = []
+        self._pieces: tuple[Piece, ...] = ()
+        self._left: list[Piece] = []
         self._next = single_timer(self, 0, self._insert)
         self.colored()
 
     def recolor(self) -> None:
-        """Show the same pieces in the colors of the theme."""
         pieces, self._pieces = self._pieces, ()
         self._show(pieces)
 
     def show_pieces(self, pieces: Sequence[Piece]) -> None:
         """Show a difference of two texts, at most MOST_PIECES pieces of it."""
-        self._show(tuple((piece.sign, piece.text) for piece in pieces))
+        self._show(tuple(pieces))
 
     def show_rows(self, rows: Sequence[DiffRow]) -> None:
         """Show a difference of two prompts by lines, and a replaced line by words; unchanged lines are
         left out."""
         changed = [row for row in rows if row.sign in ("head", "gone", "come")]
         signs = "".join(row.sign[0] for row in changed) + "h"
-        pieces: list[tuple[str, str]] = []
+        pieces: list[Piece] = []
         at = 0
         while at < len(changed):
             row, several = changed[at], at > 0 and signs[at - 1] == "g"
             one = not several and signs[at : at + 3] in ("gch", "gcg")
             inside = _by_words(row.text, changed[at + 1].text) if one else []
             at += 2 if inside else 1
-            pieces += [*(inside or [(row.sign, row.text)]), ("same", "\n")]
+            pieces += [*(inside or [row]), Piece("same", "\n")]
         self._show(tuple(pieces[:-1]))
 
     def createMimeDataFromSelection(self) -> QMimeData:
@@ -107,26 +101,26 @@ class PieceView(Recolored, DirectedEdit):
             block = block.next()
         return text_data("".join(parts))
 
-    def _show(self, pieces: tuple[tuple[str, str], ...]) -> None:
+    def _show(self, pieces: tuple[Piece, ...]) -> None:
         if pieces == self._pieces:
             return
         self._pieces = pieces
         self.clear()
         shown = list(pieces[:MOST_PIECES])
         if len(pieces) > MOST_PIECES:
-            shown.append(("head", f"\n⋯ {len(pieces) - MOST_PIECES:,} more differences"))
+            shown.append(Piece("head", f"\n⋯ {len(pieces) - MOST_PIECES:,} more differences"))
         self._left = shown
         self._insert()
         self.moveCursor(QTextCursor.MoveOperation.Start)
 
     def _insert(self) -> None:
         """Insert the next pieces; the rest follows in later turns of the event loop."""
-        formats = {sign: _format(sign) for sign in ("same", "gone", "come", "head")}
+        formats = {sign: _format(sign) for sign in get_args(Sign)}
         cursor = QTextCursor(self.document())
         cursor.movePosition(QTextCursor.MoveOperation.End)
         cursor.beginEditBlock()
-        for sign, text in self._left[:SLICE]:
-            cursor.insertText(visible(text), formats[sign])
+        for piece in self._left[:SLICE]:
+            cursor.insertText(visible(piece.text), formats[piece.sign])
         cursor.endEditBlock()
         self._left = self._left[SLICE:]
         if self._left:
@@ -135,20 +129,20 @@ class PieceView(Recolored, DirectedEdit):
             self._next.stop()
 
 
-def _by_words(before: str, after: str) -> list[tuple[str, str]]:
+def _by_words(before: str, after: str) -> list[Piece]:
     """Return the difference of two lines, with AROUND characters around a change; none for lines unlike each other."""
     if max(len(before), len(after)) > LONGEST_LINE:
         return []
     pieces = text_changes(before, after)
     if 2 * sum(len(piece.text) for piece in pieces if piece.sign == "same") < max(len(before), len(after)):
         return []
-    found: list[tuple[str, str]] = []
+    found: list[Piece] = []
     last = len(pieces) - 1
     for at, piece in enumerate(pieces):
         text, sides = piece.text, AROUND * ((at > 0) + (at < last))
         if piece.sign == "same" and len(text) > sides + 1:
             text = (text[:AROUND] if at else "") + "…" + (text[-AROUND:] if at < last else "")
-        found.append((piece.sign, text))
+        found.append(Piece(piece.sign, text))
     return found
 
 
@@ -185,9 +179,7 @@ class ColumnView(QFrame):
         super().__init__()
         self.setProperty("look", "pane")
         self._running = False
-        self.letter, self.kind = QLabel(), QLabel()
-        self.letter.setProperty("tone", "strong")
-        self.kind.setProperty("tone", "muted")
+        self.letter, self.kind = toned("", "strong"), toned("", "muted")
         self.name = ElidedLabel("Column", Qt.TextElideMode.ElideRight)
         self.name.setProperty("tone", "strong")
         self.more = icon_button("more", "Column menu")
@@ -195,8 +187,7 @@ class ColumnView(QFrame):
         self.differs = PieceView("Differences from A", margin=2)
         self.differs.setFixedHeight(PIECES_PX)
         self.differs.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.input, self.cached, self.ttft, self.cost = (QLabel() for _ in range(4))
-        self.input.setProperty("tone", "strong")
+        self.input, self.cached, self.ttft, self.cost = toned("", "strong"), QLabel(), QLabel(), QLabel()
         self.bar = Bar(8)
         self.id = IdRow("request_id")
         self.icon = IconLabel("")
@@ -211,11 +202,9 @@ class ColumnView(QFrame):
         for widget in (self.placeholder, self.text, self.pieces):
             self.answer.addWidget(widget)
         self.status = ElidedLabel("Status", Qt.TextElideMode.ElideRight)
-        self.open, self.use, self.stop = QPushButton("Open"), QPushButton("Use in editor"), QPushButton("Stop")
-        set_icon(self.stop, "stop", "accent")
-        for button, action in ((self.open, "open"), (self.use, "use"), (self.stop, "stop")):
-            button.setProperty("look", "link")
-            button.clicked.connect(lambda _checked=False, action=action: self.asked.emit(action))
+        self.open = push_button("Open", "link", lambda _checked: self.asked.emit("open"))
+        self.use = push_button("Use in editor", "link", lambda _checked: self.asked.emit("use"))
+        self.stop = push_button("Stop", "link", lambda _checked: self.asked.emit("stop"), icon=("stop", "accent"))
         self._changes: tuple[Piece, ...] | None = None
         self._differences = True
         self._lay_out()
@@ -302,7 +291,7 @@ class ColumnView(QFrame):
             self.text.scroll_to_start()  # columns are compared from their first words on
         self._running = running
         if not text:
-            self._set_placeholder(waiting(state, elapsed_s) if running and state else note or _empty(run))
+            self.placeholder.setText(waiting(state, elapsed_s) if running and state else note or _empty(run))
         self._show_answer()
         self._show_figures(run, expected, tokens, ended=run is not None and not running)
         self._show_status(state, run, elapsed_s, note)
@@ -316,12 +305,12 @@ class ColumnView(QFrame):
         text = UNKNOWN if forecast is None or ended else f"≈ {forecast:,.0f}"
         text = f"{text if cached is None else f'{cached:,}'} cached"
         estimate = UNKNOWN if tokens is None else Figure.estimated(tokens).text
-        _set(self.input, f"{run.input.text if run else estimate} in")
-        _set(self.cached, text)
+        self.input.setText(f"{run.input.text if run else estimate} in")
+        self.cached.setText(text)
         self.cached.setToolTip(expected)
         restyle(self.cached, tone="warm" if cached else "muted")
-        _set(self.ttft, f"TTFT {seconds(run.ttft_s if run else None)}")
-        _set(self.cost, dollars(run.input_cost if run else None))
+        self.ttft.setText(f"TTFT {seconds(run.ttft_s if run else None)}")
+        self.cost.setText(dollars(run.input_cost if run else None))
         self.cost.setToolTip("Input cost at the endpoint's rates")
         prompt = run.prompt_tokens if run else None
         pieces: tuple[BarPiece, ...] = ()
@@ -377,10 +366,6 @@ class ColumnView(QFrame):
         if shown is not self.answer.currentWidget():
             self.answer.setCurrentWidget(shown)  # type: ignore[arg-type]
 
-    def _set_placeholder(self, text: str) -> None:
-        if self.placeholder.text() != text:
-            self.placeholder.setText(text)
-
 
 def _empty(run: RunFigures | None) -> str:
     if run is None:
@@ -390,8 +375,3 @@ def _empty(run: RunFigures | None) -> str:
 
 def _speed(run: RunFigures | None) -> str:
     return f" · {speed(run.tokens_per_s)}" if run is not None and run.tokens_per_s else ""
-
-
-def _set(label: QLabel, text: str) -> None:
-    if label.text() != text:
-        label.setText(text)

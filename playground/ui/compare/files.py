@@ -59,7 +59,6 @@ class CompareFiles(QObject):
         self._services.tasks.start(work, name)  # type: ignore[arg-type]
 
     def fill(self) -> None:
-        """Fill the menu with the present columns."""
         menu = self._menu
         menu.clear()
         menu.addAction("Copy of the prompt in the editor").triggered.connect(
@@ -77,7 +76,6 @@ class CompareFiles(QObject):
         menu.addMenu(self.logged)
 
     async def list_logged(self) -> None:
-        """Fill the submenu with the newest logged requests."""
         log = self._services.log
         rows = await log.page(EVERYTHING, limit=MOST_LISTED) if log is not None else []
         self.logged.clear()
@@ -91,7 +89,6 @@ class CompareFiles(QObject):
             self.logged.addAction("The log has no requests").setEnabled(False)
 
     async def add_logged(self, run_id: str) -> None:
-        """Add the prompt of a logged request as a column."""
         variant = await self._session.read_variant(run_id, self._services.endpoints.all())
         if variant is None:
             self.notice.emit("That request is no longer in the log.")
@@ -99,7 +96,6 @@ class CompareFiles(QObject):
             self.variant_chosen.emit(variant)
 
     def ask_rows(self) -> None:
-        """Ask for a data file whose rows give the values of the variables."""
         self._ask("Open rows with values", self.read_values, "Tables (*.csv *.tsv *.jsonl *.ndjson *.json)")
 
     def _ask(self, title: str, take: Callable[[Path], object], name_filter: str) -> None:
@@ -115,7 +111,6 @@ class CompareFiles(QObject):
             self.variant_chosen.emit(Variant(document, self._services.endpoint))
 
     async def read_values(self, path: Path) -> None:
-        """Read the rows of a data file."""
         rows = await read_watched(
             self._window, path, lambda: read_rows(read_regular(path, MAX_DATA_BYTES), path.name), self.notice.emit
         )
@@ -123,7 +118,6 @@ class CompareFiles(QObject):
             self.rows_read.emit(rows, path.name)
 
     def ask_export(self, form: Form, report: Callable[[], ComparisonReport]) -> None:
-        """Ask for a file and write the comparison to it."""
         suffix = "html" if form == "html" else "md"
         self.dialog = ask_save(
             self._window,
@@ -134,7 +128,6 @@ class CompareFiles(QObject):
         )
 
     async def export(self, path: Path, form: Form, report: ComparisonReport) -> None:
-        """Write a comparison to a file."""
 
         def write() -> None:
             write_shared(path, export_comparison(report, form).encode("utf-8", "backslashreplace"))

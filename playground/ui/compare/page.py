@@ -206,7 +206,6 @@ class CompareTools(QWidget):
         self.stop.setToolTip("Stop all" if compact else "")
 
     def show_running(self, running: bool, shortcut: str) -> None:
-        """Show Send all, or that requests run."""
         self.stop.setEnabled(running)
         self.send.setEnabled(not running)
         self._shortcut = shortcut
@@ -255,7 +254,6 @@ class PrefixStrip(QFrame):
 
     @property
     def texts(self) -> list[str]:
-        """The descriptions beside the bars."""
         return [text.full_text for letter, _, text in self._rows if not letter.isHidden()]
 
     def show_prefixes(self, prefixes: Sequence[Prefix], order: str) -> None:
@@ -473,13 +471,11 @@ class ComparePage(QWidget):
         self.displayed.emit()
 
     def panes(self) -> Sequence[Pane]:
-        """Return the values, the columns and the summary."""
         value = next(iter(self.values.fields.values()), self.values.order)
         columns = [(view, view.more.setFocus) for view in self.columns]
         return (self.values, value.setFocus), *columns, (self.summary.parentWidget(), self.summary.setFocus)
 
     def set_columns(self, count: int) -> None:
-        """Create or remove column views so that there are `count`."""
         while len(self.columns) > count:
             gone = self.columns.pop()
             gone.hide()
@@ -491,7 +487,6 @@ class ComparePage(QWidget):
         self.row.setSizes([1_000] * count)
 
     def show_report(self, report: ComparisonReport, caption: str) -> None:
-        """Show the summary's table."""
         rows, columns = summary(report), report.columns
         self.summary.setColumnCount(len(columns) + 1)
         names = [f"{letter} · {column.name}" for letter, column in zip(LETTERS, columns, strict=False)]

@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QWidget
 
 from playground.experiments.batch_job import concurrency_of
 from playground.experiments.batch_rows import BatchRow, columns_of
-from playground.experiments.batch_session import BatchSession, BatchSettings, BatchStore, PreparedBatch, SavedBatch
+from playground.experiments.batch_session import BatchSession, BatchSpec, BatchStore, PreparedBatch, SavedBatch
 from playground.prompt.document import Document, names
 from playground.prompt.field_errors import FieldError, InputError
 from playground.runs.metrics import counted
@@ -84,7 +84,7 @@ class BatchController(QObject):
         files.rows_read.connect(
             lambda rows, name: self._services.tasks.start(self.use_rows(rows, name), "set up a batch")
         )
-        files.said.connect(self._show_notice)
+        files.said.connect(self.page.say)
         page.open_data_asked.connect(files.ask_for_file)
         page.paste_asked.connect(files.paste)
         page.log_asked.connect(files.ask_for_filter)
@@ -141,7 +141,7 @@ class BatchController(QObject):
         """Set up a batch with these rows. While a batch runs, its rows stay."""
         columns = await asyncio.to_thread(columns_of, rows)
         if self.running:
-            self._show_notice("Stop the batch before you use other rows.")
+            self.page.say("Stop the batch before you use other rows.")
             return
         self.page.notice.hide()
         self._rows, self._source, self._columns = rows, name, columns
@@ -167,7 +167,7 @@ class BatchController(QObject):
         """Plan again with the present prompt; a batch that has started keeps its own."""
         name = self._prompt_name()
         if self.session is not None and self._prepared is not None:
-            name = self._prepared.settings.document.name or name
+            name = self._prepared.spec.document.name or name
         self.tools.show_prompt(name)
         if self.setting_up and self.page.isVisible():
             document, endpoint = self._prompt(), self._services.endpoint
@@ -185,17 +185,10 @@ class BatchController(QObject):
     def _plan_now(self) -> None:
         if self.setting_up:
             setup = self.page.setup
-            settings = BatchSettings(
-                self._prompt(),
-                self._rows,
-                self._source,
-                self._services.endpoint,
-                setup.mapping(),
-                setup.checks(),
-                setup.chosen_order(),
-                setup.concurrency.value(),
-            )
-            self._planner.plan(settings, self.page.model.selection)
+            endpoint, chosen = self._services.endpoint, setup.mapping()
+            given = self._prompt(), self._rows, chosen, setup.checks(), setup.chosen_order(), self._source
+            spec = BatchSpec(*given, endpoint.id, setup.concurrency.value())
+            self._planner.plan(spec, endpoint, self.page.model.selection)
 
     def _take_plan(self, made: DisplayedBatch) -> None:
         if self.setting_up:
@@ -214,7 +207,7 @@ class BatchController(QObject):
     def _show_plan(self, made: DisplayedBatch) -> None:
         prepared = self._prepared = made.prepared
         plan = prepared.plan
-        self.page.setup.show_forecast(plan.forecast, prepared.settings.endpoint.plan.name)
+        self.page.setup.show_forecast(plan.forecast, prepared.endpoint.plan.name)
         self.page.model.set_lines(
             prepared.lines,
             list(plan.columns),
@@ -277,7 +270,7 @@ class BatchController(QObject):
         self._show()
 
     async def _run_session(self, session: BatchSession, only: frozenset[int] | None) -> None:
-        message, document = "", session.prepared.settings.document
+        message, document = "", session.prepared.spec.document
         identity = self._identify(document)
         try:
             await session.run(only)
@@ -293,7 +286,7 @@ class BatchController(QObject):
             if identity is not None and session.run_ids:
                 self._prompt_sent(identity, document, session.run_ids)
         if message:
-            self._show_notice(message)
+            self.page.say(message)
 
     def _take_row(self, position: int | None) -> None:
         self._dirty = True
@@ -334,12 +327,12 @@ class BatchController(QObject):
         spec = saved.spec
         endpoint = next((one for one in self._services.endpoints.all() if one.id == spec.endpoint_id), None)
         if endpoint is None:
-            self._show_notice("The endpoint of this batch no longer exists.")
+            self.page.say("The endpoint of this batch no longer exists.")
             return
         try:
-            made = await self._planner.plan_saved(spec, endpoint, self.page.model.selection)
+            made = await self._planner.made(spec, endpoint, self.page.model.selection)
         except InputError as bad:
-            self._show_notice(str(bad.problems[0]))
+            self.page.say(str(bad.problems[0]))
             return
         if self.running:
             return
@@ -352,9 +345,6 @@ class BatchController(QObject):
             self.files.ask_for_export(self.session.results)
 
     # Display
-
-    def _show_notice(self, sentence: str) -> None:
-        self.page.notice.show_message(sentence, [("Dismiss", self.page.notice.hide)])
 
     def _show(self) -> None:
         self.page.stack.setCurrentIndex(1 if self._rows else 0)
@@ -395,7 +385,7 @@ class BatchController(QObject):
     def _show_now(self) -> None:
         model, page = self.page.model, self.page
         model.tick()
-        page.refresh_selected()
+        page.show_selected()
         page.show_totals(self.session.totals if self.session else None, model.lines.counts["done"])
         self._show_tools()
 

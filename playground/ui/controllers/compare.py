@@ -14,7 +14,6 @@ from PySide6.QtWidgets import QWidget
 
 from playground.experiments.comparison import (
     LETTERS,
-    TAG,
     CacheStart,
     ComparisonReport,
     Order,
@@ -238,6 +237,7 @@ class CompareController(QObject):
                 "One column: add another to compare with it, then edit it from its menu.", [copy]
             )
         self.tools.show_running(self.running, self._shortcut)
+        self.tools.send.setEnabled(not self.running and not self._reading)
         self._soon.start()
         self._show_summary()
 
@@ -371,7 +371,7 @@ class CompareController(QObject):
 
     def send(self) -> None:
         """Send all columns. Earlier results of this page are replaced; their requests stay in the log."""
-        if self.running:
+        if self.running or self._reading:
             return
         if any(is_empty(slot.variant.document) for slot in self.slots):
             self.notice.emit(EMPTY)
@@ -426,7 +426,9 @@ class CompareController(QObject):
             return
         report = self.report()
         running = [letter for letter, slot in zip(LETTERS, self.slots, strict=False) if slot.running]
-        if self.running:
+        if self._reading:
+            caption = "reading the request log"
+        elif self.running:
             caption = f"{', '.join(running)} still running" if running else "sending"
         elif not any(slot.runs for slot in self.slots):
             groups = plan(len(self.slots), self.tools.runs.value(), self.order, self.cache_start)
@@ -434,7 +436,7 @@ class CompareController(QObject):
             caption = f"nothing sent yet: Send all makes {requests}"
         else:
             caption = "; ".join(start_warnings(report)) or "reported figures"
-            caption += f", tag:{TAG}:{self.session.id}" if self.session.id else ""
+            caption += f", comparison {self.session.id} in the request log" if self.session.id else ""
             caption += " · the values were changed since" if self.session.outdated else ""
         self.page.show_report(report, caption)
 
@@ -475,8 +477,6 @@ class CompareController(QObject):
             self._show_columns()
         if found is None:
             self.notice.emit("These requests are no longer in the log.")
-            return
-        if self._is_busy():  # started while the log was read
             return
         self.session.values = {}
         self.session.id, slots, self.session.started = found

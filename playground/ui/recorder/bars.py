@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
-from PySide6.QtWidgets import QComboBox, QFrame, QLabel, QLineEdit, QPushButton, QSizePolicy, QWidget
+from PySide6.QtWidgets import QComboBox, QFrame, QLabel, QLineEdit, QSizePolicy, QWidget
 
 from playground.experiments.comparison import Piece
 from playground.recorder.difference import RequestDifference
@@ -99,7 +99,6 @@ class RecorderTools(QWidget):
         self.show_compact(self._level)
 
     def show_paused(self, paused: bool) -> None:
-        """Show Resume instead of Pause."""
         self._paused = paused
         self.show_compact(self._level)
         set_icon(self.pause, "play" if paused else "pause", "text")
@@ -242,7 +241,6 @@ class TokenBars(QWidget):
         self.update()
 
     def set_theme(self, theme: Theme) -> None:
-        """Use other colors."""
         self._theme = theme
         self.update()
 
@@ -397,24 +395,28 @@ class DifferenceStrip(QFrame):
         self.pieces.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.pieces.setStyleSheet("background: transparent;")
         self.note = words("", "muted")
-        earlier, compare = QPushButton("Show earlier"), QPushButton("Compare…")
-        set_icon(compare, "diff", "accent")
+        self._run_ids: list[str] = []
+        earlier = push_button(
+            "Show earlier",
+            "link",
+            lambda _checked: self.earlier_wanted.emit(self._run_ids[0]),
+            name="Select the earlier request",
+        )
+        compare = push_button(
+            "Compare…",
+            "link",
+            lambda _checked: self.compare_wanted.emit(self._run_ids),
+            icon=("diff", "accent"),
+            name="Compare both requests in Compare mode",
+        )
         said, head = QWidget(), FlowLayout()  # the buttons are below the words if there is no room beside them
         said.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         row_of(self.title, (self.place, 1), on=said, margins=0, spacing=GRID)
-        head.addWidget(said)
-        for button in (earlier, compare):
-            button.setProperty("look", "link")
-            head.addWidget(button)
-        earlier.setAccessibleName("Select the earlier request")
-        compare.setAccessibleName("Compare both requests in Compare mode")
-        earlier.clicked.connect(lambda _checked: self._emit_earlier())
-        compare.clicked.connect(lambda _checked: self._emit_compare())
+        head.add_all((said, earlier, compare))
         column_of(head, self.pieces, self.note, on=self, margins=(GRID * 2, 6, GRID, 6), spacing=4)
         self.hide()
 
     def show_compared(self, compared: Compared | None) -> None:
-        """Show a difference, or hide."""
         if compared == self.compared:
             return
         self.compared = compared
@@ -422,6 +424,7 @@ class DifferenceStrip(QFrame):
         if compared is None:
             return
         found = compared.difference
+        self._run_ids = [compared.earlier.run_id, compared.row.run_id]
         times = [f"{row.started_utc.astimezone():%H:%M:%S}" for row in (compared.row, compared.earlier)]
         self.title.set_full_text(f"{times[0]} {'differs from' if found.place else 'continues'} {times[1]}")
         shared = f"{Figure.estimated(found.shared_tokens).text} tokens shared"
@@ -435,14 +438,6 @@ class DifferenceStrip(QFrame):
     def show_zoom(self) -> None:
         """Keep room for the same number of lines after the text size has changed."""
         self.pieces.setFixedHeight(self.pieces.fontMetrics().lineSpacing() * _LINES + 2)
-
-    def _emit_earlier(self) -> None:
-        if self.compared is not None:
-            self.earlier_wanted.emit(self.compared.earlier.run_id)
-
-    def _emit_compare(self) -> None:
-        if self.compared is not None:
-            self.compare_wanted.emit([self.compared.earlier.run_id, self.compared.row.run_id])
 
 
 def note(compared: Compared) -> str:

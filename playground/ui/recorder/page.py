@@ -8,16 +8,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QHideEvent, QResizeEvent, QShowEvent
-from PySide6.QtWidgets import (
-    QBoxLayout,
-    QFrame,
-    QMenu,
-    QPushButton,
-    QSplitter,
-    QStackedWidget,
-    QTabWidget,
-    QWidget,
-)
+from PySide6.QtWidgets import QBoxLayout, QFrame, QMenu, QPushButton, QSplitter, QStackedWidget, QTabWidget, QWidget
 
 from playground.recorder.programs import Analysis, Figures, Leak, figures
 from playground.requestlog.records import LogRow
@@ -35,7 +26,7 @@ from playground.ui.recorder.table import RecordedModel, RecordedTable, RowCause
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme, scaled
 from playground.ui.widgets.icons import icon_button, set_icon, set_label
-from playground.ui.widgets.labels import toned
+from playground.ui.widgets.labels import push_button, toned
 from playground.ui.widgets.layouts import PageArea, column_of, row_of, scrolled
 from playground.ui.widgets.notice import SlimBar, words
 from playground.ui.widgets.row_table import FIRST_PAD_PX
@@ -105,7 +96,8 @@ class RecorderPage(QWidget):
         self.tabs.setTabBar(bar)
         self.tabs.setDocumentMode(True)
         self.start_button = QPushButton("Start recording")
-        self.buttons = {name: _button(label, name) for name, label in LABELS.items()}
+        self.buttons = {name: push_button("", icon=(name, "text"), name=label) for name, label in LABELS.items()}
+        """Without words: the first resize adds them if there is room, so that a narrow window does not grow."""
         self._wide: bool | None = None
         self.more = icon_button("more", "More for the selected request")
         self.analysis = Analysis()
@@ -113,8 +105,6 @@ class RecorderPage(QWidget):
         self._shown, self._whole = Shown(), figures(())
         self._matched: Set[int] | None = None
         self._leak: Leak | None = None
-        for button in self.buttons.values():
-            button.setText("")  # the first resize adds the words if there is room: a narrow window does not grow
         self._lay_out()
         self._connect()
         self.show_requests(Shown())
@@ -161,11 +151,7 @@ class RecorderPage(QWidget):
         self.empty_title, self.steps = words("", "title"), words("")
         self.show_recording("", busy=False)
         column = column_of(
-            self.empty_title,
-            self.steps,
-            on=page,
-            margins=(GRID * 5, GRID * 4, GRID * 5, GRID * 4),
-            spacing=GRID,
+            self.empty_title, self.steps, on=page, margins=(GRID * 5, GRID * 4, GRID * 5, GRID * 4), spacing=GRID
         )
         column.addWidget(self.start_button, 0, Qt.AlignmentFlag.AlignLeft)
         column.addStretch(1)
@@ -248,7 +234,6 @@ class RecorderPage(QWidget):
             self.table.selectRow(0)
 
     def panes(self) -> Sequence[Pane]:
-        """Return programs, requests and leaks."""
         return (
             (self.programs, self.programs.setFocus),
             (self._middle, self.take_focus),
@@ -256,13 +241,11 @@ class RecorderPage(QWidget):
         )
 
     def set_theme(self, theme: Theme) -> None:
-        """Use other colors."""
         self.bars.set_theme(theme)
         self.table.set_theme(theme)
         self.programs.viewport().update()
 
     def show_zoom(self) -> None:
-        """Apply the text size to painted widgets and to sizes that depend on it."""
         self._wide = None
         self._fit()
         for part in (self.bars, self.table, self.strip, self.programs):
@@ -303,7 +286,6 @@ class RecorderPage(QWidget):
             self.paused.show_message(text, [("Resume", self.resume_wanted.emit)])
 
     def show_requests(self, shown: Shown) -> None:
-        """Show recorded requests with the causes of their misses."""
         first = bool(shown.rows) and not self._shown.rows
         # Starting has disabled the button, which moves the focus to the tabs.
         focused = self.focusWidget() in (self.start_button, self.tabs.tabBar())
@@ -427,17 +409,9 @@ class RecorderPage(QWidget):
 
 
 def summary(found: Figures) -> str:
-    """Return the totals as one line."""
     requests = counted(found.requests, "request")
     ttft = f"TTFT cold {seconds(found.ttft_cold_s)}, warm {seconds(found.ttft_warm_s)}"
     return f"{requests} · hit rate {percent(found.hit_rate)} · {ttft} · input cost {dollars(found.dollars)}"
-
-
-def _button(label: str, icon: str) -> QPushButton:
-    button = QPushButton(label)
-    button.setAccessibleName(label)
-    set_icon(button, icon, "text")
-    return button
 
 
 def _pane(content: QWidget) -> QFrame:

@@ -15,7 +15,6 @@ from PySide6.QtWidgets import (
     QDialogButtonBox,
     QFrame,
     QLabel,
-    QPushButton,
     QStyle,
     QStyledItemDelegate,
     QStyleOptionViewItem,
@@ -33,7 +32,7 @@ from playground.runs.metrics import UNKNOWN, Figure, counted, dollars, percent
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme, current_theme, mono_font, scaled, ui_font
 from playground.ui.widgets.highlight import DifferenceView
-from playground.ui.widgets.icons import set_icon
+from playground.ui.widgets.labels import push_button
 from playground.ui.widgets.layouts import FlowLayout, PageScroll, column_of, row_of
 from playground.ui.widgets.notice import shortened, words
 from playground.ui.widgets.plain_table import plain_tip
@@ -77,22 +76,18 @@ class ProgramList(QTreeWidget):
         self.itemExpanded.connect(self._fill)
 
     def show_zoom(self) -> None:
-        """Apply the text size."""
         self._lines.show_zoom()
         self.scheduleDelayedItemsLayout()
 
     def key(self) -> Key:
-        """Return the key of the current item."""
         item = self.currentItem()
         kind, value = item.data(0, _KEY) if item is not None else ALL
         return kind, value
 
     def show_all(self) -> None:
-        """Make "All requests" the current item."""
         self.setCurrentItem(self._items[ALL])
 
     def name(self) -> str:
-        """Return the name of the current item."""
         item = self.currentItem()
         return str(item.data(0, _LINES)[0]) if item is not None else ""
 
@@ -210,7 +205,6 @@ class _Lines(QStyledItemDelegate):
         self.show_zoom()
 
     def show_zoom(self) -> None:
-        """Make the fonts in the text size."""
         self._small, self._strong = ui_font(12, tabular=True), ui_font(13, bold=True, tabular=True)
 
     def sizeHint(self, _option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:
@@ -332,14 +326,11 @@ class LeaksPanel(PageScroll):
             self.totals.show_savings(saved, len(leaks))
 
     def show_chosen(self, leak: Leak | None) -> None:
-        """Mark the card of the leak whose requests are listed."""
         for card in self.cards:
             card.show_chosen(leak is not None and card.leak is not None and card.leak.key == leak.key)
 
 
 class LeakCard(QFrame):
-    """One leak."""
-
     preview_wanted = Signal(object)
     requests_wanted = Signal(object)
 
@@ -353,11 +344,10 @@ class LeakCard(QFrame):
         self.title.setFont(ui_font(13, bold=True))
         self.samples, self.place, self.tokens, self.blocked = words(""), *(words("", "muted") for _ in range(3))
         self.samples.setFont(mono_font(12))
-        self.preview, self.requests = QPushButton("Preview fix…"), QPushButton("Show requests")
-        set_icon(self.preview, "fix", "text")
-        self.requests.setProperty("look", "link")
-        self.preview.clicked.connect(lambda _checked: self.preview_wanted.emit(self.leak))
-        self.requests.clicked.connect(lambda _checked: self.requests_wanted.emit(self.leak))
+        self.preview = push_button(
+            "Preview fix…", clicked=lambda _checked: self.preview_wanted.emit(self.leak), icon=("fix", "text")
+        )
+        self.requests = push_button("Show requests", "link", lambda _checked: self.requests_wanted.emit(self.leak))
         head, foot = row_of((self.title, 1), (self.price, 0, Qt.AlignmentFlag.AlignTop)), FlowLayout()
         foot.setContentsMargins(0, 4, 0, 0)
         foot.add_all((self.preview, self.requests))
@@ -400,7 +390,6 @@ class LeakCard(QFrame):
         self.setAccessibleName(f"{leak.title}, {leak.place}, {self.price.text()} per 1,000 requests")
 
     def show_chosen(self, chosen: bool) -> None:
-        """Mark the card, or remove the mark."""
         restyle(self, look="callout" if chosen else "")
 
 
@@ -423,7 +412,6 @@ class _TotalsBox(QFrame):
         column.addWidget(self.note)
 
     def show_savings(self, saved: Savings, leaks: int) -> None:
-        """Show reported figures and the estimates for after the fixes."""
         fixes = "After the fix" if leaks == 1 else f"After the {leaks:,} fixes"
         self.caption.setText(fixes)
         cost, less = saved.per_1000(saved.dollars), saved.per_1000(saved.saved_dollars)

@@ -6,24 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from msgspec import Struct
-from PySide6.QtCore import (
-    QAbstractTableModel,
-    QModelIndex,
-    QPoint,
-    QRect,
-    Qt,
-    Signal,
-)
-from PySide6.QtGui import (
-    QColor,
-    QFontMetrics,
-    QIcon,
-    QKeyEvent,
-    QPainter,
-    QPaintEvent,
-    QPixmap,
-    QResizeEvent,
-)
+from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPoint, QRect, Qt, Signal
+from PySide6.QtGui import QColor, QFontMetrics, QIcon, QKeyEvent, QPainter, QPaintEvent, QPixmap, QResizeEvent
 from PySide6.QtWidgets import QHeaderView, QMenu
 
 from playground.export.terminal import visible, visible_line
@@ -67,8 +51,16 @@ _WIDE_PX = 840
 _BAR_TABLE_PX = 700
 """Least width of a narrow table with status codes and bars of cached tokens."""
 _ICON_COLUMN_PX = 40
-_CAUSE_PX = 170
-"""Least width of the cause; time and cached tokens give way to it, and are only in the tooltip of the status."""
+_CAUSE_PX, _LEAST_CAUSE_PX = 170, 120
+"""Least width of the cause beside more than the request_id, and beside one other column."""
+_NARROW_COLUMNS = (
+    ((_TIME, _STATUS, _ID, _CACHED), _CAUSE_PX),
+    ((_STATUS, _ID, _CACHED), _CAUSE_PX),
+    ((_STATUS, _ID), _LEAST_CAUSE_PX),
+    ((_TIME, _STATUS), _LEAST_CAUSE_PX),
+)
+"""Columns of a narrow table: the first of these that leave the cause so much room, else the status alone, whose tooltip
+has the others."""
 
 
 class RowCause(Struct, frozen=True):
@@ -110,7 +102,6 @@ class RecordedModel(QAbstractTableModel):
         self.set_fonts()
 
     def set_fonts(self) -> None:
-        """Make the fonts in the text size."""
         self._fonts = mono_font(12), ui_font(12, tabular=True)
         self.repaint_rows()
 
@@ -146,7 +137,6 @@ class RecordedModel(QAbstractTableModel):
             self.headerDataChanged.emit(Qt.Orientation.Horizontal, _STATUS, _STATUS)
 
     def repaint_rows(self) -> None:
-        """Repaint all rows, for example in the colors of another theme."""
         if self.rows:
             self.dataChanged.emit(self.index(0, 0), self.index(len(self.rows) - 1, _CAUSE))
 
@@ -192,11 +182,9 @@ class RecordedModel(QAbstractTableModel):
         return None
 
     def cell(self, row: LogRow, column: int) -> Cell:
-        """Return a cell of one of the rows."""
         return self.row_cells(row)[column]
 
     def row_cells(self, row: LogRow) -> list[Cell]:
-        """Return all cells of one of the rows."""
         cause = self._causes.get(row.run_id, NO_CAUSE)
         known = self._cells.get(row.run_id)
         if known is not None and known[0] is row and known[1] is cause:
@@ -204,7 +192,7 @@ class RecordedModel(QAbstractTableModel):
         cells = [*(column.cell(row, NOTHING) for column in _LOG), _cause_cell(row, cause)]
         cells = [Cell(visible_line(cell.text), cell.why, cell.tone) for cell in cells]
         time, tokens, cached, ttft = (cells[column].text for column in (_TIME, _IN, _CACHED, _TTFT))
-        figures = f"{time} · In {tokens} · cached {cached} · TTFT {ttft}"
+        figures = f"{time} · In {tokens} · cached {cached} · TTFT {ttft}\nrequest_id {cells[_ID].text}"
         status = cells[_STATUS]
         cells[_STATUS] = Cell(status.text, "\n".join(filter(None, (status.why, figures))), status.tone)
         self._cells[row.run_id] = row, cause, cells
@@ -245,12 +233,10 @@ class _RowPainter:
         self.set_fonts()
 
     def set_fonts(self) -> None:
-        """Make the fonts in the text size."""
         self._fonts = tuple((font, QFontMetrics(font)) for font in (ui_font(12, tabular=True), mono_font(12)))
         self._drawn.clear()
 
     def set_theme(self, theme: Theme) -> None:
-        """Use other colors."""
         self._theme = theme
         self._drawn.clear()
 
@@ -326,12 +312,10 @@ class RecordedTable(RowTable):
         self.selectionModel().selectionChanged.connect(lambda _on, _off: self.selected.emit())
 
     def set_theme(self, theme: Theme) -> None:
-        """Use other colors."""
         self._look.set_theme(theme)
         self.recorded.repaint_rows()
 
     def show_zoom(self) -> None:
-        """Apply the text size to rows and columns."""
         self.recorded.set_fonts()
         self._look.set_fonts()
         self.verticalHeader().setDefaultSectionSize(scaled(REQUEST_ROW_PX))
@@ -353,12 +337,16 @@ class RecordedTable(RowTable):
                 _CACHED: _WIDTHS[_CACHED] if roomy else _NARROW[_CACHED],
                 _STATUS: _NARROW[_STATUS] if roomy else _ICON_COLUMN_PX,
             }
-            left = self.width() - sum(map(scaled, widths.values()))
-            for column, width in widths.items():
-                self.setColumnWidth(column, scaled(width))
-                gives_way = column in (_TIME, _CACHED) and left < scaled(_CAUSE_PX)
-                self.setColumnHidden(column, gives_way)
-                left += scaled(width) if gives_way else 0
+            px = {column: scaled(width) for column, width in widths.items()}
+            fitting = (
+                columns
+                for columns, least in _NARROW_COLUMNS
+                if self.width() - sum(px[column] for column in columns) >= scaled(least)
+            )
+            shown = next(fitting, (_STATUS,))
+            for column, width in px.items():
+                self.setColumnWidth(column, width)
+                self.setColumnHidden(column, column not in shown)
             self.recorded.show_status_heading(roomy)
         else:
             self.setColumnWidth(_STATUS, scaled(_STATUS_PX if self.width() >= scaled(_ROOMY_PX) else _WIDTHS[_STATUS]))
@@ -388,7 +376,6 @@ class RecordedTable(RowTable):
         self._fit(wide=self.width() >= scaled(_WIDE_PX))
 
     def current_row(self) -> LogRow | None:
-        """Return the selected row."""
         chosen = self.selectionModel().selectedRows()
         return self.recorded.rows[chosen[0].row()] if chosen else None
 
@@ -400,7 +387,6 @@ class RecordedTable(RowTable):
         return place is not None
 
     def menu(self) -> QMenu:
-        """Return the menu of the selected row."""
         menu, row = QMenu(self), self.current_row()
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         for name, label, key in ASKS:
@@ -427,11 +413,9 @@ class RecordedTable(RowTable):
             bar.setValue(top + end + 1)
 
     def open_row(self) -> None:
-        """Open the selected row in the panes."""
         self.asked.emit("open")
 
     def copy_row(self) -> None:
-        """Copy the selected row's request_id."""
         self.asked.emit("copy")
 
     def keyPressEvent(self, event: QKeyEvent) -> None:

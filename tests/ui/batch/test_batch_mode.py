@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from PySide6.QtCore import Qt
-from PySide6.QtGui import QGuiApplication, QTextCursor
+from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
+from PySide6.QtGui import QDropEvent, QGuiApplication, QTextCursor
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QScrollArea, QWidget
 from pytestqt.qtbot import QtBot
@@ -496,8 +496,8 @@ async def test_batch_two_thousand_results_of_an_earlier_run_are_shown(
     batch = await planned(session, hand, tmp_path, rows=2_000, shops=100)
     prepared = batch._prepared
     assert prepared is not None
-    saved = await asyncio.to_thread(batch._store.save, prepared.spec())
-    values = [dict(row.values) for row in prepared.settings.rows]
+    saved = await asyncio.to_thread(batch._store.save, prepared.spec)
+    values = [dict(row.values) for row in prepared.spec.rows]
     results = [
         {**failed_result(number, values[number], ""), "phase": "done", "error": None, "text": f"answer {number}"}
         for number in range(1_990)
@@ -550,6 +550,20 @@ def test_sums_that_lack_requests_are_minimums_and_attempts_are_named(qtbot: QtBo
     assert page.totals.full_text == parts
     page.show_totals(BatchTotals(requests=2, unreported=2, rows=2), 2)
     assert page.totals.full_text == "2 attempts  ·  — in  ·  — cached  ·  — out  ·  —  ·  2 not reported"
+
+
+def test_drop_of_several_files_is_answered_and_reads_none(qtbot: QtBot) -> None:
+    page = BatchPage(lambda work, _name: work.close())
+    qtbot.addWidget(page)
+    read: list[str] = []
+    page.dropped.connect(read.append)
+    for names in (["a.csv", "b.csv"], ["a.csv"]):
+        data = QMimeData()
+        data.setUrls([QUrl.fromLocalFile(f"/data/{name}") for name in names])
+        actions, left, none = Qt.DropAction.CopyAction, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+        page.dropEvent(QDropEvent(QPointF(5, 5), actions, data, left, none))
+        assert "2" in page.notice.words
+        assert len(read) == (len(names) == 1)
 
 
 def test_detail_with_a_scroll_bar_cuts_no_figure(qtbot: QtBot) -> None:

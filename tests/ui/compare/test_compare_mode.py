@@ -321,6 +321,8 @@ async def test_compare_comparison_is_reopened_from_the_log(session: Session, han
     await compare.open_logged([run_id])
     after = compare.report()
     assert after.id == before.id
+    assert after.id in compare.page.caption.full_text
+    assert "tag:" not in compare.page.caption.full_text
     assert [column.variant.document.messages for column in after.columns] == [
         PROMPT.messages,
         edited().messages,
@@ -341,9 +343,14 @@ async def test_compare_logged_requests_without_a_comparison_name_no_tag(session:
     compare._set_slots(compare.slots[:1])
     said: list[str] = []
     read = compare.session.read_logged
+    nothing_sent = compare.page.caption.full_text
 
     async def looked(*given: Any) -> Any:
         said.append(compare.page.notice.words)
+        assert compare.page.caption.full_text != nothing_sent
+        assert not compare.tools.send.isEnabled()
+        compare.send()
+        assert not compare.running
         return await read(*given)
 
     compare.session.read_logged = looked  # type: ignore[method-assign,assignment]

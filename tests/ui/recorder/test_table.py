@@ -139,12 +139,22 @@ def test_table_narrow_keeps_the_whole_request_id_and_the_figures_in_a_tooltip(qt
     )
 
 
-@pytest.mark.parametrize(("width", "hidden"), [(470, [0, 3, 4, 5]), (570, [0, 3, 5]), (670, [3, 5]), (910, [])])
+@pytest.mark.parametrize(
+    ("width", "hidden"), [(430, [2, 3, 4, 5]), (470, [0, 3, 4, 5]), (570, [0, 3, 5]), (670, [3, 5]), (910, [])]
+)
 def test_table_narrow_gives_room_to_the_cause_first(qtbot: QtBot, width: int, hidden: list[int]) -> None:
     table = table_of(qtbot, [row(1, 900, 16)], width=910)
     table.resize(width, table.height())
     assert [column for column in range(7) if table.isColumnHidden(column)] == hidden
     assert table.columnWidth(6) >= min(170, table.viewport().width() - 40 - 282)
+
+
+def test_table_in_large_text_shows_the_cause_without_scrolling(qtbot: QtBot, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(theme, "zoom_factor", lambda: 2.0)
+    table = table_of(qtbot, [row(1, 900, 16)], width=393)
+    assert [column for column in range(7) if not table.isColumnHidden(column)] == [1, 6]
+    assert table.horizontalScrollBar().maximum() == 0
+    assert "request_id" in table.recorded.index(0, 1).data(Qt.ItemDataRole.ToolTipRole)
 
 
 def heights(bars: TokenBars, color: QColor, x: int) -> int:
