@@ -191,11 +191,13 @@ class Completed(Event, frozen=True, tag="completed"):
     saw_done: whether `[DONE]` came, and the transfer ended in full after it (always true if not streamed).
     more: whether the server sent more of an answer, or an error, after `[DONE]`. Left out where it did not.
     late: whether a piece of the answer came after its finish_reason. Left out like `more`.
+    noted: titles of the warnings that the other events do not tell, because the log has lost some of them.
     """
 
     saw_done: bool = True
     more: Literal[True] | msgspec.UnsetType = msgspec.UNSET
     late: Literal[True] | msgspec.UnsetType = msgspec.UNSET
+    noted: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Stopped(Event, frozen=True, tag="stopped"):

@@ -93,8 +93,12 @@ class PartTree:
             text = view.text[part.start : part.end]
             child = node._children.get(text)
             if child is None:
-                newest = list(islice(reversed(node._children), _CHILDREN))
-                return part.start + max((common_prefix(text, other) for other in newest), default=0), whole
+                longest, longer = 0, text[:1]
+                for other in islice(reversed(node._children), _CHILDREN):
+                    if other.startswith(longer):
+                        longest = common_prefix(text, other)
+                        longer = text[: longest + 1]
+                return part.start + longest, whole
             node = child
             if node._ends is not None:
                 whole = node._ends, part.end

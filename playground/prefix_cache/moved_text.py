@@ -58,7 +58,7 @@ def moved_share(one: str, other: str) -> float:
     if 4 * sum(probe in other for probe in probes) < len(probes):
         return 0.0
     moved = moved_text([one, other])
-    if moved is None or not in_runs(*(_version(text, _group_size(one)).plain for text in (one, other))):
+    if moved is None or not in_runs(*(_plain(_version(text, _group_size(one))) for text in (one, other))):
         return 0.0
     begin, end = moved.bounds[0]
     return moved.known * (end - begin) / max(len(one), 1)
@@ -75,15 +75,11 @@ def in_runs(one: Sequence[_Group], other: Sequence[_Group]) -> bool:
 
 
 class _Version(Struct, frozen=True):
-    """A version of a text: code points of its words, and a number for the group that begins with each word.
-
-    `plain`: numbers for the groups without digits.
-    """
+    """A version of a text: code points of its words, and a number for the group that begins with each word."""
 
     text: str
     words: Sequence[Bounds]
     groups: Sequence[int]
-    plain: Sequence[int]
     size: int
 
     def end(self, at: int) -> int:
@@ -142,13 +138,14 @@ def _moved_in(texts: Sequence[str]) -> MovedText | None:
         for version, row, order in zip(versions, places, orders, strict=True)
     ]
     starts = [version.end(begin - 1) if begin else 0 for version, (begin, _) in zip(versions, inside, strict=True)]
-    common = set(versions[0].plain[slice(*inside[0])])
-    common.intersection_update(*(one.plain[slice(*rows)] for one, rows in zip(versions[1:], inside[1:], strict=True)))
+    plain = list(map(_plain, versions))
+    common = set(plain[0][slice(*inside[0])])
+    common.intersection_update(*(one[slice(*rows)] for one, rows in zip(plain[1:], inside[1:], strict=True)))
     ends = [
         version.words[end][0] if end < len(version.groups) else len(version.text)
         for version, (_, end) in zip(versions, inside, strict=True)
     ]
-    found = [_known(*row, common) for row in zip(versions, inside, starts, ends, strict=True)]
+    found = [_known(*row, common) for row in zip(versions, plain, inside, starts, ends, strict=True)]
     if not all(_is_known(*row) for row in found):
         return None
     fronts = [text[start:begin] for text, start, (begin, *_) in zip(texts, starts, found, strict=True)]
@@ -183,8 +180,13 @@ def _size(text: str) -> int:
 
 def _version(text: str, size: int) -> _Version:
     words = [word.span() for word in _WORDS.finditer(text)]
-    texts = [text[begin:end] for begin, end in words]
-    return _Version(text, words, _groups(texts, size), _groups([_DIGITS.sub("0", one) for one in texts], size), size)
+    return _Version(text, words, _groups([text[begin:end] for begin, end in words], size), size)
+
+
+def _plain(version: _Version) -> list[int]:
+    """Return numbers for the groups of a version without digits."""
+    words = (version.text[begin:end] for begin, end in version.words)
+    return _groups([_DIGITS.sub("0", word) for word in words], version.size)
 
 
 def _groups(words: Sequence[str], size: int) -> list[int]:
@@ -219,13 +221,13 @@ def _is_worth(version: _Version, places: dict[int, int], order: Sequence[int], o
 
 
 def _known(
-    version: _Version, rows: Bounds, start: int, end: int, common: AbstractSet[int]
+    version: _Version, plain: Sequence[int], rows: Bounds, start: int, end: int, common: AbstractSet[int]
 ) -> tuple[int, int, list[str], int]:
     """Return where the paragraphs begin and end, the text that all versions have, and its size with values between.
 
     `rows`: groups between those that are in one order in front and behind; `start`, `end`: code points between them.
     """
-    words = sorted({at + word for at in range(*rows) if version.plain[at] in common for word in range(version.size)})
+    words = sorted({at + word for at in range(*rows) if plain[at] in common for word in range(version.size)})
     spans = [version.words[at] for at in words if version.words[at][0] >= start]
     if not spans:
         return start, start, [], -1

@@ -32,7 +32,7 @@ _SHORT_HEAD = 120
 """Code points of a first system message below which the next one is part of the head."""
 _FEW_UNITS = 2
 """Units up to which a head may be like another one by its role alone."""
-_NUMBERED = re.compile(r"\S*\d\S*")
+_NUMBERED = re.compile(r"(?<!\S)[^\s\d]*+\d\S*")
 """A word with a digit."""
 _MANY = 40
 """Groups of words from which on heads of many lines are compared by them, too."""
@@ -169,7 +169,8 @@ class _Heads:
     def _first_alike(self, units: set[str], groups: set[str], role: str, head: str, *, word: bool) -> int | None:
         # All heads have a role: as the only common unit, it makes heads alike only if one of them has few others.
         searched = units if len(units) <= _FEW_UNITS else units - {f"role:{role}"}
-        candidates = {number for unit in searched | groups for number in self._having.get(unit, ())}.union(self._short)
+        known = self._having.keys() & (searched | groups)
+        candidates = set(self._short).union(*map(self._having.__getitem__, known))
         same = (
             n
             for n in sorted(candidates)

@@ -235,7 +235,7 @@ class Salvage:
         copied = counted(self.copied, "request") if self.copied else "No request"
         text = f"{copied} {'were' if self.copied > 1 else 'was'} copied from the damaged request log {self._aside.name}"
         if self.without_events:
-            text += f" ({self.without_events:,} without events: their times and tool calls are lost)"
+            text += f" ({self.without_events:,} without events: their times and the arguments of tool calls are lost)"
         if self.incomplete:
             text += f" ({self.incomplete:,} with an incomplete prompt or a damaged answer, which their comments state)"
         if self.without_target:

@@ -27,6 +27,7 @@ from playground.client.events import (
     HeadersReceived,
     Stopped,
     TimesUnknown,
+    ToolCallDelta,
     Usage,
     UsageReported,
 )
@@ -38,7 +39,7 @@ from playground.requestlog.records import DamagedRunError, StoredRun
 from playground.requestlog.store import is_damage
 from playground.runs.record import RequestRecord, SentRow
 from playground.runs.state import fold
-from playground.runs.summary import CUT_TRANSFER, MORE_AFTER_DONE, TEXT_AFTER_FINISH
+from playground.runs.summary import CUT_TRANSFER, MORE_AFTER_DONE, TEXT_AFTER_FINISH, UNNAMED_CALL, warnings
 
 DAMAGE = (zlib.error, ValueError, TypeError, LookupError, AttributeError, OverflowError)
 """Exceptions from decoding a damaged row or blob; msgspec's errors are ValueErrors."""
@@ -308,18 +309,21 @@ class _LossyJoiner(Joiner):
 
 _FIGURES = (
     "SELECT r.phase, r.attempts, r.duration_s, r.status, r.request_id, r.body_id, r.finish_reason, r.prompt_tokens, "
-    "r.completion_tokens, r.total_tokens, r.cached_tokens, t.answer, t.trouble, t.error "
+    "r.completion_tokens, r.total_tokens, r.cached_tokens, t.answer, t.called, t.trouble, t.error "
     "FROM runs AS r JOIN texts AS t ON t.number = r.number WHERE r.number = ?"
 )
-_FIGURE_KINDS = tuple(map(KINDS.__getitem__, "tiFITTTIIIIttt"))
+_FIGURE_KINDS = tuple(map(KINDS.__getitem__, "tiFITTTIIIItttt"))
 _MOST_ATTEMPTS = 1_000
 
 
 def events_of_figures(connection: sqlite3.Connection, number: int) -> tuple[AnyEvent, ...]:
-    """Return events that add up to a run's stored figures and answer, without times. Raises a DAMAGE error."""
+    """Return events that add up to a run's stored figures, answer, names of called tools and warnings, without times.
+
+    Raises a DAMAGE error.
+    """
     row = connection.execute(_FIGURES, (number,)).fetchone()
     check_types(row, _FIGURE_KINDS)
-    phase, attempts, duration, status, request_id, body_id, reason, *tokens, answer, title, error = row
+    phase, attempts, duration, status, request_id, body_id, reason, *tokens, answer, called, title, error = row
     at = max(float(duration or 0.0), 0.0)
     events: list[AnyEvent] = [AttemptStarted(0.0, one + 1) for one in range(min(attempts, _MOST_ATTEMPTS))]
     if events:
@@ -330,6 +334,8 @@ def events_of_figures(connection: sqlite3.Connection, number: int) -> tuple[AnyE
             events.append(BodyIdReceived(at, body_id))
         if answer:
             events.append(ContentDelta(at, answer))
+        names = called.split(", ") if called or _titled(UNNAMED_CALL, title) else []
+        events += (ToolCallDelta(at, index, None, name, "") for index, name in enumerate(names))
         if reason is not None:
             events.append(Finished(at, reason))
         if any(count is not None for count in tokens):
@@ -337,7 +343,10 @@ def events_of_figures(connection: sqlite3.Connection, number: int) -> tuple[AnyE
             events.append(UsageReported(at, Usage(prompt, completion, total, cached)))
     if phase == "done":
         more, late = (_titled(one, title) or msgspec.UNSET for one in (MORE_AFTER_DONE, TEXT_AFTER_FINISH))
-        events.append(Completed(at, not _titled(CUT_TRANSFER, title), more, late))
+        end = Completed(at, not _titled(CUT_TRANSFER, title), more, late)
+        told = [one.title for one in warnings(fold((*events, end)))]
+        noted = tuple(one for one in title.split("; ") if one and one not in told)
+        events.append(replace(end, noted=noted or msgspec.UNSET))
     elif phase == "failed":
         events.append(AttemptFailed(at, ApiError("http", title, error, status=status), request_id))
     elif phase == "stopped":

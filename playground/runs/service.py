@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from playground.client.connection import Connection
 from playground.client.endpoint import Endpoint
-from playground.client.events import AnyEvent, AttemptStarted, HeadersReceived
+from playground.client.events import AnyEvent, AttemptStarted, Completed, HeadersReceived
 from playground.client.retry import RateLimiter, RetryPolicy
 from playground.prefix_cache.forecast import Forecast
 from playground.prefix_cache.forecaster import CacheForecaster, PromptForecast, Settled
@@ -125,8 +125,10 @@ class PendingRequest:
     events: list[AnyEvent] = field(default_factory=list)
     forecast_changed: bool = False
     """Whether `forecast` was replaced since the request began."""
-    recorded: Future[None] | None = None
-    """Ends when the cache model knows that the server has accepted the request."""
+    modelled: list[Future[None]] = field(default_factory=list)
+    """What the cache model's thread was given for this request: new forecasts, and that the server accepted it."""
+    report: Future[tuple[CacheUsage, Settled | None]] | None = None
+    """What the server reported of a request that is done, and what was learned from it."""
 
 
 class RequestService:
@@ -278,20 +280,28 @@ class RequestService:
     def _remember(self, sending: PendingRequest, changes: int) -> Callable[[Run, AnyEvent], None]:
         """Return the listener of a run's events. `changes`: those of the forecaster before it made the forecast."""
 
-        def heard(run: Run, event: AnyEvent) -> None:
+        def forecast_again() -> None:
             nonlocal changes
-            if sending.source == "window" and not sending.tags:
-                sending.events.append(event)
-            if isinstance(event, AttemptStarted) and self.forecaster.changes != changes:
+            if self.forecaster.changes != changes:
                 # Other requests were answered while this one waited for the log, a connection, a slot or a retry.
-                changes = self.forecaster.changes
+                changes, run = self.forecaster.changes, sending.run
                 run.forecast = sending.forecast = self._forecast(sending.view, run.endpoint)
                 sending.forecast_changed = True
+
+        def heard(run: Run, event: AnyEvent) -> None:
+            if sending.source == "window" and not sending.tags:
+                sending.events.append(event)
+            if isinstance(event, AttemptStarted):
+                # On the model's thread, behind the requests that the server has accepted before.
+                sending.modelled.append(self._model_thread.submit(forecast_again))
             if isinstance(event, HeadersReceived) and event.status == 200:
-                at = time.time()
-                sending.recorded = self._model_thread.submit(
-                    lambda: self.forecaster.record(run.endpoint.id, run.endpoint.model, _sent(sending, at))
+                where, at = (run.endpoint.id, run.endpoint.model), time.time()
+                sending.modelled.append(
+                    self._model_thread.submit(lambda: self.forecaster.record(*where, _sent(sending, at)))
                 )
+            if isinstance(event, Completed) and run.state.status == 200:
+                # Before the slot of the run is free: the forecast of the next one in the queue counts this answer.
+                sending.report = self._model_thread.submit(partial(self._settle, sending))
             if self.log is not None:
                 self.log.note(run.id, event)
 
@@ -312,6 +322,7 @@ class RequestService:
 
     async def _finish(self, sending: PendingRequest) -> None:
         run, log = sending.run, self.log
+        await asyncio.gather(*map(asyncio.wrap_future, sending.modelled))
         await self._learn(sending)
         if log is None:
             return
@@ -331,14 +342,8 @@ class RequestService:
                 self._on_context(run.endpoint, run.state.error.context_length, None)
             return
 
-        def settle() -> tuple[CacheUsage, Settled | None]:
-            if sending.recorded is not None:
-                sending.recorded.result()  # it ran before this on the same thread: raises its error
-            usage = cache_usage(run.state, run.request.body)
-            where = run.endpoint.id, run.endpoint.model
-            return usage, self.forecaster.settle(*where, run.id, usage, sending.forecast, sending.view)
-
-        usage, sending.settled = await self._in_model_thread(settle)
+        report = sending.report or self._model_thread.submit(partial(self._settle, sending))
+        usage, sending.settled = await asyncio.wrap_future(report)
         if run.state.phase == "done" and sending.settled is not None:
             sending.why = _fitting(sending, sending.settled.explanation)
         self._explained[run.id] = sending
@@ -350,6 +355,12 @@ class RequestService:
         served = None if usage.prompt_tokens is None else usage.prompt_tokens + (usage.completion_tokens or 0)
         if refused or served:
             self._on_context(run.endpoint, refused, served)
+
+    def _settle(self, sending: PendingRequest) -> tuple[CacheUsage, Settled | None]:
+        run = sending.run
+        usage = cache_usage(run.state, run.request.body)
+        where = run.endpoint.id, run.endpoint.model
+        return usage, self.forecaster.settle(*where, run.id, usage, sending.forecast, sending.view)
 
     def comparable(self, sending: PendingRequest) -> list[Match]:
         """Return earlier requests that an answered one can be compared with, the best first."""

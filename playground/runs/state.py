@@ -104,6 +104,8 @@ class RunState(Struct):
     saw_done: bool = False
     more_after_done: bool = False
     text_after_finish: bool = False
+    noted: tuple[str, ...] = ()
+    """Titles of warnings whose events are lost."""
     retry: RetryScheduled | None = None
     queued: Queued | None = None
     raw: list[RawEvent] = field(default_factory=list)
@@ -218,7 +220,7 @@ class RunState(Struct):
                 self.phase, self.ended_at, self.retry = "retrying", None, event
             case Completed():
                 self.saw_done, self.more_after_done = event.saw_done, bool(event.more)
-                self.text_after_finish = bool(event.late)
+                self.text_after_finish, self.noted = bool(event.late), event.noted or ()
                 self._end("done", event.at)
             case AttemptFailed():
                 self.error = event.error

@@ -64,6 +64,7 @@ TEXT_AFTER_FINISH = ApiError(
     "A part of the answer came after its finish_reason",
     "It is in the answer. The server may have joined two answers.",
 )
+UNNAMED_CALL = ApiError("unnamed_tool_call", "A tool call has no name", "No tool can be run for it.")
 MORE_AFTER_DONE = ApiError(
     "more_after_done",
     "The server sent more after the end of the answer ([DONE])",
@@ -74,7 +75,7 @@ MORE_AFTER_DONE = ApiError(
 def warnings(state: RunState, further: Mapping[int, RunState] | None = None) -> tuple[ApiError, ...]:
     """Return what keeps the answer of a run that is done from being known as complete. Not failures: the model, or
     only the transfer, ended early, or its usage is wrong. Kinds: those of a choice, cut_transfer, more_after_done,
-    wrong_usage.
+    wrong_usage, and noted for those of which only the title is left.
 
     `further`: its further choices, if the caller has them.
     """
@@ -89,7 +90,7 @@ def warnings(state: RunState, further: Mapping[int, RunState] | None = None) -> 
         found.append(MORE_AFTER_DONE)
     if wrong := _wrong_usage(state):
         found.append(ApiError("wrong_usage", "The usage report cannot be right", f"It says: {wrong}."))
-    return tuple(found)
+    return (*found, *(ApiError("noted", title) for title in state.noted))
 
 
 def _wrong_usage(state: RunState) -> str:
@@ -117,7 +118,7 @@ def _of_choice(state: RunState) -> Iterator[ApiError]:
     if reason in ("tool_calls", "function_call") and not state.tool_calls:
         yield ApiError("no_tool_call", f"The answer has no tool call, and finish_reason {reason}")
     if not all(call.name.strip() for call in state.calls):
-        yield ApiError("unnamed_tool_call", "A tool call has no name", "No tool can be run for it.")
+        yield UNNAMED_CALL
     ids = [call.id for call in state.calls if call.id]
     if len(set(ids)) < len(ids):
         yield ApiError("repeated_call_id", "Two tool calls have the same id", "Their results cannot be told apart.")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any
 
+from msgspec import convert, to_builtins
 from msgspec.structs import replace
 
 from playground.client.endpoint import (
@@ -28,7 +28,7 @@ from playground.client.endpoint import (
 from playground.prompt.document import Json
 from playground.prompt.field_errors import InputError
 from playground.prompt.limits import CONTEXT_TOKENS
-from playground.storage.json_file import JsonFile, Submit, struct_reader, write_now
+from playground.storage.json_file import JsonFile, SharedFile, Submit, write_now
 from playground.tasks import Subscribers
 
 BUILT_IN = (
@@ -57,11 +57,10 @@ BUILT_IN = (
 )
 
 
-class EndpointStore:
-    """All endpoints, in display order. A change applies at once; `submit` runs the write.
+class EndpointStore(SharedFile):
+    """All endpoints, in display order. A change applies at once."""
 
-    Two windows on one folder share the file: each writes only the endpoints that it changes.
-    """
+    _subject, _consequence = "The endpoints", " Changes are lost when the program ends."
 
     def __init__(
         self, path: Path, submit: Submit = write_now, on_error: Callable[[str], None] = lambda _message: None
@@ -70,19 +69,15 @@ class EndpointStore:
 
         `on_error` is called with `notice` if the endpoints cannot be saved.
         """
-        self._file = JsonFile(path, "The file of endpoints", masked=True, recover=_recovered_rows)
-        self._submit, self._on_error = submit, on_error
+        super().__init__(
+            JsonFile(path, "The file of endpoints", masked=True, recover=_recovered_rows), submit, on_error
+        )
         self._changes: Subscribers[[]] = Subscribers()
-        self._lock = threading.Lock()
         cleaned: list[Endpoint] = []
         self._endpoints, self.notice = self._read(cleaned)
-        """What was wrong with the file, or why it cannot be written; a sentence, or empty."""
         self._stamp: tuple[int, ...] | None = None
-        self._writing = False
-        self._unsaved: dict[str, Endpoint | None] = {endpoint.id: endpoint for endpoint in cleaned}
-        if self._unsaved:
-            self._submit(self._save, self._report)
-        self._submit(self._file.clean_set_aside, self._report)
+        self._unsaved = {endpoint.id: endpoint for endpoint in cleaned}
+        self._end_reading()
 
     def _read(self, changed: list[Endpoint]) -> tuple[dict[str, Endpoint], str]:
         """Return the endpoints of the file, and the notice. `changed` receives those that are to be written again.
@@ -177,16 +172,12 @@ class EndpointStore:
         return endpoint
 
     def _changed(self, endpoint_id: str, endpoint: Endpoint | None) -> None:
-        with self._lock:
-            self._unsaved[endpoint_id] = endpoint
-        self._submit(self._save, self._report)
+        self._put({endpoint_id: endpoint})
         self._changes()
 
     def write_again(self) -> None:
         """Write all endpoints: the file was deleted."""
-        with self._lock:
-            self._unsaved = {**self._endpoints, **self._unsaved}
-        self._submit(self._save, self._report)
+        self._put(self._endpoints, older=True)
 
     async def refresh(self) -> bool:
         """Take over what another window or command has added or changed. Returns whether there was anything.
@@ -215,31 +206,10 @@ class EndpointStore:
         self._changes()
         return True
 
-    def _save(self) -> str:
-        """Write the unsaved changes into the present file. Returns why that failed."""
-        with self._lock:
-            changed, self._unsaved = self._unsaved, {}
-            self._writing = bool(changed)
-        try:
-            return self._write(changed) if changed else ""
-        finally:
-            self._writing = False
-
     def _write(self, changed: dict[str, Endpoint | None]) -> str:
-        try:
-            with self._file.exclusive():
-                saved = {**self._read([])[0], **changed}
-                self._file.write({"endpoints": [_row(endpoint) for endpoint in saved.values() if endpoint is not None]})
-        except OSError as error:
-            with self._lock:
-                self._unsaved = {**changed, **self._unsaved}
-            reason = error.strerror or error
-            return f"The endpoints cannot be saved: {reason}. Changes are lost when the program ends."
+        saved = {**self._read([])[0], **changed}
+        self._file.write({"endpoints": [_row(endpoint) for endpoint in saved.values() if endpoint is not None]})
         return ""
-
-    def _report(self, error: str) -> None:
-        self.notice = error
-        self._on_error(error)
 
 
 def _built_in() -> dict[str, Endpoint]:
@@ -302,44 +272,18 @@ def _check_rates(rates: Rates) -> None:
             raise InputError.of(("rates", name), "a rate is a number, at least 0.", "Leave it empty if it is unknown.")
 
 
-class _PlanRow(TypedDict):
-    name: str
-    requests_per_minute: int | None
-    in_flight: int | None
-
-
-class _RatesRow(TypedDict):
-    fresh: float | None
-    cached: float | None
-    output: float | None
-    source: str
-
-
-class _EndpointRow(TypedDict):
-    id: str
-    name: str
-    base_url: str
-    model: str
-    needs_key: bool
-    plan: _PlanRow
-    rates: _RatesRow
-    context_tokens: NotRequired[int | None]
-    """Missing in files of versions before it could be set."""
-    context_source: NotRequired[str]
-    """One of ContextSource; any other text is read as unknown."""
+_OPTIONAL = ("context_tokens", "context_source")
+"""Members that are missing in files of versions before they could be set."""
+_MEMBERS = tuple(name for name in Endpoint.__struct_fields__ if name != "kind")
 
 
 def member_names() -> tuple[str, ...]:
     """Return the names of the members of the file."""
-    return tuple(name for row in (_EndpointsFile, _EndpointRow, _PlanRow, _RatesRow) for name in row.__annotations__)
+    return ("endpoints", *_MEMBERS, *PlanLimits.__struct_fields__, *Rates.__struct_fields__)
 
 
 def _names(endpoints: Iterable[Endpoint]) -> str:
     return ", ".join(endpoint.name for endpoint in endpoints)
-
-
-class _EndpointsFile(TypedDict):
-    endpoints: list[Any]
 
 
 def _recovered_rows(data: bytes) -> Json:
@@ -347,7 +291,7 @@ def _recovered_rows(data: bytes) -> Json:
     from playground.storage import recovery
 
     text = recovery.with_read_names(recovery.text_of(data), ("name", "source"))
-    return {"endpoints": recovery.rows(text, keys=("id", "name", "base_url"), names=_EndpointRow.__annotations__)}
+    return {"endpoints": recovery.rows(text, keys=("id", "name", "base_url"), names=_MEMBERS)}
 
 
 def _endpoints(
@@ -363,18 +307,17 @@ def _endpoints(
     """
     endpoints = _built_in()
     own: set[str] = set()
-    for place, value_of_row in enumerate(struct_reader(_EndpointsFile)(value)["endpoints"], 1):
+    for place, row in enumerate(convert(convert(value, dict[str, Any])["endpoints"], list[Any]), 1):
         bare = ""
         try:
-            row = struct_reader(_EndpointRow)(value_of_row)
-            bare = _without_secret(row["base_url"])
-            if bare:
-                row["base_url"] = bare
-            endpoint = _as_built_in(_endpoint(row))
+            endpoint = _as_read(row)
+            if bare := _without_secret(endpoint.base_url):
+                endpoint = replace(endpoint, base_url=bare)
+            endpoint = _as_built_in(_usable(endpoint))
             if endpoint.id in own and endpoint.kind != "other":
                 raise ValueError("an earlier one has the same id")
         except (ValueError, OverflowError) as error:
-            unusable.append(_why_unusable(place, value_of_row, error))
+            unusable.append(_why_unusable(place, row, error))
             continue
         if endpoint.id in own:
             if endpoint == endpoints[endpoint.id]:
@@ -425,36 +368,27 @@ def _without_secret(base_url: str) -> str:
     return without_secret(base_url) if has_secret(base_url) else ""
 
 
-def _endpoint(row: _EndpointRow) -> Endpoint:
-    plan, context_tokens = PlanLimits(**row["plan"]), row.get("context_tokens")
-    if any(limit is not None and limit < 1 for limit in (plan.requests_per_minute, plan.in_flight, context_tokens)):
+def _as_read(row: Json) -> Endpoint:
+    """Return the endpoint of a row. Raises ValueError if a member is missing or of another type."""
+    members = convert(row, dict[str, Any])
+    for missing in (name for name in _MEMBERS if name not in (*_OPTIONAL, *members)):
+        raise ValueError(f"{missing} is missing")
+    source = next((one for one in CONTEXT_SOURCES if one == members.get("context_source")), "")
+    return convert({**members, "kind": "other", "context_source": source}, Endpoint)
+
+
+def _usable(endpoint: Endpoint) -> Endpoint:
+    """Return an endpoint of the file with a checked address. Raises ValueError."""
+    plan = endpoint.plan
+    limits = (plan.requests_per_minute, plan.in_flight, endpoint.context_tokens)
+    if any(limit is not None and limit < 1 for limit in limits):
         raise ValueError("a limit is at least 1")
-    endpoint = Endpoint(
-        id=row["id"],
-        name=row["name"],
-        base_url="" if row["id"] in (SIMULATOR_ID, ELECTRON_ID) else check_base_url(row["base_url"]),
-        model=row["model"],
-        needs_key=row["needs_key"],
-        plan=plan,
-        rates=Rates(**row["rates"]),
-        context_tokens=context_tokens,
-        context_source=next((source for source in CONTEXT_SOURCES if source == row.get("context_source")), ""),
-    )
     _check_texts(endpoint)
     _check_rates(endpoint.rates)
-    return endpoint
+    own = endpoint.id in (SIMULATOR_ID, ELECTRON_ID)
+    return replace(endpoint, base_url="" if own else check_base_url(endpoint.base_url))
 
 
 def _row(endpoint: Endpoint) -> Json:
-    plan, rates = endpoint.plan, endpoint.rates
-    return {
-        "id": endpoint.id,
-        "name": endpoint.name,
-        "base_url": endpoint.base_url,
-        "model": endpoint.model,
-        "needs_key": endpoint.needs_key,
-        "plan": {"name": plan.name, "requests_per_minute": plan.requests_per_minute, "in_flight": plan.in_flight},
-        "rates": {"fresh": rates.fresh, "cached": rates.cached, "output": rates.output, "source": rates.source},
-        "context_tokens": endpoint.context_tokens,
-        "context_source": endpoint.context_source,
-    }
+    members: dict[str, Json] = to_builtins(endpoint)
+    return {name: members[name] for name in _MEMBERS}

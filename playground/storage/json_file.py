@@ -6,13 +6,12 @@ import asyncio
 import json
 import os
 import stat
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from typing import TypeVar
-
-import msgspec
+from typing import Any, TypeVar
 
 from playground.prompt.document import Json
 from playground.prompt.json_text import MAX_BYTES, loads
@@ -136,6 +135,61 @@ class JsonFile:
         write_private(self._path, json.dumps(value, indent=1).encode())
 
 
+class SharedFile:
+    """Named values in a file that several windows share: each writes only what it changes, and `submit` runs the write.
+
+    A class that inherits this sets `_subject`, `_consequence`, and `_write`, which raises OSError.
+    """
+
+    _subject = ""
+    """Names the values at the beginning of a sentence."""
+    _consequence = ""
+
+    def __init__(self, file: JsonFile, submit: Submit, on_error: Callable[[str], None]) -> None:
+        self._file, self._submit, self._on_error = file, submit, on_error
+        self._lock = threading.Lock()
+        self._unsaved: dict[str, Any] = {}
+        self._writing = False
+        self.notice = ""
+        """What was wrong with the file, or why it cannot be written; a sentence, or empty."""
+
+    def _end_reading(self) -> None:
+        """Write what reading has changed, and clean the copies of earlier versions."""
+        if self._unsaved:
+            self._submit(self._save, self._report)
+        self._submit(self._file.clean_set_aside, self._report)
+
+    def _put(self, changed: Mapping[str, Any], *, older: bool = False) -> None:
+        """Write values soon. `older`: not in place of values that wait to be written."""
+        with self._lock:
+            self._unsaved = {**changed, **self._unsaved} if older else {**self._unsaved, **changed}
+        self._submit(self._save, self._report)
+
+    def _save(self) -> str:
+        """Write the unsaved changes into the present file. Returns why that failed."""
+        with self._lock:
+            changed, self._unsaved = self._unsaved, {}
+            self._writing = True
+        try:
+            if not changed:
+                return ""
+            with self._file.exclusive():
+                return self._write(changed)
+        except OSError as error:
+            with self._lock:
+                self._unsaved = {**changed, **self._unsaved}
+            return f"{self._subject} cannot be saved: {error.strerror or error}.{self._consequence}"
+        finally:
+            self._writing = False
+
+    def _write(self, changed: dict[str, Any]) -> str:
+        raise NotImplementedError
+
+    def _report(self, error: str) -> None:
+        self.notice = error
+        self._on_error(error)
+
+
 def read_regular(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
     """Return at most `max_bytes` + 1 bytes of a regular file. Raises OSError; never waits for a pipe or a device."""
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
@@ -146,15 +200,6 @@ def read_regular(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
         if not stat.S_ISREG(mode):
             raise OSError(None, "It is not a regular file")
         return file.read(max_bytes + 1)
-
-
-def struct_reader(struct: type[T]) -> Callable[[Json], T]:
-    """Return a reader for `JsonFile.read` that converts to a msgspec struct."""
-
-    def read(value: Json) -> T:
-        return msgspec.convert(value, struct)
-
-    return read
 
 
 Write = Callable[[], str]

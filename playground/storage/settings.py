@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import binascii
 import copy
-import threading
 from base64 import b64decode
 from collections.abc import Callable
 from itertools import combinations
@@ -14,7 +13,7 @@ from msgspec import Struct
 
 from playground.prompt.document import Json
 from playground.prompt.field_errors import InputError
-from playground.storage.json_file import JsonFile, Submit, write_now
+from playground.storage.json_file import JsonFile, SharedFile, Submit, write_now
 from playground.tasks import Subscribers
 
 
@@ -46,15 +45,7 @@ SETTINGS = (
     Setting(
         "theme", "system", "Theme", "Light, dark, or whatever the system uses.", choices=("system", "light", "dark")
     ),
-    Setting(
-        "font_size",
-        13,
-        "Prompt font size",
-        "Of prompts and completions.",
-        minimum=11,
-        maximum=22,
-        unit="px",
-    ),
+    Setting("font_size", 13, "Prompt font size", "Of prompts and completions.", minimum=11, maximum=22, unit="px"),
     Setting(
         "cache_lifetime_s",
         300,
@@ -79,23 +70,12 @@ SETTINGS = (
     Setting("retry_longest_s", 8, "Longest wait", "Unless the server asks for more.", minimum=1, maximum=60, unit="s"),
     Setting("connect_s", 10, "Connect timeout", "The attempt fails after this time.", minimum=1, maximum=120, unit="s"),
     Setting(
-        "first_byte_s",
-        120,
-        "First byte timeout",
-        "Including the model's thinking.",
-        minimum=1,
-        maximum=3600,
-        unit="s",
+        "first_byte_s", 120, "First byte timeout", "Including the model's thinking.", minimum=1, maximum=3600, unit="s"
     ),
     Setting("silence_s", 60, "Idle timeout", "Longest pause within a stream.", minimum=1, maximum=3600, unit="s"),
     Setting("turn_limit", False, "Voice limit", "Abort the request, including retries, after this time."),
     Setting("turn_limit_s", 10, "Voice time limit", "Needs the voice limit.", minimum=1, maximum=600, unit="s"),
-    Setting(
-        "ca_file",
-        "",
-        "Extra certificates",
-        "A PEM file, trusted in addition to the system's. Empty: none.",
-    ),
+    Setting("ca_file", "", "Extra certificates", "A PEM file, trusted in addition to the system's. Empty: none."),
     Setting(
         "request_lines",
         False,
@@ -142,11 +122,10 @@ SETTINGS = (
 _TABLE = {setting.name: setting for setting in SETTINGS}
 
 
-class Settings:
-    """The user's settings. A change applies at once and is on disk soon: `submit` runs the write.
+class Settings(SharedFile):
+    """The user's settings. A change applies at once and is on disk soon."""
 
-    Two windows on one folder share the file: each writes only the settings that it changes.
-    """
+    _subject = "The settings"
 
     def __init__(
         self, path: Path, submit: Submit = write_now, on_error: Callable[[str], None] = lambda _message: None
@@ -155,14 +134,10 @@ class Settings:
 
         `on_error` is called with `notice` if the settings cannot be saved.
         """
-        self._file = JsonFile(path, "The settings file", masked=True, recover=_recovered_table)
-        self._submit, self._on_error = submit, on_error
+        super().__init__(JsonFile(path, "The settings file", masked=True, recover=_recovered_table), submit, on_error)
         self.stored_forms: dict[str, Callable[[Json], Json]] = {}
         """By name: changes a value when the file is written, also one that an older version stored."""
         self._changes: Subscribers[[str]] = Subscribers()
-        self._lock = threading.Lock()
-        self._unsaved: dict[str, Json] = {}
-        self._scheduled = False
         self._values = self._file.read(_table) or {}
         if self._file.recovered:
             self._unsaved = dict(self._values)
@@ -174,10 +149,7 @@ class Settings:
             if name in _TABLE
         }
         self.notice = self._file.notice or cleaned or _notice_of_errors(self._values)
-        """What was wrong with the file, or why it cannot be written; a sentence, or empty."""
-        if self._unsaved:
-            self._submit(self._save, self._report)
-        self._submit(self._file.clean_set_aside, self._report)
+        self._end_reading()
 
     def _remove_secrets(self) -> str:
         """Remove passwords and keys from the addresses of an older file. Returns the notice."""
@@ -232,34 +204,15 @@ class Settings:
         if self.get(name) == value:
             return
         self._values[name] = self._valid[name] = copy.deepcopy(value)
-        with self._lock:
-            scheduled, self._scheduled = self._scheduled, True
-            self._unsaved[name] = copy.deepcopy(value)
-        if not scheduled:
-            self._submit(self._save, self._report)
+        self._put({name: copy.deepcopy(value)})
         self._changes(name)
 
     def write_again(self) -> None:
         """Write all settings: the file was deleted."""
-        with self._lock:
-            self._unsaved = {**copy.deepcopy(self._values), **self._unsaved}
-        self._submit(self._save, self._report)
-
-    def _save(self) -> str:
-        """Write the unsaved changes into the present file. Returns why that failed."""
-        with self._lock:
-            changed, self._unsaved, self._scheduled = self._unsaved, {}, False
-        try:
-            with self._file.exclusive():
-                copied = self._write(changed)
-        except OSError as error:
-            with self._lock:
-                self._unsaved = {**changed, **self._unsaved}
-            return f"The settings cannot be saved: {error.strerror or error}."
-        return f"The settings file had values that are not valid; it was copied to {copied}." if copied else ""
+        self._put(copy.deepcopy(self._values), older=True)
 
     def _write(self, changed: dict[str, Json]) -> str:
-        """Write changes into the present file. Returns the name of its copy if that had damaged values."""
+        """Write changes into the present file. Returns a sentence if a copy was kept, because of damaged values."""
         saved = self._file.read(_table) or {}
         overwrites = not self._file.recovered and any(
             name in saved and _is_damaged(name, saved[name]) for name in changed
@@ -273,11 +226,7 @@ class Settings:
                 saved[name] = stored_form(saved[name])
         copied = self._file.keep_copy().name if overwrites else ""
         self._file.write(saved)
-        return copied
-
-    def _report(self, error: str) -> None:
-        self.notice = error
-        self._on_error(error)
+        return f"The settings file had values that are not valid; it was copied to {copied}." if copied else ""
 
     def subscribe(self, callback: Callable[[str], None]) -> Callable[[], None]:
         """Call `callback` with the name of every setting that changes. Returns the function that unsubscribes."""

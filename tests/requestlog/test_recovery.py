@@ -8,12 +8,21 @@ import os
 import random
 import shutil
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from playground.client.events import AnyEvent, AttemptStarted, Completed, ContentDelta, HeadersReceived, RawEvent
+from playground.client.events import (
+    AnyEvent,
+    AttemptStarted,
+    Completed,
+    ContentDelta,
+    HeadersReceived,
+    RawEvent,
+    ToolCallDelta,
+)
 from playground.export.log_files import export, import_file
 from playground.export.ticket import ticket
 from playground.prompt.files import load
@@ -28,8 +37,10 @@ from playground.requestlog.sent_body import SentBody
 from playground.requestlog.store import FILE_NAME, MOST_NUMBER, PAGE_BYTES, RUNS_VALUES, transaction
 from playground.requestlog.stored_runs import INCOMPLETE, LOST, OTHER_ANSWER
 from playground.runs.state import fold
+from playground.runs.summary import warnings
 from tests.requestlog import samples
 from tests.requestlog.samples import files, opened
+from tests.requestlog.test_trouble import damage_index
 
 COUNT = 60
 
@@ -131,6 +142,43 @@ async def test_export_damaged_request_exports_the_others_and_names_it(tmp_path: 
         assert len(await log.page(EVERYTHING)) == COUNT
     assert all(run_ids[6] in message for message in messages)
     assert messages
+
+
+def _with_choice(events: Sequence[AnyEvent]) -> list[AnyEvent]:
+    """Add a second choice, which was cut at max_tokens."""
+    raw = RawEvent(0.5, '{"choices": [{"index": 1, "delta": {"content": "Yes"}, "finish_reason": "length"}]}')
+    return [*events[:-1], raw, events[-1]]
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        _with_choice(samples.answered()),
+        samples.called(),
+        [*samples.called()[:2], ToolCallDelta(0.3, 0, "call_1", "", "{}"), *samples.called()[-2:]],
+        [*samples.called()[:2], *samples.called()[-2:]],
+    ],
+    ids=["further choice", "call", "call without a name", "no call"],
+)
+@pytest.mark.parametrize("is_copied", [False, True])
+async def test_request_without_events_keeps_its_warnings_and_called_tools(
+    tmp_path: Path, events: list[AnyEvent], is_copied: bool
+) -> None:
+    record = samples.record("question")
+    async with opened(tmp_path) as log:
+        await log.add([EndedRun(record, tuple(events))])
+        (before,) = await log.page(EVERYTHING)
+    change(tmp_path, "UPDATE streams SET data = x'0203'")
+    if is_copied:
+        damage_index(tmp_path / FILE_NAME, "tags_number")
+    async with opened(tmp_path) as log:
+        await log.recovered()
+        (after,) = await log.page(EVERYTHING)
+        stored = await log.get(record.run_id)
+    assert (log.notice is not None) == is_copied
+    assert stored is not None
+    assert "; ".join(one.title for one in warnings(stored.state())) == after.warning == before.warning
+    assert ", ".join(call.name for call in stored.state().calls) == after.called == before.called
 
 
 async def test_get_answer_that_was_changed_on_disk_is_stated_and_not_exported(tmp_path: Path) -> None:

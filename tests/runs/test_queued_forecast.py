@@ -8,16 +8,20 @@ import json
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from playground.client.endpoint import PLANS, PlanLimits
+from playground.client.events import AnyEvent, AttemptStarted
 from playground.prefix_cache.endpoint_model import EndpointCacheModel
 from playground.prefix_cache.forecast import Forecast
+from playground.prefix_cache.forecaster import CacheForecaster
 from playground.prompt.document import Document, Json, Message
 from playground.requestlog.log import RequestLog
 from playground.runs.record import RequestRecord
+from playground.runs.run import Run
 from playground.runs.service import PendingRequest
 from playground.runs.state import RunState
 from playground.services import AppServices
@@ -96,6 +100,29 @@ def test_forecast_of_a_queued_request_counts_the_answers_before_it(tmp_path: Pat
     first, *others = sorted(sent, key=lambda each: each.forecast.cached_tokens)
     assert first.forecast.cached_tokens < 16
     assert all(each.forecast.cached_tokens > 2000 for each in others)
+
+
+def test_forecast_at_an_attempt_counts_the_answers_that_the_cache_model_has_not_learned_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cache model's thread is busy when the second request begins: the first one is recorded only then."""
+    attempts, record, happen = itertools.count(1), CacheForecaster.record, Run._happen
+    second_began = threading.Event()
+
+    def late(forecaster: CacheForecaster, *args: Any) -> None:
+        second_began.wait(30)
+        record(forecaster, *args)
+
+    def noted(run: Run, event: AnyEvent) -> None:
+        happen(run, event)
+        if isinstance(event, AttemptStarted) and next(attempts) == 2:
+            second_began.set()
+
+    monkeypatch.setattr(CacheForecaster, "record", late)
+    monkeypatch.setattr(Run, "_happen", noted)
+    sent = asyncio.run(_send_together(tmp_path, 2, PlanLimits("One", None, in_flight=1)))
+    assert min(each.forecast.cached_tokens for each in sent) < 16
+    assert max(each.forecast.cached_tokens for each in sent) > 2000
 
 
 def test_cache_model_works_on_one_other_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
