@@ -69,8 +69,6 @@ _BYTES = re.compile("[\xc2-\xf4][\x80-\xbf]{1,3}")
 """A character that was escaped as its bytes in UTF-8."""
 _NESTED = 4
 _NUMBER = re.compile(f"[0-9]{{{PIECE_CHARS}}}")
-_CONTEXT_CHARS = GRAM - 1 + MARK_CHARS
-"""Characters of a text that count for the next piece of it: those of a key, and a mask before them."""
 
 _STRING = "(?:\x1b[]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]{0,99}"
 _TERMINAL = rf"\x1b\[[0-?]*[ -/]*[@-~]|\x9b[0-?]*[ -/]*[@-~]|{_STRING}(?:\x07|\x1b\\|\x9c)|\x1b[ -/]*[0-Z^-~]"
@@ -92,18 +90,24 @@ _UNFINISHED_TEXT = (
     r"|&(?:amp;)*(?:#[xX]?[0-9a-fA-F]{0,7}|[A-Za-z]{1,31})?|[xX]{1,8}|[\[<({][a-zA-Z.]{0,12}"
 )
 _UNFINISHED = rf"{_UNFINISHED_TEXT}|\x1b(?:\[[0-?]*[ -/]*|[ -/]*)|\x9b[0-?]*[ -/]*|{_STRING}\x1b?"
+_BEGIN = r"(?=[\\%=&xX\[<({\r\n\]0\x1b\x9b\x90\x98\x9d-\x9f])"
+"""Finds quickly where something unfinished may begin."""
 _READINGS = {
     _NOISE: re.compile(
-        rf"""(?:{_UNFINISHED}|[\r\n][ \t]*(?:[0-9]{{1,5}}[ \t]*)?"""
+        rf"""{_BEGIN}(?:{_UNFINISHED}|[\r\n][ \t]*(?:[0-9]{{1,5}}[ \t]*)?"""
         rf"""|\](?:\([^()\s]{{0,99}})?|<?0(?:[xX][0-9a-fA-F]{{0,2}})?"""
         rf"""|<(?:{_IN_TAG}(?:["'][^"'<]{{0,99}})?|[/?]?(?:[A-Za-z!][^<>]{{0,99}})?))$"""
     ),
-    _MARKUP: re.compile(f"(?:{_UNFINISHED})$"),
-    _NOTHING: re.compile(f"(?:{_UNFINISHED_TEXT})$"),
+    _MARKUP: re.compile(f"{_BEGIN}(?:{_UNFINISHED})$"),
+    _NOTHING: re.compile(f"{_BEGIN}(?:{_UNFINISHED_TEXT})$"),
 }
 """What is removed from a text before all but letters and digits, and the unfinished end of such: a key may be around
 tags, or in one."""
 _UNFINISHED_CHARS = 128
+_OPEN = re.compile(
+    rf"{_READINGS[_NOISE].pattern}|{_BEGIN}(?:{_LETTER}[ \t]*(?:[0-9]{{1,5}}[ \t]*)?|&[A-Za-z0-9]{{1,32}})$"
+)
+"""An end of a text that is read with what follows it."""
 _LONGEST_ESCAPE = 12
 
 _BESIDE, _FOREIGN = re.compile(r"[^0-9A-Za-z]+"), re.compile(r"[^\W\x00-\x7f]")
@@ -188,11 +192,14 @@ def mask_across(texts: list[str], key: str | None) -> list[str]:
 def _decoded(text: str) -> tuple[str, list[_Layer]]:
     r"""Replace escapes in `text` (\u0073, \x73, \163, %73, &#115;, &shy;), also nested ones."""
     layers: list[_Layer] = []
-    for pattern in (_ESCAPE,) * _NESTED + (_BYTES,) if _escaped(text) else ():
-        plain = pattern.sub(_character, text)
-        layers += [(pattern, text)] if plain != text else ()
+    if not _escaped(text):
+        return text, layers
+    while len(layers) < _NESTED and (plain := _ESCAPE.sub(_character, text)) != text:
+        layers.append((_ESCAPE, text))
         text = plain
-    return text, layers
+    if (plain := _BYTES.sub(_character, text)) != text:
+        layers.append((_BYTES, text))
+    return plain, layers
 
 
 def _undecoded(text: str) -> tuple[str, list[_Layer]]:
@@ -204,8 +211,13 @@ def _character(found: re.Match[str]) -> str:
         return found[0].encode("latin-1").decode("utf-8", "replace")
     if found.re is not _ESCAPE:
         return ""
-    group = found.lastindex
-    return chr(min(int(found[group], 8 if group == 4 else 16), sys.maxunicode)) if group else unescape(found[0])
+    group = found.lastindex or 0
+    return _escape(found[group], group)
+
+
+@lru_cache(maxsize=4096)
+def _escape(code: str, group: int) -> str:
+    return chr(min(int(code, 8 if group == 4 else 16), sys.maxunicode)) if group else unescape(code)
 
 
 def _outer(spans: list[Span], layers: list[_Layer]) -> list[Span]:
@@ -234,6 +246,15 @@ def _wide() -> dict[int, str]:
     normal = {code: normalize("NFKC", chr(code)) for block in blocks for code in range(*block)}
     found = {code: one for code, one in normal.items() if len(one) == 1 and one.isascii() and one.isalnum()}
     return found | dict.fromkeys(map(ord, "\u115f\u1160\u3164\uffa0"), "\0")  # the only letters without one
+
+
+def closed(text: str) -> int:
+    """Return up to where a text can be read without what follows it: no escape or tag goes on there."""
+    begun = text
+    while found := _OPEN.search(begun, max(len(begun) - _UNFINISHED_CHARS, 0)):
+        begun = begun[: found.start()]
+    plain = _decoded(begun)[0]
+    return len(begun) if plain is begun or closed(plain) == len(plain) else 0
 
 
 def _folded(text: str) -> str:
@@ -315,6 +336,7 @@ class KeySearch:
         heads = [(form, form.at[end]) for form in forms.values() if form.has_words for end in range(1, GRAM)]
         self._begun = tuple(form.key[: at + 1].lower() for form, at in heads if at >= (form.secret or GRAM - 1))
         """Beginnings of keys with less than GRAM letters: a public prefix and a character, or GRAM characters."""
+        self._heads, self._grams = {_bare(head, self._beside) for head in self._begun}, {*map(tuple, self.places)}
         self._step = max(min(map(_shortest, forms.values()), default=GRAM) - GRAM + 1, 1)
 
     def spans(self, text: str, least: int = PART_CHARS, *, is_cut: bool = False) -> list[Span]:
@@ -351,17 +373,23 @@ class KeySearch:
         """Return the text with keys and their parts masked."""
         return masked(text, self.spans(text))
 
-    def known_end(self, text: str) -> str | None:
-        """Return the end of a text as it counts for the next piece; None if characters of a key are in the text."""
-        if _special(text):
+    def ends(self, before: set[str], text: str) -> set[str] | None:
+        """Return how the letters and digits of a text end in each way that it may be read.
+
+        `before`: how those before the text end. None: characters of a key are in the text; `spans` finds the parts.
+        """
+        readings = set[str]()
+        for way in {text, _decoded(text)[0]}:
+            plain = _folded(way)
+            readings.add(_bare(plain, self._beside))
+            if _special(plain) and (less := _NOISE.sub("", plain)) != plain:
+                readings |= {_bare(less, self._beside), _bare(_MARKUP.sub("", plain), self._beside)}
+        joints = [end + bare[: GRAM - 1] for end in before for bare in readings]
+        letters = "\n".join((*readings, *joints))
+        grams = zip(letters, letters[1:], letters[2:], letters[3:], strict=False)
+        if not self._grams.isdisjoint(grams) or (self._heads and any(head in letters for head in self._heads)):
             return None
-        plain = _folded(text)
-        bare, places = _bare(plain, self._beside), self.places
-        if any(bare[at : at + GRAM] in places for at in range(len(bare) - GRAM + 1)) or (
-            plain.lower().endswith(self._begun)
-        ):
-            return None
-        return _bare(text[:-_CONTEXT_CHARS], self._beside)[1 - GRAM :] + text[-_CONTEXT_CHARS:]
+        return {(end + bare)[1 - GRAM :] for end in before for bare in readings}
 
     def _runs(self, bare: str) -> list[tuple[int, _Form, int, int]]:
         """Return the parts of keys in the letters and digits of a text: where, and from and to where in which form."""
