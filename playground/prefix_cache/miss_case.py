@@ -496,10 +496,11 @@ class MissCase(Struct, frozen=True, dict=True):
 
     @property
     def own_model_lost(self) -> bool:
-        """Return whether the request's own model lost a cached prefix: the change of model is not the reason."""
+        """Return whether the request's own model may have lost a cached prefix, beside the change of model: no block
+        that reports allow leaves out as much. A report alone is no proof of a large block."""
         longest = self.known.longest
         lost = self.other_model and longest - self.cached >= max(64.0, 1.5 * self.known.block)
-        return lost and not self.known.whole_blocks(self.cached, Size(longest, NEAR))
+        return lost and not (self.cached and self.known.in_blocks(self.cached, Size(longest, NEAR)))
 
     @property
     def own_model_served(self) -> bool:
