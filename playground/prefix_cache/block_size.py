@@ -42,6 +42,10 @@ _LOOSE = 512.0
 _MAX_SEEN = 2_000
 ROUNDED, PROMPTS = 5, 4
 """Common divisor of so many prompts' tokens from which a server rounds what it reports."""
+ROUNDS = 0.05
+"""Probability that a server rounds cached tokens to tens, before any report: no usual block is a multiple of ten."""
+WHOLE = 0.1
+"""Probability of another figure from such a server, as that of a whole prompt."""
 
 
 class Estimate(Struct, frozen=True):
@@ -194,9 +198,22 @@ class BlockSizeEstimator:
     def block(self) -> Estimate:
         """Tokens per block."""
         block, confidence = self._best_block()
+        rounded = self._rounded(block)
+        if len(self._seen) < 2 or rounded > 0.5:
+            return Estimate(None, 0.0, len(self._seen))
+        return Estimate(block, confidence * (1 - rounded), len(self._seen))
+
+    def _rounded(self, block: int) -> float:
+        """Return the probability that the server rounds what it reports, which hides its block."""
         divisor, count = self._prompts
-        known = len(self._seen) >= 2 and not (count >= PROMPTS and divisor >= ROUNDED)  # rounded figures tell none
-        return Estimate(block if known else None, confidence if known else 0.0, len(self._seen))
+        if count >= PROMPTS and divisor >= ROUNDED:
+            return 1.0
+        unit = gcd(block, 16) if block % 16 else block  # no other block is a multiple of five
+        by_chance = gcd(unit, 10) / 10
+        odds = ROUNDS
+        for figure in self._seen:
+            odds *= WHOLE if figure % 10 else 1 / by_chance
+        return odds / (1 + odds)
 
     @property
     def minimum(self) -> Estimate:

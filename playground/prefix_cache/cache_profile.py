@@ -25,9 +25,10 @@ _NEAR = 1.5
 LifetimeSource = Literal["", "learned", "set"]
 UNPROVED = 0.85
 """Confidence is not higher while reports do not exclude the alternatives, however probable losses make a value. They
-never exclude replicas that are chosen by the prompt's beginning, and a lifetime that a use does not renew."""
+never exclude a lifetime that a use does not renew."""
 STICKY = 0.65
-"""Confidence of a single cache while replicas may be chosen by the user or the conversation: each looks like one."""
+"""Confidence of a single cache: no report excludes replicas that are chosen by the user, the conversation or the
+prompt's beginning, as all requests that share a prefix reach the same one."""
 
 PROBABLE, UNEXPLAINED, AT_RANDOM = 0.7, 0.1, 0.1
 """A single cache is stated from this confidence on, up to this share of losses without another explanation, and up to
@@ -179,13 +180,13 @@ def _replicas(learned: LearnedParameters) -> Estimate:
     if not learned.units.figures or (ROUTINGS[at].replicas > 1 and not learned.proofs.spread):
         return Estimate(None, 0.0, learned.reports)
     many = sum(weight for routing, weight in zip(ROUTINGS, routings, strict=True) if routing.replicas > 1)
-    confidence = min(1 - many, UNPROVED) if ROUTINGS[at].replicas == 1 else many
+    confidence = 1 - many if ROUTINGS[at].replicas == 1 else many
     losses = learned.hypotheses.loss_rate > UNEXPLAINED
     several = learned.hypotheses.at_random > AT_RANDOM or learned.round_robin.possible or learned.proofs.perhaps_spread
     several = several or learned.round_robin.replicas > 0
     if ROUTINGS[at].replicas == 1 and (confidence < PROBABLE or losses or several):
         return Estimate(None, 0.0, learned.reports)
-    many_caches = ROUTINGS[at].replicas > 1  # reports prove no larger number: two and other losses look like it
-    if not many_caches and "user" not in learned.proofs.shared:
-        confidence = min(confidence, STICKY)
-    return Estimate(2 if many_caches else 1, confidence, learned.reports, many_caches)
+    if ROUTINGS[at].replicas == 1:
+        return Estimate(1, min(confidence, STICKY), learned.reports)
+    # Reports prove no larger number: two and other losses look like it.
+    return Estimate(2, confidence, learned.reports, at_least=True)

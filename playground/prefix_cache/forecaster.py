@@ -311,7 +311,9 @@ class CacheForecaster:
         reports = cache.index.reports(sent.run_id, sent.text, CHAIN)
         least, size = usage.cached_tokens + PART, prediction.reach.size
         having = [one for one in reports if one[0] < sent.at and size(one[2]).tokens >= least]
-        known = replace(known, stored_ages=stored_ages(having, sent.at, usage.cached_tokens))
+        served = any(one.learned.units.figures for (at, _), one in self._models.items() if at == where[0])
+        ages = stored_ages(having, sent.at, usage.cached_tokens)
+        known = replace(known, stored_ages=ages, never_served=known.never_served and not served)
         compared = prediction.compared
         other = self.elsewhere(sent.view, *where, sent.at)
         shared = common_prefix(sent.text, compared.text) if compared is not None else 0

@@ -187,10 +187,15 @@ class MissCase(Struct, frozen=True, dict=True):
         return self.cached < self.shared.tokens / 2 and self.shared.tokens - self.cached >= part
 
     @property
+    def own_tokens(self) -> float:
+        """Return the tokens of the beginning that the request's own model knows."""
+        return min(self.shared.tokens, self.known.longest) if self.other_model else self.shared.tokens
+
+    @property
     def minimum(self) -> int | None:
         """Return the minimum if reports support it for prefixes of this size: a whole prompt of that size, sent again,
         was not served. A server that keeps only states of whole prompts serves no part of them, however long."""
-        size = min(self.shared.tokens, float(self.prompt))
+        size = min(self.own_tokens, float(self.prompt))
         if self.moved in self.known.unproved_orders:
             return None  # in another order more may be shared
         return self.known.minimum if self.known.unserved >= size - min(self.known.block, PART) - NEAR else None
@@ -199,17 +204,17 @@ class MissCase(Struct, frozen=True, dict=True):
     def may_be_short(self) -> bool:
         """Return whether the prefix is below the known minimum, or may be below an unknown one: nothing as short was
         served so far."""
-        if self.cached or self.shared.tokens >= 1.1 * LARGE_BLOCK:
-            return not self.cached and self.shared.tokens < (self.minimum or 0)
+        if self.cached or self.own_tokens >= 1.1 * LARGE_BLOCK:
+            return not self.cached and self.own_tokens < (self.minimum or 0)
         least = min(self.known.figures, default=inf)
         known_block = len(self.known.figures) > 1 and gcd(*self.known.figures) == least
         possible = [size for size in (*THRESHOLDS, *((least,) if known_block else ())) if size <= least]
-        return not self.known.figures or max(possible, default=0) > self.shared.tokens - 3 * self.shared.error - NEAR
+        return not self.known.figures or max(possible, default=0) > self.own_tokens - 3 * self.shared.error - NEAR
 
     @property
     def shorter_than_served(self) -> bool:
         """Return whether all that was served so far is longer than the prefix, so that reports exclude no minimum."""
-        size = self.shared.tokens
+        size = self.own_tokens
         return not self.cached and self.minimum is None and size < LARGE_BLOCK and self.known.none_so_short(size)
 
     @property
@@ -450,7 +455,7 @@ class MissCase(Struct, frozen=True, dict=True):
     @property
     def off_proved(self) -> bool:
         """Return whether the cache is off for these parameters, and no minimum explains that nothing was served."""
-        return not self.cached and self.known.off_proved and not self.known.none_so_short(self.shared.tokens)
+        return not self.cached and bool(self.known.off_for) and not self.known.none_so_short(self.shared.tokens)
 
     @property
     def used_apart(self) -> bool:
@@ -496,10 +501,11 @@ class MissCase(Struct, frozen=True, dict=True):
 
     @property
     def own_model_lost(self) -> bool:
-        """Return whether the request's own model lost a cached prefix: the change of model is not the reason."""
+        """Return whether the request's own model may have lost a cached prefix, beside the change of model: no block
+        that reports allow leaves out as much. A report alone is no proof of a large block."""
         longest = self.known.longest
         lost = self.other_model and longest - self.cached >= max(64.0, 1.5 * self.known.block)
-        return lost and not self.known.whole_blocks(self.cached, Size(longest, NEAR))
+        return lost and not (self.cached and self.known.in_blocks(self.cached, Size(longest, NEAR)))
 
     @property
     def own_model_served(self) -> bool:

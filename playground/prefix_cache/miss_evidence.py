@@ -106,7 +106,7 @@ class MissKnowledge(Struct, frozen=True):
     reports: float = inf
     """Number of reports so far."""
     never_served: bool = False
-    """Whether no report so far had cached tokens."""
+    """Whether no report so far had cached tokens, of any model of the server."""
     figures: Sequence[int] = ()
     """The cached tokens above 0 that were reported so far, each once."""
     outlived: bool = False
@@ -140,9 +140,9 @@ class MissKnowledge(Struct, frozen=True):
     """Whether reports exclude a cache of limited size."""
     one_cache: bool = False
     """Whether reports exclude replicas that are chosen at random or in turn."""
-    off_proved: bool = False
-    """Whether the cache is off for the parameters of the request: nothing was ever served for them, and others were
-    served too often for that to be chance."""
+    off_for: str = ""
+    """Parameters of the request for which the cache is off: nothing was ever served for them, and others were served
+    too often for that to be chance."""
     unproved_orders: Set[Order] = frozenset()
     """Orders in which a template moves text that too few reports have shown, see `CacheProofs.moves`."""
     in_turn: bool = False
@@ -262,7 +262,7 @@ def knowledge_of(
         ],
         room_kept=learned.hypotheses.room <= NO_ROOM / 10 and learned.proofs.room_kept(reach),
         one_cache=learned.one_cache,
-        off_proved=prediction.off_proved,
+        off_for=prediction.off_for,
         unproved_orders={one for one in MOVED_ORDERS if learned.round_robin.possible or not learned.proofs.moves(one)},
         in_turn=learned.round_robin.replicas > 0,
         replicas=learned.round_robin.replicas if learned.round_robin.alone else None,

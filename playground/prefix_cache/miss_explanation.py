@@ -430,7 +430,7 @@ def _lost(case: MissCase, reason: Reason, *, certain: bool = True) -> MissExplan
 def _candidates(case: MissCase, *, short: bool = True) -> tuple[Candidate, ...]:
     """Return the reasons that the evidence leaves. `short`: with a minimum, if it may be one."""
     if case.off_proved:
-        return (Candidate("bypassed"),)
+        return (Candidate("bypassed", text=case.known.off_for),)
     if case.too_early:
         return (Candidate("not_stored"),)
     known, gap_s = case.known, case.unused_s

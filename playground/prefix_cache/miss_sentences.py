@@ -69,7 +69,7 @@ CandidateCode = Literal[
 
 class Candidate(Struct, frozen=True):
     """A reason that the evidence leaves. `seconds`: of a "gap", since the earlier request, or, if `stored`, since the
-    first request that stored the text. `text`: the "parameters" that differ."""
+    first request that stored the text. `text`: the "parameters" that differ, or for which the cache is off."""
 
     code: CandidateCode
     seconds: float = 0.0
@@ -81,6 +81,8 @@ class Candidate(Struct, frozen=True):
         """The candidate as text."""
         if self.code == "parameters":
             return f"{self.text} (a part of the prompt was served after such a change before, but perhaps not all)"
+        if self.code == "bypassed" and self.text:
+            return f"a cache that is off for requests with {self.text}"
         if self.code != "gap":
             return _CANDIDATES[self.code]
         if self.stored:

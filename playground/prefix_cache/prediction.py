@@ -102,8 +102,8 @@ class Prediction(Struct):
     without; empty: not computed."""
     off: bool = False
     """Whether the cache is probably off for its parameters."""
-    off_proved: bool = False
-    """Whether it is, see `CacheOff.proved`."""
+    off_for: str = ""
+    """Parameters for which it is, see `CacheOff.proved`."""
     running: Running | None = None
     """What it shares with requests that were still running when it was recorded; None: nothing."""
 

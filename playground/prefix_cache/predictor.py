@@ -84,7 +84,7 @@ class Predictor:
         prompt = reaches[best].size(len(measures[best.order].view.text))
         prompt = Size(prompt.tokens, prompt.error if prompt.error > 0.7 else 0.0)
         predicted = self._predicted(now, view, measures, reaches, prompt, best, thorough=thorough)
-        predicted.off_proved = self._learned.off.proved(fields)
+        predicted.off_for = self._learned.off.proved(fields)
         late_s = self._learned.proofs.late_s
         if late_s:
             order = self._requests.order_of(best)

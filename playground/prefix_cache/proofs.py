@@ -10,6 +10,7 @@ from msgspec import Struct
 from playground.prefix_cache.difference import COMPARED_ELSEWHERE, HARMLESS, Parameters, parameters_of, that_may_matter
 from playground.prefix_cache.prefix_size import NEAR, Size
 from playground.prefix_cache.reach import CLOSING, Reach
+from playground.prefix_cache.text_compare import snippet
 from playground.prefix_cache.view import CacheView, Order
 from playground.prompt.document import Json
 
@@ -112,14 +113,17 @@ class CacheOff:
         while len(self._reports) > MAX_PARAMETERS:
             del self._reports[next(iter(self._reports))]
 
-    def proved(self, fields: Mapping[str, Json] | None) -> bool:
-        """Return whether nothing was ever served for these parameters, or with one of the fields, which with another
-        report of nothing is no chance: other ones were served in the meantime."""
+    def proved(self, fields: Mapping[str, Json] | None) -> str:
+        """Return the parameters, or the fields, for which nothing was ever served, which with another report of nothing
+        is no chance: other ones were served in the meantime. Empty if there are none."""
         parameters, *others = _keys(fields)
-        return self._no_chance(parameters, CHANCE) or self._field_proved(others)
+        if not self._no_chance(parameters, CHANCE):
+            return _words(self._proved(others))
+        served = {pair for key, known in self._reports.items() if known.served for pair in key}
+        return _words([(pair,) for pair in parameters if pair not in served]) or "the same parameters"
 
-    def _field_proved(self, keys: Sequence[Parameters]) -> bool:
-        return any(self._no_chance(key, CHANCE / len(keys)) for key in keys)
+    def _proved(self, keys: Sequence[Parameters]) -> list[Parameters]:
+        return [key for key in keys if self._no_chance(key, CHANCE / len(keys))]
 
     def _no_chance(self, key: Parameters, most: float) -> bool:
         known = self._reports.get(key)
@@ -134,7 +138,13 @@ class CacheOff:
         known = self._reports.get(parameters)
         needed, growth = (OFF_AGAIN, 1.0) if known is not None and known.served else (OFF, GROWN)
         off = known is not None and known.count >= needed and known.tokens >= min(tokens / growth, LARGE)
-        return off or self._field_proved(others)
+        return off or bool(self._proved(others))
+
+
+def _words(keys: Iterable[Parameters]) -> str:
+    """Return fields as text: with their values, unless any value is meant."""
+    values = dict(sorted((pair for key in keys for pair in key), key=lambda pair: not pair[1]))
+    return ", ".join(f"{name}: {snippet(value)}" if value else name for name, value in values.items())
 
 
 def _keys(fields: Mapping[str, Json] | None) -> list[Parameters]:

@@ -66,7 +66,7 @@ class ReportLearner:
         hypotheses = self._learned.hypotheses
         reach = prediction.reach
         sent = self._requests.index.get(run_id)
-        if self._other_parameters(sent, reach) or (prediction.off_proved and not cached):
+        if self._other_parameters(sent, reach) or (prediction.off_for and not cached):
             self._learned.units.learn(cached)
             return  # no evidence of points, lifetime, room or replicas
         if any(part.kind == "tool" for part in prediction.view.parts):

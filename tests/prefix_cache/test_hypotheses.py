@@ -104,12 +104,12 @@ def test_block_is_inferred_from_different_reports(block: int) -> None:
     assert units.block.confidence >= 0.9
 
 
-@pytest.mark.parametrize(("step", "known"), [(10, False), (1, True)])
-def test_block_is_not_stated_if_the_server_rounds_what_it_reports(step: int, known: bool) -> None:
+@pytest.mark.parametrize(("step", "prompts", "known"), [(10, 10, False), (10, 1, False), (50, 1, False), (1, 1, True)])
+def test_block_is_not_stated_if_the_server_rounds_what_it_reports(step: int, prompts: int, known: bool) -> None:
     units, rng = BlockSizeEstimator(), random.Random(1)
     for _ in range(30):
         shared = rng.randint(400, 4000)
-        units.add_prompt((shared + 7) // step * step)
+        units.add_prompt((shared + 7) // prompts * prompts)
         units.learn(shared // 16 * 16 // step * step, float(shared), 4.0)
     assert (units.block.value is not None) == known
 

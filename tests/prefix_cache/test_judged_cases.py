@@ -359,6 +359,23 @@ def test_other_model_is_named_beside_a_loss_of_the_own_model() -> None:
     assert "not_stored" in {one.code for one in found.candidates}
 
 
+def test_other_model_is_not_alone_the_cause_if_a_block_that_nothing_proves_hides_a_loss_of_the_own_model() -> None:
+    """3,109 of 3,618 tokens that the own model had, in the first report above 0."""
+    found = explained("q18_own_model_lost")
+    assert found is not None
+    assert found.cause == "parameters"
+    assert "room" in {one.code for one in found.candidates}
+
+
+def test_minimum_that_the_text_of_the_own_model_does_not_reach_is_a_candidate() -> None:
+    """1,018 tokens of this model, 1,312 of another one that was served 1,024."""
+    found = explained("q18_minimum_of_own_model")
+    assert found is not None
+    codes = {one.code for one in found.candidates}
+    assert {"minimum", "bypassed"} <= codes
+    assert "switched_off" not in codes  # the server has reported cached tokens
+
+
 def test_request_is_not_compared_with_one_that_was_sent_later() -> None:
     found = explained("p15_sent_later", 0)
     assert found is not None

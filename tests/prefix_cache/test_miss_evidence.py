@@ -166,14 +166,14 @@ def test_prefix_is_late_if_all_losses_are_younger_than_what_was_served(lost_s: f
     assert proofs.late_s == late_s
 
 
-@pytest.mark.parametrize(("others", "proved"), [(1, False), (6, True)])
-def test_cache_is_off_for_a_user_if_others_are_served_too_often_for_chance(others: int, proved: bool) -> None:
+@pytest.mark.parametrize(("others", "proved"), [(1, ""), (6, 'user: "u1"')])
+def test_cache_is_off_for_a_user_if_others_are_served_too_often_for_chance(others: int, proved: str) -> None:
     off, one = CacheOff(), {"user": "u1"}
     for _ in range(others):
         off.add({"user": "u2"}, 2_000.0, 1_984)
     for _ in range(2):
         off.add(one, 2_000.0, 0)
-    assert off.proved(one) is proved
+    assert off.proved(one) == proved
     off.add(one, 2_000.0, 1_984)
     assert not off.proved(one)
 
@@ -185,7 +185,7 @@ def test_cache_is_off_for_requests_with_any_field_of_which_nothing_was_ever_serv
         for _ in range(3):
             off.add({"seed": 3} if value is None else {}, 2_000.0, 1_984)
         off.add({"logprobs": True, "seed": value or number}, 2_000.0, 0)
-    assert off.proved({"logprobs": True, "seed": 3})
+    assert off.proved({"logprobs": True, "seed": 3}) == ("logprobs, seed" if value else "logprobs")
     assert off.serves_nothing({"logprobs": True}, 2_000.0)
     assert not off.serves_nothing({}, 2_000.0)
     off.add({"logprobs": True, "seed": value or 0}, 2_000.0, 1_984)
@@ -217,8 +217,9 @@ def test_candidate_that_reports_exclude_is_not_listed(changed: dict[str, Any], l
 
 
 def test_cache_that_is_off_for_a_user_is_the_only_cause() -> None:
-    found = repeated(replace(known(), figures=(400, 816), off_proved=True))
+    found = repeated(replace(known(), figures=(400, 816), off_for='user: "u1"'))
     assert found is not None
+    assert 'user: "u1"' in found.sentence
     assert (found.cause, [one.code for one in found.candidates]) == ("server", ["bypassed"])
 
 
