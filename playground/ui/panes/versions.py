@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QPainter, QPaintEvent, QTextCursor
@@ -12,13 +13,11 @@ from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QLabel,
-    QLineEdit,
     QListWidget,
     QListWidgetItem,
     QMenu,
     QPushButton,
     QSizePolicy,
-    QSplitter,
     QStyle,
     QStyledItemDelegate,
     QStyleOptionViewItem,
@@ -32,11 +31,13 @@ from playground.ui.theme import GRID, current_theme, scaled, ui_font
 from playground.ui.widgets.elided_combo import ElidedCombo
 from playground.ui.widgets.form import line_edit
 from playground.ui.widgets.highlight import MOST_ROWS, DifferenceView, DiffLine
-from playground.ui.widgets.icons import ICON_PX, icon_button, paint_icon, set_icon
+from playground.ui.widgets.icons import ICON_PX, icon_button, paint_icon
 from playground.ui.widgets.labels import ElidedLabel, push_button, toned
-from playground.ui.widgets.layouts import FittedScroll, FlowLayout, column_of, row_of, single_timer
+from playground.ui.widgets.layouts import STRETCH, FittedScroll, FlowLayout, column_of, row_of, single_timer, split_of
+from playground.ui.widgets.layouts import Item as LayoutItem
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import hairline, plain_tip
+from playground.ui.widgets.row_table import LEFT, RIGHT
 from playground.versions.comparison import VersionBoundary, VersionComparison, VersionRow
 from playground.versions.history import Version
 from playground.versions.service import Commit, Overview, VersionFigures
@@ -120,9 +121,7 @@ class VersionDiffView(DifferenceView):
             return f"{new}: stable prefix ends · ≈ {found.new.tokens:,.0f} tokens{cause}"
         if row.sign == "old_boundary":
             return f"{old}: stable prefix ended · ≈ {found.old.tokens:,.0f} tokens{cause}"
-        if row.sign in ("head", "skipped"):
-            return row.text if row.sign == "head" else f"⋯ {row.text}"
-        return visible_line(row.text)
+        return {"head": row.text, "skipped": f"⋯ {row.text}"}.get(row.sign) or visible_line(row.text)
 
 
 def _numbers(row: VersionRow) -> str:
@@ -152,9 +151,6 @@ def number_of(item: Item) -> str:
 class VersionRows(QStyledItemDelegate):
     """Paints two lines per version: number, title, figures; time and number of requests."""
 
-    def __init__(self, parent: QWidget) -> None:
-        super().__init__(parent)
-
     def sizeHint(self, _option: QStyleOptionViewItem, _index: QModelIndex | QPersistentModelIndex) -> QSize:
         return QSize(200, scaled(ROW_PX))
 
@@ -175,27 +171,25 @@ class VersionRows(QStyledItemDelegate):
         half = scaled(24)
         upper, lower = rect.adjusted(12, 5, -10, -half), rect.adjusted(12 + number_px, half, -10, -4)
         painter.setPen(theme.text)
-        painter.setFont(ui_font(13, bold=True, tabular=True))
-        left = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
-        right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-        commit = isinstance(item, Commit)
-        if not commit:
-            painter.drawText(upper, left, str(item.number))
+        middle = upper.adjusted(number_px, 0, 0, 0)
+        if isinstance(item, Version):
+            painter.setFont(ui_font(13, bold=True, tabular=True))
+            painter.drawText(upper, LEFT, str(item.number))
+            painter.setFont(ui_font(13, tabular=True))
+            painter.drawText(upper, RIGHT, dollars(figures.per_thousand))
+            painter.drawText(upper.adjusted(0, 0, -cost_px, 0), RIGHT, percent(figures.cached))
+            middle.adjust(0, 0, -(cost_px + cached_px), 0)
+            if item.label:
+                mark_px = scaled(ICON_PX)
+                mark = QRect(middle.right() - mark_px, middle.top() + 2, mark_px, mark_px)
+                paint_icon(painter, "bookmark", mark.toRectF(), theme.accent)
+                middle.adjust(0, 0, -mark_px - 4, 0)
         painter.setFont(ui_font(13, tabular=True))
-        if not commit:
-            painter.drawText(upper, right, dollars(figures.per_thousand))
-            painter.drawText(upper.adjusted(0, 0, -cost_px, 0), right, percent(figures.cached))
-        middle = upper.adjusted(number_px, 0, 0 if commit else -(cost_px + cached_px), 0)
-        if not commit and item.label:
-            mark_px = scaled(ICON_PX)
-            mark = QRect(middle.right() - mark_px, middle.top() + 2, mark_px, mark_px)
-            paint_icon(painter, "bookmark", mark.toRectF(), theme.accent)
-            middle.adjust(0, 0, -mark_px - 4, 0)
-        metrics = painter.fontMetrics()
-        painter.drawText(middle, left, metrics.elidedText(title_of(item), Qt.TextElideMode.ElideRight, middle.width()))
+        title = painter.fontMetrics().elidedText(title_of(item), Qt.TextElideMode.ElideRight, middle.width())
+        painter.drawText(middle, LEFT, title)
         painter.setPen(theme.muted)
         painter.setFont(ui_font(12, tabular=True))
-        painter.drawText(lower, left, _second_line(item, current=bool(current)))
+        painter.drawText(lower, LEFT, _second_line(item, current=bool(current)))
         painter.restore()
 
 
@@ -257,8 +251,7 @@ class VersionsPanel(QFrame):
         self.close_button = icon_button("close", "Close the versions")
         self.list = QListWidget()
         self.list.setAccessibleName("Versions, newest first")
-        self._delegate = VersionRows(self.list)
-        self.list.setItemDelegate(self._delegate)
+        self.list.setItemDelegate(VersionRows(self.list))
         self.against = ElidedCombo()
         self.against.setAccessibleName("Compare against")
         self.against.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
@@ -268,15 +261,11 @@ class VersionsPanel(QFrame):
         self.restore = push_button("Restore", icon=("restore", "muted"))
         for button in (self.answers, self.restore):
             button.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
-        self.restore.setEnabled(False)
-        self.answers.setEnabled(False)
+            button.setEnabled(False)
         self.headline, self.detail = words("", "strong"), words("", "muted")
         self.bars = BoundaryBars()
-        self.fix = QPushButton("Fix prompt structure…")
-        self.next = QPushButton("Next change")
-        for button, icon in ((self.fix, "fix"), (self.next, "down")):
-            button.setProperty("look", "link")
-            set_icon(button, icon, "accent")
+        self.fix = push_button("Fix prompt structure…", "link", icon=("fix", "accent"))
+        self.next = push_button("Next change", "link", icon=("down", "accent"))
         self.fix.hide()
         self.diff = VersionDiffView()
         self.foot = ElidedLabel("History")
@@ -284,45 +273,27 @@ class VersionsPanel(QFrame):
         self._connect()
 
     def _lay_out(self) -> None:
-        self._split = QSplitter(Qt.Orientation.Horizontal)
-        left, right = QWidget(), QWidget()
-        one = column_of(
-            _row(self.search, self.save, self.more),
-            hairline(),
-            _head(),
-            hairline(),
-            (self.list, 1),
-            on=left,
-            margins=0,
-            spacing=0,
-        )
         self._note = words(NOTE, "muted")
         self._note.setContentsMargins(GRID, GRID, GRID, GRID)
-        one.addWidget(self._note)
         self.list.setToolTip(NOTE)
+        left, right, bar, head = (QWidget() for _ in range(4))
+        search = _row((self.search, 1), self.save, self.more)
+        items = search, hairline(), _head(), hairline(), (self.list, 1), self._note
+        column_of(*items, on=left, margins=0, spacing=0)
         top = FlowLayout()
         self.against.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         top.add_all((self.subject, self.against, self.answers, self.restore, self.close_button))
-        bar = QWidget()
         column_of(top, on=bar, margins=(GRID, GRID // 2, GRID, GRID // 2))
-        other = column_of(bar, hairline(), on=right, margins=0, spacing=0)
-        head = QWidget()
         margins = (GRID * 2, GRID, GRID * 2, GRID)
         column_of(self.headline, self.detail, self.bars, on=head, margins=margins, spacing=GRID)
-        other.addWidget(FittedScroll(head))
-        actions = _row(self.fix, self.next)
-        actions.insertStretch(0, 1)
-        other.addLayout(actions)
-        other.addWidget(hairline())
         self.diff.setMinimumHeight(30)
         self.diff.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)  # shrinks first
-        other.addWidget(self.diff, 1)
-        for widget, share in ((left, 4), (right, 6)):
-            self._split.addWidget(widget)
-            self._split.setStretchFactor(self._split.count() - 1, share)
-        self._split.setChildrenCollapsible(False)
+        actions = _row(STRETCH, self.fix, self.next)
+        found = bar, hairline(), FittedScroll(head), actions, hairline(), (self.diff, 1)
+        column_of(*found, on=right, margins=0, spacing=0)
+        self._split = split_of(Qt.Orientation.Horizontal, left, right, shares=(4, 6))
         self._split.setHandleWidth(1)
-        column_of((self._split, 1), hairline(), _row(self.foot), on=self, margins=0, spacing=0)
+        column_of((self._split, 1), hairline(), _row((self.foot, 1)), on=self, margins=0, spacing=0)
 
     def _connect(self) -> None:
         self.search.textChanged.connect(lambda _text: self._searched())
@@ -332,9 +303,9 @@ class VersionsPanel(QFrame):
         self.against.activated.connect(lambda _index: self._compare())
         self.restore.clicked.connect(self._restore)
         menu = QMenu(self.more)
-        menu.addAction("Label and note…").triggered.connect(self._edit_label)
-        menu.addAction("Export versions…").triggered.connect(self.export_requested)
-        menu.addAction("Delete this history…").triggered.connect(self.delete_requested)
+        menu.addAction("Label and note…", self._edit_label)
+        menu.addAction("Export versions…", self.export_requested.emit)
+        menu.addAction("Delete this history…", self.delete_requested.emit)
         self.more.setMenu(menu)
         self.more.setPopupMode(self.more.ToolButtonPopupMode.InstantPopup)
 
@@ -364,8 +335,8 @@ class VersionsPanel(QFrame):
             entry.setData(ITEM, item)
             entry.setData(FIGURES, overview.figures.get(item.id, VersionFigures()))
             entry.setData(STATE, item.id == overview.current_id)
-            note = item.note if isinstance(item, Version) else ""
-            entry.setToolTip(plain_tip("\n".join([title_of(item), *map(visible_line, note.splitlines())])))
+            note = item.note.splitlines() if isinstance(item, Version) else ()
+            entry.setToolTip(plain_tip("\n".join([title_of(item), *map(visible_line, note)])))
             self.list.addItem(entry)
         self._searched()
         ids = [item.id for item in self._items]
@@ -389,25 +360,21 @@ class VersionsPanel(QFrame):
         wanted = self.search.text().strip().casefold()
         found = self._found[1] if self._found[0].casefold() == wanted else frozenset()
         for number, item in enumerate(self._items):
-            note = item.note if isinstance(item, Version) else ""
-            summary = item.summary if isinstance(item, Version) else ""
-            entry = self.list.item(number)
-            about = f"{number_of(item)} {title_of(item)} {summary} {note}".casefold()
-            entry.setHidden(wanted not in about and item.id not in found)
+            more = f" {item.summary} {item.note}" if isinstance(item, Version) else ""
+            about = f"{number_of(item)} {title_of(item)}{more}".casefold()
+            self.list.item(number).setHidden(wanted not in about and item.id not in found)
 
     def _chosen(self, *, keep_base: bool = False) -> None:
-        selected = self.selected
-        base = self.base
+        selected, base = self.selected, self.base
         self.against.clear()
         others = [item for item in self._items if selected is not None and item.id != selected.id]
         for item in others:
             number = item.id[:7] if isinstance(item, Commit) else item.number
             self.against.addItem(f"{number} · {title_of(item)}"[:60], item)
-        older = [item for item in others if selected is not None and item.at <= selected.at]
-        if keep_base and base is not None:
+        if not keep_base or base is None:
+            base = next((item for item in others if selected is not None and item.at <= selected.at), None)
+        if base is not None:
             self._choose_base(base.id)
-        elif older:
-            self._choose_base(older[0].id)
         self.restore.setEnabled(selected is not None)
         name = "" if selected is None else number_of(selected).capitalize()
         self.subject.setText(f"{name} against" if name and self.base is not None else name)
@@ -426,15 +393,14 @@ class VersionsPanel(QFrame):
         menu.clear()
         for row in found[:20]:
             text = visible_line(row.answer or row.error_title or row.called or "no text")[:60].replace("&", "&&")
-            action = menu.addAction(f"{row.started_utc.astimezone():%d %b %H:%M:%S}  {text}")
-            action.triggered.connect(lambda _checked=False, run_id=row.run_id: self.answer_requested.emit(run_id))
+            label = f"{row.started_utc.astimezone():%d %b %H:%M:%S}  {text}"
+            menu.addAction(label, partial(self.answer_requested.emit, row.run_id))
         self.answers.setEnabled(bool(found))
 
     def _compare(self) -> None:
         selected, base = self.selected, self.base
-        compared = selected is not None and base is not None
-        self.against.setVisible(compared)
-        self.next.setVisible(compared)
+        for widget in (self.against, self.next):
+            widget.setVisible(selected is not None and base is not None)
         if selected is not None and base is not None:
             self.comparison_requested.emit(base, selected)
         else:
@@ -484,18 +450,12 @@ class VersionsPanel(QFrame):
 
 def _head() -> QHBoxLayout:
     """Return the head of the list's columns."""
-    row = row_of((words("Version", "muted"), 1), margins=(12, 2, 10, 2))
-    for text, width in (("Cached", CACHED_PX), ("per 1,000", COST_PX)):
-        label = toned(text, "muted")
-        label.setAlignment(Qt.AlignmentFlag.AlignRight)
-        label.setFixedWidth(width)
-        row.addWidget(label)
-    row.setSpacing(0)
-    return row
+    names = [words("Version", "muted"), toned("Cached", "muted"), toned("per 1,000", "muted")]
+    for name, width in zip(names[1:], (CACHED_PX, COST_PX), strict=True):
+        name.setAlignment(Qt.AlignmentFlag.AlignRight)
+        name.setFixedWidth(width)
+    return row_of((names[0], 1), *names[1:], margins=(12, 2, 10, 2), spacing=0)
 
 
-def _row(*widgets: QWidget) -> QHBoxLayout:
-    row = row_of(margins=(GRID, GRID // 2, GRID, GRID // 2), spacing=GRID)
-    for widget in widgets:
-        row.addWidget(widget, int(isinstance(widget, QLineEdit | QComboBox | ElidedLabel)))
-    return row
+def _row(*items: LayoutItem) -> QHBoxLayout:
+    return row_of(*items, margins=(GRID, GRID // 2, GRID, GRID // 2), spacing=GRID)

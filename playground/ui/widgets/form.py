@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from PySide6.QtCore import QEvent, QObject, Qt
-from PySide6.QtGui import QFont, QInputMethodEvent, QPaintEvent, QTextBlock, QTextLayout, QValidator
-from PySide6.QtWidgets import QLabel, QLineEdit, QPlainTextEdit, QVBoxLayout, QWidget
+from PySide6.QtGui import (
+    QColor,
+    QFont,
+    QInputMethodEvent,
+    QPaintEvent,
+    QTextBlock,
+    QTextCharFormat,
+    QTextCursor,
+    QTextDocument,
+    QTextLayout,
+    QTextOption,
+    QValidator,
+)
+from PySide6.QtWidgets import QFrame, QLabel, QLineEdit, QPlainTextEdit, QTextEdit, QVBoxLayout, QWidget
 
 from playground.prompt.field_errors import InputError
 from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID
+from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.labels import toned
 from playground.ui.widgets.layouts import column_of
 
@@ -120,6 +133,63 @@ class DirectedEdit(QPlainTextEdit):
             aligned(block)
             block = block.next()
         super().paintEvent(event)
+
+
+class ReadOnlyText(DirectedEdit):
+    """A text to read, to select from and to copy. Text can be appended while the user reads it."""
+
+    def __init__(self, name: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setReadOnly(True)
+        self.setUndoRedoEnabled(False)
+        self.setTextInteractionFlags(
+            Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
+        )
+        self.setAccessibleName(name)
+        self.setFont(mono_font())
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
+        self.document().setDocumentMargin(GRID * 2)
+
+    @contextmanager
+    def appending(self) -> Iterator[QTextCursor]:
+        """Give a cursor at the end. Afterwards caret, selection and place of the view are as before."""
+        mine = self.textCursor()
+        anchor, position = mine.anchor(), mine.position()
+        cursor = cursor_over(self.document(), self.document().characterCount() - 1)
+        cursor.beginEditBlock()
+        yield cursor
+        cursor.endEditBlock()
+        # Qt has moved a caret that was at the end along with the text.
+        if (self.textCursor().anchor(), self.textCursor().position()) != (anchor, position):
+            place = self.verticalScrollBar().value()
+            self.setTextCursor(cursor_over(self.document(), anchor, position))
+            self.verticalScrollBar().setValue(place)
+
+
+def cursor_over(document: QTextDocument, start: int, end: int | None = None) -> QTextCursor:
+    """Return a cursor that selects from one position of a document to another; None: at the first."""
+    cursor = QTextCursor(document)
+    cursor.setPosition(start)
+    if end is not None:
+        cursor.setPosition(end, QTextCursor.MoveMode.KeepAnchor)
+    return cursor
+
+
+def marked(
+    cursor: QTextCursor, *, ink: QColor | None = None, wave: QColor | None = None, ground: QColor | None = None
+) -> QTextEdit.ExtraSelection:
+    """Return a mark over the selection of a cursor: the color of the text, of a wave under it, and of its ground."""
+    mark, look = QTextEdit.ExtraSelection(), QTextCharFormat()
+    if ink is not None:
+        look.setForeground(ink)
+    if wave is not None:
+        look.setUnderlineStyle(QTextCharFormat.UnderlineStyle.WaveUnderline)
+        look.setUnderlineColor(wave)
+    if ground is not None:
+        look.setBackground(ground)
+    mark.cursor, mark.format = cursor, look
+    return mark
 
 
 class PlainEdit(DirectedEdit):

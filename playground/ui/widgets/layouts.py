@@ -11,6 +11,7 @@ from PySide6.QtGui import QResizeEvent, QShowEvent
 from PySide6.QtWidgets import (
     QBoxLayout,
     QFrame,
+    QGridLayout,
     QHBoxLayout,
     QLabel,
     QLayout,
@@ -65,6 +66,12 @@ def _filled(box: _Box, items: Sequence[Item], on: QWidget | None, margins: Margi
         box.setContentsMargins(*(margins if isinstance(margins, tuple) else (margins,) * 4))
     if spacing is not None:
         box.setSpacing(spacing)
+    add_items(box, *items)
+    return box
+
+
+def add_items(box: QBoxLayout, *items: Item) -> None:
+    """Add items at the end of a column or row."""
     for item in items:
         if isinstance(item, Space):
             box.addStretch(item.stretch) if item.stretch else box.addSpacing(item.px)
@@ -76,7 +83,38 @@ def _filled(box: _Box, items: Sequence[Item], on: QWidget | None, margins: Margi
             box.addLayout(what, stretch)
         for place in alignment:
             box.setAlignment(what, place)
-    return box
+
+
+def grid_of(on: QWidget | None = None, *, stretched: int, across: int, down: int, margins: Margins = 0) -> QGridLayout:
+    """Return an empty grid, as the layout of `on`. `stretched`: the column that takes the free room; `across`, `down`:
+    pixels between columns and rows."""
+    grid = QGridLayout()
+    if on is not None:
+        on.setLayout(grid)
+    grid.setContentsMargins(*(margins if isinstance(margins, tuple) else (margins,) * 4))
+    grid.setHorizontalSpacing(across)
+    grid.setVerticalSpacing(down)
+    grid.setColumnStretch(stretched, 1)
+    return grid
+
+
+def split_of(way: Qt.Orientation, *parts: QWidget, sizes: Sequence[int] = (), shares: Sequence[int] = ()) -> QSplitter:
+    """Return a splitter of parts that cannot be collapsed. `shares`: how they share further room; none: by `sizes`."""
+    split = QSplitter(way)
+    split.setChildrenCollapsible(False)
+    for part in parts:
+        split.addWidget(part)
+    split.setSizes(sizes)
+    for place, share in enumerate(shares):
+        split.setStretchFactor(place, share)
+    return split
+
+
+def discard(layout: QLayout, widget: QWidget) -> None:
+    """Take a widget out of its layout, now, and delete it, once the events for it are handled."""
+    layout.removeWidget(widget)
+    widget.hide()
+    widget.deleteLater()
 
 
 def split_of(*parts: QWidget, sizes: Sequence[int], upright: bool = False) -> QSplitter:

@@ -179,11 +179,8 @@ def id_missing(state: RunState) -> str:
 
 def latency_lines(state: RunState, elapsed: str = "") -> dict[str, Line]:
     """ttft, speed, connection, total, which is `elapsed` until it is known."""
-    started = state.attempts[-1].started_at if state.attempts else None
-    total = None if started is None or state.ended_at is None else state.ended_at
-    no_speed = "Output tokens ÷ (last − first token); " + (
-        why_unknown(state) if state.usage is None else "there were not two moments to measure between"
-    )
+    total = state.ended_at if state.attempts else None
+    why = why_unknown(state) if state.usage is None else "there were not two moments to measure between"
     took = state.attempts[-1].connect_s if state.attempts else None
     connection = unknown("Not measured")
     if took == 0.0:
@@ -192,7 +189,7 @@ def latency_lines(state: RunState, elapsed: str = "") -> dict[str, Line]:
         connection = Line(f"new, {seconds(took)}", "TCP and TLS handshakes, part of the time to first token")
     return {
         "ttft": _maybe(state.ttft_s, seconds, "No token has come" if not state.ended else "No token came"),
-        "speed": _maybe(state.tokens_per_s, speed, no_speed),
+        "speed": _maybe(state.tokens_per_s, speed, f"Output tokens ÷ (last − first token); {why}"),
         "connection": connection,
         "total": Line(elapsed, "Still running") if elapsed else _maybe(total, seconds, "Not known"),
     }
@@ -201,11 +198,9 @@ def latency_lines(state: RunState, elapsed: str = "") -> dict[str, Line]:
 def cost_lines(model: InspectorModel) -> dict[str, Line]:
     """input, saved, output; `note` says whose rates these are."""
     price = cost(model.state.usage, model.rates)
-    why = (
-        why_unknown(model.state, model.usage_asked)
-        if model.state.usage is None
-        else "The usage reported does not say enough"
-    )
+    why = "The usage reported does not say enough"
+    if model.state.usage is None:
+        why = why_unknown(model.state, model.usage_asked)
     saved = _maybe(price.saved, dollars, why)
     if model.rates.fresh is None or model.rates.cached is None:
         saved = Line("not priced", "A rate for fresh and one for cached input are needed", "muted")
@@ -228,23 +223,20 @@ def _price(value: float | None, rate: float | None, why: str) -> Line:
 def request_lines(model: InspectorModel) -> dict[str, Line]:
     """Return the error body's id if it differs, body id, finish reason, endpoint, model, time and attempts."""
     state = model.state
-    in_body = state.error.body_request_id if state.error else None
-    error_id = Line("")
+    error_id, in_body = Line(""), state.error.body_request_id if state.error else None
     if in_body and state.request_id and in_body != state.request_id:
         said = "The error's body names another request_id than X-Request-Id; give support both"
         error_id = Line(in_body, said, "failure")
     # Of a server behind the gateway, or of the gateway itself, if there is a second one.
     others = state.attempts[-1].request_ids[1:] if state.attempts else ()
+    says_simulated = model.simulated and "simulat" not in model.endpoint_name.lower()
     sources = "; ".join(f"{one.value} from the header {one.source}" for one in others)
     return {
         "error_id": error_id,
         "other_id": Line(others[0].value if others else "", sources),
         "body_id": _word(state.body_id, "The response named no id" if state.ended else "Not yet named"),
         "finish": _word(state.finish_reason, "The server named none" if state.ended else "Not finished"),
-        "endpoint": Line(
-            model.endpoint_name
-            + (" (simulated)" if model.simulated and "simulat" not in model.endpoint_name.lower() else "")
-        ),
+        "endpoint": Line(f"{model.endpoint_name}{' (simulated)' if says_simulated else ''}"),
         "model": _word(model.model, "No model was named"),
         "time": Line(f"{model.started_utc:%Y-%m-%d %H:%M:%S} UTC"),
         "attempts": Line(attempts_text(state), "One HTTP exchange each", "failure" if state.phase == "failed" else ""),
@@ -260,18 +252,16 @@ def attempts_text(state: RunState) -> str:
     if not state.attempts:
         return UNKNOWN if state.ended else "waiting…"
     words = [status_text(attempt) for attempt in state.attempts]
-    end = {
-        "done": visible_line(finish_text(state.finish_reason)),
-        "stopped": "stopped",
-        "interrupted": "interrupted",
-        "failed": "" if state.attempts[-1].status not in (None, 200) else "failed",
-        "retrying": "",
-    }.get(state.phase, "")
+    end = ""
+    if state.phase == "done":
+        end = visible_line(finish_text(state.finish_reason))
+    elif state.phase in ("stopped", "interrupted") or (
+        state.phase == "failed" and state.attempts[-1].status in (None, 200)
+    ):
+        end = state.phase
     if end:
         words[-1] = end if words[-1] == "sent" else f"{words[-1]} {end}"
-    if state.phase in RUNNING_WORDS:
-        words[-1] = RUNNING_WORDS[state.phase]
-    return outcomes(*words)
+    return outcomes(*words[:-1], RUNNING_WORDS.get(state.phase, words[-1]))
 
 
 def status_text(attempt: Attempt) -> str:

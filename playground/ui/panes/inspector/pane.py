@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from html import escape
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPoint, Qt, Signal
-from PySide6.QtWidgets import QFrame, QLabel, QMenu, QStackedWidget, QWidget
+from PySide6.QtWidgets import QFrame, QMenu, QStackedWidget, QWidget
 
 from playground.prefix_cache.forecast import Forecast
 from playground.prefix_cache.text_compare import common_prefix
@@ -29,7 +30,7 @@ from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.figure_row import FigureRow
 from playground.ui.widgets.labels import IdRow, push_button, toned
-from playground.ui.widgets.layouts import STRETCH, PageScroll, column_of
+from playground.ui.widgets.layouts import STRETCH, PageScroll, add_items, column_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import hairline
 from playground.ui.widgets.tab_bar import tab_bar
@@ -53,7 +54,7 @@ class WhyBox(QFrame):
         self._title = toned("", "strong", wraps=True)
         self._sentence = words("")
         self._before, self._after = (words("") for _ in range(2))
-        self._captions = (QLabel("before"), QLabel("now"))
+        self._captions = (toned("before", "muted"), toned("now", "muted"))
         self._button = push_button("Show the place", clicked=self._go)
         self.comparable: Callable[[], Sequence[tuple[str, str]]] = tuple
         """Names the earlier requests to choose from: (run_id, words)."""
@@ -62,18 +63,15 @@ class WhyBox(QFrame):
         self.choices = QMenu(self)
         self.choices.aboutToShow.connect(self._fill)
         self.compare.setMenu(self.choices)
-        column = column_of(
-            self._title, self._sentence, on=self, margins=(GRID + 4, GRID, GRID, GRID), spacing=GRID // 2
-        )
+        margins = (GRID + 4, GRID, GRID, GRID)
+        column = column_of(self._title, self._sentence, on=self, margins=margins, spacing=GRID // 2)
         for caption, snippet in zip(self._captions, (self._before, self._after), strict=True):
-            caption.setProperty("tone", "muted")
             snippet.setFont(mono_font())
             snippet.setProperty("mono", True)
             snippet.setTextFormat(Qt.TextFormat.RichText)
-            column.addWidget(caption)
-            column.addWidget(snippet)
-        for button in (self._button, self.compare):
-            column.addWidget(button, 0, Qt.AlignmentFlag.AlignLeft)
+            add_items(column, caption, snippet)
+        left = Qt.AlignmentFlag.AlignLeft
+        add_items(column, (self._button, 0, left), (self.compare, 0, left))
         self.setVisible(False)
 
     @property
@@ -109,8 +107,7 @@ class WhyBox(QFrame):
     def _fill(self) -> None:
         self.choices.clear()
         for run_id, label in self.comparable():
-            action = self.choices.addAction(label.replace("&", "&&"))
-            action.triggered.connect(lambda _checked, run_id=run_id: self.compare_requested.emit(run_id))
+            self.choices.addAction(label.replace("&", "&&"), partial(self.compare_requested.emit, run_id))
         if self.choices.isEmpty():
             self.choices.addAction("No other request is remembered").setEnabled(False)
 
@@ -146,8 +143,8 @@ class AttemptsSection(Section):
         while len(self._rows) < len(state.attempts):
             self._add()
         for number, (row, ids) in enumerate(self._rows):
-            row.setVisible(number < len(state.attempts))
-            ids.setVisible(number < len(state.attempts))
+            for widget in (row, ids):
+                widget.setVisible(number < len(state.attempts))
             if number < len(state.attempts):
                 attempt = state.attempts[number]
                 row.show_value(line(state, number), why(attempt), "failure" if attempt.error is not None else "warm")
@@ -224,8 +221,7 @@ class InspectorPane(QWidget):
         self.advice = AdviceSection()
         self.no_advice = toned("No advice on this prompt.", "muted", wraps=True)
         self._seen: object = None
-        # Held, so that no other state can come to have the same id.
-        self._model: InspectorModel | None = None
+        self._model: InspectorModel | None = None  # held, so that no other state can come to have the same id
         self.tabs = tab_bar("Views of the inspector", ("Inspector", "Advice 0"))
         self._stack = QStackedWidget(self)
         if place is not None:

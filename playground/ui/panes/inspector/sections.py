@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QFrame, QLabel, QMenu, QPushButton, QSizePolicy, QWidget
+from PySide6.QtWidgets import QFrame, QLabel, QMenu, QSizePolicy, QWidget
 
 from playground.prefix_cache.forecast import Forecast
 from playground.runs.state import RunState
@@ -30,7 +30,16 @@ from playground.ui.theme import GRID, scaled, ui_font
 from playground.ui.widgets.figure_row import Bar, FigureRow, Swatch, time_pieces, usage_pieces
 from playground.ui.widgets.icons import icon_button, set_icon
 from playground.ui.widgets.labels import CopyButton, ElidedLabel, IdLabel, copy_text, push_button, toned
-from playground.ui.widgets.layouts import FlowLayout, Space, column_of, row_of, single_timer
+from playground.ui.widgets.layouts import (
+    STRETCH,
+    FlowLayout,
+    Space,
+    add_items,
+    column_of,
+    discard,
+    row_of,
+    single_timer,
+)
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import hairline, plain_tip
 
@@ -47,16 +56,19 @@ class Section(QWidget):
         super().__init__()
         self.setAccessibleName(caption)
         self.rows: dict[str, FigureRow] = {}
-        label = QLabel(caption, self)
-        label.setProperty("tone", "caption")
-        self.column = column_of(hairline(), Space(GRID), label, Space(GRID // 4), on=self, margins=0, spacing=GRID // 4)
+        items = hairline(), Space(GRID), toned(caption, "caption"), Space(GRID // 4)
+        self.column = column_of(*items, on=self, margins=0, spacing=GRID // 4)
 
     def add_row(self, key: str, name: str, swatch: Swatch | None = None, *, whole: bool = False) -> FigureRow:
         """Add a row."""
-        row = FigureRow(name, swatch, whole=whole, parent=self)
-        self.rows[key] = row
+        row = self.rows[key] = FigureRow(name, swatch, whole=whole, parent=self)
         self.column.addWidget(row)
         return row
+
+    def add_rows(self, names: dict[str, str]) -> None:
+        """Add rows: key to name."""
+        for key, name in names.items():
+            self.add_row(key, name)
 
     def show_blank(self, keys: Collection[str]) -> None:
         """Show these rows as unknown: nothing was sent yet. Hide the others."""
@@ -82,12 +94,14 @@ class UsageSection(Section):
         self.note = ElidedLabel("Note", Qt.TextElideMode.ElideRight)
         self.note.setProperty("tone", "muted")
         self.note.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        row = row_of(self.headline, (self.note, 1), spacing=GRID // 2 + 2)
         self.bar = Bar(10)
-        self.column.addLayout(row)
-        self.column.addSpacing(GRID // 2)
-        self.column.addWidget(self.bar)
-        self.column.addSpacing(GRID // 2)
+        add_items(
+            self.column,
+            row_of(self.headline, (self.note, 1), spacing=GRID // 2 + 2),
+            Space(GRID // 2),
+            self.bar,
+            Space(GRID // 2),
+        )
         self.add_row("cached", "cached", Swatch("warm_edge"))
         self.add_row("fresh", "fresh", Swatch("fresh_outline", hollow=True))
         self.add_row("output", "output", Swatch("output"))
@@ -120,10 +134,10 @@ class ForecastSection(Section):
 
     def __init__(self) -> None:
         super().__init__("Cache")
-        self.add_row("forecast", "forecast")
-        self.add_row("reported", "reported")
-        for key, name in (("same", "next, same values"), ("new", "next, new values"), ("until", "warm until")):
-            self.add_row(key, name).hide()
+        self.add_rows({"forecast": "forecast", "reported": "reported"})
+        self.add_rows({"same": "next, same values", "new": "next, new values", "until": "warm until"})
+        for key in ("same", "new", "until"):
+            self.rows[key].hide()
 
     def show_next(self, same: Forecast | None, new: Forecast | None, until: Line | None = None) -> None:
         """Show the forecast of the next request: with the same values, with new values, and how long it holds."""
@@ -148,22 +162,15 @@ class LatencySection(Section):
 
     def __init__(self) -> None:
         super().__init__("Latency")
-        self.add_row("ttft", "time to first token")
-        self.add_row("total", "total")
+        self.add_rows({"ttft": "time to first token", "total": "total"})
         self.bar = Bar(8)
         self.legend = QWidget()
         row = row_of(on=self.legend, margins=0, spacing=GRID // 2)
         for name, role, hatched in _TIME_LEGEND:
-            label = toned(name, "muted")
-            row.addWidget(Swatch(role, hatched=hatched))
-            row.addWidget(label)
-            row.addSpacing(GRID)
+            add_items(row, Swatch(role, hatched=hatched), toned(name, "muted"), Space(GRID))
         row.addStretch(1)
-        self.column.addSpacing(GRID // 4)
-        self.column.addWidget(self.bar)
-        self.column.addWidget(self.legend)
-        self.add_row("speed", "output speed")
-        self.add_row("connection", "connection")
+        add_items(self.column, Space(GRID // 4), self.bar, self.legend)
+        self.add_rows({"speed": "output speed", "connection": "connection"})
 
     def show_state(self, state: RunState | None, elapsed: str = "") -> None:
         """Show the times as measured on this machine; None: nothing was sent."""
@@ -181,11 +188,9 @@ class CostSection(Section):
 
     def __init__(self) -> None:
         super().__init__("Cost")
-        self.add_row("input", "input")
-        self.add_row("saved", "saved by the cache")
-        output = self.add_row("output", "output")
+        self.add_rows({"input": "input", "saved": "saved by the cache", "output": "output"})
         self.set_rate = push_button("Set a rate…", "link", name="Set rates for this endpoint")
-        output.row.addWidget(self.set_rate)
+        self.rows["output"].row.addWidget(self.set_rate)
         self.note = toned("", "muted", wraps=True)
         self.column.addWidget(self.note)
 
@@ -197,10 +202,17 @@ class CostSection(Section):
             return
         lines = cost_lines(model)
         self.show_lines(lines)
-        priced = None not in (model.rates.fresh, model.rates.cached, model.rates.output)
-        self.set_rate.setVisible(not priced)
+        self.set_rate.setVisible(None in (model.rates.fresh, model.rates.cached, model.rates.output))
         if self.note.text() != lines["note"].text:
             self.note.setText(lines["note"].text)
+
+
+_LINKS = (
+    ("ticket", "Ticket…", "ticket"),
+    ("compare_with", "Compare…", "diff"),
+    ("copy_curl", "curl", "copy"),
+)
+"""What can be done with a request: an action of the window, or "compare_with"; a label, an icon."""
 
 
 class IdSection(QWidget):
@@ -212,7 +224,6 @@ class IdSection(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.setAccessibleName("request_id")
-        caption = toned("request_id", "caption")
         self.status = ElidedLabel("Time and status", Qt.TextElideMode.ElideRight)
         self.status.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.status.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
@@ -221,45 +232,36 @@ class IdSection(QWidget):
         self.id = IdLabel("request_id")
         self.copy = icon_button("copy", "Copy request_id", "text", clicked=self._copy)
         self._copied = single_timer(self, COPIED_MS, lambda: self._show_copied(False))
-        self.hint = toned(
-            "The id that support asks for. It appears here, whole, with each request.", "muted", wraps=True
-        )
-        head = row_of(caption, (self.status, 1))
+        hint = "The id that support asks for. It appears here, whole, with each request."
+        self.hint = toned(hint, "muted", wraps=True)
+        head = row_of(toned("request_id", "caption"), (self.status, 1))
         line = row_of((self.id, 1), self.copy, spacing=GRID // 2)
+        self.links = {
+            name: push_button(label, "link", lambda _checked, name=name: self.action.emit(name), icon=(shape, "accent"))
+            for name, label, shape in _LINKS
+        }
+        self.links["ticket"].setProperty("flush", "true")
         links = FlowLayout(spacing=0)
-        self.links: dict[str, QPushButton] = {}
-        for name, label, shape in (
-            ("ticket", "Ticket…", "ticket"),
-            ("compare_with", "Compare…", "diff"),
-            ("copy_curl", "curl", "copy"),
-        ):
-            button = push_button(label, "link")
-            set_icon(button, shape, "accent")
-            button.clicked.connect(lambda _checked=False, name=name: self.action.emit(name))
-            button.setProperty("flush", "true" if not self.links else "false")
-            self.links[name] = button
-            links.addWidget(button)
+        links.add_all(list(self.links.values()))
         column_of(head, line, self.hint, links, on=self, margins=0, spacing=2)
         self.show_model(None)
 
     def show_model(self, model: InspectorModel | None) -> None:
         """Show a request; None: nothing was sent."""
         state = model.state if model is not None else None
-        request_id = state.request_id if state is not None else None
-        self.id.setVisible(state is not None)
-        self.copy.setVisible(bool(request_id))
+        self._request_id = (state and state.request_id) or ""
+        for widget in (self.id, *self.links.values()):
+            widget.setVisible(state is not None)
+        self.copy.setVisible(bool(self._request_id))
         self.hint.setVisible(state is None)
-        for button in self.links.values():
-            button.setVisible(state is not None)
         if model is None or state is None:
             self.status.set_full_text("")
             return
-        self.id.show_id(request_id or "", "" if request_id else id_missing(state))
+        self.id.show_id(self._request_id, "" if self._request_id else id_missing(state))
         outcome = attempts_text(state)
         self.status.set_full_text(f"{model.started_utc.astimezone():%H:%M:%S} · {outcome}", short=outcome)
         tone = {"failed": "failure", "stopped": "variable", "interrupted": "variable"}.get(state.phase, "muted")
         restyle(self.status, tone=tone)
-        self._request_id = request_id or ""
 
     def _copy(self) -> None:
         copy_text(self._request_id)
@@ -286,18 +288,14 @@ class InspectorStrip(QFrame):
         self.setAccessibleName("Inspector, short")
         self.id = IdLabel("request_id")
         self.cached, self.ttft = QLabel(), QLabel()
-        self.details = push_button("Details", "link")
-        self.details.setAccessibleName("Show the inspector")
-        self.details.setToolTip("Show the inspector: usage, forecast, why tokens were not cached, latency, cost")
-        row = row_of(on=self, margins=(GRID * 2, 0, GRID, 0))
-        self.setFixedHeight(STRIP_PX)
-        row.setSpacing(GRID)
-        row.addWidget(self.id, 1)
+        tip = "Show the inspector: usage, forecast, why tokens were not cached, latency, cost"
+        self.details = push_button("Details", "link", name="Show the inspector", tip=tip)
         for label in (self.cached, self.ttft):
             label.setProperty("tone", "muted")
             label.setFont(ui_font(12, tabular=True))
-            row.addWidget(label)
-        row.addWidget(self.details)
+        items = (self.id, 1), self.cached, self.ttft, self.details
+        row_of(*items, on=self, margins=(GRID * 2, 0, GRID, 0), spacing=GRID)
+        self.setFixedHeight(STRIP_PX)
         self.hide()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
@@ -309,9 +307,7 @@ class InspectorStrip(QFrame):
     def show_model(self, model: InspectorModel | None) -> None:
         """Show a request; None: nothing was sent."""
         state = model.state if model is not None else None
-        self.id.show_id(
-            (state.request_id or "") if state else "", id_missing(state) if state else "Nothing was sent yet"
-        )
+        self.id.show_id((state and state.request_id) or "", id_missing(state) if state else "Nothing was sent yet")
         cached = usage_lines(model)["cached"].text if model is not None else UNKNOWN
         self.cached.setText(f"{cached} cached")
         self.ttft.setText(f"TTFT {latency_lines(state)['ttft'].text}" if state else "")
@@ -323,20 +319,12 @@ class RequestSection(Section):
     def __init__(self) -> None:
         super().__init__("Request")
         self._copies: dict[str, CopyButton] = {}
-        for key, name in (
-            ("other_id", "second request_id"),
-            ("error_id", "id in the error body"),
-            ("body_id", "body id"),
-        ):
-            self._add_copy(key, self.add_row(key, name, whole=True), name)
-        for key, name in (
-            ("finish", "finish reason"),
-            ("attempts", "attempts"),
-            ("endpoint", "endpoint"),
-            ("model", "model"),
-            ("time", "sent"),
-        ):
-            self.add_row(key, name)
+        ids = {"other_id": "second request_id", "error_id": "id in the error body", "body_id": "body id"}
+        for key, name in ids.items():
+            self._copies[key] = CopyButton(f"the {name}")
+            self.add_row(key, name, whole=True).row.addWidget(self._copies[key])
+        self.add_rows({"finish": "finish reason", "attempts": "attempts"})
+        self.add_rows({"endpoint": "endpoint", "model": "model", "time": "sent"})
 
     def show_model(self, model: InspectorModel) -> None:
         """Ids, finish reason and endpoint."""
@@ -347,11 +335,6 @@ class RequestSection(Section):
             copy.set_text_to_copy(text)
             copy.setVisible(bool(text))
             self.rows[key].setVisible(key == "body_id" or bool(text))
-
-    def _add_copy(self, key: str, row: FigureRow, name: str) -> None:
-        button = CopyButton(f"the {name}")
-        row.row.addWidget(button)
-        self._copies[key] = button
 
 
 FEW = 3
@@ -396,9 +379,7 @@ class AdviceSection(Section):
 
     def _build(self) -> None:
         for box in self.boxes:
-            self._list.removeWidget(box)
-            box.hide()
-            box.deleteLater()
+            discard(self._list, box)
         self.boxes = [self._box(advice) for advice in self._advice[: None if self._unfolded else FEW]]
         left = len(self._advice) - FEW
         self.more.setText("Show fewer" if self._unfolded else f"and {left} more")
@@ -423,43 +404,29 @@ class AdviceBox(QFrame):
     def __init__(self, advice: Finding) -> None:
         super().__init__()
         self.advice = advice
-        self.setProperty("look", "error" if advice.severity == "serious" else "callout")
-        if advice.severity == "hint":
-            self.setProperty("look", "aside")
+        looks = {"serious": "error", "warning": "callout", "hint": "aside"}
+        self.setProperty("look", looks[advice.severity])
         self.setAccessibleName(f"{advice.severity}: {advice.title}")
         self.setAccessibleDescription(advice.detail)
-        column = column_of(
-            words(SIGNS[advice.severity], "muted"),
-            words(advice.title, "strong"),
-            words(advice.detail),
-            on=self,
-            margins=(GRID + 2, GRID // 2, GRID, GRID // 2),
-            spacing=2,
-        )
-        if figures := " · ".join(_figure(item) for item in advice.evidence):
-            column.addWidget(words(figures, "muted"))
-        self.show_place, self.fix, self.why, self.dismiss = (_link(text) for text in ("Show", "Fix…", "Why", "Dismiss"))
-        menu = QMenu(self)
-        self.once = menu.addAction("On this prompt")
-        self.for_good = menu.addAction("For good")
-        self.dismiss.setMenu(menu)
-        row = row_of(spacing=0)
-        for button in (self.show_place, self.fix, self.why, self.dismiss):
+        self.show_place, self.fix, self.why, self.dismiss = buttons = [
+            push_button(text, "link") for text in ("Show", "Fix…", "Why", "Dismiss")
+        ]
+        for button in buttons:
+            # As narrow as its word: the inspector is a narrow column.
+            button.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
+            button.setMinimumWidth(1)
             button.setAccessibleDescription(advice.title)
-            row.addWidget(button)
-        row.addStretch(1)
-        column.addLayout(row)
+        menu = QMenu(self)
+        self.once, self.for_good = menu.addAction("On this prompt"), menu.addAction("For good")
+        self.dismiss.setMenu(menu)
+        said = [words(SIGNS[advice.severity], "muted"), words(advice.title, "strong"), words(advice.detail)]
+        if figures := " · ".join(_figure(item) for item in advice.evidence):
+            said.append(words(figures, "muted"))
+        margins = (GRID + 2, GRID // 2, GRID, GRID // 2)
+        column_of(*said, row_of(*buttons, STRETCH, spacing=0), on=self, margins=margins, spacing=2)
         # Only after layout: a visible widget without a parent becomes a separate window.
         self.show_place.setVisible(any(place.path for place in advice.places))
         self.fix.setVisible(advice.fix is not None)
-
-
-def _link(text: str) -> QPushButton:
-    button = push_button(text, "link")
-    # As narrow as its word: the inspector is a narrow column.
-    button.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
-    button.setMinimumWidth(1)
-    return button
 
 
 def _figure(item: Evidence) -> str:

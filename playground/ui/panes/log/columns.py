@@ -78,10 +78,9 @@ def column_font(column: Column, px: int = 12) -> QFont:
 
 def attempt_cell(title: str, attempt: AttemptLine) -> Cell:
     """Return the text of a column for one attempt of an expanded request; "" if the column does not apply."""
-    exact = attempt.started_utc.astimezone(UTC).isoformat(" ", "milliseconds").removesuffix("+00:00")
     match title:
         case "time":
-            return Cell(f"{attempt.number}. +{seconds(attempt.after_s)}", f"{exact} UTC")
+            return Cell(f"{attempt.number}. +{seconds(attempt.after_s)}", _exact(attempt.started_utc))
         case "status":
             word = "running…" if attempt.running else ("failed" if attempt.status is None else str(attempt.status))
             return Cell(word, attempt.error, "failure" if attempt.error else "warm_edge")
@@ -93,6 +92,10 @@ def attempt_cell(title: str, attempt: AttemptLine) -> Cell:
             wait = "" if attempt.wait_s is None else f" · then waited {seconds(attempt.wait_s)}"
             return Cell(f"{_one_line(attempt.error)}{wait}", attempt.error, "muted")
     return Cell("")
+
+
+def _exact(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC).isoformat(' ', 'milliseconds').removesuffix('+00:00')} UTC"
 
 
 GROUP_LABELS: dict[str, str] = {
@@ -115,17 +118,6 @@ def cell_of(column: Column, row: LogRow, detail: RowDetail) -> Cell:
         return column.cell(row, detail)
     made = _GROUP_CELLS.get(column.title)
     return Cell("", "Not added up over a group") if made is None else made(row, row.group, detail)
-
-
-def _group_time(row: LogRow, group: LogGroup, detail: RowDetail) -> Cell:
-    first = group.first_utc.astimezone()
-    mark = "▾" if group.expanded else "▸"
-    return Cell(f"{mark} {_when(row, detail.clock)}", f"The newest; the first began {first:%Y-%m-%d %H:%M:%S}")
-
-
-def _group_cached(_row: LogRow, group: LogGroup, _detail: RowDetail) -> Cell:
-    cell = _sum(group.cached_tokens, group.cached_reported, group)
-    return replace(cell, tone="warm_edge" if group.cached_tokens else "")
 
 
 def group_label(group: LogGroup) -> str:
@@ -159,7 +151,10 @@ def _group_outcome(group: LogGroup) -> Cell:
 
 
 _GROUP_CELLS: dict[str, Callable[[LogRow, LogGroup, RowDetail], Cell]] = {
-    "time": _group_time,
+    "time": lambda row, group, detail: Cell(
+        f"{'▾' if group.expanded else '▸'} {_when(row, detail.clock)}",
+        f"The newest; the first began {group.first_utc.astimezone():%Y-%m-%d %H:%M:%S}",
+    ),
     "status": lambda _row, group, _detail: Cell(
         f"{group_label(group)} · {group.requests:,}", f"tag:{group.tag}", "accent" if group.running else ""
     ),
@@ -168,7 +163,9 @@ _GROUP_CELLS: dict[str, Callable[[LogRow, LogGroup, RowDetail], Cell]] = {
         f"group:{group.tag}", "In the filter, this lists the requests of the group", "muted"
     ),
     "in": lambda _row, group, _detail: _sum(group.prompt_tokens, group.prompt_reported, group, group.prompt_estimated),
-    "cached": _group_cached,
+    "cached": lambda _row, group, _detail: replace(
+        _sum(group.cached_tokens, group.cached_reported, group), tone="warm_edge" if group.cached_tokens else ""
+    ),
     "out": lambda _row, group, _detail: _sum(group.completion_tokens, group.completion_reported, group),
     "total": lambda _row, group, _detail: Cell(seconds(group.span_s), "From the first start to the last end"),
     "cost": lambda _row, group, _detail: _group_cost(group),
@@ -180,21 +177,19 @@ _GROUP_CELLS: dict[str, Callable[[LogRow, LogGroup, RowDetail], Cell]] = {
 
 
 def _time(row: LogRow, detail: RowDetail) -> Cell:
-    local = row.started_utc.astimezone()
-    text = f"{'▸ ' if row.attempts > 1 and not detail.unfolded else ''}{_when(row, detail.clock)}"
-    if row.attempts > 1 and detail.unfolded:
-        text = f"▾ {text}"
-    text = f"{text} ★" if row.marked else text
-    exact = row.started_utc.astimezone(UTC).isoformat(" ", "milliseconds").removesuffix("+00:00")
+    fold = "" if row.attempts < 2 else "▾ " if detail.unfolded else "▸ "
     figures = f"total {seconds(row.duration_s)} · input cost {_cost(row, detail).text}"
-    return Cell(text, f"{exact} UTC\n{local:%Y-%m-%d %H:%M:%S} here\n{figures}")
+    return Cell(
+        f"{fold}{_when(row, detail.clock)}{' ★' if row.marked else ''}",
+        f"{_exact(row.started_utc)}\n{row.started_utc.astimezone():%Y-%m-%d %H:%M:%S} here\n{figures}",
+    )
 
 
 def _when(row: LogRow, clock: Clock) -> str:
     if clock == "relative":
         return ago((datetime.now(UTC) - row.started_utc).total_seconds())
-    moment = row.started_utc.astimezone(UTC if clock == "utc" else None)
-    today = datetime.now(UTC).astimezone(UTC if clock == "utc" else None)
+    zone = UTC if clock == "utc" else None
+    moment, today = row.started_utc.astimezone(zone), datetime.now(UTC).astimezone(zone)
     if moment.date() == today.date():
         return f"{moment:%H:%M:%S}"
     return f"{moment:%m-%d %H:%M}" if moment.year == today.year else f"{moment:%Y-%m-%d}"
@@ -204,11 +199,9 @@ def _status(row: LogRow, detail: RowDetail) -> Cell:
     if detail.live is not None:
         return Cell(_going_on(detail.live), _sent_to(row), "accent")
     word, tone = _outcome(row)
-    if row.phase == "retrying":  # after an attempt that has ended
-        words = outcomes(*detail.earlier, "failed" if row.status is None else str(row.status), word)
-    else:
-        words = outcomes(*detail.earlier, word)
-    return Cell(words, "\n".join(part for part in (_explained(row), _sent_to(row)) if part), tone)
+    # A retry follows an attempt that has ended.
+    ended = [str(row.status or "failed")] if row.phase == "retrying" else []
+    return Cell(outcomes(*detail.earlier, *ended, word), f"{_explained(row)}\n{_sent_to(row)}".strip(), tone)
 
 
 def _going_on(live: LiveRequests) -> str:
@@ -229,15 +222,15 @@ def _going_on(live: LiveRequests) -> str:
 def _outcome(row: LogRow) -> tuple[str, str]:
     """Return a description of the newest attempt, and the tone that says the same in color."""
     if row.phase == "done":
-        words = " ".join(part for part in (str(row.status or ""), finish_text(row.finish_reason)) if part)
-        return words, "variable_edge" if row.warning else ""
-    if row.phase == "failed":
+        word, tone = finish_text(row.finish_reason), "variable_edge" if row.warning else ""
+    elif row.phase == "failed":
         # 200, and then an error: the status alone would read as success.
-        word = "failed" if row.status in (None, 200) else ""
-        return " ".join(part for part in (str(row.status or ""), word) if part), "failure"
-    if row.phase in ("stopped", "interrupted"):
-        return " ".join(part for part in (str(row.status or ""), row.phase) if part), "variable_edge"
-    return {"retrying": "retrying…", "waiting": "waiting…"}.get(row.phase, "running…"), "accent"
+        word, tone = "failed" if row.status in (None, 200) else "", "failure"
+    elif row.phase in ("stopped", "interrupted"):
+        word, tone = row.phase, "variable_edge"
+    else:
+        return {"retrying": "retrying…", "waiting": "waiting…"}.get(row.phase, "running…"), "accent"
+    return f"{row.status or ''} {word}".strip(), tone
 
 
 def _explained(row: LogRow) -> str:
@@ -258,14 +251,13 @@ def _request_id(row: LogRow, _detail: RowDetail) -> Cell:
     return Cell(UNKNOWN, "No headers have come yet" if running else "No headers came, or they had no X-Request-Id")
 
 
+_WHY = {"done": NOT_REPORTED, "failed": REFUSED, "stopped": ENDED_EARLY, "interrupted": ENDED_EARLY}
+
+
 def _why(row: LogRow) -> str:
     if row.phase in EARLY and not row.attempts:
         return NOT_SENT
-    if row.phase == "done":
-        return NOT_REPORTED
-    if row.phase == "failed":
-        return REFUSED
-    return ENDED_EARLY if row.phase in ("stopped", "interrupted") else NOT_YET
+    return _WHY.get(row.phase, NOT_YET)
 
 
 def _figure(reported: int | None, row: LogRow, estimated: float | None = None, why: str = "", tone: str = "") -> Cell:
@@ -333,35 +325,26 @@ def _in_line(title: str) -> str:
     return title[:1].lower() + title[1:] if title[1:2].islower() else title
 
 
-def _nothing_missed(row: LogRow) -> Cell:
-    """Return how the report compares with the forecast of a request that missed no cached token."""
-    if row.forecast_cached is None or row.cached_tokens is None:
-        return cause_cell(None)
-    words = against_forecast(row.cached_tokens, row.forecast_cached)
-    return Cell(words, f"No cached token was missed; ≈ {row.forecast_cached:,.0f} were forecast", "muted")
-
-
 def _prefix(row: LogRow, detail: RowDetail) -> Cell:
     if detail.live is not None or row.phase not in ENDED:
         cached = row.forecast_cached
         return Cell("" if cached is None else f"forecast ≈ {cached:,.0f} cached", "Known after the end", "muted")
     if row.phase in ("stopped", "interrupted"):
-        if row.phase == "stopped" and not row.attempts:
-            return Cell("stopped before it was sent", "", "muted")
-        return Cell(f"{row.phase}: no usage reported" if row.cached_tokens is None else row.phase, "", "muted")
+        unsent = row.phase == "stopped" and not row.attempts
+        why = " before it was sent" if unsent else ": no usage reported" if row.cached_tokens is None else ""
+        return Cell(f"{row.phase}{why}", "", "muted")
     if row.phase == "failed":
         return Cell(_in_line(_one_line(row.error_title)), row.error_title, "muted")
     if detail.explained is None:
         return Cell("", "Being read from the log", "muted")
     if not detail.explained:
         return Cell(UNKNOWN, "No explanation is stored", "muted")
-    if detail.missed is None:
-        return _nothing_missed(row)
     cell = cause_cell(detail.missed)
-    if cell.tone != "muted" and row.cached_tokens and row.prompt_tokens:
-        small = row.cached_tokens >= row.prompt_tokens * (1 - SMALL_MISS)
-        return replace(cell, tone="muted") if small else cell
-    return cell
+    if detail.missed is None and row.forecast_cached is not None and row.cached_tokens is not None:
+        words = against_forecast(row.cached_tokens, row.forecast_cached)
+        return Cell(words, f"No cached token was missed; ≈ {row.forecast_cached:,.0f} were forecast", "muted")
+    small = row.cached_tokens and row.prompt_tokens and row.cached_tokens >= row.prompt_tokens * (1 - SMALL_MISS)
+    return replace(cell, tone="muted") if small else cell
 
 
 STATUS_ICONS = {"done": ("check", "muted"), "failed": ("error", "failure"), "stopped": ("stop", "variable_edge")}
@@ -388,10 +371,6 @@ def _attempts(row: LogRow, _detail: RowDetail) -> Cell:
     return Cell(str(row.attempts), "HTTP exchanges, retries included")
 
 
-def _question(row: LogRow, _detail: RowDetail) -> Cell:
-    return Cell(_one_line(row.question), row.question)
-
-
 def _one_line(text: str) -> str:
     return " ".join(text.split())
 
@@ -412,6 +391,12 @@ COLUMNS = (
     Column("model", 100, lambda row, _detail: Cell(row.model), "Requested model", shown=False),
     Column("tags", 120, lambda row, _detail: Cell(", ".join(row.tags)), "Your tags: found by tag:", shown=False),
     Column("comment", 160, lambda row, _detail: Cell(_one_line(row.comment), row.comment), "Your comment", shown=False),
-    Column("question", 200, _question, "How the last user message begins", shown=False),
+    Column(
+        "question",
+        200,
+        lambda row, _: Cell(_one_line(row.question), row.question),
+        "How the last user message begins",
+        shown=False,
+    ),
     Column("answer", 228, _answer, "How the completion begins, or what went wrong"),
 )

@@ -26,8 +26,6 @@ WAITING = 64
 """How many may wait to be read: more than a screen has rows, few enough for a list that is scrolled through."""
 
 Start = Callable[[Coroutine[Any, Any, None], str], object]
-
-
 Clock = Literal["local", "utc", "relative"]
 """Format of timestamps."""
 
@@ -104,9 +102,6 @@ class Details:
             if known in self._known and (run_id or not self._known[known][1].explained):
                 self._known[known] = (_OUTDATED, self._known[known][1])
 
-    def _is_forgotten(self, run_id: str, explained: bool) -> bool:
-        return run_id in self._forgotten or (not explained and "" in self._forgotten)
-
     def of(self, row: LogRow) -> RowDetail:
         """Return the cached details of a row and load missing ones. Until they load, the result may be outdated."""
         if not _says_more(row) and row.phase != "done":
@@ -146,11 +141,8 @@ class Details:
         found = await source.explanations([row.number for row in rows])
         if source is self._source:
             for row in rows:
-                known = row.number in found
-                if self._is_forgotten(row.run_id, known):
-                    self._waiting.setdefault(row.run_id, row)
-                    continue
-                self._keep(row, RowDetail(explained=known, missed=read_explanation(found.get(row.number))))
+                missed = read_explanation(found.get(row.number))
+                self._keep(row, RowDetail(explained=row.number in found, missed=missed))
 
     async def _read_one(self, source: RequestLog, row: LogRow) -> None:
         self._forgotten.clear()
@@ -162,27 +154,29 @@ class Details:
         state = await asyncio.to_thread(stored.state) if stored is not None else None
         if source is not self._source:
             return
-        detail = NOTHING if state is None else self._detail(state, row)
+        detail = NOTHING if state is None else _detail(state, row)
         if stored is not None and stored.explanation is not None:
             detail = replace(detail, explained=True, missed=read_explanation(stored.explanation))
-        if self._is_forgotten(row.run_id, bool(detail.explained)):
-            self._waiting.setdefault(row.run_id, row)
-            return
         self._keep(row, detail)
 
     def _keep(self, row: LogRow, detail: RowDetail) -> None:
+        if row.run_id in self._forgotten or (not detail.explained and "" in self._forgotten):
+            self._waiting.setdefault(row.run_id, row)
+            return
         self._known[row.run_id] = (_version(row), detail)
         self._known.move_to_end(row.run_id)
         if len(self._known) > KEPT:
             self._known.popitem(last=False)
         self._came(row.run_id)
 
-    def _detail(self, state: RunState, row: LogRow) -> RowDetail:
-        earlier = tuple(_ended(attempt.status) for attempt in state.attempts[:-1])
-        attempts = tuple(_attempt_lines(state, row))
-        return RowDetail(
-            earlier, received_tokens(state) if row.is_output_estimated else None, attempts, explained=False
-        )
+
+def _detail(state: RunState, row: LogRow) -> RowDetail:
+    return RowDetail(
+        earlier=tuple(str(attempt.status or "failed") for attempt in state.attempts[:-1]),
+        output_estimated=received_tokens(state) if row.is_output_estimated else None,
+        attempts=tuple(_attempt_lines(state, row)),
+        explained=False,
+    )
 
 
 def _attempt_lines(state: RunState, row: LogRow) -> Iterator[AttemptLine]:
@@ -204,10 +198,6 @@ def _attempt_lines(state: RunState, row: LogRow) -> Iterator[AttemptLine]:
 
 def _says_more(row: LogRow) -> bool:
     return row.attempts > 1 or row.is_output_estimated
-
-
-def _ended(status: int | None) -> str:
-    return "failed" if status is None else str(status)
 
 
 def _version(row: LogRow) -> _Version:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 from msgspec import Struct
 from PySide6.QtCore import QEvent, QObject, QStringListModel, Qt, Signal
@@ -52,6 +52,11 @@ class Completion(Struct, frozen=True):
     text: str
     help: str = ""
 
+    @property
+    def label(self) -> str:
+        """The line of the list."""
+        return f"{self.text}   {self.help}" if self.help else self.text
+
 
 def complete(text: str, cursor: int, words: Words) -> list[Completion]:
     """Return completions of the word before the cursor; none for a phrase in quotation marks, or for plain text that
@@ -59,8 +64,8 @@ def complete(text: str, cursor: int, words: Words) -> list[Completion]:
     """
     start = _start(text, cursor)
     word = text[start:cursor]
-    negation = "-" if word.startswith("-") else ""
-    key, colon, value = word[len(negation) :].partition(":")
+    negation = "-" * word.startswith("-")
+    key, colon, value = word.removeprefix("-").partition(":")
     if not colon:
         return [
             Completion(start, cursor, f"{negation}{known}:", _KEY_HELP[known])
@@ -85,14 +90,9 @@ def _start(text: str, cursor: int) -> int:
     return start
 
 
-def _values(key: str, words: Words) -> Iterator[str]:
-    yield from _VALUES.get(key, ())
-    yield from {
-        "finish": words.finish_reasons,
-        "endpoint": words.endpoints,
-        "model": words.models,
-        "tag": (*words.tags, "none"),
-    }.get(key, ())
+def _values(key: str, words: Words) -> Sequence[str]:
+    read = {"finish": words.finish_reasons, "endpoint": words.endpoints, "model": words.models}
+    return (*words.tags, "none") if key == "tag" else read.get(key) or _VALUES.get(key, ())
 
 
 def _quoted(value: str) -> str:
@@ -142,18 +142,18 @@ class FilterLine(QLineEdit):
         if not self._found or not self.text():
             self.popup.hide()
             return
-        self._model.setStringList([_label(found) for found in self._found])
+        self._model.setStringList([found.label for found in self._found])
         self.popup.setCurrentIndex(self._model.index(-1, 0))
         self._completer.complete()
 
     def _take(self, label: str) -> None:
-        found = next((one for one in self._found if _label(one) == label), None)
+        found = next((one for one in self._found if one.label == label), None)
         if found is None:
             return
         text = self.text()
-        done = text[: found.start] + found.text
+        done, rest = text[: found.start] + found.text, text[found.end :]
         ended = not done.endswith(":")
-        self.setText(done + (" " if ended and not text[found.end :].startswith(" ") else "") + text[found.end :])
+        self.setText(done + (" " if ended and not rest.startswith(" ") else "") + rest)
         self.setCursorPosition(to_utf16(self.text(), len(done) + int(ended)))
         if not ended:
             self.offer()
@@ -176,7 +176,3 @@ class FilterLine(QLineEdit):
             self.offer()
         else:
             super().keyPressEvent(event)
-
-
-def _label(found: Completion) -> str:
-    return f"{found.text}   {found.help}" if found.help else found.text

@@ -370,7 +370,7 @@ class LogPane(QWidget):
             rows = [self.model.row(place) for place in self.table.chosen_rows()]
             known = {row.number: row.request_id for row in rows if row is not None and row.group is None}
             if len(known) == len(rows):  # at once: the user may paste before another turn of the loop
-                self._put_ids([known[number] for number in sorted(known) if known[number]], len(known))
+                self._put_ids([request_id for _, request_id in sorted(known.items()) if request_id], len(known))
             else:
                 self._start(self._copy_ids(), "copy request_ids")
             return True
@@ -445,8 +445,8 @@ class EmptyPage(QFrame):
         page = QWidget()
         column_of(scrolled(page), on=self, margins=0)
         center = Qt.AlignmentFlag.AlignCenter
-        for label in (self._title, self.words):
-            label.setAlignment(center)
+        for text in (self._title, self.words):
+            text.setAlignment(center)
         items = self._title, self.words, (self.clear_button, 0, center), (self._links, 0, center), Space(stretch=2)
         column_of(STRETCH, *items, on=page, margins=(GRID * 2, GRID, GRID * 2, GRID))
         self.show_message(OPENING, clear=False)

@@ -9,23 +9,11 @@ from playground.runs.state import Phase, RunState
 from playground.runs.summary import has_further_choices, warnings
 
 EMPTY = "Nothing sent yet"
-
-
 STOPPED = "Stopped by you · usage unknown: the server did not report it before the stop"
-
-
 NEVER_SENT = "Stopped by you before it was sent · no tokens were used"
-
-
 STOPPED_WITH_USAGE = "Stopped by you · the usage had already been reported"
-
-
 INTERRUPTED = "Interrupted · the program ended before the response; this is the text logged until then"
-
-
 NO_CONTENT = "The response ended without any text."
-
-
 ONLY_CALLS = "No text: the model called a tool."
 
 

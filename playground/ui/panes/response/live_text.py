@@ -10,11 +10,11 @@ from time import perf_counter
 
 from msgspec import Struct, field
 from PySide6.QtCore import QEvent, QMimeData, QObject, QRect, Qt, QTimer
-from PySide6.QtGui import QColor, QPainter, QPaintEvent, QTextCharFormat, QTextCursor, QTextOption
-from PySide6.QtWidgets import QAbstractScrollArea, QFrame, QTextEdit, QWidget
+from PySide6.QtGui import QColor, QPainter, QPaintEvent, QTextCursor
+from PySide6.QtWidgets import QAbstractScrollArea, QWidget
 
-from playground.ui.theme import GRID, current_theme, mono_font
-from playground.ui.widgets.form import DirectedEdit, aligned
+from playground.ui.theme import current_theme
+from playground.ui.widgets.form import ReadOnlyText, aligned, cursor_over, marked
 from playground.ui.widgets.labels import text_data
 
 LEAST_GAP_S = 0.25
@@ -38,16 +38,8 @@ class SlowSteps:
         return True
 
 
-_INPUT = frozenset(
-    (
-        QEvent.Type.Wheel,
-        QEvent.Type.KeyPress,
-        QEvent.Type.MouseButtonPress,
-        QEvent.Type.MouseButtonRelease,
-        QEvent.Type.MouseMove,
-        QEvent.Type.TouchUpdate,
-    )
-)
+_Type = QEvent.Type
+_INPUT = {_Type.Wheel, _Type.KeyPress, _Type.MouseButtonPress, _Type.MouseButtonRelease, _Type.TouchUpdate}
 
 
 class FollowEnd(QObject):
@@ -71,7 +63,7 @@ class FollowEnd(QObject):
             self._bar.setValue(self._bar.maximum())
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        if event.type() in _INPUT and not (event.type() == QEvent.Type.MouseMove and watched is not self._bar):
+        if event.type() in _INPUT or (event.type() == _Type.MouseMove and watched is self._bar):
             # After the event has scrolled the view.
             QTimer.singleShot(0, self, self._look)
         return False
@@ -86,8 +78,6 @@ _SLACK = 200
 # U+FDD0 and U+FDD1 are Qt's own marks for the bounds of a frame; its documents break there as well.
 _LINE_END = re.compile("\r\n|[\n\r\u2029\ufdd0\ufdd1]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-
-
 _CONTROLS = {code: 0x2400 + code for code in range(0x20) if code not in (0x09, 0x0A, 0x0D)} | {0x7F: 0x2421}
 _CONTROLS |= dict.fromkeys(range(0x80, 0xA0), 0xFFFD) | {0x85: 0x2424}
 _CONTROLS |= dict.fromkeys((0x202B, 0x202E, 0x2067, 0x200F, 0x061C), 0x21E4)  # right-to-left: ⇤
@@ -115,12 +105,8 @@ class DisplayMap(Struct):
 
         Unless `final`, a CR at the end is deferred, because LF may follow it.
         """
-        self.text = text
-        limit = len(text)
-        if not final and text.endswith("\r"):
-            limit -= 1
-        shown = [""]
-        at = self.taken
+        self.text, shown, at = text, [""], self.taken
+        limit = len(text) - (not final and text.endswith("\r"))
         while at < limit:
             end = _LINE_END.search(text, at, limit)
             stop = end.start() if end else limit
@@ -185,28 +171,17 @@ def _joined(text: str, at: int) -> bool:
     return unicodedata.category(text[at]).startswith("M") or "\u200d" in text[at - 1 : at + 1]
 
 
-class LiveText(DirectedEdit):
+class LiveText(ReadOnlyText):
     """Append-only view of one text. The exact text is `exact_text`; Qt's own copy of it is for display only."""
 
     def __init__(self, name: str, *, follows: bool = True, parent: QWidget | None = None) -> None:
         """`follows`: keep the view at the end while the user is there; otherwise show a new text from its start."""
-        super().__init__(parent)
+        super().__init__(name, parent)
         self._map = DisplayMap()
         self._follow = FollowEnd(self)
-        self._follows = follows
-        self._follow.following = follows
+        self._follows = self._follow.following = follows
         self.streaming = False
         """Whether more text is expected: a block marks the end."""
-        self.setReadOnly(True)
-        self.setUndoRedoEnabled(False)
-        self.setTextInteractionFlags(
-            Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
-        )
-        self.setAccessibleName(name)
-        self.setFont(mono_font())
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
-        self.document().setDocumentMargin(GRID * 2)
 
     @property
     def exact_text(self) -> str:
@@ -226,7 +201,10 @@ class LiveText(DirectedEdit):
         if not self._map.text:
             # A text that is complete at once, such as one from the log, is read from its top.
             self._follow.following = self._follows and not final
-        self._append(self._map.take(text, final=final))
+        with self.appending() as cursor:
+            # One insertion, not one a line: U+2029 is how Qt spells a new paragraph.
+            cursor.insertText("\u2029".join(self._map.take(text, final=final)))
+        self._follow.follow()
 
     def scroll_to_start(self) -> None:
         """Show the start of the text, unless the user has scrolled to another part."""
@@ -238,8 +216,7 @@ class LiveText(DirectedEdit):
         """Return the block at the end of a text that streams, in the viewport; empty without one."""
         if not self.streaming or self.document().isEmpty():
             return QRect()
-        cursor = QTextCursor(self.document())
-        cursor.movePosition(QTextCursor.MoveOperation.End)
+        cursor = cursor_over(self.document(), self.document().characterCount() - 1)
         self.blockBoundingRect(cursor.block())
         aligned(cursor.block())
         end, width = self.cursorRect(cursor), self.fontMetrics().averageCharWidth()
@@ -255,8 +232,7 @@ class LiveText(DirectedEdit):
     def selected_exact_text(self) -> str:
         """Return the exact selected text."""
         cursor = self.textCursor()
-        begin = self._exact(cursor.selectionStart())
-        return self._map.text[begin : self._exact(cursor.selectionEnd())]
+        return self._map.text[self._exact(cursor.selectionStart()) : self._exact(cursor.selectionEnd())]
 
     def mark_place(self, offset: int | None, color: QColor) -> None:
         """Underline the character at code point `offset` of the exact text (the last character if `offset` is the
@@ -266,23 +242,21 @@ class LiveText(DirectedEdit):
             self.setExtraSelections([])
             return
         self._follow.following = False
-        mark = QTextEdit.ExtraSelection()
-        mark.cursor = self._around(offset)
-        mark.format = _marked(color)
-        self.setExtraSelections([mark])
-        caret = QTextCursor(mark.cursor)
-        caret.setPosition(caret.anchor())
-        self.setTextCursor(caret)
+        cursor, ground = self._around(offset), QColor(color)
+        ground.setAlphaF(0.3)
+        self.setExtraSelections([marked(cursor, wave=color, ground=ground)])
+        self.setTextCursor(cursor_over(self.document(), cursor.anchor()))
         self.centerCursor()
 
     def _around(self, offset: int) -> QTextCursor:
         paragraph, unit = self._map.place(offset)
-        block = self.document().findBlockByNumber(paragraph)
-        cursor = QTextCursor(block)
-        cursor.setPosition(block.position() + unit)
-        forward = QTextCursor.MoveOperation.NextCharacter
-        back = QTextCursor.MoveOperation.PreviousCharacter
-        cursor.movePosition(back if cursor.atBlockEnd() else forward, QTextCursor.MoveMode.KeepAnchor)
+        cursor = cursor_over(self.document(), self.document().findBlockByNumber(paragraph).position() + unit)
+        one = (
+            QTextCursor.MoveOperation.PreviousCharacter
+            if cursor.atBlockEnd()
+            else QTextCursor.MoveOperation.NextCharacter
+        )
+        cursor.movePosition(one, QTextCursor.MoveMode.KeepAnchor)
         return cursor
 
     def createMimeDataFromSelection(self) -> QMimeData:
@@ -301,30 +275,3 @@ class LiveText(DirectedEdit):
     def _exact(self, position: int) -> int:
         block = self.document().findBlock(position)
         return self._map.exact_offset(block.blockNumber(), position - block.position())
-
-    def _append(self, lines: list[str]) -> None:
-        mine = self.textCursor()
-        anchor, position = mine.anchor(), mine.position()
-        cursor = QTextCursor(self.document())
-        cursor.movePosition(QTextCursor.MoveOperation.End)
-        cursor.beginEditBlock()
-        # One insertion, not one a line: U+2029 is how Qt spells a new paragraph.
-        cursor.insertText("\u2029".join(lines))
-        cursor.endEditBlock()
-        if self.textCursor().position() != position or self.textCursor().anchor() != anchor:
-            mine.setPosition(anchor)
-            mine.setPosition(position, QTextCursor.MoveMode.KeepAnchor)
-            place = self.verticalScrollBar().value()
-            self.setTextCursor(mine)
-            self.verticalScrollBar().setValue(place)
-        self._follow.follow()
-
-
-def _marked(color: QColor) -> QTextCharFormat:
-    form = QTextCharFormat()
-    form.setUnderlineStyle(QTextCharFormat.UnderlineStyle.WaveUnderline)
-    form.setUnderlineColor(color)
-    ground = QColor(color)
-    ground.setAlphaF(0.3)
-    form.setBackground(ground)
-    return form

@@ -8,15 +8,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from PySide6.QtCore import QElapsedTimer, QEvent, Qt, Signal
 from PySide6.QtGui import QKeyEvent, QResizeEvent
-from PySide6.QtWidgets import (
-    QFrame,
-    QGridLayout,
-    QLabel,
-    QSizePolicy,
-    QStackedWidget,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QFrame, QGridLayout, QLabel, QSizePolicy, QStackedWidget, QWidget
 
 from playground.client.error_body import parse, path_of, steps_of
 from playground.client.events import ApiError
@@ -33,7 +25,7 @@ from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font, ui_font
 from playground.ui.widgets.icons import IconLabel
 from playground.ui.widgets.labels import CopyButton
-from playground.ui.widgets.layouts import FittedScroll, column_of, repeating_timer, row_of
+from playground.ui.widgets.layouts import STRETCH, FittedScroll, column_of, discard, grid_of, repeating_timer, row_of
 from playground.ui.widgets.notice import Notice, SlimBar, field_link, shortened, words
 from playground.ui.widgets.plain_table import hairline
 from playground.ui.widgets.tab_bar import tab_bar, with_count
@@ -48,7 +40,11 @@ MOST_DETAILS = 6
 
 def problems_of(error: ApiError) -> list[FieldError]:
     """Each detail as a problem with its path, as the server wrote it; the `param` of OpenAI's errors is one too."""
-    problems = [FieldError(path_of(item), _message(item)) for item in error.details]
+    said = (item.get("message") or item.get("msg") for item in error.details)
+    problems = [
+        FieldError(path_of(item), text if isinstance(text, str) else "not accepted")
+        for item, text in zip(error.details, said, strict=True)
+    ]
     param = parse(error.body).param if error.body and not any(p.path for p in problems) else None
     if param:
         problems.append(FieldError(steps_of(param), "is the field that the server names"))
@@ -57,10 +53,7 @@ def problems_of(error: ApiError) -> list[FieldError]:
 
 def details_grid(problems: list[FieldError], chosen: Callable[[FieldError], object]) -> QGridLayout:
     """One row per field error: the path as a button, then the message. Calls `chosen` on a click."""
-    grid = QGridLayout()
-    grid.setHorizontalSpacing(GRID)
-    grid.setVerticalSpacing(0)
-    grid.setColumnStretch(1, 1)
+    grid = grid_of(stretched=1, across=GRID, down=0)
     for row, problem in enumerate(problems[:MOST_DETAILS]):
         if problem.path:
             grid.addWidget(field_link(problem, chosen), row, 0)
@@ -68,11 +61,6 @@ def details_grid(problems: list[FieldError], chosen: Callable[[FieldError], obje
     if len(problems) > MOST_DETAILS:
         grid.addWidget(words(f"and {len(problems) - MOST_DETAILS} more: see JSON", "muted"), MOST_DETAILS, 1)
     return grid
-
-
-def _message(detail: dict[str, object]) -> str:
-    found = detail.get("message") or detail.get("msg")
-    return found if isinstance(found, str) else "not accepted"
 
 
 MOST_LINES = 7
@@ -89,7 +77,10 @@ def trouble_notice(state: RunState, go_to: Callable[[FieldError], object]) -> No
     if error is None or state.phase != "failed":
         return None
     problems = problems_of(error)
-    notice = Notice(error.title, _cut(_head(error, problems)), error.advice, _buttons(error))
+    # The detail without the lines that have a row of their own.
+    rows = {line for problem in problems for line in (str(problem), problem.message)}
+    detail = "\n".join(line for line in error.detail.split("\n") if line not in rows)
+    notice = Notice(error.title, _cut(detail), error.advice, _buttons(error))
     # Under the words, over the buttons.
     if problems:
         notice.column.insertLayout(notice.column.count() - 1, details_grid(problems, go_to))
@@ -121,15 +112,8 @@ def _facts(error: ApiError) -> str:
     return " · ".join(fact for fact in facts if fact)
 
 
-def _head(error: ApiError, problems: list[FieldError]) -> str:
-    """Return the detail without the lines that are shown as separate rows."""
-    rows = {line for problem in problems for line in (str(problem), problem.message)}
-    return "\n".join(line for line in error.detail.split("\n") if line not in rows)
-
-
 def _cut(detail: str) -> str:
-    lines = detail.split("\n")
-    text = "\n".join(lines[:MOST_LINES])[:MOST_CHARS]
+    text = "\n".join(detail.split("\n")[:MOST_LINES])[:MOST_CHARS]
     return text if text == detail else f"{text} … (all of it: see JSON)"
 
 
@@ -145,33 +129,26 @@ class ResponseFooter(QFrame):
         super().__init__()
         self.setProperty("look", "footer")
         self.setProperty("small", "true")
-        self._outcome, self._speed, self._input, self._output = (QLabel() for _ in range(4))
+        self._labels = self._outcome, self._speed, self._input, self._output = [QLabel() for _ in range(4)]
         self._head = ""
         """The outcome and the time, which is left out where it does not fit."""
         self.setMinimumWidth(MIN_PX)
+        self.setFixedHeight(FOOTER_PX)
         self._icon = IconLabel("")
         self._icon.hide()
-        row = row_of(on=self, margins=(GRID * 2, 0, GRID * 2, 0), spacing=GRID * 2)
-        self.setFixedHeight(FOOTER_PX)
-        for label in (self._outcome, self._speed, self._input, self._output):
+        for label in self._labels:
             label.setProperty("tone", "muted")
             label.setTextFormat(Qt.TextFormat.PlainText)
             label.setFont(ui_font(12, tabular=True))
             label.setSizePolicy(QSizePolicy.Policy.Minimum, QSizePolicy.Policy.Preferred)
-            if label is self._outcome:
-                head = row_of(self._icon, label, spacing=GRID)
-                row.addLayout(head)
-            else:
-                row.addWidget(label)
-        row.addStretch(1)
         self.copy = CopyButton("the answer")
-        row.addWidget(self.copy)
+        head, margins = row_of(self._icon, self._outcome, spacing=GRID), (GRID * 2, 0, GRID * 2, 0)
+        row_of(head, *self._labels[1:], STRETCH, self.copy, on=self, margins=margins, spacing=GRID * 2)
 
     @property
     def line(self) -> str:
         """All of it as one line of text."""
-        labels = (self._outcome, self._speed, self._input, self._output)
-        return "   ".join(label.text() for label in labels if label.text())
+        return "   ".join(label.text() for label in self._labels if label.text())
 
     def show_state(
         self, state: RunState | None, elapsed_s: float, estimated_prompt_tokens: float | None = None
@@ -184,7 +161,7 @@ class ResponseFooter(QFrame):
         self.copy.setVisible(ended)
         self.copy.set_text_to_copy(state.text if ended and state is not None else "")
         self._head, *others = _texts(state, elapsed_s, estimated_prompt_tokens)
-        for label, text in zip((self._speed, self._input, self._output), others, strict=True):
+        for label, text in zip(self._labels[1:], others, strict=True):
             if label.text() != text:
                 label.setText(text)
         icon, role, tone = LOOKS[state.phase if state is not None else None]
@@ -283,10 +260,11 @@ class ResponsePane(QFrame):
         titles = ("Text", "Request", "Rendered", "Tool calls", "Events", "JSON", "Probabilities")
         self.tabs = tab_bar("Views of the response", titles)
         self.tabs.tightens = True
-        blank = (QWidget(self._stack) for _ in range(3))
-        for tab in (self.text_tab, self.request_tab, next(blank), self.tools_tab, next(blank), self.json_tab, *blank):
-            self._stack.addWidget(tab)
-        self._column = self._lay_out()
+        made = {TEXT: self.text_tab, REQUEST: self.request_tab, TOOLS: self.tools_tab, JSON: self.json_tab}
+        for index in range(len(titles)):
+            self._stack.addWidget(made.get(index) or QWidget(self._stack))
+        items = self.tabs, hairline(), self.from_log, (self._stack, 1), self.footer
+        self._column = column_of(*items, on=self, margins=0, spacing=0)
         self.tabs.currentChanged.connect(self._choose)
         # Nothing comes while the first token is awaited; the wait is counted all the same.
         self._tick = repeating_timer(self, TICK_MS, self.refresh)
@@ -388,10 +366,8 @@ class ResponsePane(QFrame):
         return tab
 
     def _tab(self, index: int) -> _Tab:
-        created_later = {RENDERED: "rendered_tab", EVENTS: "events_tab", PROBABILITIES: "probabilities_tab"}
-        return cast(
-            "_Tab", getattr(self, created_later[index]) if index in created_later else self._stack.widget(index)
-        )
+        later = {RENDERED: "rendered_tab", EVENTS: "events_tab", PROBABILITIES: "probabilities_tab"}
+        return cast("_Tab", getattr(self, later[index]) if index in later else self._stack.widget(index))
 
     def _choose(self, index: int) -> None:
         self._tab(index)
@@ -402,25 +378,19 @@ class ResponsePane(QFrame):
         state = self._state
         running = state is not None and not state.ended
         self.footer.show_state(state, self._elapsed_s if running else 0.0, self._estimated)
-        calls = len(state.tool_calls) if state else 0
-        events = len(state.raw) if state else 0
         tokens = state.probabilities_came if state else 0
-        for index, text in (
-            (TOOLS, with_count("Tool calls", calls)),
-            (EVENTS, with_count("Events", events)),
-            (JSON, self.json_tab.title(state)),
-            (PROBABILITIES, with_count("Probabilities", tokens)),
-        ):
+        titles = {
+            TOOLS: with_count("Tool calls", len(state.tool_calls) if state else 0),
+            EVENTS: with_count("Events", len(state.raw) if state else 0),
+            JSON: self.json_tab.title(state),
+            PROBABILITIES: with_count("Probabilities", tokens),
+        }
+        for index, text in titles.items():
             if self.tabs.tabText(index) != text:
                 self.tabs.setTabText(index, text)
         # Who looks at it while the next answer is awaited is not sent away before it is known that none come.
         stays = running and self.tabs.currentIndex() == PROBABILITIES
         self.tabs.setTabVisible(PROBABILITIES, tokens > 0 or stays)
-
-    def _lay_out(self) -> QVBoxLayout:
-        return column_of(
-            self.tabs, hairline(), self.from_log, (self._stack, 1), self.footer, on=self, margins=0, spacing=0
-        )
 
     def _show_notice(self, notice: Notice | None) -> None:
         if notice is None or self._state is None:
@@ -435,7 +405,5 @@ class ResponsePane(QFrame):
 
     def _drop_notice(self) -> None:
         if self.notice is not None:
-            self._column.removeWidget(self._notice_area)
-            self._notice_area.hide()
-            self._notice_area.deleteLater()
+            discard(self._column, self._notice_area)
             self.notice = None

@@ -6,23 +6,17 @@ import math
 import re
 from bisect import bisect_right
 
-from PySide6.QtCore import QEvent, QPoint, Qt, Signal
-from PySide6.QtGui import QColor, QFont, QHelpEvent, QTextCharFormat, QTextCursor, QTextOption
-from PySide6.QtWidgets import (
-    QAbstractItemView,
-    QFrame,
-    QSplitter,
-    QTableView,
-    QToolTip,
-)
+from PySide6.QtCore import QEvent, Qt, Signal
+from PySide6.QtGui import QColor, QFont, QHelpEvent, QTextCharFormat, QTextCursor
+from PySide6.QtWidgets import QAbstractItemView, QFrame, QTableView, QToolTip
 
 from playground.client.events import TokenProbability
 from playground.runs.metrics import counted
 from playground.runs.state import RunState
 from playground.ui.panes.response.live_text import SlowSteps
 from playground.ui.theme import GRID, Recolored, current_theme, mono_font, ui_font
-from playground.ui.widgets.form import DirectedEdit
-from playground.ui.widgets.layouts import column_of, single_timer
+from playground.ui.widgets.form import ReadOnlyText, cursor_over
+from playground.ui.widgets.layouts import column_of, single_timer, split_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import plain_tip, set_list_look
 from playground.ui.widgets.row_table import GrowingModel
@@ -94,28 +88,18 @@ _BREAKS = re.compile("\r\n|[\n\r\u2029\ufdd0\ufdd1]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-class TintedText(DirectedEdit):
+class TintedText(ReadOnlyText):
     """One hue; the stronger, the less probable. The caret is on a token: arrow keys step through them."""
 
     token_chosen = Signal(int)
     """The token (from 0) that the caret came to."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__("Tokens by probability")
         self._tokens: list[TokenProbability] = []
         self._ends: list[int] = []
         self._paragraph = 0
         self._showing = False
-        self.setReadOnly(True)
-        self.setUndoRedoEnabled(False)
-        self.setTextInteractionFlags(
-            Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
-        )
-        self.setAccessibleName("Tokens by probability")
-        self.setFont(mono_font())
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
-        self.document().setDocumentMargin(GRID * 2)
         self.cursorPositionChanged.connect(self._emit_token)
 
     @property
@@ -128,32 +112,17 @@ class TintedText(DirectedEdit):
         self._tokens, self._ends, self._paragraph = tokens, [], 0
         self._showing = True
         self.clear()
-        self.setExtraSelections([])
         self._showing = False
 
     def grow(self) -> bool:
         """Add up to A_STEP tokens. Returns whether there are more."""
-        fresh = self._tokens[self.shown : self.shown + A_STEP]
-        if fresh:
-            self._append(fresh)
+        if fresh := self._tokens[self.shown : self.shown + A_STEP]:
+            self._showing = True
+            with self.appending() as cursor:
+                for token in fresh:
+                    self._add(cursor, token)
+            self._showing = False
         return self.shown < len(self._tokens)
-
-    def _append(self, fresh: list[TokenProbability]) -> None:
-        self._showing = True
-        mine, place = self.textCursor(), self.verticalScrollBar().value()
-        anchor, position = mine.anchor(), mine.position()
-        cursor = QTextCursor(self.document())
-        cursor.movePosition(QTextCursor.MoveOperation.End)
-        cursor.beginEditBlock()
-        for token in fresh:
-            self._add(cursor, token)
-        cursor.endEditBlock()
-        # Qt moved a caret at the end along with the appended text.
-        mine.setPosition(anchor)
-        mine.setPosition(position, QTextCursor.MoveMode.KeepAnchor)
-        self.setTextCursor(mine)
-        self.verticalScrollBar().setValue(place)
-        self._showing = False
 
     def token_at(self, position: int) -> int | None:
         """Return the token (from 0) at a position of the document."""
@@ -164,35 +133,26 @@ class TintedText(DirectedEdit):
         """Select a token and bring it into view."""
         if not 0 <= index < self.shown:
             return
-        cursor = QTextCursor(self.document())
-        cursor.setPosition(self._ends[index - 1] if index else 0)
-        cursor.setPosition(self._ends[index], QTextCursor.MoveMode.KeepAnchor)
         self._showing = True
-        self.setTextCursor(cursor)
+        self.setTextCursor(cursor_over(self.document(), self._ends[index - 1] if index else 0, self._ends[index]))
         self._showing = False
         self.ensureCursorVisible()
 
     def event(self, event: QEvent) -> bool:
         """Show the number on hover."""
         if isinstance(event, QHelpEvent) and event.type() == QEvent.Type.ToolTip:
-            self._tip(event.pos(), event.globalPos())
+            place = self.viewport().mapFrom(self, event.pos())
+            index = self.token_at(self.cursorForPosition(place).position())
+            tip = "" if index is None else sentence(self._tokens[index], index)
+            QToolTip.showText(event.globalPos(), plain_tip(tip), self)
             return True
         return super().event(event)
 
-    def _tip(self, at: QPoint, on_screen: QPoint) -> None:
-        place = self.viewport().mapFrom(self, at)
-        index = self.token_at(self.cursorForPosition(place).position())
-        if index is None:
-            QToolTip.hideText()
-        else:
-            QToolTip.showText(on_screen, plain_tip(sentence(self._tokens[index], index)), self)
-
     def _emit_token(self) -> None:
-        if self._showing or self.textCursor().hasSelection():
-            return
-        index = self.token_at(self.textCursor().position())
-        if index is not None:
-            self.token_chosen.emit(index)
+        if not self._showing and not self.textCursor().hasSelection():
+            index = self.token_at(self.textCursor().position())
+            if index is not None:
+                self.token_chosen.emit(index)
 
     def _add(self, cursor: QTextCursor, token: TokenProbability) -> None:
         text = _BREAKS.sub("\u2029", _SURROGATE.sub("\ufffd", token.token))
@@ -204,26 +164,21 @@ class TintedText(DirectedEdit):
         self._ends.append(cursor.position())
 
     def _form(self, token: TokenProbability) -> QTextCharFormat:
-        form = QTextCharFormat()
-        share = probability(token.logprob)
-        if share is None:
-            return form
-        tint = QColor(current_theme().output)
-        tint.setAlphaF(STRONGEST * (1 - share))
-        form.setBackground(tint)
-        if share < UNSURE:
+        form, share = QTextCharFormat(), probability(token.logprob)
+        if share is not None:
+            tint = QColor(current_theme().output)
+            tint.setAlphaF(STRONGEST * (1 - share))
+            form.setBackground(tint)
+        if share is not None and share < UNSURE:
             form.setUnderlineStyle(QTextCharFormat.UnderlineStyle.DotLine)
             form.setUnderlineColor(current_theme().text)
         return form
 
 
-COLUMNS = ("#", "token", "probability", "alternatives")
-
-
 class TokenModel(GrowingModel[TokenProbability]):
     """The tokens of a run."""
 
-    columns = COLUMNS
+    columns = ("#", "token", "probability", "alternatives")
     right = (0, 2)
 
     def __init__(self) -> None:
@@ -232,15 +187,8 @@ class TokenModel(GrowingModel[TokenProbability]):
 
     def text(self, row: int, column: int) -> str:
         token = self.rows[row]
-        return (
-            f"{row + 1:,}"
-            if column == 0
-            else visible(token.token)
-            if column == 1
-            else percent_text(token.logprob)
-            if column == 2
-            else others(token)
-        )
+        texts = (lambda: f"{row + 1:,}", lambda: visible(token.token), lambda: percent_text(token.logprob))
+        return texts[column]() if column < len(texts) else others(token)
 
     def tip(self, row: int) -> str:
         return sentence(self.rows[row], row)
@@ -261,7 +209,10 @@ class ProbabilitiesTab(Recolored, QFrame):
         self.setProperty("look", "pane")
         self.text = TintedText()
         self.model = TokenModel()
-        self.table = _table(self.model)
+        self.table = QTableView()
+        self.table.setModel(self.model)
+        set_list_look(self.table, "Token probabilities", ROW_PX, (56, 120, 88))
+        self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self._state: RunState | None = None
         self._labels = SlowSteps()
         self._from_text = False
@@ -270,11 +221,7 @@ class ProbabilitiesTab(Recolored, QFrame):
         self._more = single_timer(self, 0, self._grow)
         for label in (self.summary, self.chosen):
             label.setContentsMargins(GRID * 2, GRID // 2, GRID * 2, GRID // 2)
-        split = QSplitter(Qt.Orientation.Vertical)
-        split.setChildrenCollapsible(False)
-        split.addWidget(self.text)
-        split.addWidget(self.table)
-        split.setSizes([260, 240])
+        split = split_of(Qt.Orientation.Vertical, self.text, self.table, sizes=(260, 240))
         column_of(self.summary, (split, 1), self.chosen, on=self, margins=0, spacing=0)
         self.text.token_chosen.connect(self._choose_row)
         self.table.selectionModel().currentRowChanged.connect(lambda now, _before: self._choose_token(now.row()))
@@ -325,11 +272,3 @@ class ProbabilitiesTab(Recolored, QFrame):
     def _update_text(self, index: int) -> None:
         if self._state is not None and index < len(self._state.probabilities):
             self.chosen.setText(sentence(self._state.probabilities[index], index))
-
-
-def _table(model: TokenModel) -> QTableView:
-    table = QTableView()
-    table.setModel(model)
-    set_list_look(table, "Token probabilities", ROW_PX, (56, 120, 88))
-    table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-    return table

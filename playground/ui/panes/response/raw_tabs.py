@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import datetime
 from functools import lru_cache
 
 from msgspec import Struct
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QFont, QKeyEvent, QKeySequence
-from PySide6.QtWidgets import (
-    QAbstractItemView,
-    QButtonGroup,
-    QFrame,
-    QLabel,
-    QPushButton,
-    QSplitter,
-    QTableView,
-    QWidget,
-)
+from PySide6.QtWidgets import QAbstractItemView, QButtonGroup, QFrame, QLabel, QTableView, QWidget
 
-from playground.client.events import RawEvent
+from playground.client.events import RawEvent, Usage
 from playground.export.terminal import visible, visible_line
 from playground.prompt.json_text import JsonFault, read_json
 from playground.runs.metrics import counted
@@ -33,7 +23,7 @@ from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Recolored, current_theme, mono_font, ui_font
 from playground.ui.widgets.highlight import JsonHighlighter
 from playground.ui.widgets.labels import ChoiceButton, CopyButton, copy_text, push_button, toned
-from playground.ui.widgets.layouts import column_of, row_of
+from playground.ui.widgets.layouts import STRETCH, column_of, row_of, split_of
 from playground.ui.widgets.plain_table import set_list_look
 from playground.ui.widgets.row_table import GrowingModel
 
@@ -89,16 +79,13 @@ def _read_body(body: dict[str, object]) -> tuple[str, str]:
     first = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
     delta = first.get("delta") or first.get("message")
     carried = delta if isinstance(delta, dict) else {}
-    found = [
-        (kind, value)
-        for kind, value in (
-            ("text", carried.get("content")),
-            ("tool call", carried.get("tool_calls")),
-            ("finish", first.get("finish_reason")),
-            ("usage", body.get("usage")),
-        )
-        if value
-    ]
+    parts = {
+        "text": carried.get("content"),
+        "tool call": carried.get("tool_calls"),
+        "finish": first.get("finish_reason"),
+        "usage": body.get("usage"),
+    }
+    found = [(kind, value) for kind, value in parts.items() if value]
     if not found:
         return ("role", _short(carried["role"])) if carried.get("role") else ("empty", "")
     return " + ".join(kind for kind, _ in found), _short(found[0][1])
@@ -114,11 +101,11 @@ ROW_PX = 24
 
 
 class EventsTable(QTableView):
-    """Event table. Ctrl+C copies the complete, unmodified data of the selected events."""
+    """Ctrl+C copies the complete, unmodified data of the selected events."""
 
     def __init__(self, model: EventsModel) -> None:
         super().__init__()
-        self._rows = model
+        self._events = model
         self.setModel(model)
         set_list_look(self, "Raw events", ROW_PX, (72, 64, 80, 112))
         self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
@@ -126,7 +113,7 @@ class EventsTable(QTableView):
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.matches(QKeySequence.StandardKey.Copy):
             rows = sorted(index.row() for index in self.selectionModel().selectedRows())
-            copy_text("\n".join(self._rows.rows[row].data for row in rows))
+            copy_text("\n".join(self._events.rows[row].data for row in rows))
         else:
             super().keyPressEvent(event)
 
@@ -142,12 +129,7 @@ class EventsTab(QFrame):
         self._state: RunState | None = None
         self._words = toned(NO_EVENTS, "muted")
         self._words.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID)
-        self._split = QSplitter(Qt.Orientation.Vertical)
-        self._split.setChildrenCollapsible(False)
-        self._split.addWidget(self.merged)
-        self._split.addWidget(self.table)
-        self._split.setSizes([90, 400])
-        self._split.setStretchFactor(1, 1)
+        self._split = split_of(Qt.Orientation.Vertical, self.merged, self.table, sizes=(90, 400), shares=(0, 1))
         self.merged.setMinimumHeight(GRID * 6)
         column_of(self._words, (self._split, 1), on=self, margins=0)
 
@@ -173,7 +155,13 @@ def answer_json(state: RunState) -> tuple[str, str]:
     if len(state.raw) == 1 and not _is_chunk(state.raw[0].data):
         return "The response's body, as received", _pretty(state.raw[0].data)
     pieces = counted(len(state.raw), "event") if state.raw else "the stream"
-    return f"Put together from {pieces}", json.dumps(_merged(state), indent=2, ensure_ascii=False)
+    merged = {
+        "id": state.body_id,
+        "object": "chat.completion",
+        "choices": [wire_choice(state), *wire_choices(state)],
+        "usage": _usage(state.usage),
+    }
+    return f"Put together from {pieces}", _json(merged)
 
 
 def judged(text: str, finish_reason: str | None) -> tuple[str, JsonFault | None]:
@@ -189,7 +177,7 @@ def judged(text: str, finish_reason: str | None) -> tuple[str, JsonFault | None]
 
 def _pretty(text: str) -> str:
     try:
-        return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+        return _json(json.loads(text))
     except ValueError:
         return text
 
@@ -198,27 +186,16 @@ def _is_chunk(data: str) -> bool:
     return '"chat.completion.chunk"' in data or data.strip() == "[DONE]"
 
 
-def _merged(state: RunState) -> dict[str, object]:
-    return {
-        "id": state.body_id,
-        "object": "chat.completion",
-        "choices": [wire_choice(state), *wire_choices(state)],
-        "usage": _usage(state),
-    }
-
-
-def _usage(state: RunState) -> dict[str, object] | None:
-    usage = state.usage
+def _usage(usage: Usage | None) -> dict[str, object] | None:
     if usage is None:
         return None
-    fields: dict[str, object] = {
+    cached = {} if usage.cached_tokens is None else {"prompt_tokens_details": {"cached_tokens": usage.cached_tokens}}
+    return {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.total_tokens,
+        **cached,
     }
-    if usage.cached_tokens is not None:
-        fields["prompt_tokens_details"] = {"cached_tokens": usage.cached_tokens}
-    return fields
 
 
 NO_ANSWER = "The response appears here as JSON."
@@ -237,14 +214,15 @@ class JsonTab(Recolored, QFrame):
         self._state: RunState | None = None
         self._asked: Asked | None = None
         self._answer_only = True
-        self._titled: RunState | None = None
-        self._title = "JSON"
+        self._titled: tuple[RunState | None, str] = None, "JSON"
         self._fault: JsonFault | None = None
         self._steps = SlowSteps()
         self._what = toned(NO_ANSWER, "muted", wraps=True)
         self._copy = CopyButton("the answer's JSON")
-        self.place = _link("Go to the fault", self._mark)
-        self.switch = _link(WHOLE, self._switch)
+        self.place = push_button("Go to the fault", "link", lambda: self._mark())
+        self.switch = push_button(WHOLE, "link", lambda: self._switch())
+        for button in (self.place, self.switch):
+            button.setVisible(False)
         row = row_of((self._what, 1), self.place, self.switch, self._copy, margins=(GRID * 2, GRID, GRID, 0))
         column_of(row, (self.text, 1), on=self, margins=0, spacing=0)
         self.colored()
@@ -262,10 +240,10 @@ class JsonTab(Recolored, QFrame):
         """Return the title: ✗ says that the answer is not the requested JSON. Checked once, when it is complete."""
         if state is None or not state.ended or not self._has_answer(state):
             return "JSON"
-        if self._titled is not state:
-            self._titled = state
-            self._title = "JSON" if judged(state.text, state.finish_reason)[0].startswith("✓") else "JSON ✗"
-        return self._title
+        if self._titled[0] is not state:
+            fits = judged(state.text, state.finish_reason)[0].startswith("✓")
+            self._titled = state, "JSON" if fits else "JSON ✗"
+        return self._titled[1]
 
     def refresh(self, state: RunState | None, elapsed_s: float = 0.0) -> None:
         """Show the received part of the answer if an update is due."""
@@ -325,12 +303,6 @@ class JsonTab(Recolored, QFrame):
             self._show_answer(self._state)
 
 
-def _link(label: str, clicked: Callable[[], object]) -> QPushButton:
-    button = push_button(label, "link", lambda: clicked())
-    button.setVisible(False)
-    return button
-
-
 NOTHING = "The request appears here when it is sent: messages, tools, parameters and the exact body."
 LONGEST = 200_000
 """Maximum number of code points shown of a body; Copy copies the whole body."""
@@ -380,20 +352,13 @@ class RequestTab(QFrame):
         self.exact.toggled.connect(lambda _on: self._show())
         self._copy = CopyButton("the request body")
         self.text = LiveText("Request as sent", follows=False, parent=self)
-        row = row_of(margins=(GRID * 2, GRID // 2, GRID, 0), spacing=2)
+        buttons = self.parts, self.exact, self._copy
+        margins = (GRID * 2, GRID // 2, GRID, 0)
+        row = row_of(STRETCH if narrow else (self._line, 1), *buttons, margins=margins, spacing=2)
+        above = (self._line, row) if narrow else (row,)
+        column_of(*above, (self.text, 1), on=self, margins=0, spacing=0)
         if narrow:
             self._line.setContentsMargins(GRID * 2, GRID, GRID, 0)
-            row.addStretch(1)
-        else:
-            row.addWidget(self._line, 1)
-        row.addWidget(self.parts)
-        row.addWidget(self.exact)
-        row.addWidget(self._copy)
-        column = column_of(on=self, margins=0, spacing=0)
-        if narrow:
-            column.addWidget(self._line)
-        column.addLayout(row)
-        column.addWidget(self.text, 1)
 
     def show_request(self, sent: DisplayedRequest | None) -> None:
         """Show another request; None: nothing was sent."""
@@ -440,16 +405,12 @@ def readable(body: str) -> str:
         return body
     if not isinstance(fields, dict):
         return body
-    sections = [_message(message) for message in _list(fields.get("messages"))]
-    tools = _list(fields.get("tools"))
+    messages, tools = (_list(fields.pop(name, None)) for name in ("messages", "tools"))
+    sections = [_message(message) for message in messages]
     if tools:
-        sections.append(f"── tools · {len(tools)}\n" + "\n".join(_json(tool) for tool in tools))
-    parameters = {name: value for name, value in fields.items() if name not in ("messages", "tools")}
-    sections.append(
-        "── parameters\n"
-        + "\n".join(f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in parameters.items())
-    )
-    return "\n\n".join(sections)
+        sections.append("\n".join((f"── tools · {len(tools)}", *map(_json, tools))))
+    parameters = [f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in fields.items()]
+    return "\n\n".join((*sections, "\n".join(("── parameters", *parameters))))
 
 
 def _message(message: object) -> str:
@@ -458,8 +419,8 @@ def _message(message: object) -> str:
     content = message.get("content")
     text = content if isinstance(content, str) else "" if content is None else _json(content)
     other = {name: value for name, value in message.items() if name not in ("role", "content")}
-    lines = [f"── {message.get('role', 'message')}", *([text] if text else []), *([_json(other)] if other else [])]
-    return "\n".join(lines)
+    parts = f"── {message.get('role', 'message')}", text, _json(other) if other else ""
+    return "\n".join(part for part in parts if part)
 
 
 def _list(value: object) -> list[object]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from threading import Thread
 from time import perf_counter
 
-from PySide6.QtCore import QEvent, QMimeData, Qt, QTimer, QUrl, Signal
-from PySide6.QtGui import QImage, QTextCursor, QTextDocument
+from PySide6.QtCore import QEvent, QMimeData, Qt, QUrl, Signal
+from PySide6.QtGui import QImage, QTextDocument
 from PySide6.QtWidgets import QFrame, QTextBrowser
 
 from playground.runs.state import RunState
@@ -21,9 +21,10 @@ from playground.ui.panes.response.markdown_view import (
     selected_text,
 )
 from playground.ui.theme import GRID, current_theme, ui_font
+from playground.ui.widgets.form import cursor_over
 from playground.ui.widgets.highlight import is_loaded, load
 from playground.ui.widgets.labels import copy_text, text_data, toned
-from playground.ui.widgets.layouts import column_of
+from playground.ui.widgets.layouts import column_of, single_timer
 
 LONGEST = 200_000
 """Code points; a longer text is only in the Text tab."""
@@ -89,9 +90,7 @@ class RenderedTab(QFrame):
         self.line.setTextFormat(Qt.TextFormat.PlainText)
         self.line.setContentsMargins(GRID * 2, GRID // 2, GRID * 2, GRID // 2)
         self.line.setVisible(False)
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.timeout.connect(self._step)
+        self._timer = single_timer(self, 0, self._step)
         column_of((self.browser, 1), self.line, on=self, margins=0, spacing=0)
 
     @property
@@ -128,9 +127,8 @@ class RenderedTab(QFrame):
         self._source = text
         self._show_below("")
         if len(text) > LONGEST:
-            self._update_text(
-                f"{len(text):,} characters: too long to render as Markdown. The Text tab shows all of it."
-            )
+            said = f"{len(text):,} characters: too long to render as Markdown. The Text tab shows all of it."
+            self._update_text(said)
             return
         if fresh:
             self._drop()
@@ -150,17 +148,14 @@ class RenderedTab(QFrame):
         mine = self.browser.textCursor()
         if self._selection is None and max(mine.position(), mine.anchor()) > start:
             self._selection = mine.anchor(), mine.position()
-        cursor = QTextCursor(self.browser.document())
-        cursor.setPosition(start)
-        cursor.movePosition(QTextCursor.MoveOperation.End, QTextCursor.MoveMode.KeepAnchor)
-        cursor.removeSelectedText()
+        document = self.browser.document()
+        cursor_over(document, start, document.characterCount() - 1).removeSelectedText()
 
     def _step(self) -> None:
         began = perf_counter()
         theme, document = current_theme(), self.browser.document()
         while self._waiting and self._can_insert(self._waiting[0]):
-            cursor = QTextCursor(document)
-            cursor.movePosition(QTextCursor.MoveOperation.End)
+            cursor = cursor_over(document, document.characterCount() - 1)
             piece = self._waiting.pop(0)
             self._shown.append((piece, cursor.position()))
             insert(cursor, piece, theme)
@@ -191,10 +186,7 @@ class RenderedTab(QFrame):
         self._selection = None
         bar = self.browser.verticalScrollBar()
         top = bar.value()
-        cursor = self.browser.textCursor()
-        cursor.setPosition(anchor)
-        cursor.setPosition(position, QTextCursor.MoveMode.KeepAnchor)
-        self.browser.setTextCursor(cursor)
+        self.browser.setTextCursor(cursor_over(self.browser.document(), anchor, position))
         bar.setValue(top)
 
     def changeEvent(self, event: QEvent) -> None:

@@ -6,14 +6,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import (
-    QFrame,
-    QGridLayout,
-    QLabel,
-    QPushButton,
-    QStackedLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QFrame, QLabel, QStackedLayout, QWidget
 
 from playground.runs.metrics import counted, whole_seconds
 from playground.runs.state import RunState
@@ -22,8 +15,8 @@ from playground.ui.panes.response.live_text import LiveText
 from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.form import progress_bar
 from playground.ui.widgets.icons import IconLabel, set_icon
-from playground.ui.widgets.labels import ElidedLabel, push_button
-from playground.ui.widgets.layouts import STRETCH, FittedScroll, PageScroll, column_of, row_of
+from playground.ui.widgets.labels import ElidedLabel, push_button, toned
+from playground.ui.widgets.layouts import STRETCH, FittedScroll, PageScroll, Space, column_of, grid_of, row_of
 from playground.ui.widgets.notice import words
 
 
@@ -67,13 +60,9 @@ class WaitBox(QFrame):
         self.bar = progress_bar("Elapsed part of the wait")
         self.bar.setFixedHeight(4)
         self.cancel = push_button("Cancel", clicked=self.cancelled)
-        column = column_of(on=self, margins=(GRID * 2, GRID * 2, GRID * 2, GRID), spacing=GRID // 2)
         head = row_of(IconLabel("clock"), (self.title, 1), spacing=GRID)
-        column.addLayout(head)
-        for widget in (self.reason, self.bar):
-            column.addWidget(widget)
-        column.addSpacing(GRID // 2)
-        column.addWidget(self.cancel, 0, Qt.AlignmentFlag.AlignLeft)
+        items = head, self.reason, self.bar, Space(GRID // 2), (self.cancel, 0, Qt.AlignmentFlag.AlignLeft)
+        column_of(*items, on=self, margins=(GRID * 2, GRID * 2, GRID * 2, GRID), spacing=GRID // 2)
         self.hide()
 
     def show_state(self, state: RunState | None, elapsed_s: float) -> None:
@@ -100,15 +89,10 @@ def _wait(state: RunState | None, elapsed_s: float) -> tuple[str, str, float, fl
     if state is None or state.ended:
         return None
     if state.queued is not None:
-        event = state.queued
-        sent = left_s(event, elapsed_s)
+        event, sent = state.queued, left_s(state.queued, elapsed_s)
         at = "" if sent is None else f" Sent automatically at {datetime.now() + timedelta(seconds=sent):%H:%M:%S}."
-        return (
-            queued(event, elapsed_s),
-            f"{event.reason[:1].upper()}{event.reason[1:]}.{at}",
-            event.expected_s or 0.0,
-            sent,
-        )
+        reason = f"{event.reason[:1].upper()}{event.reason[1:]}.{at}"
+        return queued(event, elapsed_s), reason, event.expected_s or 0.0, sent
     if state.phase == "retrying" and state.retry is not None and state.error is not None:
         left = max(state.retry.at + state.retry.wait_s - elapsed_s, 0.0)
         status = f"{state.error.status} " if state.error.status is not None else ""
@@ -135,41 +119,24 @@ class StepsPanel(PageScroll):
         super().__init__(parent)
         self.setAccessibleName("See the cache work in three steps")
         page = QWidget(self.viewport())
-        title = QLabel("See the cache work in three steps", page)
-        title.setProperty("tone", "title")
-        title.setWordWrap(True)
-        grid = QGridLayout()
-        grid.setHorizontalSpacing(GRID + 4)
-        grid.setVerticalSpacing(0)
-        grid.setColumnStretch(1, 1)
+        title = toned("See the cache work in three steps", "title", wraps=True)
+        grid = grid_of(stretched=1, across=GRID + 4, down=0)
         for place, (head, text) in enumerate(STEPS):
             number = QLabel(f"{place + 1}", page)
             number.setProperty("look", "step")
             number.setAlignment(Qt.AlignmentFlag.AlignCenter)
             number.setFixedSize(22, 22)
-            body = QLabel(text, page)
-            body.setProperty("tone", "muted")
-            body.setWordWrap(True)
-            strong = QLabel(head, page)
-            strong.setProperty("tone", "strong")
             grid.addWidget(number, 3 * place, 0, 2, 1, Qt.AlignmentFlag.AlignTop)
-            grid.addWidget(strong, 3 * place, 1)
-            grid.addWidget(body, 3 * place + 1, 1)
+            grid.addWidget(toned(head, "strong"), 3 * place, 1)
+            grid.addWidget(toned(text, "muted", wraps=True), 3 * place + 1, 1)
             grid.setRowMinimumHeight(3 * place + 2, GRID + 4)
-        links = row_of(margins=(22 + GRID + 4 - 5, 0, 0, 0), spacing=GRID)
-        for name, label, icon in (("verify", "Send twice for me", "play"), ("guide", "Guide", "")):
-            button = QPushButton(label, page)
-            button.setProperty("look", "link")
-            if icon:
-                set_icon(button, icon, "accent")
-            button.clicked.connect(lambda _checked=False, name=name: self.action.emit(name))
-            links.addWidget(button)
-        links.addStretch(1)
+        verify = push_button("Send twice for me", "link", lambda: self.action.emit("verify"), icon=("play", "accent"))
+        guide = push_button("Guide", "link", lambda: self.action.emit("guide"))
+        links = row_of(verify, guide, STRETCH, margins=(22 + GRID + 4 - 5, 0, 0, 0), spacing=GRID)
+        margins = (GRID * 3, GRID * 3, GRID * 3, GRID * 2)
+        column_of(title, grid, links, STRETCH, on=page, margins=margins, spacing=GRID * 2)
         self.setWidget(page)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        column_of(
-            title, grid, links, STRETCH, on=page, margins=(GRID * 3, GRID * 3, GRID * 3, GRID * 2), spacing=GRID * 2
-        )
 
 
 class FoldedText(QFrame):
@@ -179,15 +146,12 @@ class FoldedText(QFrame):
         super().__init__(parent)
         self._name = name
         self._has_text = False
-        self.head = QPushButton(name, self)
-        self.head.setProperty("look", "quiet")
+        self.head = push_button(name, "quiet", icon=("right" if folded else "down", "muted"))
         self.head.setCheckable(True)
         self.head.setChecked(not folded)
-        set_icon(self.head, "right" if folded else "down")
         self.head.toggled.connect(self._fold)
-        self._column = column_of(
-            (self.head, 0, Qt.AlignmentFlag.AlignLeft), on=self, margins=(GRID, GRID // 2, GRID, 0), spacing=0
-        )
+        head, margins = (self.head, 0, Qt.AlignmentFlag.AlignLeft), (GRID, GRID // 2, GRID, 0)
+        self._column = column_of(head, on=self, margins=margins, spacing=0)
         self.hide()
 
     @cached_property
@@ -236,19 +200,14 @@ class TextTab(QFrame):
         self.ending = words("", "variable")
         self.ending.setContentsMargins(GRID * 2, GRID // 2, GRID * 2, GRID)
         self.ending.setVisible(False)
-        # A stacked layout shows its first widget at once: inside this one, never as a window of its own.
-        column = column_of(FittedScroll(self.waiting), self.reasoning, self.refusal, on=self)
         self._places = QStackedLayout()
-        column.addLayout(self._places, 1)
-        self._places.addWidget(self._words)
-        self._places.addWidget(self.text)
         self.steps = StepsPanel(self)
         self.steps.action.connect(self.action)
-        self._places.addWidget(self.steps)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        column.addWidget(self.calls)
-        column.addWidget(self.ending)
+        # A stacked layout shows its first widget at once: inside this one, never as a window of its own.
+        items = FittedScroll(self.waiting), self.reasoning, self.refusal, (self._places, 1), self.calls, self.ending
+        column_of(*items, on=self, margins=0, spacing=0)
+        for place in (self._words, self.text, self.steps):
+            self._places.addWidget(place)
 
     @property
     def words_shown(self) -> str:
@@ -257,16 +216,12 @@ class TextTab(QFrame):
 
     def refresh(self, state: RunState | None, elapsed_s: float = 0.0) -> None:
         """Show changes since the last refresh."""
-        text = state.text if state else ""
-        self.text.show_text(text, final=state is None or state.ended)
+        text, ended = state.text if state else "", state is None or state.ended
+        self.text.show_text(text, final=ended)
         self._places.setCurrentWidget(self.text if text else self._words if state else self.steps)
         self.waiting.show_state(state, elapsed_s)
-        ended = state is None or state.ended
-        for part, content in (
-            (self.reasoning, state.reasoning if state else ""),
-            (self.refusal, state.refusal if state else ""),
-        ):
-            part.show_text(content, final=ended)
+        self.reasoning.show_text(state.reasoning if state else "", final=ended)
+        self.refusal.show_text(state.refusal if state else "", final=ended)
         if not text:
             hidden = self.waiting.isVisibleTo(self) or self.refusal.isVisibleTo(self)
             self._words.setText("" if hidden else placeholder(state, elapsed_s))

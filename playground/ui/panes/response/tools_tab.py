@@ -14,7 +14,7 @@ from playground.ui.panes.response.live_text import LiveText
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID
 from playground.ui.widgets.labels import CopyButton, ElidedLabel, push_button, toned
-from playground.ui.widgets.layouts import STRETCH, PageScroll, column_of, row_of
+from playground.ui.widgets.layouts import STRETCH, PageScroll, column_of, discard, row_of
 from playground.ui.widgets.notice import words
 
 NOTHING = "Tool calls appear here while their arguments stream."
@@ -112,16 +112,8 @@ class ToolCallsTab(PageScroll):
         self.run = push_button("Run agent loop: answer these calls and continue", "link", self.run_requested)
         self.run.hide()
         inside = QWidget(self.viewport())
-        self._column = column_of(
-            self._words,
-            self._filler_mark,
-            self.filler,
-            (self.run, 0, Qt.AlignmentFlag.AlignLeft),
-            STRETCH,
-            on=inside,
-            margins=GRID * 2,
-            spacing=GRID,
-        )
+        items = self._words, self._filler_mark, self.filler, (self.run, 0, Qt.AlignmentFlag.AlignLeft), STRETCH
+        self._column = column_of(*items, on=inside, margins=GRID * 2, spacing=GRID)
         self.setWidget(inside)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
 
@@ -138,11 +130,14 @@ class ToolCallsTab(PageScroll):
         """Show changes since the last refresh."""
         if state is not self._state:
             self._state = state
-            self._clear()
+            while self.cards:
+                discard(self._column, self.cards.popitem()[1])
         calls = state.tool_calls if state else {}
         for index in sorted(calls):
             if index not in self.cards:
-                self._add(index)
+                self.cards[index] = CallCard(index)
+                # Before the way to go on, and the stretch that ends the column.
+                self._column.insertWidget(self._column.count() - 2, self.cards[index])
             self.cards[index].show_call(calls[index], bool(state and state.ended), self._asked)
         self.run.setVisible(bool(calls and state and state.phase == "done"))
         self._words.setText(NONE_CAME if state and state.ended else NOTHING)
@@ -152,15 +147,3 @@ class ToolCallsTab(PageScroll):
             self.filler.setText(filler)
         self.filler.setVisible(bool(filler))
         self._filler_mark.setVisible(bool(filler))
-
-    def _add(self, index: int) -> None:
-        card = CallCard(index)
-        self.cards[index] = card
-        # Before the way to go on, and the stretch that ends the column.
-        self._column.insertWidget(self._column.count() - 2, card)
-
-    def _clear(self) -> None:
-        for card in self.cards.values():
-            self._column.removeWidget(card)
-            card.deleteLater()
-        self.cards.clear()
