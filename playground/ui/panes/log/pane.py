@@ -438,9 +438,9 @@ class EmptyPage(QFrame):
         self._links = QWidget()
         row = FlowLayout()
         self._links.setLayout(row)
-        for name, icon, label in _LINKS:
+        for name, icon, text in _LINKS:
             row.addWidget(
-                push_button(label, "link", lambda _checked, name=name: self.action.emit(name), icon=(icon, "accent"))
+                push_button(text, "link", lambda _checked, name=name: self.action.emit(name), icon=(icon, "accent"))
             )
         page = QWidget()
         column_of(scrolled(page), on=self, margins=0)
