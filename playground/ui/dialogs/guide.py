@@ -82,7 +82,7 @@ class GuideDialog(QDialog):
             margins=(0, GRID, 0, 0),
             spacing=GRID,
         )
-        split = split_of(self.list, right, sizes=(280, 300), upright=True)
+        split = split_of(Qt.Orientation.Vertical, self.list, right, sizes=(280, 300))
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.addButton(self.recall, QDialogButtonBox.ButtonRole.ResetRole)
         buttons.rejected.connect(self.reject)

@@ -73,7 +73,7 @@ class RewriteDialog(QDialog):
         right = QWidget()
         column_of(self.why, (self.difference, 1), self.figures, on=right, margins=(GRID, 0, 0, 0))
         column_of(
-            (split_of(self.list, right, sizes=(250, 610)), 1),
+            (split_of(Qt.Orientation.Horizontal, self.list, right, sizes=(250, 610)), 1),
             words("Only the changes shown here are applied. Undo reverts them in one step.", "muted"),
             self.buttons,
             on=self,

@@ -59,7 +59,7 @@ class TimelineTab(QWidget):
         scroll = scrolled(self.canvas, sideways=False)
         upper = QWidget()
         column_of((scroll, 1), self.bar, self.moment, on=upper, margins=0, spacing=GRID // 2)
-        halves = split_of(upper, self.table, sizes=(370, 150), upright=True)
+        halves = split_of(Qt.Orientation.Vertical, upper, self.table, sizes=(370, 150))
         head = row_of((self.figures, 1), self.copy)
         column_of(head, (halves, 1), on=self, margins=(0, GRID, 0, 0))
         self._show_view()

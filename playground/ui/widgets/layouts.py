@@ -117,16 +117,6 @@ def discard(layout: QLayout, widget: QWidget) -> None:
     widget.deleteLater()
 
 
-def split_of(*parts: QWidget, sizes: Sequence[int], upright: bool = False) -> QSplitter:
-    """Return a splitter of parts that cannot be collapsed, side by side, or one above the other if `upright`."""
-    split = QSplitter(Qt.Orientation.Vertical if upright else Qt.Orientation.Horizontal)
-    for part in parts:
-        split.addWidget(part)
-    split.setChildrenCollapsible(False)
-    split.setSizes(sizes)
-    return split
-
-
 class PageScroll(QScrollArea):
     """Resizes its page to fit."""
 
