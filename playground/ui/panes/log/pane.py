@@ -445,8 +445,8 @@ class EmptyPage(QFrame):
         page = QWidget()
         column_of(scrolled(page), on=self, margins=0)
         center = Qt.AlignmentFlag.AlignCenter
-        for text in (self._title, self.words):
-            text.setAlignment(center)
+        for words in (self._title, self.words):
+            words.setAlignment(center)
         items = self._title, self.words, (self.clear_button, 0, center), (self._links, 0, center), Space(stretch=2)
         column_of(STRETCH, *items, on=page, margins=(GRID * 2, GRID, GRID * 2, GRID))
         self.show_message(OPENING, clear=False)
