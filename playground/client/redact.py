@@ -69,8 +69,6 @@ _BYTES = re.compile("[\xc2-\xf4][\x80-\xbf]{1,3}")
 """A character that was escaped as its bytes in UTF-8."""
 _NESTED = 4
 _NUMBER = re.compile(f"[0-9]{{{PIECE_CHARS}}}")
-_CONTEXT_CHARS = GRAM - 1 + MARK_CHARS
-"""Characters of a text that count for the next piece of it: those of a key, and a mask before them."""
 
 _STRING = "(?:\x1b[]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]{0,99}"
 _TERMINAL = rf"\x1b\[[0-?]*[ -/]*[@-~]|\x9b[0-?]*[ -/]*[@-~]|{_STRING}(?:\x07|\x1b\\|\x9c)|\x1b[ -/]*[0-Z^-~]"
@@ -92,19 +90,27 @@ _UNFINISHED_TEXT = (
     r"|&(?:amp;)*(?:#[xX]?[0-9a-fA-F]{0,7}|[A-Za-z]{1,31})?|[xX]{1,8}|[\[<({][a-zA-Z.]{0,12}"
 )
 _UNFINISHED = rf"{_UNFINISHED_TEXT}|\x1b(?:\[[0-?]*[ -/]*|[ -/]*)|\x9b[0-?]*[ -/]*|{_STRING}\x1b?"
+_BEGIN = r"(?=[\\%=&xX\[<({\r\n\]0\x1b\x9b\x90\x98\x9d-\x9f])"
+"""Finds quickly where something unfinished may begin."""
 _READINGS = {
     _NOISE: re.compile(
-        rf"""(?:{_UNFINISHED}|[\r\n][ \t]*(?:[0-9]{{1,5}}[ \t]*)?"""
+        rf"""{_BEGIN}(?:{_UNFINISHED}|[\r\n][ \t]*(?:[0-9]{{1,5}}[ \t]*)?"""
         rf"""|\](?:\([^()\s]{{0,99}})?|<?0(?:[xX][0-9a-fA-F]{{0,2}})?"""
         rf"""|<(?:{_IN_TAG}(?:["'][^"'<]{{0,99}})?|[/?]?(?:[A-Za-z!][^<>]{{0,99}})?))$"""
     ),
-    _MARKUP: re.compile(f"(?:{_UNFINISHED})$"),
-    _NOTHING: re.compile(f"(?:{_UNFINISHED_TEXT})$"),
+    _MARKUP: re.compile(f"{_BEGIN}(?:{_UNFINISHED})$"),
+    _NOTHING: re.compile(f"{_BEGIN}(?:{_UNFINISHED_TEXT})$"),
 }
 """What is removed from a text before all but letters and digits, and the unfinished end of such: a key may be around
 tags, or in one."""
 _UNFINISHED_CHARS = 128
+_OPEN = re.compile(
+    rf"{_READINGS[_NOISE].pattern}|{_BEGIN}(?:{_LETTER}[ \t]*(?:[0-9]{{1,5}}[ \t]*)?|&[A-Za-z0-9]{{1,32}})$"
+)
+"""An end of a text that is read with what follows it."""
+_MOST_ENDS = 16
 _LONGEST_ESCAPE = 12
+_MOST_KEPT = 4096
 
 _BESIDE, _FOREIGN = re.compile(r"[^0-9A-Za-z]+"), re.compile(r"[^\W\x00-\x7f]")
 _BESIDE_ANY = re.compile(r"[\W_]+")
@@ -188,11 +194,14 @@ def mask_across(texts: list[str], key: str | None) -> list[str]:
 def _decoded(text: str) -> tuple[str, list[_Layer]]:
     r"""Replace escapes in `text` (\u0073, \x73, \163, %73, &#115;, &shy;), also nested ones."""
     layers: list[_Layer] = []
-    for pattern in (_ESCAPE,) * _NESTED + (_BYTES,) if _escaped(text) else ():
-        plain = pattern.sub(_character, text)
-        layers += [(pattern, text)] if plain != text else ()
+    if not _escaped(text):
+        return text, layers
+    while len(layers) < _NESTED and (plain := _ESCAPE.sub(_character, text)) != text:
+        layers.append((_ESCAPE, text))
         text = plain
-    return text, layers
+    if (plain := _BYTES.sub(_character, text)) != text:
+        layers.append((_BYTES, text))
+    return plain, layers
 
 
 def _undecoded(text: str) -> tuple[str, list[_Layer]]:
@@ -204,27 +213,40 @@ def _character(found: re.Match[str]) -> str:
         return found[0].encode("latin-1").decode("utf-8", "replace")
     if found.re is not _ESCAPE:
         return ""
-    group = found.lastindex
-    return chr(min(int(found[group], 8 if group == 4 else 16), sys.maxunicode)) if group else unescape(found[0])
+    group = found.lastindex or 0
+    return _escape(found[group], group)
+
+
+@lru_cache(maxsize=_MOST_KEPT)
+def _escape(code: str, group: int) -> str:
+    return chr(min(int(code, 8 if group == 4 else 16), sys.maxunicode)) if group else unescape(code)
 
 
 def _outer(spans: list[Span], layers: list[_Layer]) -> list[Span]:
     """Return where these parts of a plain text stand in the text before its layers were removed."""
     for pattern, source in reversed(layers if spans else ()):
-        starts, ends, removed, less = list[int](), list[int](), [0], 0
-        is_escape = pattern is _ESCAPE or pattern is _BYTES
-        for found in pattern.finditer(source):
-            size = len(_character(found)) if is_escape else 0
-            begin, end = found.span()
-            ends.append(begin - less)
-            starts.append(begin - less + size)
-            less += end - begin - size
-            removed.append(less)
+        known = len(source) <= _MOST_KEPT  # a stream asks again for the same text
+        starts, ends, removed = _removed(pattern, source) if known else _removed.__wrapped__(pattern, source)
         spans = [
             (start + removed[bisect_right(starts, start)], end + removed[bisect_right(ends, end - 1)])
             for start, end in spans
         ]
     return spans
+
+
+@lru_cache(maxsize=32)
+def _removed(pattern: re.Pattern[str], source: str) -> tuple[list[int], list[int], list[int]]:
+    """Return where the matches stood once they were replaced, and how much shorter the text is behind each."""
+    starts, ends, removed, less = list[int](), list[int](), [0], 0
+    is_escape = pattern is _ESCAPE or pattern is _BYTES
+    for found in pattern.finditer(source):
+        size = len(_character(found)) if is_escape else 0
+        begin, end = found.span()
+        ends.append(begin - less)
+        starts.append(begin - less + size)
+        less += end - begin - size
+        removed.append(less)
+    return starts, ends, removed
 
 
 @lru_cache(maxsize=1)
@@ -234,6 +256,19 @@ def _wide() -> dict[int, str]:
     normal = {code: normalize("NFKC", chr(code)) for block in blocks for code in range(*block)}
     found = {code: one for code, one in normal.items() if len(one) == 1 and one.isascii() and one.isalnum()}
     return found | dict.fromkeys(map(ord, "\u115f\u1160\u3164\uffa0"), "\0")  # the only letters without one
+
+
+def _readings(text: str) -> dict[str, re.Pattern[str]]:
+    """Return what a text may be read as, each with the pattern of what was removed."""
+    less = _NOISE.sub("", text) if _special(text) else text
+    return {text: _NOTHING} if less == text else {text: _NOTHING, _MARKUP.sub("", text): _MARKUP, less: _NOISE}
+
+
+def _without(unfinished: re.Pattern[str], text: str) -> str:
+    """Return the text without an unfinished end, and without one that is before that: `&lt;b` is a tag too."""
+    while found := unfinished.search(text, max(len(text) - _UNFINISHED_CHARS, 0)):
+        text = text[: found.start()]
+    return text
 
 
 def _folded(text: str) -> str:
@@ -315,6 +350,7 @@ class KeySearch:
         heads = [(form, form.at[end]) for form in forms.values() if form.has_words for end in range(1, GRAM)]
         self._begun = tuple(form.key[: at + 1].lower() for form, at in heads if at >= (form.secret or GRAM - 1))
         """Beginnings of keys with less than GRAM letters: a public prefix and a character, or GRAM characters."""
+        self._heads, self._grams = {_bare(head, self._beside) for head in self._begun}, {*map(tuple, self.places)}
         self._step = max(min(map(_shortest, forms.values()), default=GRAM) - GRAM + 1, 1)
 
     def spans(self, text: str, least: int = PART_CHARS, *, is_cut: bool = False) -> list[Span]:
@@ -330,12 +366,8 @@ class KeySearch:
         return joined(spans + self._spans(decoded, layers, least, is_cut=is_cut))
 
     def _spans(self, text: str, layers: list[_Layer], least: int, *, is_cut: bool) -> list[Span]:
-        decoded, spans, seen = _folded(text), list[Span](), set[str]()
-        for removed in _READINGS if _special(decoded) else (_NOTHING,):
-            plain = decoded if removed is _NOTHING else removed.sub("", decoded)
-            if plain in seen:
-                continue
-            seen.add(plain)
+        decoded, spans = _folded(text), list[Span]()
+        for plain, removed in _readings(decoded).items():
             bare = _bare(plain, self._beside)
             runs = self._runs(bare)
             found = _outer([(start, start + end - place) for start, _, place, end in runs], [(self._beside, plain)])
@@ -351,17 +383,26 @@ class KeySearch:
         """Return the text with keys and their parts masked."""
         return masked(text, self.spans(text))
 
-    def known_end(self, text: str) -> str | None:
-        """Return the end of a text as it counts for the next piece; None if characters of a key are in the text."""
-        if _special(text):
-            return None
-        plain = _folded(text)
-        bare, places = _bare(plain, self._beside), self.places
-        if any(bare[at : at + GRAM] in places for at in range(len(bare) - GRAM + 1)) or (
-            plain.lower().endswith(self._begun)
-        ):
-            return None
-        return _bare(text[:-_CONTEXT_CHARS], self._beside)[1 - GRAM :] + text[-_CONTEXT_CHARS:]
+    def known_end(self, before: set[str], text: str) -> tuple[set[str], str] | None:
+        """Return how a text ends, and its last part, which is read with what follows it.
+
+        The ends are of the letters and digits before that part, one for each way to read them. `before`: those of what
+        precedes the text. None: characters of a key are in the text, and `spans` finds the parts.
+        """
+        begun = _without(_OPEN, text)
+        plain = _decoded(begun)[0]
+        if plain != begun and _without(_OPEN, plain) != plain:
+            begun = plain = ""  # a tag whose `<` is escaped goes on
+        ends, rest = self._ends(before, {begun, plain}), text[len(begun) :]
+        return (ends, rest) if ends and (not rest or self._ends(ends, {rest, _decoded(rest)[0]})) else None
+
+    def _ends(self, before: set[str], ways: set[str]) -> set[str]:
+        """Return how the letters and digits of a text end, raw and decoded; none if characters of a key are in it."""
+        readings = {_bare(one, self._beside) for way in ways for one in _readings(_folded(way))}
+        ends = {(end + bare)[1 - GRAM :] for end in before for bare in readings}
+        letters = "\n".join((*readings, *(end + bare[: GRAM - 1] for end in before for bare in readings)))
+        is_known = not self._grams.isdisjoint(zip(letters, letters[1:], letters[2:], letters[3:], strict=False))
+        return set() if is_known or len(ends) > _MOST_ENDS or any(head in letters for head in self._heads) else ends
 
     def _runs(self, bare: str) -> list[tuple[int, _Form, int, int]]:
         """Return the parts of keys in the letters and digits of a text: where, and from and to where in which form."""
@@ -403,21 +444,22 @@ class KeySearch:
         it begin."""
         skipped = max(len(text) - self.window, 0)
         readings = _READINGS if _special(text, skipped) else (_NOTHING,)
-        ways = (_decoded, _undecoded) if _escaped(text, skipped) else (_undecoded,)
-        ends = [self._open_end(text, skipped, removed, way) for removed in readings for way in ways]
+        ends = [(len(text), len(text))]
+        for way in (_decoded, _undecoded) if _escaped(text, skipped) else (_undecoded,):
+            seen = set[str]()
+            for removed in readings:
+                pattern = _READINGS[removed]
+                unfinished = pattern.search(text, max(len(text) - _UNFINISHED_CHARS, skipped))
+                plain, layers = way(text[skipped : unfinished.start() if unfinished else len(text)])
+                less = removed.sub("", _folded(_without(pattern, plain)))
+                if less not in seen:
+                    seen.add(less)
+                    layers += (removed, _folded(plain)), (self._beside, less)
+                    begin, context = self._open_end(less, layers)
+                    ends.append((len(text) if begin is None else skipped + begin, skipped + context))
         return min(end for end, _ in ends), min(context for _, context in ends)
 
-    def _open_end(
-        self, text: str, skipped: int, removed: re.Pattern[str], decoded: Callable[[str], tuple[str, list[_Layer]]]
-    ) -> tuple[int, int]:
-        pattern = _READINGS[removed]
-        unfinished = pattern.search(text, max(len(text) - _UNFINISHED_CHARS, skipped))
-        plain, layers = decoded(text[skipped : unfinished.start() if unfinished else len(text)])
-        begun = plain
-        while unfinished := pattern.search(begun, max(len(begun) - _UNFINISHED_CHARS, 0)):  # `&lt;b` is a tag too
-            begun = begun[: unfinished.start()]
-        plain, less = _folded(plain), removed.sub("", _folded(begun))
-        layers += (removed, plain), (self._beside, less)
+    def _open_end(self, less: str, layers: list[_Layer]) -> tuple[int | None, int]:
         bare = _bare(less, self._beside)
         length = max((len(_bare(head, self._beside)) for head in self._begun if less.lower().endswith(head)), default=0)
         at = len(bare) - GRAM
@@ -433,8 +475,7 @@ class KeySearch:
         begin = len(bare) - length
         context = max(begin - GRAM + 1, 0)
         spans = _outer([(one, one + 1) for one in (begin, context) if one < len(bare)], layers)
-        context = skipped + (spans[-1][0] if spans else 0)
-        return (skipped + spans[0][0] if length else len(text)), context
+        return spans[0][0] if length else None, spans[-1][0] if spans else 0
 
 
 def _length(form: _Form, place: int, end: int, begin: int = 0) -> int:

@@ -36,16 +36,19 @@ _decode = msgspec.json.Decoder().decode
 class _Path:
     """The texts at one path, and the paths below it: names of an object, indexes of a list.
 
-    `tail` is the end of the text that was passed on, `held` the delayed text, `names` the joined names of an object.
+    `tail` is the end of the text that was passed on, `ends` how its letters end in each way to read it, and `open` what
+    was passed on behind it and is read again with the next piece. `held` is the delayed text, `names` the joined names
+    of an object.
     `same` is a text that has passed twice, which passes without another search. `is_secret`: its name ends a key.
     """
 
-    __slots__ = ("below", "held", "is_secret", "names", "previous", "same", "tail")
+    __slots__ = ("below", "ends", "held", "is_secret", "names", "open", "previous", "same", "tail")
 
     def __init__(self) -> None:
         self.below: dict[str | int | None, _Path] = {}
         self.is_secret = False
-        self.held = self.tail = self.names = self.previous = self.same = ""
+        self.ends = {""}
+        self.held = self.tail = self.open = self.names = self.previous = self.same = ""
 
     @property
     def holds(self) -> bool:
@@ -76,7 +79,7 @@ class StreamMasker:
             return data
         self._quotes = 0
         shown = self._masked(data, last=last)
-        if shown is data and data.count('"') == self._quotes and not self._search.has_number:
+        if shown is data and _quotes(data) == self._quotes and not self._search.has_number:
             return data
         # What is in no value, as one of a name that is repeated.
         return self._search.masked(shown)
@@ -183,12 +186,12 @@ class StreamMasker:
     def _with_held(self, value: Any, path: _Path) -> Any:
         """Add the delayed texts at and below a path to its value; parts of a key are masked. Returns the value."""
         if path.held and (value is None or isinstance(value, str)):
-            known, whole = len(path.tail), path.tail + path.held
+            known, whole = len(path.open), path.open + path.held
             spans = [(max(start, known), end) for start, end in self._search.spans(whole, is_cut=True) if end > known]
             value = (value or "") + masked(whole, spans)[known:]
             self.has_masked = self.has_masked or bool(spans)
             # The text may go on: its beginning remains known.
-            path.tail, path.held = whole, ""
+            path.open, path.held = whole, ""
             self._changed = True
         for step, one in path.below.items():
             if not one.holds:
@@ -217,15 +220,16 @@ class StreamMasker:
 
     def _pass(self, text: _Path, piece: str) -> str:
         """Return the text that can be displayed after this piece of it."""
-        known = None
-        if not text.held and len(piece) <= _LONG_PIECE:
-            known = self._search.known_end(text.tail + piece)
+        known, whole = None, text.open + piece
+        if not text.held and len(whole) <= _LONG_PIECE:
+            known = self._search.known_end(text.ends, whole)
         if known is None:
             text.same = text.previous = ""
             shown = self._suspect(text, piece)
             self._has_held = self._has_held or bool(text.held)
         else:
-            shown, text.tail = piece, known
+            shown, (text.ends, text.open) = piece, known
+            text.tail = (text.tail + whole[: len(whole) - len(text.open)])[-_MOST_KNOWN:]
             # Repeated once, its beginning was seen after its own end.
             text.same = piece if piece == text.previous and len(piece) >= GRAM else ""
             text.previous = piece
@@ -235,12 +239,15 @@ class StreamMasker:
         return shown
 
     def _suspect(self, text: _Path, piece: str) -> str:
-        known, whole = len(text.tail), text.tail + text.held + piece
+        known, whole = len(text.tail + text.open), text.tail + text.open + text.held + piece
         spans = self._search.spans(whole)
         end, context = self._search.open_end(whole)
         begin = max(min([end, *(one for one, behind in spans if one < end < behind)]), known)
         if len(whole) - begin > self._search.window:
             begin = len(whole)
+        if begin == known and not text.tail:
+            text.held = whole[known:]
+            return ""
         if begin != end:
             context = self._search.open_end(whole[:begin])[1]
         spans = [(max(one, known), behind) for one, behind in spans if known < behind <= begin]
@@ -248,7 +255,7 @@ class StreamMasker:
         masked_up_to = spans[-1][1] if spans else 0
         context = max(context - MARK_CHARS, 0)
         tail = MASK + whole[masked_up_to:begin] if masked_up_to > context else whole[context:begin]
-        text.tail = tail[-_MOST_KNOWN:]
+        text.tail, text.open, text.ends = "", tail[-_MOST_KNOWN:], {""}
         self.has_masked = self.has_masked or bool(spans)
         return masked(whole[:begin], spans)[known:]
 
@@ -264,6 +271,11 @@ def masked_value(value: Any, key: str | None) -> Any:
     masker = StreamMasker(key)
     joined = masker.value(copy.deepcopy(value))
     return redact_value(joined if masker.has_masked else value, key)
+
+
+def _quotes(data: str) -> int:
+    """Return how many quotes around texts a JSON text has."""
+    return (data.replace("\\\\", "").replace('\\"', "") if "\\" in data else data).count('"')
 
 
 def _parsed(data: str) -> Any:
