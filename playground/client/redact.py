@@ -108,7 +108,9 @@ _OPEN = re.compile(
     rf"{_READINGS[_NOISE].pattern}|{_BEGIN}(?:{_LETTER}[ \t]*(?:[0-9]{{1,5}}[ \t]*)?|&[A-Za-z0-9]{{1,32}})$"
 )
 """An end of a text that is read with what follows it."""
+_MOST_ENDS = 16
 _LONGEST_ESCAPE = 12
+_MOST_KEPT = 4096
 
 _BESIDE, _FOREIGN = re.compile(r"[^0-9A-Za-z]+"), re.compile(r"[^\W\x00-\x7f]")
 _BESIDE_ANY = re.compile(r"[\W_]+")
@@ -215,7 +217,7 @@ def _character(found: re.Match[str]) -> str:
     return _escape(found[group], group)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=_MOST_KEPT)
 def _escape(code: str, group: int) -> str:
     return chr(min(int(code, 8 if group == 4 else 16), sys.maxunicode)) if group else unescape(code)
 
@@ -223,20 +225,28 @@ def _escape(code: str, group: int) -> str:
 def _outer(spans: list[Span], layers: list[_Layer]) -> list[Span]:
     """Return where these parts of a plain text stand in the text before its layers were removed."""
     for pattern, source in reversed(layers if spans else ()):
-        starts, ends, removed, less = list[int](), list[int](), [0], 0
-        is_escape = pattern is _ESCAPE or pattern is _BYTES
-        for found in pattern.finditer(source):
-            size = len(_character(found)) if is_escape else 0
-            begin, end = found.span()
-            ends.append(begin - less)
-            starts.append(begin - less + size)
-            less += end - begin - size
-            removed.append(less)
+        known = len(source) <= _MOST_KEPT  # a stream asks again for the same text
+        starts, ends, removed = _removed(pattern, source) if known else _removed.__wrapped__(pattern, source)
         spans = [
             (start + removed[bisect_right(starts, start)], end + removed[bisect_right(ends, end - 1)])
             for start, end in spans
         ]
     return spans
+
+
+@lru_cache(maxsize=32)
+def _removed(pattern: re.Pattern[str], source: str) -> tuple[list[int], list[int], list[int]]:
+    """Return where the matches stood once they were replaced, and how much shorter the text is behind each."""
+    starts, ends, removed, less = list[int](), list[int](), [0], 0
+    is_escape = pattern is _ESCAPE or pattern is _BYTES
+    for found in pattern.finditer(source):
+        size = len(_character(found)) if is_escape else 0
+        begin, end = found.span()
+        ends.append(begin - less)
+        starts.append(begin - less + size)
+        less += end - begin - size
+        removed.append(less)
+    return starts, ends, removed
 
 
 @lru_cache(maxsize=1)
@@ -248,13 +258,17 @@ def _wide() -> dict[int, str]:
     return found | dict.fromkeys(map(ord, "\u115f\u1160\u3164\uffa0"), "\0")  # the only letters without one
 
 
-def closed(text: str) -> int:
-    """Return up to where a text can be read without what follows it: no escape or tag goes on there."""
-    begun = text
-    while found := _OPEN.search(begun, max(len(begun) - _UNFINISHED_CHARS, 0)):
-        begun = begun[: found.start()]
-    plain = _decoded(begun)[0]
-    return len(begun) if plain is begun or closed(plain) == len(plain) else 0
+def _readings(text: str) -> dict[str, re.Pattern[str]]:
+    """Return what a text may be read as, each with the pattern of what was removed."""
+    less = _NOISE.sub("", text) if _special(text) else text
+    return {text: _NOTHING} if less == text else {text: _NOTHING, _MARKUP.sub("", text): _MARKUP, less: _NOISE}
+
+
+def _without(unfinished: re.Pattern[str], text: str) -> str:
+    """Return the text without an unfinished end, and without one that is before that: `&lt;b` is a tag too."""
+    while found := unfinished.search(text, max(len(text) - _UNFINISHED_CHARS, 0)):
+        text = text[: found.start()]
+    return text
 
 
 def _folded(text: str) -> str:
@@ -352,12 +366,8 @@ class KeySearch:
         return joined(spans + self._spans(decoded, layers, least, is_cut=is_cut))
 
     def _spans(self, text: str, layers: list[_Layer], least: int, *, is_cut: bool) -> list[Span]:
-        decoded, spans, seen = _folded(text), list[Span](), set[str]()
-        for removed in _READINGS if _special(decoded) else (_NOTHING,):
-            plain = decoded if removed is _NOTHING else removed.sub("", decoded)
-            if plain in seen:
-                continue
-            seen.add(plain)
+        decoded, spans = _folded(text), list[Span]()
+        for plain, removed in _readings(decoded).items():
             bare = _bare(plain, self._beside)
             runs = self._runs(bare)
             found = _outer([(start, start + end - place) for start, _, place, end in runs], [(self._beside, plain)])
@@ -373,23 +383,26 @@ class KeySearch:
         """Return the text with keys and their parts masked."""
         return masked(text, self.spans(text))
 
-    def ends(self, before: set[str], text: str) -> set[str] | None:
-        """Return how the letters and digits of a text end in each way that it may be read.
+    def known_end(self, before: set[str], text: str) -> tuple[set[str], str] | None:
+        """Return how a text ends, and its last part, which is read with what follows it.
 
-        `before`: how those before the text end. None: characters of a key are in the text; `spans` finds the parts.
+        The ends are of the letters and digits before that part, one for each way to read them. `before`: those of what
+        precedes the text. None: characters of a key are in the text, and `spans` finds the parts.
         """
-        readings = set[str]()
-        for way in {text, _decoded(text)[0]}:
-            plain = _folded(way)
-            readings.add(_bare(plain, self._beside))
-            if _special(plain) and (less := _NOISE.sub("", plain)) != plain:
-                readings |= {_bare(less, self._beside), _bare(_MARKUP.sub("", plain), self._beside)}
-        joints = [end + bare[: GRAM - 1] for end in before for bare in readings]
-        letters = "\n".join((*readings, *joints))
-        grams = zip(letters, letters[1:], letters[2:], letters[3:], strict=False)
-        if not self._grams.isdisjoint(grams) or (self._heads and any(head in letters for head in self._heads)):
-            return None
-        return {(end + bare)[1 - GRAM :] for end in before for bare in readings}
+        begun = _without(_OPEN, text)
+        plain = _decoded(begun)[0]
+        if plain != begun and _without(_OPEN, plain) != plain:
+            begun = plain = ""  # a tag whose `<` is escaped goes on
+        ends, rest = self._ends(before, {begun, plain}), text[len(begun) :]
+        return (ends, rest) if ends and (not rest or self._ends(ends, {rest, _decoded(rest)[0]})) else None
+
+    def _ends(self, before: set[str], ways: set[str]) -> set[str]:
+        """Return how the letters and digits of a text end, raw and decoded; none if characters of a key are in it."""
+        readings = {_bare(one, self._beside) for way in ways for one in _readings(_folded(way))}
+        ends = {(end + bare)[1 - GRAM :] for end in before for bare in readings}
+        letters = "\n".join((*readings, *(end + bare[: GRAM - 1] for end in before for bare in readings)))
+        is_known = not self._grams.isdisjoint(zip(letters, letters[1:], letters[2:], letters[3:], strict=False))
+        return set() if is_known or len(ends) > _MOST_ENDS or any(head in letters for head in self._heads) else ends
 
     def _runs(self, bare: str) -> list[tuple[int, _Form, int, int]]:
         """Return the parts of keys in the letters and digits of a text: where, and from and to where in which form."""
@@ -431,21 +444,22 @@ class KeySearch:
         it begin."""
         skipped = max(len(text) - self.window, 0)
         readings = _READINGS if _special(text, skipped) else (_NOTHING,)
-        ways = (_decoded, _undecoded) if _escaped(text, skipped) else (_undecoded,)
-        ends = [self._open_end(text, skipped, removed, way) for removed in readings for way in ways]
+        ends = [(len(text), len(text))]
+        for way in (_decoded, _undecoded) if _escaped(text, skipped) else (_undecoded,):
+            seen = set[str]()
+            for removed in readings:
+                pattern = _READINGS[removed]
+                unfinished = pattern.search(text, max(len(text) - _UNFINISHED_CHARS, skipped))
+                plain, layers = way(text[skipped : unfinished.start() if unfinished else len(text)])
+                less = removed.sub("", _folded(_without(pattern, plain)))
+                if less not in seen:
+                    seen.add(less)
+                    layers += (removed, _folded(plain)), (self._beside, less)
+                    begin, context = self._open_end(less, layers)
+                    ends.append((len(text) if begin is None else skipped + begin, skipped + context))
         return min(end for end, _ in ends), min(context for _, context in ends)
 
-    def _open_end(
-        self, text: str, skipped: int, removed: re.Pattern[str], decoded: Callable[[str], tuple[str, list[_Layer]]]
-    ) -> tuple[int, int]:
-        pattern = _READINGS[removed]
-        unfinished = pattern.search(text, max(len(text) - _UNFINISHED_CHARS, skipped))
-        plain, layers = decoded(text[skipped : unfinished.start() if unfinished else len(text)])
-        begun = plain
-        while unfinished := pattern.search(begun, max(len(begun) - _UNFINISHED_CHARS, 0)):  # `&lt;b` is a tag too
-            begun = begun[: unfinished.start()]
-        plain, less = _folded(plain), removed.sub("", _folded(begun))
-        layers += (removed, plain), (self._beside, less)
+    def _open_end(self, less: str, layers: list[_Layer]) -> tuple[int | None, int]:
         bare = _bare(less, self._beside)
         length = max((len(_bare(head, self._beside)) for head in self._begun if less.lower().endswith(head)), default=0)
         at = len(bare) - GRAM
@@ -461,8 +475,7 @@ class KeySearch:
         begin = len(bare) - length
         context = max(begin - GRAM + 1, 0)
         spans = _outer([(one, one + 1) for one in (begin, context) if one < len(bare)], layers)
-        context = skipped + (spans[-1][0] if spans else 0)
-        return (skipped + spans[0][0] if length else len(text)), context
+        return spans[0][0] if length else None, spans[-1][0] if spans else 0
 
 
 def _length(form: _Form, place: int, end: int, begin: int = 0) -> int:

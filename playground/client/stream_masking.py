@@ -16,7 +16,6 @@ from playground.client.redact import (
     GRAM,
     MARK_CHARS,
     MASK,
-    closed,
     key_search,
     mask_across,
     masked,
@@ -37,7 +36,9 @@ _decode = msgspec.json.Decoder().decode
 class _Path:
     """The texts at one path, and the paths below it: names of an object, indexes of a list.
 
-    `tail` is the end of the text that was passed on, `held` the delayed text, `names` the joined names of an object.
+    `tail` is the end of the text that was passed on, `ends` how its letters end in each way to read it, and `open` what
+    was passed on behind it and is read again with the next piece. `held` is the delayed text, `names` the joined names
+    of an object.
     `same` is a text that has passed twice, which passes without another search. `is_secret`: its name ends a key.
     """
 
@@ -219,16 +220,16 @@ class StreamMasker:
 
     def _pass(self, text: _Path, piece: str) -> str:
         """Return the text that can be displayed after this piece of it."""
-        whole = text.open + piece
-        end = closed(whole) if len(whole) <= _LONG_PIECE else 0
-        ends, rest = self._search.ends(text.ends, whole[:end]), whole[end:]
-        if text.held or len(whole) > _LONG_PIECE or not ends or (rest and not self._search.ends(ends, rest)):
+        known, whole = None, text.open + piece
+        if not text.held and len(whole) <= _LONG_PIECE:
+            known = self._search.known_end(text.ends, whole)
+        if known is None:
             text.same = text.previous = ""
             shown = self._suspect(text, piece)
             self._has_held = self._has_held or bool(text.held)
         else:
-            shown, text.ends = piece, ends
-            text.tail, text.open = (text.tail + whole[:end])[-_MOST_KNOWN:], rest
+            shown, (text.ends, text.open) = piece, known
+            text.tail = (text.tail + whole[: len(whole) - len(text.open)])[-_MOST_KNOWN:]
             # Repeated once, its beginning was seen after its own end.
             text.same = piece if piece == text.previous and len(piece) >= GRAM else ""
             text.previous = piece
@@ -244,6 +245,9 @@ class StreamMasker:
         begin = max(min([end, *(one for one, behind in spans if one < end < behind)]), known)
         if len(whole) - begin > self._search.window:
             begin = len(whole)
+        if begin == known and not text.tail:
+            text.held = whole[known:]
+            return ""
         if begin != end:
             context = self._search.open_end(whole[:begin])[1]
         spans = [(max(one, known), behind) for one, behind in spans if known < behind <= begin]

@@ -128,16 +128,28 @@ def test_key_with_marks_between_its_pieces_is_masked(mark: str, size: int) -> No
     assert (shown[:11], shown[-1:]) == ("The key is ", ".")
 
 
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_key_whose_characters_are_read_as_escapes_is_masked(size: int) -> None:
+    key = "3f726df0050c6e8d2046e7f1a3c5d9b80e62f4a7"
+    text = "It is " + "".join(f"%{key[at : at + 2]}" for at in range(0, len(key), 2)) + "."
+    shown = _shown([text[at : at + size] for at in range(0, len(text), size)], key)
+    before, _, after = shown.partition(MASK)
+    assert (text.startswith(before), len(before) <= len("It is %3f%7"), after) == (True, True, ".")
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_no_part_of_a_key_is_left_in_a_stream_or_a_whole_text(seed: int) -> None:
     random = Random(seed)
-    for _ in range(6):
+    for turn in range(6):
         prefix, secret = _key(random)
-        for echo in _echoes(random, prefix, secret):
+        for place, echo in enumerate(_echoes(random, prefix, secret)):
             before = random.choice(("The key is ", "key=", "", '"', "Error: "))
             after = random.choice((" thanks.", ", ok", "", '"'))
             pieces = list(_cut(random, f"{before}{echo}{after}"))
-            for text in (_shown(pieces, prefix + secret), redact(f"{before}{echo}{after}", prefix + secret)):
+            shown = [redact(f"{before}{echo}{after}", prefix + secret)]
+            if (place + turn) % 3 == 0:  # over all seeds, each echo is streamed 8 times
+                shown.append(_shown(pieces, prefix + secret))
+            for text in shown:
                 assert _left(text, prefix, secret) == [], (prefix + secret, pieces, text)
                 assert text.startswith(before), (prefix + secret, pieces, text)
                 assert text.endswith(after), (prefix + secret, pieces, text)
@@ -220,8 +232,10 @@ def test_form_of_a_key_is_masked_the_same_in_a_stream_cut_anywhere(form: str) ->
     text = f"It is {echo} thanks."
     whole = redact(text, key)
     assert len(whole) < len(text) / 4
-    cuts = [[text[at : at + size] for at in range(0, len(text), size)] for size in (1, 2, 5, 9)]
-    cuts += [[text[:at], text[at:]] for at in range(1, len(text), 7)]
+    random = Random(form)
+    sizes = (1, *random.sample((2, 3, 5, 9), 2))
+    cuts = [[text[at : at + size] for at in range(0, len(text), size)] for size in sizes]
+    cuts += [[text[:at], text[at:]] for at in random.sample(range(1, len(text)), 5)]
     begun = "It is " + "".join(form.format(one) for one in key.encode()[:SHOWN_AT_ONCE])
     for pieces in cuts:
         shown = _shown(pieces, key)
