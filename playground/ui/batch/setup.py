@@ -172,10 +172,7 @@ class BatchSetup(QFrame):
         self._columns_grid.setColumnStretch(1, 1)
         self._checks = column_of(spacing=GRID // 2)
         add = push_button("Add check", clicked=lambda: self.add_check().value.setFocus())
-        self.order = ElidedCombo()
-        self.order.setAccessibleName("Order of sending")
-        self.order.setMinimumContentsLength(8)
-        self.order.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.order = _combo("Order of sending")
         self.order.addItem("Prefixes warm first", "warm")
         self.order.addItem("File order", "file")
         self.order.currentIndexChanged.connect(lambda _index: self.changed.emit())
@@ -237,10 +234,7 @@ class BatchSetup(QFrame):
                 widget.deleteLater()
         self.combos = {}
         for line, name in enumerate(variables):
-            combo = ElidedCombo()
-            combo.setAccessibleName(f"Column of {name}")
-            combo.setMinimumContentsLength(8)
-            combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+            combo = _combo(f"Column of {name}")
             if name not in columns:
                 combo.addItem(PROMPT_VALUE if valued.get(name) else "choose a column…", "")
             for column in columns:
@@ -314,6 +308,14 @@ class BatchSetup(QFrame):
         """Show what keeps the batch from starting; None hides it."""
         self.error.setText("" if problem is None else visible_line(str(problem)))
         self.error.setVisible(problem is not None)
+
+
+def _combo(name: str) -> ElidedCombo:
+    combo = ElidedCombo()
+    combo.setAccessibleName(name)
+    combo.setMinimumContentsLength(8)
+    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    return combo
 
 
 def _section(title: str, content: QGridLayout | QVBoxLayout) -> QWidget:

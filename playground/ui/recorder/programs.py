@@ -33,7 +33,7 @@ from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme, current_theme, mono_font, scaled, ui_font
 from playground.ui.widgets.highlight import DifferenceView
 from playground.ui.widgets.labels import push_button
-from playground.ui.widgets.layouts import FlowLayout, PageScroll, column_of, row_of
+from playground.ui.widgets.layouts import STRETCH, FlowLayout, PageScroll, column_of, row_of
 from playground.ui.widgets.notice import shortened, words
 from playground.ui.widgets.plain_table import plain_tip
 from playground.ui.widgets.task_dialog import resize_dialog
@@ -492,23 +492,17 @@ class LeakDialog(QDialog):
         self.too_long = words("This body is too long for a preview.", "muted")
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.reject)
-        column = column_of(
-            words(f"{leak.place[:1].upper()}{leak.place[1:]}. {ADVICE[leak.span.rewrite]}"), on=self, margins=GRID * 2
+        samples = words(_samples(leak.span.samples))
+        samples.setFont(mono_font(12))
+        made = words("The diff of a recorded request. Make the change in your program.", "muted")
+        how = words("No edit of one request shows this fix: it is in how the next one is made.", "muted")
+        column_of(
+            words(f"{leak.place[:1].upper()}{leak.place[1:]}. {ADVICE[leak.span.rewrite]}"),
+            *((self.choice, self.too_long, (self.difference, 1), made) if options else (samples, how, STRETCH)),
+            buttons,
+            on=self,
+            margins=GRID * 2,
         )
-        if options:
-            column.addWidget(self.choice)
-            column.addWidget(self.too_long)
-            column.addWidget(self.difference, 1)
-            column.addWidget(words("The diff of a recorded request. Make the change in your program.", "muted"))
-        else:
-            samples = words(_samples(leak.span.samples))
-            samples.setFont(mono_font(12))
-            column.addWidget(samples)
-            column.addWidget(
-                words("No edit of one request shows this fix: it is in how the next one is made.", "muted")
-            )
-            column.addStretch(1)
-        column.addWidget(buttons)
         self.choice.currentIndexChanged.connect(self._show)
         self._show(0)
         resize_dialog(self, *((820, 520) if options else (560, 180)))
