@@ -11,7 +11,6 @@ from PySide6.QtWidgets import (
     QButtonGroup,
     QFrame,
     QLabel,
-    QLineEdit,
     QMenu,
     QPushButton,
     QSizePolicy,
@@ -30,7 +29,7 @@ from playground.ui.modes import Pane
 from playground.ui.theme import GRID, current_theme, mono_font, scaled, ui_font
 from playground.ui.topbar import shortened_name
 from playground.ui.widgets.figure_row import FigureRow
-from playground.ui.widgets.form import DirectedEdit
+from playground.ui.widgets.form import DirectedEdit, line_edit
 from playground.ui.widgets.icons import set_icon, set_label
 from playground.ui.widgets.labels import ChoiceButton, ElidedLabel, IdLabel, push_button, toned
 from playground.ui.widgets.layouts import (
@@ -276,9 +275,7 @@ class BatchPage(QWidget):
         self._holder.setMaximumWidth(scaled(_EMPTY_PX))
 
     def _filter_row(self) -> QWidget:
-        self.filter = QLineEdit()
-        self.filter.setPlaceholderText("Filter: status:failed, cached:0, check:failed, any text")
-        self.filter.setAccessibleName("Filter the rows")
+        self.filter = line_edit("Filter the rows", "Filter: status:failed, cached:0, check:failed, any text")
         self.filter.setClearButtonEnabled(True)
         self.filter.setFixedWidth(300)
         self.filter.textChanged.connect(lambda _text: self._filter_timer.start())

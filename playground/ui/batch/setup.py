@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QComboBox, QFrame, QGridLayout, QLabel, QLineEdit, QSpinBox, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QFrame, QGridLayout, QLabel, QVBoxLayout, QWidget
 
 from playground.client.endpoint import Endpoint
 from playground.experiments.batch_plan import BatchForecast, Order, ServerCache
@@ -23,7 +23,7 @@ from playground.ui.batch.model import Displayed
 from playground.ui.theme import GRID, scaled, zoom_factor
 from playground.ui.widgets.elided_combo import ElidedCombo
 from playground.ui.widgets.figure_row import FigureRow
-from playground.ui.widgets.form import padded
+from playground.ui.widgets.form import combo_box, line_edit, spin_box
 from playground.ui.widgets.icons import icon_button
 from playground.ui.widgets.labels import push_button, toned
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of, scrolled, single_timer
@@ -139,12 +139,8 @@ class CheckRow(QFrame):
 
     def __init__(self) -> None:
         super().__init__()
-        self.kind = QComboBox()
-        self.kind.setAccessibleName("Kind of check")
-        self.kind.addItems(list(KINDS))
-        self.value = QLineEdit()
-        self.value.setAccessibleName("Value of the check")
-        self.value.setPlaceholderText(_HINTS[KINDS[0]])
+        self.kind = combo_box("Kind of check", list(KINDS))
+        self.value = line_edit("Value of the check", _HINTS[KINDS[0]])
         remove = icon_button("close", "Remove check", px=24)
         row_of(self.kind, (self.value, 1), remove, on=self, margins=0, spacing=GRID // 2)
         self.kind.currentTextChanged.connect(lambda kind: self.value.setPlaceholderText(_HINTS[kind]))
@@ -176,10 +172,8 @@ class BatchSetup(QFrame):
         self.order.addItem("Prefixes warm first", "warm")
         self.order.addItem("File order", "file")
         self.order.currentIndexChanged.connect(lambda _index: self.changed.emit())
-        self.concurrency = padded(QSpinBox())
-        self.concurrency.setAccessibleName("Requests in parallel")
+        self.concurrency = spin_box(1, MAX_CONCURRENCY, 1, "Requests in parallel")
         self.concurrency.setMinimumWidth(64)
-        self.concurrency.setRange(1, MAX_CONCURRENCY)
         self.concurrency.valueChanged.connect(self._choose_concurrency)
         self.wanted_concurrency: int | None = None
         """The user's choice; None: as many as the plan allows."""

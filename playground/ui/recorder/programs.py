@@ -10,7 +10,6 @@ from msgspec.structs import replace
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt, Signal
 from PySide6.QtGui import QPainter
 from PySide6.QtWidgets import (
-    QComboBox,
     QDialog,
     QDialogButtonBox,
     QFrame,
@@ -31,8 +30,9 @@ from playground.requestlog.records import LogRow
 from playground.runs.metrics import UNKNOWN, Figure, counted, dollars, percent
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme, current_theme, mono_font, scaled, ui_font
+from playground.ui.widgets.form import combo_box
 from playground.ui.widgets.highlight import DifferenceView
-from playground.ui.widgets.labels import push_button
+from playground.ui.widgets.labels import push_button, toned
 from playground.ui.widgets.layouts import STRETCH, FlowLayout, PageScroll, column_of, row_of
 from playground.ui.widgets.notice import shortened, words
 from playground.ui.widgets.plain_table import plain_tip
@@ -398,8 +398,7 @@ class _TotalsBox(QFrame):
 
     def __init__(self) -> None:
         super().__init__()
-        self.caption, self.note = QLabel(), words("", "muted")
-        self.caption.setProperty("tone", "caption")
+        self.caption, self.note = toned("", "caption"), words("", "muted")
         self.figures: dict[str, QLabel] = {}
         line = QFrame()
         line.setProperty("look", "hairline")
@@ -485,9 +484,7 @@ class LeakDialog(QDialog):
         self.setWindowTitle(f"Fix: {leak.title}")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self._options = tuple(options)
-        self.choice = QComboBox()
-        self.choice.setAccessibleName("Rewrites")
-        self.choice.addItems([option.rewrite.title for option in options])
+        self.choice = combo_box("Rewrites", [option.rewrite.title for option in options])
         self.difference = DifferenceView()
         self.too_long = words("This body is too long for a preview.", "muted")
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
