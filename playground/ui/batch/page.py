@@ -79,7 +79,6 @@ class BatchBar(QWidget):
         return [(name, tone, self._counts.get(status, 0)) for name, tone, status in names]
 
     def paintEvent(self, _event: QPaintEvent) -> None:
-        """Draw the legend at the right and the bar below it."""
         painter, theme = QPainter(self), current_theme()
         painter.setFont(ui_font(12, tabular=True))
         right, metrics = self.width(), painter.fontMetrics()
@@ -102,8 +101,6 @@ class BatchBar(QWidget):
 
 
 class BatchDetail(QFrame):
-    """The selected row: its values and completion, and the figures of its request."""
-
     open_asked = Signal()
 
     def __init__(self) -> None:
@@ -135,7 +132,6 @@ class BatchDetail(QFrame):
         self.show_line(None)
 
     def show_line(self, line: BatchLine | None) -> None:
-        """Show a row; None clears the display."""
         result = (line.result if line else None) or {}
         self.open.setVisible(line is not None)
         self.open.setEnabled(line is not None and line.run_id is not None)
@@ -174,8 +170,6 @@ QUICK = (("All", ""), ("Failed", "status:failed"), ("Prefix cold", "prefix:cold"
 
 
 class BatchPage(QWidget):
-    """Composes the page; the controller acts on its signals."""
-
     open_data_asked = Signal()
     paste_asked = Signal()
     log_asked = Signal()

@@ -402,8 +402,6 @@ class _SummaryPane(QFrame):
 
 
 class ComparePage(QWidget):
-    """Composes the page; the controller acts on its signals."""
-
     copy_asked = Signal()
     html_asked = Signal()
     markdown_asked = Signal()

@@ -169,7 +169,6 @@ class ProgramList(QTreeWidget):
     def _show(
         self, key: Key, parent: QTreeWidgetItem | None, name: str, second: str, found: Figures, leaking: bool
     ) -> QTreeWidgetItem:
-        """Update the item of a key, created if it is new."""
         name = visible_line(name)
         count = counted(found.requests, "request")
         lines = (name, percent(found.hit_rate), second, count, leaking)
@@ -197,8 +196,6 @@ class ProgramList(QTreeWidget):
 
 
 class _Lines(QStyledItemDelegate):
-    """Draws the name and the hit rate, and below them leaks and the number of requests."""
-
     def __init__(self, parent: QTreeWidget) -> None:
         super().__init__(parent)
         self._view = parent.viewport()
