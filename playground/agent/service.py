@@ -81,7 +81,6 @@ def consent_owner(document: Document) -> str:
 
 @lru_cache(maxsize=1)
 def _sample() -> tuple[tuple[Tool, ...], ToolMocks]:
-    """Return the tools of the sample prompt with tools, and their mocks."""
     tools = parse_bytes(asset(f"prompts/{SAMPLE}.prompt.json").read_bytes()).document.tools
     return tools, load(asset(f"prompts/{SAMPLE}.answers.json").read_text("utf-8"))
 

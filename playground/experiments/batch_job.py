@@ -201,7 +201,6 @@ class BatchRunner:
 
     @property
     def paused(self) -> bool:
-        """Whether no further row is sent until `resume`."""
         return not self._resumed.is_set()
 
     def pause(self) -> None:

@@ -45,11 +45,8 @@ class Sums(Struct):
         self._add_run(attempts_of(result), *tokens_of(result), completion_tokens_of(result), result.get("cost"))
 
     def add_sums(self, other: Sums) -> None:
-        self.requests += other.requests
-        self.prompt_tokens += other.prompt_tokens
-        self.cached_tokens += other.cached_tokens
-        self.completion_tokens += other.completion_tokens
-        self.unreported += other.unreported
+        for name in _COUNTS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
         self._add_cost(other.cost)
 
     def add_state(self, state: RunState, rates: Rates, attempts: int = 0) -> None:

@@ -521,7 +521,6 @@ class BatchSession:
 
     @property
     def unfinished(self) -> bool:
-        """Return whether rows have no answer yet."""
         lines = self.prepared.lines
         return lines.counts["done"] < len(lines)
 

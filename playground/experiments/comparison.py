@@ -82,7 +82,6 @@ def cold_document(document: Document, marker: str) -> Document:
 
 
 def without_marker(document: Document) -> Document:
-    """Return the prompt without the line that `cold_document` inserted."""
     if not document.messages or document.messages[0].content is None:
         return document
     first = document.messages[0]
@@ -218,14 +217,12 @@ def _stable_end(column: Looked) -> int:
 
 
 def _stable_tokens(column: Looked, total: float) -> float:
-    """Return the tokens before the first variable, as in the editor."""
     document = column.forecast.view.document
     end = stable_end(document, part_tokens(column.forecast, round(total)))
     return total if end is None else float(end.tokens)
 
 
 def _place(column: Looked, offset: int) -> str:
-    """Return the part and line of the template in which code point `offset` is."""
     view = column.forecast.view
     located = view.to_template(offset)
     if located is None:

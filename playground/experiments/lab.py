@@ -255,19 +255,12 @@ def csv_rows(progress: LabProgress) -> list[Sequence[object]]:
         ("experiment", "step", "prompt", "sent_utc_unix_s", "gap_s", "prompt_tokens", "cached_tokens", "ttft_ms", "id")
     ]
     for reading in progress.readings:
-        rows.append(
-            (
-                progress.plan.experiment,
-                reading.step,
-                progress.plan.steps[reading.step].prompt,
-                f"{reading.at:.3f}",
-                "" if reading.gap_s is None else f"{reading.gap_s:.3f}",
-                "" if reading.prompt_tokens is None else reading.prompt_tokens,
-                "" if reading.cached_tokens is None else reading.cached_tokens,
-                "" if reading.ttft_s is None else f"{reading.ttft_s * 1000:.1f}",
-                reading.request_id or "",
-            )
-        )
+        gap = None if reading.gap_s is None else f"{reading.gap_s:.3f}"
+        ttft = None if reading.ttft_s is None else f"{reading.ttft_s * 1000:.1f}"
+        figures = gap, reading.prompt_tokens, reading.cached_tokens, ttft, reading.request_id
+        prompt = progress.plan.steps[reading.step].prompt
+        sent = progress.plan.experiment, reading.step, prompt, f"{reading.at:.3f}"
+        rows.append((*sent, *("" if figure is None else figure for figure in figures)))
     return rows
 
 

@@ -393,7 +393,6 @@ class ObservedExchange:
             self._feed.send(ResponseStart(self._exchange, self._at(), status, headers))
 
     def response_data(self, data: bytes) -> None:
-        """Pass a piece of the response body on."""
         if self._has_room():
             self._feed.send(ResponseData(self._exchange, self._at(), data))
             self._size += len(data)

@@ -179,8 +179,6 @@ MOST_LIST_PX = 130
 
 
 class AnswersPane(QWidget):
-    """Shows and edits the mocks of a document's tools."""
-
     changed = Signal(object)
     """The new ToolMocks."""
 

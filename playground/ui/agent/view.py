@@ -44,7 +44,6 @@ END_WORDS = {
 
 
 def outcome(turn: Turn) -> str:
-    """Return how a turn ended, in the words of the log."""
     if turn.edited:
         return "edited by you"
     return visible_line(finish_text(turn.finish_reason)) if turn.phase == "done" else turn.phase
@@ -121,8 +120,6 @@ def pretty(arguments: str) -> str:
 
 
 class CallRow(QFrame):
-    """A call with its arguments, state and result."""
-
     edit_asked = Signal(str)
     """Emitted with the call's id."""
 

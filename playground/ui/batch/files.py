@@ -65,21 +65,14 @@ class PasteRowsDialog(QDialog):
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
         buttons.addButton(self.use, QDialogButtonBox.ButtonRole.ActionRole)
         buttons.rejected.connect(self.reject)
-        column = column_of(
-            words("CSV or TSV with a header line, or JSON lines. Columns fill the variables of the same name."),
-            (self.text, 1),
-            on=self,
-            margins=GRID * 2,
-        )
         note = ""
         if len(text) > MAX_EDITED:
             note = f"The first {MAX_EDITED:,} of {len(text):,} characters are visible. The whole text becomes rows."
         elif not exact:
             note = "The text has characters that cannot be edited here. It becomes rows unchanged."
-        if note:
-            column.addWidget(words(note, "muted"))
-        column.addWidget(self.error)
-        column.addWidget(buttons)
+        notes = (words(note, "muted"),) if note else ()
+        head = words("CSV or TSV with a header line, or JSON lines. Columns fill the variables of the same name.")
+        column_of(head, (self.text, 1), *notes, self.error, buttons, on=self, margins=GRID * 2)
         resize_dialog(self, 640, 420)
         self._show_edited()
 

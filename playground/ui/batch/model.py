@@ -288,7 +288,6 @@ class BatchModel(QAbstractTableModel):
         return self.cell(line, column)
 
     def tone(self, line: BatchLine, column: BatchColumn) -> str:
-        """Return the theme's role for the text of a cell."""
         if line.status == "failed" and column.kind in ("output", "status"):
             return "failure"
         if column.kind == "checks" and line.checks and not all(line.checks.values()):

@@ -11,7 +11,6 @@ from PySide6.QtWidgets import (
     QButtonGroup,
     QFrame,
     QLabel,
-    QLineEdit,
     QMenu,
     QPushButton,
     QSizePolicy,
@@ -30,7 +29,7 @@ from playground.ui.modes import Pane
 from playground.ui.theme import GRID, current_theme, mono_font, scaled, ui_font
 from playground.ui.topbar import shortened_name
 from playground.ui.widgets.figure_row import FigureRow
-from playground.ui.widgets.form import DirectedEdit
+from playground.ui.widgets.form import DirectedEdit, line_edit
 from playground.ui.widgets.icons import set_icon, set_label
 from playground.ui.widgets.labels import ChoiceButton, ElidedLabel, IdLabel, push_button, toned
 from playground.ui.widgets.layouts import (
@@ -80,7 +79,6 @@ class BatchBar(QWidget):
         return [(name, tone, self._counts.get(status, 0)) for name, tone, status in names]
 
     def paintEvent(self, _event: QPaintEvent) -> None:
-        """Draw the legend at the right and the bar below it."""
         painter, theme = QPainter(self), current_theme()
         painter.setFont(ui_font(12, tabular=True))
         right, metrics = self.width(), painter.fontMetrics()
@@ -103,8 +101,6 @@ class BatchBar(QWidget):
 
 
 class BatchDetail(QFrame):
-    """The selected row: its values and completion, and the figures of its request."""
-
     open_asked = Signal()
 
     def __init__(self) -> None:
@@ -136,7 +132,6 @@ class BatchDetail(QFrame):
         self.show_line(None)
 
     def show_line(self, line: BatchLine | None) -> None:
-        """Show a row; None clears the display."""
         result = (line.result if line else None) or {}
         self.open.setVisible(line is not None)
         self.open.setEnabled(line is not None and line.run_id is not None)
@@ -175,8 +170,6 @@ QUICK = (("All", ""), ("Failed", "status:failed"), ("Prefix cold", "prefix:cold"
 
 
 class BatchPage(QWidget):
-    """Composes the page; the controller acts on its signals."""
-
     open_data_asked = Signal()
     paste_asked = Signal()
     log_asked = Signal()
@@ -276,9 +269,7 @@ class BatchPage(QWidget):
         self._holder.setMaximumWidth(scaled(_EMPTY_PX))
 
     def _filter_row(self) -> QWidget:
-        self.filter = QLineEdit()
-        self.filter.setPlaceholderText("Filter: status:failed, cached:0, check:failed, any text")
-        self.filter.setAccessibleName("Filter the rows")
+        self.filter = line_edit("Filter the rows", "Filter: status:failed, cached:0, check:failed, any text")
         self.filter.setClearButtonEnabled(True)
         self.filter.setFixedWidth(300)
         self.filter.textChanged.connect(lambda _text: self._filter_timer.start())

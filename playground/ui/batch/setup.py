@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QComboBox, QFrame, QGridLayout, QLabel, QLineEdit, QSpinBox, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QFrame, QGridLayout, QLabel, QVBoxLayout, QWidget
 
 from playground.client.endpoint import Endpoint
 from playground.experiments.batch_plan import BatchForecast, Order, ServerCache
@@ -23,7 +23,7 @@ from playground.ui.batch.model import Displayed
 from playground.ui.theme import GRID, scaled, zoom_factor
 from playground.ui.widgets.elided_combo import ElidedCombo
 from playground.ui.widgets.figure_row import FigureRow
-from playground.ui.widgets.form import padded
+from playground.ui.widgets.form import combo_box, line_edit, spin_box
 from playground.ui.widgets.icons import icon_button
 from playground.ui.widgets.labels import push_button, toned
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of, scrolled, single_timer
@@ -139,12 +139,8 @@ class CheckRow(QFrame):
 
     def __init__(self) -> None:
         super().__init__()
-        self.kind = QComboBox()
-        self.kind.setAccessibleName("Kind of check")
-        self.kind.addItems(list(KINDS))
-        self.value = QLineEdit()
-        self.value.setAccessibleName("Value of the check")
-        self.value.setPlaceholderText(_HINTS[KINDS[0]])
+        self.kind = combo_box("Kind of check", list(KINDS))
+        self.value = line_edit("Value of the check", _HINTS[KINDS[0]])
         remove = icon_button("close", "Remove check", px=24)
         row_of(self.kind, (self.value, 1), remove, on=self, margins=0, spacing=GRID // 2)
         self.kind.currentTextChanged.connect(lambda kind: self.value.setPlaceholderText(_HINTS[kind]))
@@ -172,17 +168,12 @@ class BatchSetup(QFrame):
         self._columns_grid.setColumnStretch(1, 1)
         self._checks = column_of(spacing=GRID // 2)
         add = push_button("Add check", clicked=lambda: self.add_check().value.setFocus())
-        self.order = ElidedCombo()
-        self.order.setAccessibleName("Order of sending")
-        self.order.setMinimumContentsLength(8)
-        self.order.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.order = _combo("Order of sending")
         self.order.addItem("Prefixes warm first", "warm")
         self.order.addItem("File order", "file")
         self.order.currentIndexChanged.connect(lambda _index: self.changed.emit())
-        self.concurrency = padded(QSpinBox())
-        self.concurrency.setAccessibleName("Requests in parallel")
+        self.concurrency = spin_box(1, MAX_CONCURRENCY, 1, "Requests in parallel")
         self.concurrency.setMinimumWidth(64)
-        self.concurrency.setRange(1, MAX_CONCURRENCY)
         self.concurrency.valueChanged.connect(self._choose_concurrency)
         self.wanted_concurrency: int | None = None
         """The user's choice; None: as many as the plan allows."""
@@ -237,10 +228,7 @@ class BatchSetup(QFrame):
                 widget.deleteLater()
         self.combos = {}
         for line, name in enumerate(variables):
-            combo = ElidedCombo()
-            combo.setAccessibleName(f"Column of {name}")
-            combo.setMinimumContentsLength(8)
-            combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+            combo = _combo(f"Column of {name}")
             if name not in columns:
                 combo.addItem(PROMPT_VALUE if valued.get(name) else "choose a column…", "")
             for column in columns:
@@ -314,6 +302,14 @@ class BatchSetup(QFrame):
         """Show what keeps the batch from starting; None hides it."""
         self.error.setText("" if problem is None else visible_line(str(problem)))
         self.error.setVisible(problem is not None)
+
+
+def _combo(name: str) -> ElidedCombo:
+    combo = ElidedCombo()
+    combo.setAccessibleName(name)
+    combo.setMinimumContentsLength(8)
+    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    return combo
 
 
 def _section(title: str, content: QGridLayout | QVBoxLayout) -> QWidget:

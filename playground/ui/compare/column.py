@@ -170,8 +170,6 @@ LEAST_PX, WITH_COST_PX, WITH_TTFT_PX = 300, 260, 350
 
 
 class ColumnView(QFrame):
-    """Displays one column; the controller acts on `asked`."""
-
     asked = Signal(str)
     """A name of MENU, or "stop"."""
 

@@ -46,7 +46,7 @@ from playground.ui.panes.prompt.pane import PromptPane
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font, scaled
 from playground.ui.widgets.figure_row import Bar, BarPiece
-from playground.ui.widgets.form import combo_box, padded, spin_box
+from playground.ui.widgets.form import combo_box, line_edit, padded, spin_box
 from playground.ui.widgets.icons import set_icon, set_label
 from playground.ui.widgets.labels import ElidedLabel, push_button, toned
 from playground.ui.widgets.layouts import (
@@ -90,14 +90,12 @@ class VariantDialog(QDialog):
         self._forecast_of = forecast_of
         self.setWindowTitle(f"Edit column {letter}")
         self._endpoints = {endpoint.id: endpoint for endpoint in endpoints}
-        self.name = QLineEdit(variant.document.name)
-        self.name.setAccessibleName("Name of the column")
+        self.name = line_edit("Name of the column", text=variant.document.name)
         self.endpoint = combo_box("Endpoint")
         for endpoint in endpoints:
             self.endpoint.addItem(endpoint.name, endpoint.id)
         self.endpoint.setCurrentIndex(max(self.endpoint.findData(variant.endpoint.id), 0))
-        self.model = QLineEdit(variant.endpoint.model)
-        self.model.setAccessibleName("Model")
+        self.model = line_edit("Model", text=variant.endpoint.model)
         self.endpoint.activated.connect(
             lambda _index: self.model.setText(self._endpoints[self.endpoint.currentData()].model)
         )
@@ -362,10 +360,8 @@ class ValueRow(QFrame):
         self._flow.add_all((self._title, self.hint, *self._holders, self.open_rows, self.rows, self.order, self.start))
 
     def _field(self, name: str) -> QLineEdit:
-        label, field = QLabel(name), QLineEdit()
-        label.setProperty("tone", "variable")
+        label, field = toned(name, "variable"), line_edit(f"Value of {name}")
         label.setFont(mono_font(12))
-        field.setAccessibleName(f"Value of {name}")
         field.setFont(mono_font(12))
         field.setMinimumWidth(VALUE_PX)
         field.textEdited.connect(lambda text: self.value_edited.emit(name, text))
@@ -406,8 +402,6 @@ class _SummaryPane(QFrame):
 
 
 class ComparePage(QWidget):
-    """Composes the page; the controller acts on its signals."""
-
     copy_asked = Signal()
     html_asked = Signal()
     markdown_asked = Signal()

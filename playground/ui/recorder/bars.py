@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
-from PySide6.QtWidgets import QComboBox, QFrame, QLabel, QLineEdit, QSizePolicy, QWidget
+from PySide6.QtWidgets import QFrame, QLabel, QSizePolicy, QWidget
 
 from playground.experiments.comparison import Piece
 from playground.recorder.difference import RequestDifference
@@ -17,7 +17,7 @@ from playground.ui.compare.column import PieceView
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme, mono_font, scaled, ui_font, zoom_factor
 from playground.ui.widgets.figure_row import figure, round_up
-from playground.ui.widgets.form import spin_box, text_box
+from playground.ui.widgets.form import combo_box, line_edit, spin_box, text_box
 from playground.ui.widgets.icons import IconLabel, set_icon, set_label
 from playground.ui.widgets.labels import CopyButton, ElidedLabel, push_button, toned
 from playground.ui.widgets.layouts import STRETCH, FlowLayout, column_of, row_of, single_timer
@@ -42,10 +42,9 @@ class RecorderTools(QWidget):
         super().__init__()
         self.mark = IconLabel("record", "failure")
         self.state = QLabel("Not recording")
-        self.url = QLineEdit()
+        self.url = line_edit("Base URL for your program")
         self.url.setReadOnly(True)
         self.url.setFont(mono_font(12))
-        self.url.setAccessibleName("Base URL for your program")
         self.copy = CopyButton("the base URL")
         self.forwards = toned("", "muted")
         self.port = spin_box(0, 65_535, 8788, "Port of the Recorder; 0 takes a free one")
@@ -161,9 +160,7 @@ class ConnectPanel(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._url = ""
-        self.client = QComboBox()
-        self.client.setAccessibleName("Client library")
-        self.client.addItems(list(SNIPPETS))
+        self.client = combo_box("Client library", list(SNIPPETS))
         self.code = text_box("Code that sends requests to the Recorder", font=mono_font(12))
         self.code.setReadOnly(True)
         self.code.setMaximumHeight(170)

@@ -58,8 +58,6 @@ class Shown(Struct, frozen=True):
 
 
 class RecorderPage(QWidget):
-    """Displays what the controller gives it; emits the user's choices."""
-
     asked = Signal(str, str)
     """A name of table.ASKS, and the run_id of the selected row."""
     compare_wanted = Signal(list)

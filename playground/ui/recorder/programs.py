@@ -10,7 +10,6 @@ from msgspec.structs import replace
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt, Signal
 from PySide6.QtGui import QPainter
 from PySide6.QtWidgets import (
-    QComboBox,
     QDialog,
     QDialogButtonBox,
     QFrame,
@@ -31,9 +30,10 @@ from playground.requestlog.records import LogRow
 from playground.runs.metrics import UNKNOWN, Figure, counted, dollars, percent
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme, current_theme, mono_font, scaled, ui_font
+from playground.ui.widgets.form import combo_box
 from playground.ui.widgets.highlight import DifferenceView
-from playground.ui.widgets.labels import push_button
-from playground.ui.widgets.layouts import FlowLayout, PageScroll, column_of, row_of
+from playground.ui.widgets.labels import push_button, toned
+from playground.ui.widgets.layouts import STRETCH, FlowLayout, PageScroll, column_of, row_of
 from playground.ui.widgets.notice import shortened, words
 from playground.ui.widgets.plain_table import plain_tip
 from playground.ui.widgets.task_dialog import resize_dialog
@@ -169,7 +169,6 @@ class ProgramList(QTreeWidget):
     def _show(
         self, key: Key, parent: QTreeWidgetItem | None, name: str, second: str, found: Figures, leaking: bool
     ) -> QTreeWidgetItem:
-        """Update the item of a key, created if it is new."""
         name = visible_line(name)
         count = counted(found.requests, "request")
         lines = (name, percent(found.hit_rate), second, count, leaking)
@@ -197,8 +196,6 @@ class ProgramList(QTreeWidget):
 
 
 class _Lines(QStyledItemDelegate):
-    """Draws the name and the hit rate, and below them leaks and the number of requests."""
-
     def __init__(self, parent: QTreeWidget) -> None:
         super().__init__(parent)
         self._view = parent.viewport()
@@ -398,8 +395,7 @@ class _TotalsBox(QFrame):
 
     def __init__(self) -> None:
         super().__init__()
-        self.caption, self.note = QLabel(), words("", "muted")
-        self.caption.setProperty("tone", "caption")
+        self.caption, self.note = toned("", "caption"), words("", "muted")
         self.figures: dict[str, QLabel] = {}
         line = QFrame()
         line.setProperty("look", "hairline")
@@ -485,30 +481,22 @@ class LeakDialog(QDialog):
         self.setWindowTitle(f"Fix: {leak.title}")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self._options = tuple(options)
-        self.choice = QComboBox()
-        self.choice.setAccessibleName("Rewrites")
-        self.choice.addItems([option.rewrite.title for option in options])
+        self.choice = combo_box("Rewrites", [option.rewrite.title for option in options])
         self.difference = DifferenceView()
         self.too_long = words("This body is too long for a preview.", "muted")
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.reject)
-        column = column_of(
-            words(f"{leak.place[:1].upper()}{leak.place[1:]}. {ADVICE[leak.span.rewrite]}"), on=self, margins=GRID * 2
+        samples = words(_samples(leak.span.samples))
+        samples.setFont(mono_font(12))
+        made = words("The diff of a recorded request. Make the change in your program.", "muted")
+        how = words("No edit of one request shows this fix: it is in how the next one is made.", "muted")
+        column_of(
+            words(f"{leak.place[:1].upper()}{leak.place[1:]}. {ADVICE[leak.span.rewrite]}"),
+            *((self.choice, self.too_long, (self.difference, 1), made) if options else (samples, how, STRETCH)),
+            buttons,
+            on=self,
+            margins=GRID * 2,
         )
-        if options:
-            column.addWidget(self.choice)
-            column.addWidget(self.too_long)
-            column.addWidget(self.difference, 1)
-            column.addWidget(words("The diff of a recorded request. Make the change in your program.", "muted"))
-        else:
-            samples = words(_samples(leak.span.samples))
-            samples.setFont(mono_font(12))
-            column.addWidget(samples)
-            column.addWidget(
-                words("No edit of one request shows this fix: it is in how the next one is made.", "muted")
-            )
-            column.addStretch(1)
-        column.addWidget(buttons)
         self.choice.currentIndexChanged.connect(self._show)
         self._show(0)
         resize_dialog(self, *((820, 520) if options else (560, 180)))

@@ -90,8 +90,6 @@ def _status_icon(row: LogRow) -> QIcon:
 
 
 class RecordedModel(QAbstractTableModel):
-    """Rows of the log and, per run_id, the cause of a miss."""
-
     def __init__(self) -> None:
         super().__init__()
         self.rows: list[LogRow] = []
