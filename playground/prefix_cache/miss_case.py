@@ -127,8 +127,10 @@ def served_beyond(cached: int, size: Size, block: int) -> bool:
 
 
 def _refuted(one: OrderEvidence, now: CacheView, earlier: CacheView, cached: int, known: MissKnowledge) -> bool:
-    shared = common_prefix(arranged(now, one.order).text, arranged(earlier, one.order).text)
-    return served_beyond(cached, one.size(shared), known.block)
+    theirs = arranged(earlier, one.order).text
+    shared = common_prefix(arranged(now, one.order).text, theirs)
+    # Behind the whole of it is the answer, which may be served, too.
+    return shared < len(theirs) and served_beyond(cached, one.size(shared), known.block)
 
 
 def _plain(now: CacheView, earlier: CacheView, known: MissKnowledge) -> tuple[Order, CacheView, Size]:
