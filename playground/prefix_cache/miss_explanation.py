@@ -23,10 +23,10 @@ from playground.prefix_cache.difference import (
     that_may_matter,
     unrelated,
 )
+from playground.prefix_cache.forecast import CacheUsage
 from playground.prefix_cache.miss_case import PROVED, MissCase, case_of, served_beyond
 from playground.prefix_cache.miss_evidence import CONFIDENT, LARGE_BLOCK, EarlierRequest, MissKnowledge, agreement
 from playground.prefix_cache.miss_sentences import AFTER_FIX, Candidate, CandidateCode, Reason, part_before, sentence
-from playground.prefix_cache.prediction import CacheUsage
 from playground.prefix_cache.proofs import ANSWER_S, PART, STORED_S
 from playground.prefix_cache.round_robin import REPLICAS
 from playground.prefix_cache.text_compare import common_prefix, common_suffix, snippet
