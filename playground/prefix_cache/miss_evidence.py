@@ -176,6 +176,11 @@ class MissKnowledge(Struct, frozen=True):
         """The most probable order in which no user message moves text."""
         return next((one for one in self.all_orders if one.order in PLAIN_ORDERS), None)
 
+    @property
+    def part(self) -> float:
+        """Tokens of a part from which its loss is more than an incomplete last block."""
+        return max(PART, 1.5 * self.block)
+
     def agrees(self, cached: int, size: Size) -> bool:
         """Return whether a report is what a server serves of so many shared tokens."""
         if cached:
