@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from playground.export.terminal import print_error
+from playground.prefix_cache.forecast import CacheUsage
 from playground.prefix_cache.found_spans import NO_USAGE, PromptUsage
-from playground.prefix_cache.prediction import CacheUsage
 from playground.prefix_cache.traffic import har_usage, usage_of
 from playground.prompt.document import Document, Json
 from playground.prompt.field_errors import FieldError, InputError

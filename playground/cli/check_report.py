@@ -20,7 +20,7 @@ from playground.client.redact import redact
 from playground.export.terminal import for_stream, print_line
 from playground.lint.engine import rule_named
 from playground.lint.model import SEVERITIES, Evidence, Finding, FindingPlace, Severity
-from playground.prefix_cache.json_order import behind_space, member_at
+from playground.prefix_cache.moved_text import behind_space, member_at
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError
 from playground.prompt.field_errors import Path as FieldPath

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 
 from playground.prefix_cache.difference import IN_THE_PROMPT, TITLES, Cause
+from playground.prefix_cache.forecast import CacheUsage
 from playground.prefix_cache.forecaster import CacheForecaster
 from playground.prefix_cache.index import Sent
 from playground.prefix_cache.miss_explanation import MissExplanation
-from playground.prefix_cache.prediction import CacheUsage
 from playground.requestlog.filter import LogFilter
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import LogRow

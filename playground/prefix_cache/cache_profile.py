@@ -9,9 +9,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from playground.prefix_cache.block_size import Estimate
+from playground.prefix_cache.forecast import Prediction
 from playground.prefix_cache.hypotheses import ANSWERS, PLACES, ROUTINGS
 from playground.prefix_cache.learned_state import LearnedParameters
-from playground.prefix_cache.prediction import Prediction
 from playground.prefix_cache.reach import RETENTIONS
 
 HELD = 0.95

@@ -9,8 +9,7 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 
 from playground.prefix_cache.difference import edited
-from playground.prefix_cache.json_order import reordered_objects
-from playground.prefix_cache.moved_text import moved_share
+from playground.prefix_cache.moved_text import moved_share, reordered_objects
 from playground.prefix_cache.text_compare import common_prefix, common_suffix
 from playground.prefix_cache.view import END, CacheView, ViewPart, bare_text, with_parsed_arguments
 

@@ -15,11 +15,10 @@ from msgspec.structs import replace
 from playground.prefix_cache import learned_state
 from playground.prefix_cache.cache_profile import CacheProfile, ColdClock, capacity_of, cold_clock, lifetime_of, profile
 from playground.prefix_cache.endpoint_model import RECENT, SHARED_MORE, EndpointCacheModel
-from playground.prefix_cache.forecast import Forecast, Score, Scorer, ago, span
+from playground.prefix_cache.forecast import CacheUsage, Forecast, Prediction, Score, Scorer, ago, span
 from playground.prefix_cache.index import Match, Sent
 from playground.prefix_cache.miss_evidence import CONFIDENT, EarlierRequest, MissKnowledge, knowledge_of, stored_ages
 from playground.prefix_cache.miss_explanation import MissExplanation, explain_miss
-from playground.prefix_cache.prediction import CacheUsage, Prediction
 from playground.prefix_cache.proofs import PART
 from playground.prefix_cache.revisions import Revisions
 from playground.prefix_cache.text_compare import common_prefix

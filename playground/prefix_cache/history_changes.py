@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from playground.prefix_cache.alignment import varying_ranges
 from playground.prefix_cache.conversations import MessageSpan, is_edit
-from playground.prefix_cache.json_order import reordered_objects
+from playground.prefix_cache.moved_text import reordered_objects
 from playground.prefix_cache.text_compare import once
 from playground.prefix_cache.view import CacheView, PartKind, ViewPart
 from playground.prompt.document import Json

@@ -51,9 +51,6 @@ THRESHOLDS = (256, 512, LARGE_BLOCK)
 """Usual minimums and large blocks in tokens."""
 SMALL_BLOCKS = (2, 4, *range(8, int(PART) + 1, 8))
 """Blocks of tokens that may hide a loss of less than `PART`."""
-SHORTENED = 64
-"""Tokens by which the earlier prompt is longer than the shared part, from which it may have reached a block or minimum
-that the shared part does not reach."""
 EXPECTED = 0.3
 """Probability that the forecast gave to the loss of a part from which a report is explained by it."""
 EXPLAINED = 1e-3
@@ -127,8 +124,10 @@ def served_beyond(cached: int, size: Size, block: int) -> bool:
 
 
 def _refuted(one: OrderEvidence, now: CacheView, earlier: CacheView, cached: int, known: MissKnowledge) -> bool:
-    shared = common_prefix(arranged(now, one.order).text, arranged(earlier, one.order).text)
-    return served_beyond(cached, one.size(shared), known.block)
+    theirs = arranged(earlier, one.order).text
+    shared = common_prefix(arranged(now, one.order).text, theirs)
+    # Behind the whole of it is the answer, which may be served, too.
+    return shared < len(theirs) and served_beyond(cached, one.size(shared), known.block)
 
 
 def _plain(now: CacheView, earlier: CacheView, known: MissKnowledge) -> tuple[Order, CacheView, Size]:
@@ -177,13 +176,12 @@ class MissCase(Struct, frozen=True, dict=True):
     def missed(self) -> bool:
         """Return whether identical text was not served; an incomplete last block is no miss."""
         block = self.known.block
-        least = (
-            self.shared.tokens - sqrt(3) * self.shared.error + 1
-        )  # a prefix that was served: half a block to each side
+        # A prefix that was served: half a block to each side.
+        least = self.shared.tokens - sqrt(3) * self.shared.error + 1
         larger = sum(weight for unit, weight in self.known.blocks or ((block, 1.0),) if unit > least)
         if self.cached == 0 and least >= PART and larger < 0.5:
             return True
-        part = max(64.0, 1.5 * block) + 2 * self.shared.error
+        part = self.known.part + 2 * self.shared.error
         return self.cached < self.shared.tokens / 2 and self.shared.tokens - self.cached >= part
 
     @property
@@ -280,13 +278,13 @@ class MissCase(Struct, frozen=True, dict=True):
     @property
     def may_be_running(self) -> bool:
         """Return whether a request that was still running shares more with the prompt than was served."""
-        return self.known.running or self.known.running_tokens - self.cached >= max(PART, self.known.block)
+        return self.known.running or self.known.running_tokens - self.cached >= self.known.part
 
     @property
     def unused_s(self) -> float | None:
         """Return the seconds since a request was sent that had ended and of which more was to be found than served."""
         known = self.known
-        if known.ended_gap_s is None or known.ended_tokens - self.cached < max(PART, known.block):
+        if known.ended_gap_s is None or known.ended_tokens - self.cached < known.part:
             return self.earlier.gap_s
         return max(known.ended_gap_s, self.earlier.gap_s or 0.0)
 
@@ -388,7 +386,7 @@ class MissCase(Struct, frozen=True, dict=True):
         """Return whether the forecast explains the report: the cache, or the replica, has less of the prompt than an
         earlier request shares."""
         less = whole = prior = 0.0
-        least = max(PART, 1.5 * self.known.block)
+        least = self.known.part
         # Which answers a replica has not seen is certain, and how many tokens they have.
         counted = 2.0 * self.known.block if self.known.replicas and self.extends else inf
         most = self.shared.tokens
@@ -433,7 +431,7 @@ class MissCase(Struct, frozen=True, dict=True):
         if inside and self.prompt >= LARGE_BLOCK:
             return True
         whole, shared = self.earlier.prompt_tokens or 0, self.shared.tokens
-        longer = whole - shared >= SHORTENED or any(
+        longer = whole - shared >= PART or any(
             shared - 2 * self.shared.error < least <= min(whole, self.prompt) for least in THRESHOLDS
         )
         return self.known.none_so_short(self.shared.tokens) and (inside or longer)
@@ -504,7 +502,7 @@ class MissCase(Struct, frozen=True, dict=True):
         """Return whether the request's own model may have lost a cached prefix, beside the change of model: no block
         that reports allow leaves out as much. A report alone is no proof of a large block."""
         longest = self.known.longest
-        lost = self.other_model and longest - self.cached >= max(64.0, 1.5 * self.known.block)
+        lost = self.other_model and longest - self.cached >= self.known.part
         return lost and not (self.cached and self.known.in_blocks(self.cached, Size(longest, NEAR)))
 
     @property
@@ -584,7 +582,7 @@ class MissCase(Struct, frozen=True, dict=True):
         for one in self.known.orders:
             mine, theirs = self._arranged(one.order)
             size = one.size(common_prefix(mine.text, theirs.text))
-            missed = size.tokens - self.cached >= max(PART, self.known.block) + 3 * size.error
+            missed = size.tokens - self.cached >= self.known.part + 3 * size.error
             if missed and not (self.cached and self.known.agrees(self.cached, size)):
                 unserved += one.weight
         return unserved > 1 - PROVED
@@ -656,7 +654,7 @@ class MissCase(Struct, frozen=True, dict=True):
 
     def _lost_of(self, longest: Size) -> bool:
         missed = longest.tokens - 3 * longest.error - self.cached
-        return missed >= max(PART, self.known.block) and not self.known.agrees(self.cached, longest)
+        return missed >= self.known.part and not self.known.agrees(self.cached, longest)
 
     @property
     def may_be_blocks(self) -> bool:

@@ -11,10 +11,10 @@ from msgspec import Struct
 from playground.prefix_cache.block_size import CacheUnit, Estimate
 from playground.prefix_cache.cache_profile import lifetime_of
 from playground.prefix_cache.endpoint_model import EndpointCacheModel
+from playground.prefix_cache.forecast import Prediction
 from playground.prefix_cache.hypotheses import Rendering
 from playground.prefix_cache.learned_state import LearnedParameters
 from playground.prefix_cache.message_content import OTHER_PART
-from playground.prefix_cache.prediction import Prediction
 from playground.prefix_cache.prefix_size import NEAR, Size
 from playground.prefix_cache.proofs import LARGE, PART
 from playground.prefix_cache.view import BASE, MOVED_ORDERS, PLAIN_ORDERS, TURNS, CacheView, Order, Reuse
@@ -175,6 +175,11 @@ class MissKnowledge(Struct, frozen=True):
     def plain(self) -> OrderEvidence | None:
         """The most probable order in which no user message moves text."""
         return next((one for one in self.all_orders if one.order in PLAIN_ORDERS), None)
+
+    @property
+    def part(self) -> float:
+        """Tokens of a part from which its loss is more than an incomplete last block."""
+        return max(PART, 1.5 * self.block)
 
     def agrees(self, cached: int, size: Size) -> bool:
         """Return whether a report is what a server serves of so many shared tokens."""

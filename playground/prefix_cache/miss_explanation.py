@@ -23,11 +23,11 @@ from playground.prefix_cache.difference import (
     that_may_matter,
     unrelated,
 )
+from playground.prefix_cache.forecast import CacheUsage
 from playground.prefix_cache.miss_case import PROVED, MissCase, case_of, served_beyond
 from playground.prefix_cache.miss_evidence import CONFIDENT, LARGE_BLOCK, EarlierRequest, MissKnowledge, agreement
 from playground.prefix_cache.miss_sentences import AFTER_FIX, Candidate, CandidateCode, Reason, part_before, sentence
-from playground.prefix_cache.prediction import CacheUsage
-from playground.prefix_cache.proofs import ANSWER_S, PART, STORED_S
+from playground.prefix_cache.proofs import ANSWER_S, STORED_S
 from playground.prefix_cache.round_robin import REPLICAS
 from playground.prefix_cache.text_compare import common_prefix, common_suffix, snippet
 from playground.prefix_cache.view import (
@@ -47,6 +47,16 @@ Kind = Literal[
     "differs", "first", "expired", "server", "unreported", "order", "tools", "parameters", "minimum", "unknown"
 ]
 """How it is drawn: a position in the prompt (differs, order, tools), or a text alone."""
+_KINDS: dict[Reason, tuple[Kind, Cause]] = {
+    "parameters": ("parameters", "parameters"),
+    "below_minimum": ("minimum", "minimum"),
+    "emptied": ("expired", "server"),
+    "expired": ("expired", "idle"),
+}
+_SERVER = frozenset(
+    ("lost", "partly_lost", "other_replica", "template_moves", "template_marks_turn", "template_rewrites_calls")
+)
+"""Reasons without a position: their kind and cause, and those of the server. The cause of all others is unknown."""
 DAY_S = 86_400
 _PLACED = IN_THE_PROMPT - {"order", "removed", "added", "tools", "parameters"}
 SHORT_PAUSE_S = 20.0
@@ -150,17 +160,11 @@ def explain_miss(
         return None
     found, shared = case.found, case.shared
     if found is not None and served_beyond(cached, shared, known.block):
-        return _made(case, "unknown", "unknown", "more_than_shared")
+        return _made(case, "more_than_shared")
     emptied = earlier.lost and case.extends and cached < shared.tokens - known.block - 3 * shared.error
-    by_turn = (
-        case.known.in_turn
-        and known.replicas_proved
-        and not known.running
-        and not known.never_served
-        and case.expected_less
-    )
-    if by_turn and not case.parameters and not earlier.lost:
-        return _made(case, "server", "server", "other_replica")
+    in_turn = known.in_turn and known.replicas_proved and not known.running and not known.never_served
+    if in_turn and case.expected_less and not case.parameters and not earlier.lost:
+        return _made(case, "other_replica")
     if case.missed or emptied:
         return _missed(case)
     if _is_first(case):
@@ -185,14 +189,11 @@ def _case(
     if fields is None or earlier.fields is None:
         return case_of(now, document, earlier, (), known, report)
     mine, theirs = that_may_matter(fields), that_may_matter(earlier.fields)
-    clauses = changed(mine, theirs, known.shared_parameters)
+    shared, own = known.shared_parameters, earlier.own_fields
+    clauses = changed(mine, theirs, shared)
     in_part = tuple(one for one in changed(mine, theirs) if one not in clauses) if report[0] else ()
-    own = (
-        ()
-        if earlier.own_fields is None
-        else changed(mine, that_may_matter(earlier.own_fields), known.shared_parameters)
-    )
-    return replace(case_of(now, document, earlier, clauses, known, report), in_part=in_part, own_parameters=own)
+    own_clauses = () if own is None else changed(mine, that_may_matter(own), shared)
+    return replace(case_of(now, document, earlier, clauses, known, report), in_part=in_part, own_parameters=own_clauses)
 
 
 def _changed(case: MissCase, found: Difference) -> MissExplanation:
@@ -217,7 +218,7 @@ def _perhaps_lost(case: MissCase, found: Difference, *, older_lost: bool) -> Mis
     if (case.missing == "part" or older_lost or case.loss_proved) and (certain or found.part.kind == "content"):
         return _lost(case, "partly_lost", certain=certain)
     if case.may_be_off:
-        return _made(case, "unknown", "unknown", "edit_or_off")
+        return _made(case, "edit_or_off")
     reason: Reason
     if case.missing and found.part.kind == "content":
         reason = "block_or_partly_lost"
@@ -229,7 +230,7 @@ def _perhaps_lost(case: MissCase, found: Difference, *, older_lost: bool) -> Mis
         reason = "edit_or_partly_lost"
     else:
         return None
-    return _made(case, "unknown", "unknown", reason, _candidates(case))
+    return _made(case, reason, _candidates(case))
 
 
 def _identical(case: MissCase) -> MissExplanation | None:
@@ -246,7 +247,7 @@ def _identical(case: MissCase) -> MissExplanation | None:
     if case.missing == "part" or case.expected_less or (case.missing and usual):
         return _lost(case, "partly_lost")
     if case.missing:
-        return _made(case, "unknown", "unknown", "block_or_partly_lost", _candidates(case))
+        return _made(case, "block_or_partly_lost", _candidates(case))
     return _answer_edited(case)
 
 
@@ -272,14 +273,10 @@ def _answer_edited(case: MissCase) -> MissExplanation | None:
 
 
 def _made(
-    case: MissCase,
-    kind: Kind,
-    cause: Cause,
-    reason: Reason,
-    candidates: tuple[Candidate, ...] = (),
-    place: int | None = None,
+    case: MissCase, reason: Reason, candidates: tuple[Candidate, ...] = (), place: int | None = None
 ) -> MissExplanation:
     """Return an explanation without a position."""
+    kind, cause = _KINDS.get(reason, ("server", "server") if reason in _SERVER else ("unknown", "unknown"))
     return MissExplanation(
         kind,
         sentence(case, reason, candidates),
@@ -295,7 +292,7 @@ def _by_parameters(case: MissCase) -> MissExplanation:
     """Name the parameters that differ. Models share no cache; any other one may matter, and the server may have lost
     the prefix all the same."""
     candidates = () if case.other_model and not case.own_model_lost else _candidates(case)
-    return _made(case, "parameters", "parameters", "parameters", candidates)
+    return _made(case, "parameters", candidates)
 
 
 def _unreported(usage: CacheUsage) -> MissExplanation:
@@ -328,23 +325,23 @@ def _moved(case: MissCase, found: Difference) -> MissExplanation | None:
     it writes the assistant's messages of the last turn in another way."""
     unproved = case.moved in case.known.unproved_orders
     if case.parameters:  # another model, or a part of the cache kept apart, explains it as well
-        less = unproved and case.known.longest - case.cached >= 2 * max(PART, case.known.block)
+        less = unproved and case.known.longest - case.cached >= 2 * case.known.part
         return _by_parameters(case) if less or case.loss_proved else None
     if case.may_be_off and case.extends:
         return _lost(case, "lost")
     if case.in_plain_order:
         return None
     if case.edit is not None:
-        return _made(case, "unknown", "unknown", "edit_or_template", place=found.shared)
+        return _made(case, "edit_or_template", place=found.shared)
     if case.may_be_blocks:
-        return _made(case, "unknown", "unknown", "block_or_template")
+        return _made(case, "block_or_template")
     if case.other_lost:
-        return _made(case, "unknown", "unknown", "template_and_lost", _candidates(case), place=found.shared)
+        return _made(case, "template_and_lost", _candidates(case), place=found.shared)
     if unproved:
-        return _made(case, "unknown", "unknown", "template_or_lost", _candidates(case), place=found.shared)
+        return _made(case, "template_or_lost", _candidates(case), place=found.shared)
     turn = case.moved in TURN_ORDERS
     reason: Reason = "template_marks_turn" if turn else "template_moves"
-    return _made(case, "server", "server", reason, place=found.shared)
+    return _made(case, reason, place=found.shared)
 
 
 def _generated_again(case: MissCase) -> MissExplanation | None:
@@ -357,7 +354,7 @@ def _generated_again(case: MissCase) -> MissExplanation | None:
     if not earlier.answer or not case.now.text.startswith(OPENING + earlier.answer, end):
         return None  # the client sends another message than the model generated
     whole = earlier.prompt_tokens + earlier.completion_tokens - 1
-    least = max(64.0, 1.5 * known.block)
+    least = known.part
     if not earlier.prompt_tokens - known.block <= case.cached <= whole - least:
         return None
     message = earlier.view.messages
@@ -372,12 +369,12 @@ def _generated_again(case: MissCase) -> MissExplanation | None:
             template += fit
     if not total or template < CONFIDENT * total:
         return None
-    return _made(case, "server", "server", "template_rewrites_calls", place=calls.start)
+    return _made(case, "template_rewrites_calls", place=calls.start)
 
 
 def _below_minimum(case: MissCase) -> MissExplanation:
     place = None if case.found is None else case.found.shared
-    return _made(case, "minimum", "minimum", "below_minimum", place=place)
+    return _made(case, "below_minimum", place=place)
 
 
 def _missed(case: MissCase) -> MissExplanation:
@@ -387,23 +384,23 @@ def _missed(case: MissCase) -> MissExplanation:
     if case.at_point and found is not None and case.moved is None:
         return _differs(case, found)
     if case.off_proved:
-        return _made(case, "server", "server", "lost", _candidates(case))
+        return _made(case, "lost", _candidates(case))
     mostly = case.own_model_lost and not case.own_parameters and known.longest >= case.shared.tokens / 2
     if case.parameters and not mostly and (case.other_model or not case.late):
         return _by_parameters(case)
     if case.earlier.lost:
-        return _made(case, "expired", "server", "emptied")
+        return _made(case, "emptied")
     minimum = case.minimum
     if case.cached == 0 and minimum and (case.shared.tokens < minimum or case.prompt < minimum):
         if found is not None and not case.at_the_end and case.prompt >= minimum:
             return _differs(case, found)
         return _below_minimum(case)
     if case.late and case.earlier.gap_s is not None and known.outlived and known.forgets:
-        return _made(case, "expired", "idle", "expired")
+        return _made(case, "expired")
     if found is not None and found.shape == "tools":
-        return _made(case, "unknown", "unknown", "tool_order_or_lost", _candidates(case))
+        return _made(case, "tool_order_or_lost", _candidates(case))
     if found is not None and case.may_be_short and case.kept_short:
-        return _made(case, "unknown", "unknown", "short_or_lost", _candidates(case, short=False))
+        return _made(case, "short_or_lost", _candidates(case, short=False))
     return _lost(case, "lost")
 
 
@@ -412,19 +409,18 @@ def _lost(case: MissCase, reason: Reason, *, certain: bool = True) -> MissExplan
 
     Not `certain`: the size of the shared beginning is an estimate, which may be too large.
     """
+    differs = case.found is not None and not case.extends
     if case.edit is not None:
-        return _made(case, "unknown", "unknown", "edit_or_lost", _candidates(case))
-    if case.found is not None and not case.extends and (not certain or case.has_pictures):
-        return _made(case, "unknown", "unknown", "edit_or_partly_lost", _candidates(case))
-    if case.found is not None and not case.extends and case.may_end_in_block:
-        if case.cached:
-            return _made(case, "unknown", "unknown", "block_or_partly_lost", _candidates(case))
-        return _made(case, "unknown", "unknown", "short_or_lost", _candidates(case, short=False))
-    if case.keeps_messages:
-        return _made(case, "unknown", "unknown", "whole_message_or_lost", _candidates(case))
-    if case.keeps_points:
-        return _made(case, "unknown", "unknown", "kept_points_or_lost", _candidates(case))
-    return _made(case, "server", "server", reason, _candidates(case))
+        reason = "edit_or_lost"
+    elif differs and (not certain or case.has_pictures):
+        reason = "edit_or_partly_lost"
+    elif differs and case.may_end_in_block:
+        reason = "block_or_partly_lost" if case.cached else "short_or_lost"
+    elif case.keeps_messages:
+        reason = "whole_message_or_lost"
+    elif case.keeps_points:
+        reason = "kept_points_or_lost"
+    return _made(case, reason, _candidates(case, short=reason != "short_or_lost"))
 
 
 def _candidates(case: MissCase, *, short: bool = True) -> tuple[Candidate, ...]:

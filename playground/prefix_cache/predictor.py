@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from operator import attrgetter
 
 from playground.prefix_cache.block_size import SMALL_BLOCK
+from playground.prefix_cache.forecast import Prediction
 from playground.prefix_cache.hypotheses import IRRELEVANT, ROUTINGS, Rendering, ReportOutcome
 from playground.prefix_cache.learned_state import LearnedParameters
 from playground.prefix_cache.match_tree import MatchNode, TreePath, counted_ends, most_served
-from playground.prefix_cache.prediction import Prediction
 from playground.prefix_cache.prefix_size import Anchor, ForecastInterval, Measure, PrefixSizer, Size, interval
 from playground.prefix_cache.proofs import message_ends
 from playground.prefix_cache.reach import Reach

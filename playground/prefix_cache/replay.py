@@ -10,11 +10,10 @@ import msgspec
 from msgspec import Struct
 
 from playground.prefix_cache.cache_profile import CacheProfile
-from playground.prefix_cache.forecast import Forecast
+from playground.prefix_cache.forecast import CacheUsage, Forecast
 from playground.prefix_cache.forecaster import CacheForecaster, forecast_of
 from playground.prefix_cache.index import Sent
 from playground.prefix_cache.miss_explanation import MissExplanation
-from playground.prefix_cache.prediction import CacheUsage
 from playground.prefix_cache.prefix_size import NEAR
 from playground.prefix_cache.traffic import TrafficRecord
 from playground.prefix_cache.view import CacheView, view_of_fields

@@ -10,10 +10,10 @@ from msgspec.structs import replace
 
 from playground.prefix_cache.difference import IN_THE_PROMPT
 from playground.prefix_cache.endpoint_model import EndpointCacheModel
+from playground.prefix_cache.forecast import CacheUsage
 from playground.prefix_cache.index import Match, Sent
 from playground.prefix_cache.miss_explanation import MissExplanation
 from playground.prefix_cache.miss_sentences import Candidate, CandidateCode
-from playground.prefix_cache.prediction import CacheUsage
 from playground.prefix_cache.prefix_size import NEAR
 from playground.prefix_cache.proofs import SAME
 from playground.prefix_cache.text_compare import common_prefix

@@ -13,7 +13,7 @@ from typing import TypeGuard
 
 from msgspec import Struct
 
-from playground.prefix_cache.prediction import CacheUsage
+from playground.prefix_cache.forecast import CacheUsage
 from playground.prompt.document import Json
 from playground.prompt.json_text import JsonBoundsError, loads
 

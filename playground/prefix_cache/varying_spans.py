@@ -19,9 +19,8 @@ from msgspec.structs import replace
 
 from playground.prefix_cache.alignment import VaryingRange, varying_ranges
 from playground.prefix_cache.history_changes import HistoryChange
-from playground.prefix_cache.json_order import ReorderedObject, reordered_objects
 from playground.prefix_cache.message_content import content_text, field_place
-from playground.prefix_cache.moved_text import moved_share
+from playground.prefix_cache.moved_text import ReorderedObject, moved_share, reordered_objects
 from playground.prefix_cache.program_groups import (
     Body,
     are_alike,

@@ -17,9 +17,9 @@ from msgspec.structs import replace
 
 from playground.client.events import AnyEvent, AttemptStarted, HeadersReceived
 from playground.client.response_decoder import ResponseDecoder
+from playground.prefix_cache.forecast import Prediction
 from playground.prefix_cache.forecaster import CacheForecaster
 from playground.prefix_cache.index import Sent
-from playground.prefix_cache.prediction import Prediction
 from playground.prefix_cache.view import CacheView, view_of_fields
 from playground.prompt.document import Json
 from playground.prompt.json_text import loads

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from playground.client.endpoint import SIMULATOR_ID
 from playground.prefix_cache.endpoint_model import EndpointCacheModel
+from playground.prefix_cache.forecast import CacheUsage
 from playground.prefix_cache.forecaster import CacheForecaster
 from playground.prefix_cache.index import Sent
 from playground.prefix_cache.learned_state import LearnedState, parse, restore
-from playground.prefix_cache.prediction import CacheUsage
 from playground.prefix_cache.view import view_of_fields
 from playground.prompt.document import Json
 

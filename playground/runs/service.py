@@ -20,11 +20,10 @@ from playground.client.connection import Connection
 from playground.client.endpoint import Endpoint
 from playground.client.events import AnyEvent, AttemptStarted, Completed, HeadersReceived
 from playground.client.retry import RateLimiter, RetryPolicy
-from playground.prefix_cache.forecast import Forecast
+from playground.prefix_cache.forecast import CacheUsage, Forecast
 from playground.prefix_cache.forecaster import CacheForecaster, PromptForecast, Settled
 from playground.prefix_cache.index import Match, Sent
 from playground.prefix_cache.miss_explanation import MissExplanation
-from playground.prefix_cache.prediction import CacheUsage
 from playground.prefix_cache.view import DocumentView
 from playground.prompt.document import Document, Json
 from playground.prompt.field_errors import InputError

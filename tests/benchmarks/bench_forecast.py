@@ -16,9 +16,9 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
+from playground.prefix_cache.forecast import CacheUsage
 from playground.prefix_cache.forecaster import CacheForecaster
 from playground.prefix_cache.index import Sent
-from playground.prefix_cache.prediction import CacheUsage
 from playground.prefix_cache.view import CacheView, view_of_document
 from playground.prompt.document import Document, Message
 from tests.benchmarks.bench_index import AGENTS, MESSAGES, SIZE, conversation, logged

@@ -9,9 +9,9 @@ import sys
 import time
 from collections.abc import Callable
 
+from playground.prefix_cache.forecast import CacheUsage
 from playground.prefix_cache.forecaster import CacheForecaster
 from playground.prefix_cache.index import Sent
-from playground.prefix_cache.prediction import CacheUsage
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prefix_cache.view import view_of_document
 from playground.prompt.document import Document, Message, Role

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from playground.experiments.replay import Logged, replay
+from playground.prefix_cache.forecast import CacheUsage
 from playground.prefix_cache.index import Sent
-from playground.prefix_cache.prediction import CacheUsage
 from playground.prefix_cache.view import view_of_document
 from playground.prompt.document import Document, Message
 

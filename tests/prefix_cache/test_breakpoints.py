@@ -6,8 +6,8 @@ import random
 from collections.abc import Iterator
 from itertools import pairwise
 
+from playground.prefix_cache.forecast import CacheUsage
 from playground.prefix_cache.miss_explanation import MissExplanation
-from playground.prefix_cache.prediction import CacheUsage
 from playground.prefix_cache.replay import replay_traffic
 from playground.prefix_cache.traffic import TrafficRecord
 from playground.prompt.document import Json

@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from playground.prefix_cache.block_size import CacheUnit
+from playground.prefix_cache.forecast import CacheUsage
 from playground.prefix_cache.miss_evidence import (
     EarlierRequest,
     Expected,
@@ -16,7 +17,6 @@ from playground.prefix_cache.miss_evidence import (
     ReuseEvidence,
 )
 from playground.prefix_cache.miss_explanation import explain_miss
-from playground.prefix_cache.prediction import CacheUsage
 from playground.prefix_cache.prefix_size import Size
 from playground.prefix_cache.replay import replay_traffic
 from playground.prefix_cache.text_compare import common_prefix

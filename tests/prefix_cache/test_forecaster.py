@@ -9,10 +9,10 @@ from msgspec.structs import replace
 
 from playground.agent.service import EXAMPLE
 from playground.prefix_cache import sent_requests
+from playground.prefix_cache.forecast import CacheUsage
 from playground.prefix_cache.forecaster import CacheForecaster
 from playground.prefix_cache.miss_evidence import EarlierRequest, MissKnowledge, OrderEvidence
 from playground.prefix_cache.miss_explanation import MissExplanation, explain_miss
-from playground.prefix_cache.prediction import CacheUsage
 from playground.prefix_cache.prefix_size import Size
 from playground.prefix_cache.view import CacheView, view_of_document, view_of_fields
 from playground.prompt.document import Document, Json, Message

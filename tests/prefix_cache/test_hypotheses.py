@@ -9,9 +9,9 @@ import pytest
 from playground.prefix_cache.block_size import BlockSizeEstimator
 from playground.prefix_cache.cache_profile import profile
 from playground.prefix_cache.endpoint_model import EndpointCacheModel
+from playground.prefix_cache.forecast import CacheUsage
 from playground.prefix_cache.index import Sent
 from playground.prefix_cache.learned_state import restore, state_of
-from playground.prefix_cache.prediction import CacheUsage
 from playground.prefix_cache.view import view_of_fields
 
 

@@ -376,6 +376,11 @@ def test_minimum_that_the_text_of_the_own_model_does_not_reach_is_a_candidate() 
     assert "switched_off" not in codes  # the server has reported cached tokens
 
 
+def test_order_in_which_the_answer_of_a_continued_prompt_was_served_is_not_refuted() -> None:
+    """928 tokens: all of a prompt of 833 and its answer, at a replica; the system text seemed to be last before."""
+    assert explained("q18_answer_of_a_replica") is None
+
+
 def test_request_is_not_compared_with_one_that_was_sent_later() -> None:
     found = explained("p15_sent_later", 0)
     assert found is not None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from playground.prefix_cache.forecast import CacheUsage
 from playground.prefix_cache.learned_state import parse
-from playground.prefix_cache.prediction import CacheUsage
 from tests.prefix_cache.prompts import ENDPOINT, MODEL, NOW, RULES, agent, desk, sent
 
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from playground.prefix_cache.forecast import CacheUsage
 from playground.prefix_cache.forecaster import CacheForecaster
 from playground.prefix_cache.index import Sent
 from playground.prefix_cache.message_content import (
@@ -18,7 +19,6 @@ from playground.prefix_cache.message_content import (
     text_before,
 )
 from playground.prefix_cache.miss_explanation import MissExplanation
-from playground.prefix_cache.prediction import CacheUsage
 from playground.prefix_cache.view import view_of_fields
 from playground.prompt.document import Json
 

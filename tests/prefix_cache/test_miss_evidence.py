@@ -10,11 +10,11 @@ from msgspec.structs import replace
 
 from playground.prefix_cache.block_size import CacheUnit
 from playground.prefix_cache.endpoint_model import EndpointCacheModel
+from playground.prefix_cache.forecast import CacheUsage
 from playground.prefix_cache.learned_state import restore, state_of
 from playground.prefix_cache.match_tree import MatchStep
 from playground.prefix_cache.miss_evidence import EarlierRequest, Expected, MissKnowledge, OrderEvidence, stored_ages
 from playground.prefix_cache.miss_explanation import MissExplanation, explain_miss
-from playground.prefix_cache.prediction import CacheUsage
 from playground.prefix_cache.prefix_size import Size
 from playground.prefix_cache.proofs import MAX_PARAMETERS, CacheOff, CacheProofs
 from playground.prefix_cache.reach import Reach

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from playground.prefix_cache.prediction import CacheUsage
+from playground.prefix_cache.forecast import CacheUsage
 from playground.prefix_cache.replay import ReplayResult, replay_traffic
 from playground.prefix_cache.traffic import TrafficRecord
 from playground.prompt.document import Json

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Sequence
 import pytest
 from msgspec import Struct, field
 
+from playground.prefix_cache.forecast import CacheUsage
 from playground.prefix_cache.forecaster import CacheForecaster
 from playground.prefix_cache.index import Sent
 from playground.prefix_cache.miss_evidence import EarlierRequest, MissKnowledge, OrderEvidence
 from playground.prefix_cache.miss_explanation import MissExplanation, explain_miss
-from playground.prefix_cache.prediction import CacheUsage
 from playground.prefix_cache.prefix_size import Size
 from playground.prefix_cache.replay import ReplayResult, TrafficReplay, replay_traffic
 from playground.prefix_cache.traffic import TrafficRecord

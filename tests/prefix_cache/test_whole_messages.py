@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from playground.prefix_cache.endpoint_model import EndpointCacheModel
+from playground.prefix_cache.forecast import CacheUsage
 from playground.prefix_cache.learned_state import restore, state_of
 from playground.prefix_cache.match_tree import MatchStep
 from playground.prefix_cache.miss_evidence import EarlierRequest, MissKnowledge, OrderEvidence
 from playground.prefix_cache.miss_explanation import MissExplanation, explain_miss
-from playground.prefix_cache.prediction import CacheUsage
 from playground.prefix_cache.prefix_size import Size
 from playground.prefix_cache.proofs import CacheProofs, message_ends
 from playground.prefix_cache.reach import Reach

@@ -16,7 +16,7 @@ from PySide6.QtCore import QLineF, QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QColor, QFont, QFontMetricsF, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from playground.prefix_cache.stable_end import StableEnd, part_tokens, stable_end
+from playground.prefix_cache.zones import StableEnd, stable_end, tokens_by_message
 from playground.prompt.document import Document, places, render
 from playground.ui.theme import Theme, current_theme, fill_area, mono_font, ui_font
 
@@ -289,7 +289,7 @@ def axes_of(prompt_forecast: PromptForecast, reported_total: int | None) -> Prom
     """Return the axes of a forecast. `reported_total`: prompt tokens that the server reported for this document."""
     document, zones, forecast = prompt_forecast.view.document, prompt_forecast.zones, prompt_forecast.forecast
     total = reported_total or round(forecast.prompt_tokens or zones.total_tokens)
-    tokens = part_tokens(prompt_forecast, total)
+    tokens = tokens_by_message(prompt_forecast, total)
     tools, *counts = tokens
     end = stable_end(document, tokens)
     messages = []
