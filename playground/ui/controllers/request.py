@@ -40,9 +40,9 @@ FRAME_MS = 16
 FORECAST_MS = 40
 """Time from an edit to its forecast: the text is painted before, and keys that follow at once share one forecast."""
 TICK_MS = 1000
+"""Interval for updating ages ("40 s ago"), the forecast's expiry and the count per minute."""
 UNSENT_MS = 150
 """From then on a request that is not sent yet takes the place of the previous one in the panes."""
-"""Interval for updating ages ("40 s ago"), the forecast's expiry and the count per minute."""
 SECONDS_SHOWN, OLD_TICKS = 60, 10
 """Age in seconds up to which a forecast is updated every second; then every so many ticks."""
 
