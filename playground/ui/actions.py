@@ -246,7 +246,7 @@ class WindowActions:
             "find": prompt.show_find,
             "find_next": prompt.find_next,
             "find_previous": lambda: prompt.find_next(-1),
-            "replace": prompt.show_replace,
+            "replace": lambda: prompt.show_find(replacing=True),
             "filter_log": lambda: window.log.focus_filter(),
             "next_pane": lambda: window.step_pane(1),
             "previous_pane": lambda: window.step_pane(-1),
