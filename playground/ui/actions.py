@@ -94,7 +94,7 @@ def _actions() -> tuple[Action, ...]:
         Action("find", "Edit", "Find in the prompt", lambda w: w.prompt.show_find(), "Ctrl+F"),
         Action("find_next", "Edit", "Find next", lambda w: w.prompt.find_next(), "F3"),
         Action("find_previous", "Edit", "Find previous", lambda w: w.prompt.find_next(-1), "Shift+F3"),
-        Action("replace", "Edit", "Replace in the prompt", lambda w: w.prompt.show_replace(), "Ctrl+H"),
+        Action("replace", "Edit", "Replace in the prompt", lambda w: w.prompt.show_find(replacing=True), "Ctrl+H"),
         Action("filter_log", "View", "Filter the request log", lambda w: w.log.focus_filter(), "Ctrl+L"),
         Action("next_pane", "View", "Next pane", lambda w: w.step_pane(1), "F6"),
         Action("previous_pane", "View", "Previous pane", lambda w: w.step_pane(-1), "Shift+F6"),

@@ -29,9 +29,9 @@ from playground.experiments.batch_rows import (
     read_rows,
     rows_of_requests,
 )
+from playground.prefix_cache.forecast import CacheUsage
 from playground.prefix_cache.forecaster import CacheForecaster
 from playground.prefix_cache.index import Sent
-from playground.prefix_cache.prediction import CacheUsage
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.view import view_of_document
 from playground.prompt.document import Document, Message

@@ -196,8 +196,7 @@ class VersionRows(QStyledItemDelegate):
 def _second_line(item: Item, *, current: bool) -> str:
     moment = datetime.fromtimestamp(item.at).astimezone()
     today = datetime.now().astimezone().date()
-    days = (today - moment.date()).days
-    day = "Today" if days == 0 else "Yesterday" if days == 1 else f"{moment:%d %b %Y}"
+    day = {0: "Today", 1: "Yesterday"}.get((today - moment.date()).days) or f"{moment:%d %b %Y}"
     if isinstance(item, Commit):
         return f"{day} {moment:%H:%M} · commit {item.id[:7]}"
     sent = f"{len(item.run_ids):,} sent" if item.run_ids else "not sent"
@@ -311,7 +310,6 @@ class VersionsPanel(QFrame):
 
     @property
     def selected(self) -> Item | None:
-        """The selected version or commit."""
         entry = self.list.currentItem()
         found: Item | None = entry.data(ITEM) if entry is not None else None
         return found
@@ -449,7 +447,6 @@ class VersionsPanel(QFrame):
 
 
 def _head() -> QHBoxLayout:
-    """Return the head of the list's columns."""
     names = [words("Version", "muted"), toned("Cached", "muted"), toned("per 1,000", "muted")]
     for name, width in zip(names[1:], (CACHED_PX, COST_PX), strict=True):
         name.setAlignment(Qt.AlignmentFlag.AlignRight)

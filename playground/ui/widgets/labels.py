@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import atexit
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from weakref import WeakSet
 
@@ -107,6 +107,20 @@ def add_choice(menu: QMenu, label: str, *, checked: bool, chosen: Callable[[], o
     action.setChecked(checked)
     action.triggered.connect(lambda _checked: chosen())
     return action
+
+
+def keyed_actions(
+    owner: QWidget, table: Sequence[tuple[str, str, str]], act: Callable[[str], object]
+) -> dict[str, QAction]:
+    """Return an action by name for each (name, label, key); it calls `act` with the name. The keys work in `owner`."""
+    actions = {}
+    for name, label, key in table:
+        actions[name] = action = QAction(label, owner)
+        action.setShortcut(QKeySequence(key))
+        action.setShortcutContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+        action.triggered.connect(lambda _checked, name=name: act(name))
+        owner.addAction(action)
+    return actions
 
 
 class ChoiceButton(QPushButton):

@@ -173,7 +173,6 @@ def until_line(clock: ColdClock | None) -> Line | None:
 
 
 def id_missing(state: RunState) -> str:
-    """Return why there is no request_id."""
     return "The server sent no X-Request-Id" if state.status is not None else "No response headers have come"
 
 

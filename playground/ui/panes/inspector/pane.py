@@ -140,23 +140,19 @@ class AttemptsSection(Section):
         self.setVisible(shown)
         if not shown:
             return
-        while len(self._rows) < len(state.attempts):
-            self._add()
+        while (number := len(self._rows) + 1) <= len(state.attempts):
+            self._rows.append((FigureRow(f"Attempt {number}"), IdRow(f"request_id of attempt {number}")))
+            for widget in self._rows[-1]:
+                self.column.insertWidget(self.column.indexOf(self._next), widget)
         for number, (row, ids) in enumerate(self._rows):
-            for widget in (row, ids):
-                widget.setVisible(number < len(state.attempts))
+            row.setVisible(number < len(state.attempts))
+            ids.setVisible(number < len(state.attempts))
             if number < len(state.attempts):
                 attempt = state.attempts[number]
                 row.show_value(line(state, number), why(attempt), "failure" if attempt.error is not None else "warm")
                 ids.show_id(attempt.request_id or "", "" if attempt.request_id else "No request_id came")
         self._next.setText(coming(state))
         self._next.setVisible(bool(self._next.text()))
-
-    def _add(self) -> None:
-        number = len(self._rows) + 1
-        self._rows.append((FigureRow(f"Attempt {number}"), IdRow(f"request_id of attempt {number}")))
-        for widget in self._rows[-1]:
-            self.column.insertWidget(self.column.indexOf(self._next), widget)
 
     @property
     def lines(self) -> list[str]:

@@ -60,7 +60,6 @@ class Section(QWidget):
         self.column = column_of(*items, on=self, margins=0, spacing=GRID // 4)
 
     def add_row(self, key: str, name: str, swatch: Swatch | None = None, *, whole: bool = False) -> FigureRow:
-        """Add a row."""
         row = self.rows[key] = FigureRow(name, swatch, whole=whole, parent=self)
         self.column.addWidget(row)
         return row
@@ -122,8 +121,7 @@ class UsageSection(Section):
         self.bar.show_pieces(*usage_pieces(None))
 
     def _head(self, headline: Line, note: Line) -> None:
-        if self.headline.text() != headline.text:
-            self.headline.setText(headline.text)
+        self.headline.setText(headline.text)
         self.headline.setToolTip(plain_tip(headline.why))
         self.headline.setAccessibleDescription(headline.why)
         self.note.set_full_text(note.text, note.why, note.text.rpartition(" · ")[2])  # the tokens are in a row below
@@ -203,15 +201,10 @@ class CostSection(Section):
         lines = cost_lines(model)
         self.show_lines(lines)
         self.set_rate.setVisible(None in (model.rates.fresh, model.rates.cached, model.rates.output))
-        if self.note.text() != lines["note"].text:
-            self.note.setText(lines["note"].text)
+        self.note.setText(lines["note"].text)
 
 
-_LINKS = (
-    ("ticket", "Ticket…", "ticket"),
-    ("compare_with", "Compare…", "diff"),
-    ("copy_curl", "curl", "copy"),
-)
+_LINKS = (("ticket", "Ticket…", "ticket"), ("compare_with", "Compare…", "diff"), ("copy_curl", "curl", "copy"))
 """What can be done with a request: an action of the window, or "compare_with"; a label, an icon."""
 
 
@@ -399,8 +392,6 @@ class AdviceSection(Section):
 
 
 class AdviceBox(QFrame):
-    """One piece of advice."""
-
     def __init__(self, advice: Finding) -> None:
         super().__init__()
         self.advice = advice

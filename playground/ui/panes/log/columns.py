@@ -72,7 +72,6 @@ class Column(Struct, frozen=True):
 
 
 def column_font(column: Column, px: int = 12) -> QFont:
-    """Return the font of a column's cells."""
     return mono_font(px) if column.mono else ui_font(px, tabular=column.figure)
 
 
@@ -120,11 +119,6 @@ def cell_of(column: Column, row: LogRow, detail: RowDetail) -> Cell:
     return Cell("", "Not added up over a group") if made is None else made(row, row.group, detail)
 
 
-def group_label(group: LogGroup) -> str:
-    """Return the name of a group's kind."""
-    return GROUP_LABELS.get(group.kind, group.kind)
-
-
 def _sum(tokens: int | None, reported: int, group: LogGroup, estimated: float | None = None) -> Cell:
     if tokens is not None and reported == group.requests:
         return Cell(Figure.reported(tokens).text, SUMMED.format(f"{group.requests:,}"))
@@ -156,7 +150,9 @@ _GROUP_CELLS: dict[str, Callable[[LogRow, LogGroup, RowDetail], Cell]] = {
         f"The newest; the first began {group.first_utc.astimezone():%Y-%m-%d %H:%M:%S}",
     ),
     "status": lambda _row, group, _detail: Cell(
-        f"{group_label(group)} · {group.requests:,}", f"tag:{group.tag}", "accent" if group.running else ""
+        f"{GROUP_LABELS.get(group.kind, group.kind)} · {group.requests:,}",
+        f"tag:{group.tag}",
+        "accent" if group.running else "",
     ),
     "prefix": lambda _row, group, _detail: _group_outcome(group),
     "request_id": lambda _row, group, _detail: Cell(
@@ -205,7 +201,6 @@ def _status(row: LogRow, detail: RowDetail) -> Cell:
 
 
 def _going_on(live: LiveRequests) -> str:
-    """Return what a running request is doing now."""
     state = live.state
     if state.queued is not None and not state.attempts[-1:]:
         wait_s = state.queued.expected_s

@@ -133,7 +133,6 @@ class FilterLine(QLineEdit):
 
     @property
     def offered(self) -> list[str]:
-        """Return the visible completions."""
         return self._model.stringList() if self.popup.isVisible() else []
 
     def offer(self) -> None:

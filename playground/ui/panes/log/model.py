@@ -72,7 +72,6 @@ class LogModel(QAbstractTableModel):
 
     @property
     def shows_filter(self) -> bool:
-        """Return whether the rows match the current filter."""
         return self._shown is self.filter and not self.searching
 
     def set_source(self, source: RequestLog | None, chosen: LogFilter = EVERYTHING) -> None:
@@ -83,7 +82,6 @@ class LogModel(QAbstractTableModel):
         self.refresh()
 
     def show_filter(self, chosen: LogFilter) -> None:
-        """Show what matches."""
         self._list(replace(chosen, order=self.filter.order, folding=self.filter.folding))
 
     def show_order(self, order: Order | None) -> None:
@@ -170,10 +168,8 @@ class LogModel(QAbstractTableModel):
 
     def _is_same_list(self, chosen: LogFilter) -> bool:
         """Return whether a filter lists the rows on display, but for groups that were expanded or collapsed."""
-        shown = self._shown
-        if (chosen.folds is None) != (shown.folds is None):
-            return False
-        return chosen is shown or (chosen.terms, chosen.order) == (shown.terms, shown.order)
+        folded, shown = chosen.folds is not None, self._shown
+        return (folded, chosen.terms, chosen.order) == (shown.folds is not None, shown.terms, shown.order)
 
     def _is_asked(self, source: RequestLog, chosen: LogFilter) -> bool:
         return source is self._source and chosen is self.filter
@@ -261,7 +257,6 @@ class LogModel(QAbstractTableModel):
         return bool(going)
 
     def unfold(self, run_id: str, unfolded: bool) -> None:
-        """Show or hide a request's attempts."""
         self.unfolded = self.unfolded | {run_id} if unfolded else self.unfolded - {run_id}
         self._detail_came(run_id)
         self.loaded.emit()
@@ -319,7 +314,6 @@ class LogModel(QAbstractTableModel):
                 yield from ((page * PAGE + place, days[place]) for place in changes)
 
     def headings_in_memory(self) -> list[tuple[int, LogGroup]]:
-        """Return the places and groups of the headings in memory."""
         return [
             (page * PAGE + place, row.group)
             for page, rows in self._pages.items()
@@ -328,12 +322,9 @@ class LogModel(QAbstractTableModel):
         ]
 
     def find(self, run_id: str) -> int | None:
-        """Return the index of a run among the rows in memory."""
-        for page, rows in self._pages.items():
-            for place, row in enumerate(rows):
-                if row.run_id == run_id:
-                    return page * PAGE + place
-        return None
+        loaded = ((page * PAGE, rows) for page, rows in self._pages.items())
+        places = (start + place for start, rows in loaded for place, row in enumerate(rows) if row.run_id == run_id)
+        return next(places, None)
 
     def rowCount(self, parent: Index = _NOWHERE) -> int:
         return 0 if parent.isValid() else self._count

@@ -111,8 +111,6 @@ _LINKS = (
 
 
 class LogPane(QWidget):
-    """Shows the request log."""
-
     previewed = Signal(str)
     """A run_id that the user has selected."""
     displayed = Signal(bool)
@@ -275,8 +273,6 @@ class LogPane(QWidget):
             self._show_wrong(f"{self._left_out} {absent}".strip())
 
     def _show_wrong(self, sentence: str) -> None:
-        if sentence == self.wrong.text():
-            return
         self.wrong.setText(sentence)
         self.wrong.setVisible(bool(sentence))
         self.filter_line.setAccessibleDescription(sentence)
@@ -346,7 +342,6 @@ class LogPane(QWidget):
         self.copy_button.setToolTip(plain_tip(f"{visible_line(request_id)}  (Ctrl+C)") if request_id else none)
 
     def clear_filter(self) -> None:
-        """Show everything again."""
         self.filter_line.clear()
         self.filter_line.setFocus()
         self._apply_filter()
@@ -402,7 +397,6 @@ class LogPane(QWidget):
         self._copied.start()
 
     def focus_filter(self) -> None:
-        """Ctrl+L."""
         self.filter_line.setFocus()
         self.filter_line.selectAll()
 
@@ -416,15 +410,12 @@ class LogPane(QWidget):
             self.table.go_to(0)
 
     def show_zoom(self) -> None:
-        """Apply the text size to rows and columns."""
         self.model.repaint()
         self.table.fit_rows()
         self.zoomed.emit()
 
 
 class EmptyPage(QFrame):
-    """Text in place of rows."""
-
     clear_asked = Signal()
     action = Signal(str)
     """The id of an action of the window."""

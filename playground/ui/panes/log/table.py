@@ -70,7 +70,6 @@ class RowPainter:
         self._theme, self._zoom = current_theme(), zoom_factor()
 
     def paint(self, area: QRect) -> None:
-        """Paint the rows and columns within an area."""
         table = self._table
         first, last = table.rowAt(area.top()), table.rowAt(area.bottom())
         if first < 0:
@@ -320,7 +319,6 @@ class LogTable(RowTable):
             self.open_asked.emit(row.run_id)
 
     def copy_row(self) -> None:
-        """Copy the chosen request_ids."""
         self.copy_asked.emit()
 
     def _unfold_group(self, unfolded: bool | None = None) -> bool:
@@ -454,7 +452,6 @@ class LogTable(RowTable):
         bar.setValue(top)
 
     def go_to(self, row: int) -> None:
-        """Choose a row, and show it."""
         if 0 <= row < self.model().rowCount():
             index = self.model().index(row, 0)
             self._select_only(index)

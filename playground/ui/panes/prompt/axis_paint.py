@@ -16,6 +16,7 @@ from PySide6.QtCore import QLineF, QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QColor, QFont, QFontMetricsF, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
+from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.zones import StableEnd, stable_end, tokens_by_message
 from playground.prompt.document import Document, places, render
 from playground.ui.theme import Theme, current_theme, fill_area, mono_font, ui_font
@@ -36,7 +37,6 @@ NOT_EXPECTED = "hollow edge: not expected from the cache"
 
 
 def fill_color(theme: Theme, *, variable: bool) -> QColor:
-    """Return the fill of stable or variable text."""
     return theme.variable if variable else theme.stable
 
 
@@ -49,8 +49,8 @@ def paint_edge(painter: QPainter, theme: Theme, area: QRectF, *, warm: bool) -> 
         fill_area(painter, edge, theme.surface)
         painter.setPen(QPen(theme.fresh_outline, 1))
         painter.setBrush(Qt.BrushStyle.NoBrush)
-        painter.drawLine(QPointF(edge.left() + 0.5, edge.top()), QPointF(edge.left() + 0.5, edge.bottom()))
-        painter.drawLine(QPointF(edge.right() - 0.5, edge.top()), QPointF(edge.right() - 0.5, edge.bottom()))
+        for x in (edge.left() + 0.5, edge.right() - 0.5):
+            painter.drawLine(QPointF(x, edge.top()), QPointF(x, edge.bottom()))
 
 
 def close_edge(painter: QPainter, theme: Theme, y: float) -> None:
@@ -60,7 +60,6 @@ def close_edge(painter: QPainter, theme: Theme, y: float) -> None:
 
 
 def boundary_text(end: StableEnd) -> str:
-    """Return the text of the boundary row."""
     return f"stable prefix ends · ≈ {end.tokens:,} tokens"
 
 
@@ -83,15 +82,9 @@ def whole_words(text: str, metrics: QFontMetricsF, room: float) -> str:
 
 def paint_boundary(painter: QPainter, theme: Theme, area: QRectF, end: StableEnd, notch: float | None = None) -> None:
     """Paint the boundary row: text, dashed line, the variable's chip; `notch`: x of the character that it is about."""
-    painter.setLayoutDirection(Qt.LayoutDirection.LeftToRight)
-    fill_area(painter, area.adjusted(EDGE_PX, 0, 0, 0), theme.surface)
-    inner = area.adjusted(SIDE_PX, 0, -RIGHT_PX, 0)
     painter.setFont(ui_font(12, bold=True, tabular=True))
     painter.setPen(theme.variable_edge)
-    metrics = QFontMetricsF(painter.font())
-    text = whole_words(boundary_text(end), metrics, inner.width())
-    painter.drawText(inner, Qt.AlignmentFlag.AlignVCenter, text)
-    start = inner.left() + metrics.horizontalAdvance(text) + 8
+    inner, start = _begin_row(painter, area, theme.surface, boundary_text(end))
     chip = f"{{{{{end.name}}}}}"
     painter.setFont(mono_font(12))
     width = QFontMetricsF(painter.font()).horizontalAdvance(chip) + 8
@@ -117,17 +110,11 @@ def paint_served(
     painter: QPainter, theme: Theme, area: QRectF, served: Served, fill: QColor, *, inside: bool = False
 ) -> None:
     """Paint the served rule: text, thin line, and the time of the report. `inside`: see served_text."""
-    painter.setLayoutDirection(Qt.LayoutDirection.LeftToRight)
-    fill_area(painter, area.adjusted(EDGE_PX, 0, 0, 0), fill)
-    inner = area.adjusted(SIDE_PX, 0, -RIGHT_PX, 0)
     font = ui_font(12, tabular=True)
     font.setWeight(QFont.Weight.Medium)
     painter.setFont(font)
     painter.setPen(theme.warm_edge)
-    metrics = QFontMetricsF(font)
-    text = whole_words(served_text(served, inside=inside), metrics, inner.width())
-    painter.drawText(inner, Qt.AlignmentFlag.AlignVCenter, text)
-    start = inner.left() + metrics.horizontalAdvance(text) + 8
+    inner, start = _begin_row(painter, area, fill, served_text(served, inside=inside))
     stop = inner.right()
     painter.setFont(ui_font(12, tabular=True))
     time = f"reported, {served.time}"
@@ -136,6 +123,16 @@ def paint_served(
         painter.drawText(inner, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, time)
         stop -= width + 8
     _rule(painter, QPen(theme.warm_edge, 1), start, stop, area.center().y() + 1)
+
+
+def _begin_row(painter: QPainter, area: QRectF, fill: QColor, text: str) -> tuple[QRectF, float]:
+    """Paint the ground and the text of a row; return the room for its contents, and where the text ends."""
+    painter.setLayoutDirection(Qt.LayoutDirection.LeftToRight)
+    fill_area(painter, area.adjusted(EDGE_PX, 0, 0, 0), fill)
+    inner, metrics = area.adjusted(SIDE_PX, 0, -RIGHT_PX, 0), QFontMetricsF(painter.font())
+    text = whole_words(text, metrics, inner.width())
+    painter.drawText(inner, Qt.AlignmentFlag.AlignVCenter, text)
+    return inner, inner.left() + metrics.horizontalAdvance(text) + 8
 
 
 def _rule(painter: QPainter, pen: QPen, start: float, stop: float, y: float) -> None:
@@ -162,24 +159,26 @@ def paint_swatch(painter: QPainter, theme: Theme, area: QRectF, *, variable: boo
     painter.setRenderHint(QPainter.RenderHint.Antialiasing, on=False)
 
 
-class BoundaryRow(QWidget):
-    """The boundary between two messages."""
+class _AxisRow(QWidget):
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFixedHeight(ROW_PX)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
+
+class BoundaryRow(_AxisRow):
     chosen = Signal()
     """Clicked: go to the variable."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._end: StableEnd | None = None
-        self._warm: bool | None = None
-        self.setFixedHeight(ROW_PX)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self._shown: tuple[StableEnd, bool] | None = None
         self.setCursor(Qt.CursorShape.PointingHandCursor)
 
     def show_boundary(self, end: StableEnd, *, warm: bool) -> None:
         """Show this boundary; `warm`: the cache is expected to serve beyond it."""
-        if (end, warm) != (self._end, self._warm):
-            self._end, self._warm = end, warm
+        if (end, warm) != self._shown:
+            self._shown = end, warm
             self.setAccessibleName(f"{boundary_text(end)}, at {end.name}")
             self.setToolTip(f"Everything from {{{{{end.name}}}}} on changes when its value changes")
             self.update()
@@ -188,38 +187,31 @@ class BoundaryRow(QWidget):
         self.chosen.emit()
 
     def paintEvent(self, _event: QPaintEvent) -> None:
-        if self._end is not None:
-            painter, theme, area = QPainter(self), current_theme(), QRectF(self.rect())
-            paint_edge(painter, theme, area, warm=bool(self._warm))
-            paint_boundary(painter, theme, area, self._end)
+        if self._shown is not None:
+            painter, theme, area, (end, warm) = QPainter(self), current_theme(), QRectF(self.rect()), self._shown
+            paint_edge(painter, theme, area, warm=warm)
+            paint_boundary(painter, theme, area, end)
 
 
-class ServedRow(QWidget):
+class ServedRow(_AxisRow):
     """The served rule at a message's end, or above the first message."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._served: Served | None = None
-        self._variable: bool | None = None
-        self._inside = False
-        self.setFixedHeight(ROW_PX)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self._shown: tuple[Served, bool | None, bool] | None = None
 
     def show_served(self, served: Served, *, variable: bool | None, inside: bool = False) -> None:
         """Show the rule on the fill of stable or variable text, or on none. `inside`: see served_text."""
-        if (served, variable, inside) != (self._served, self._variable, self._inside):
-            self._served, self._variable, self._inside = served, variable, inside
+        if (served, variable, inside) != self._shown:
+            self._shown = served, variable, inside
             self.setAccessibleName(f"{served_text(served, inside=inside)}, reported {served.time}")
             self.update()
 
     def paintEvent(self, _event: QPaintEvent) -> None:
-        if self._served is None:
-            return
-        painter, theme, area = QPainter(self), current_theme(), QRectF(self.rect())
-        fill = theme.surface if self._variable is None else fill_color(theme, variable=self._variable)
-        # The edge beside the rule is the message's own.
-        fill_area(painter, area.adjusted(EDGE_PX, 0, 0, 0), fill)
-        paint_served(painter, theme, area, self._served, fill, inside=self._inside)
+        if self._shown is not None:
+            theme, (served, variable, inside) = current_theme(), self._shown
+            fill = theme.surface if variable is None else fill_color(theme, variable=variable)
+            paint_served(QPainter(self), theme, QRectF(self.rect()), served, fill, inside=inside)
 
 
 NOT_WARM = -1
@@ -265,12 +257,10 @@ class PromptAxes(Struct, frozen=True):
 
     @property
     def stable_tokens(self) -> int:
-        """Tokens before the first variable."""
         return self.total if self.stable_end is None else self.stable_end.tokens
 
     @property
     def variable_tokens(self) -> int:
-        """Tokens from the first variable on."""
         return self.total - self.stable_tokens
 
     def not_warmer_than(self, other: PromptAxes) -> PromptAxes:
@@ -362,11 +352,8 @@ def first_difference(before: Document, after: Document) -> tuple[int, int] | Non
         if replace(one, content="") != replace(other, content=""):
             return index, 0
         mine, theirs = one.content or "", other.content or ""
-        for offset, (a, b) in enumerate(zip(mine, theirs, strict=False)):
-            if a != b:
-                return index, offset
         if mine != theirs:
-            return index, min(len(mine), len(theirs))
+            return index, common_prefix(mine, theirs)
         changed = (
             place.start for place in places(mine) if before.variables.get(place.name) != after.variables.get(place.name)
         )

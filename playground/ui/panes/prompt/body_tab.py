@@ -83,7 +83,6 @@ class BodyTab(QWidget):
         column_of(head, (scroll, 1), on=self, margins=0)
 
     def show_body(self, document: Document, model: str) -> None:
-        """Show what this document would be sent as."""
         if document is not self._document or model != self._model:
             self._document, self._model = document, model
             self._show()
@@ -91,11 +90,9 @@ class BodyTab(QWidget):
     def _show(self) -> None:
         if self._document is None:
             return
-        fields = body_fields(self._document, self._model)
+        fields, pretty = body_fields(self._document, self._model), self._pretty.isChecked()
         body = encode(fields)
         text = body.decode("utf-8", "surrogatepass")
-        self._size.set_full_text(
-            f"{len(body):,} bytes, as Send would send it" if not self._pretty.isChecked() else "indented"
-        )
+        self._size.set_full_text("indented" if pretty else f"{len(body):,} bytes, as Send would send it")
         self._copy.set_text_to_copy(text)
-        self._text.set_exact(json.dumps(fields, ensure_ascii=False, indent=2) if self._pretty.isChecked() else text)
+        self._text.set_exact(json.dumps(fields, ensure_ascii=False, indent=2) if pretty else text)

@@ -39,6 +39,7 @@ from playground.ui.panes.prompt.marks import (
     tip_of,
 )
 from playground.ui.theme import Recolored, current_theme
+from playground.ui.widgets.form import cursor_over, marked
 from playground.ui.widgets.layouts import single_timer
 from playground.ui.widgets.lossless_text import Splice
 from playground.ui.widgets.lossless_text_edit import ExactEdit
@@ -75,7 +76,8 @@ class CardText(Recolored, ExactEdit):
 
     def __init__(self, parent: QWidget | None = None, sides: tuple[int, int] = (SIDE_PX, RIGHT_PX)) -> None:
         self._left, self._right = sides
-        self._lines = TextGeometry(self)
+        self._lines = self.geometry_of_text = TextGeometry(self)
+        """Positions of characters in the viewport's coordinates."""
         self._gaps: dict[str, int] = {}
         self._typed_at = -TYPED_S
         self._opaque = False
@@ -93,13 +95,19 @@ class CardText(Recolored, ExactEdit):
         self.setViewportMargins(self._left, 0, self._right, 0)
         self.cursorPositionChanged.connect(self.moved)
         # Qt scrolls by a line when it computes the last line to be below the viewport by a fraction of a pixel.
-        self.verticalScrollBar().valueChanged.connect(self._stay)
+        bar = self.verticalScrollBar()
+        bar.valueChanged.connect(lambda value: bar.setValue(0) if value else None)
         self.colored()
 
     def recolor(self) -> None:
-        """Color the marks again."""
         self._color_marks()
         self.viewport().update()
+
+    def show_exact(self, text: str) -> None:
+        """Show a text by its smallest change, which keeps the cursor if possible."""
+        splice = self.exact.whole(text)
+        if splice.removed or splice.inserted:
+            self.apply(splice, select=False)
 
     def types_itself(self) -> bool:
         """Return whether the text is painted, and so also typed, here."""
@@ -140,15 +148,6 @@ class CardText(Recolored, ExactEdit):
 
     def ensureCursorVisible(self) -> None:
         """Do nothing: the page scrolls, not the text."""
-
-    def _stay(self, value: int) -> None:
-        if value:
-            self.verticalScrollBar().setValue(0)
-
-    @property
-    def geometry_of_text(self) -> TextGeometry:
-        """Positions of characters in the viewport's coordinates."""
-        return self._lines
 
     @property
     def marks(self) -> list[TextMark]:
@@ -215,9 +214,8 @@ class CardText(Recolored, ExactEdit):
     def set_gap(self, name: str, unit: int | None) -> None:
         """Leave room for a row above the line of UTF-16 unit `unit`; None: close the gap of that name."""
         if unit != self._gaps.get(name):
-            if unit is None:
-                del self._gaps[name]
-            else:
+            self._gaps.pop(name, None)
+            if unit is not None:
                 self._gaps[name] = unit
             self.laid_out()
             self.viewport().update()
@@ -341,20 +339,11 @@ class CardText(Recolored, ExactEdit):
 
     def _color_marks(self) -> None:
         """Color the text of the marks; in a long text, the lines on display are colored when they are painted."""
-        self.setExtraSelections([] if self.types_itself() else [self._selection(mark) for mark in self._marks])
+        self.setExtraSelections([] if self.types_itself() else [self._colored_mark(mark) for mark in self._marks])
 
-    def _selection(self, mark: TextMark) -> QTextEdit.ExtraSelection:
-        selection = QTextEdit.ExtraSelection()
-        selection.cursor = QTextCursor(self.document())
-        selection.cursor.setPosition(mark.start)
-        selection.cursor.setPosition(mark.end, QTextCursor.MoveMode.KeepAnchor)
-        selection.format = self._selection_format(mark)
-        return selection
-
-    def _selection_format(self, mark: TextMark) -> QTextCharFormat:
-        colored = QTextCharFormat()
-        colored.setForeground(ink(current_theme(), mark.kind))
-        return colored
+    def _colored_mark(self, mark: TextMark) -> QTextEdit.ExtraSelection:
+        over = cursor_over(self.document(), mark.start, mark.end)
+        return marked(over, ink=ink(current_theme(), mark.kind))
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Paint the grounds of the visible marks, then the text."""
@@ -398,9 +387,12 @@ class CardText(Recolored, ExactEdit):
 
     def _format_ranges(self, start: int, last: QTextBlock) -> list[QTextLayout.FormatRange]:
         """Return the formats of marks and selection in UTF-16 units of the document, from `start` to a last block."""
+        marks = self._marks_between(start, last.position() + last.length())
         found = []
-        for mark in self._marks_between(start, last.position() + last.length()):
-            found.append(_format_range(mark.start, mark.end, self._selection_format(mark)))
+        for mark in marks:
+            colored = QTextCharFormat()
+            colored.setForeground(ink(current_theme(), mark.kind))
+            found.append(_format_range(mark.start, mark.end, colored))
         cursor, context = self.textCursor(), self.getPaintContext()
         if cursor.hasSelection():
             group = QPalette.ColorGroup.Active if self.hasFocus() else QPalette.ColorGroup.Inactive

@@ -26,10 +26,10 @@ from playground.ui.panes.prompt.axis_paint import (
 )
 from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.panes.prompt.field_text import CallFields
-from playground.ui.panes.prompt.marks import GAP_PX
+from playground.ui.panes.prompt.marks import GAP_PX, TextSpot
 from playground.ui.theme import GRID, Theme, current_theme, fill_area, mono_font, ui_font
 from playground.ui.widgets.icons import icon_button
-from playground.ui.widgets.labels import push_button
+from playground.ui.widgets.labels import keyed_actions, push_button
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of
 from playground.ui.widgets.lossless_text import Splice
 from playground.ui.widgets.lossless_text_edit import ExactEdit
@@ -60,14 +60,14 @@ class CardHead(QWidget):
         self.menu = icon_button("more", "Message menu", px=24)
         self.menu.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         items = self.fold, self.role, STRETCH, self.menu
-        self._row = row_of(*items, on=self, margins=(SIDE_PX - 5, 0, 18, 0), spacing=2)
+        self.row = row_of(*items, on=self, margins=(SIDE_PX - 5, 0, 18, 0), spacing=2)
         self.fold.hide()
         self.setFixedHeight(HEAD_PX)
 
     def show_collapsed(self, collapsed: bool) -> None:
         """Show the arrow that expands a collapsed card."""
         self.fold.setVisible(collapsed)
-        self._row.setContentsMargins(EDGE_PX + 6 if collapsed else SIDE_PX - 5, 0, 18, 0)
+        self.row.setContentsMargins(EDGE_PX + 6 if collapsed else SIDE_PX - 5, 0, 18, 0)
 
     def show_note(self, note: str, count: str) -> None:
         """Show the note beside the role, and the count at the right."""
@@ -114,9 +114,7 @@ def text_menu(text: ExactEdit, card_actions: Sequence[QAction], parent: QWidget)
     for words, key, act, possible in entries:
         # The key is displayed, not bound: the text handles it.
         shown = QKeySequence(key).toString(QKeySequence.SequenceFormat.NativeText)
-        action = menu.addAction(f"{words}\t{shown}")
-        action.setEnabled(possible)
-        action.triggered.connect(lambda _checked=False, act=act: act())
+        menu.addAction(f"{words}\t{shown}", act).setEnabled(possible)
         if words in ("Redo", "Paste"):
             menu.addSeparator()
     menu.addSeparator()
@@ -170,27 +168,21 @@ class MessageCard(QWidget):
         self._build_menus()
         self.head.toggled.connect(lambda: self.set_collapsed(not self.collapsed))
         self.text.paint_ground = self._paint_ground
-        self.text.typed.connect(self._on_typed)
+        self.text.typed.connect(self._shift)
+        self.text.typed.connect(self.typed)
         self.text.menu_requested.connect(self.open_menu)
 
     def _build_menus(self) -> None:
         roles = QMenu(self)
         for role in ROLES:
-            roles.addAction(role).triggered.connect(lambda _checked, role=role: self.role_chosen.emit(role))
+            roles.addAction(role, partial(self.role_chosen.emit, role))
         self.head.role.setMenu(roles)
         self.menu = QMenu(self)
-        for name, words, key in ACTIONS:
-            action = self.menu.addAction(words)
-            action.triggered.connect(partial(self._act, name))
-            action.setShortcut(QKeySequence(key))
-            action.setShortcutContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
-            self.addAction(action)
-        names = [name for name, _, _ in ACTIONS]
-        self._collapse = self.menu.actions()[names.index("collapse")]
-        self._add_call = self.menu.actions()[names.index("call")]
+        self._actions = keyed_actions(self, ACTIONS, self.act)
+        self.menu.addActions(list(self._actions.values()))
         self.head.menu.setMenu(self.menu)
 
-    def _act(self, name: str, _checked: bool = False) -> None:
+    def act(self, name: str) -> None:
         if name == "collapse":
             self.set_collapsed(not self.collapsed)
         else:
@@ -203,7 +195,7 @@ class MessageCard(QWidget):
         self.head.show_collapsed(collapsed)
         self._column.setContentsMargins(0, 0, 0, 0 if collapsed else GRID)
         self._show_fields()
-        self._collapse.setText("Expand" if collapsed else "Collapse")
+        self._actions["collapse"].setText("Expand" if collapsed else "Collapse")
         self._update_text()
         self.show_served(self._served)
 
@@ -223,16 +215,16 @@ class MessageCard(QWidget):
     def show_message(self, message: Message) -> None:
         """Show another message: an entirely different text from its start, others by the smallest change."""
         self.message = message
-        content = message.content or ""
-        splice = self.text.exact.whole(content)
-        if splice.removed == self.text.exact.text != content:
+        content, before = message.content or "", self.text.exact
+        if before.whole(content).removed == before.text != content:
             self.text.set_exact(content)  # after an insertion the cursor would be at its end
-        elif splice.removed or splice.inserted:
-            self.text.apply(splice, select=False)
+        else:
+            self.text.show_exact(content)
         self.head.role.setText(message.role)
         # Only an assistant makes calls.
-        self._add_call.setVisible(message.role == "assistant")
-        self.text.setPlaceholderText(_placeholder(message))
+        self._actions["call"].setVisible(message.role == "assistant")
+        empty = _PLACEHOLDERS.get(message.role, f"{message.role} message")
+        self.text.setPlaceholderText("No text beside the calls" if message.tool_calls else empty)
         self._show_fields()
         self._update_text()
 
@@ -241,14 +233,6 @@ class MessageCard(QWidget):
         self.message = message
         self._shift(splice)
         self.text.apply(splice)
-
-    def _on_typed(self, splice: Splice) -> None:
-        self._shift(splice)
-        self.typed.emit(splice)
-
-    def keep(self, message: Message) -> None:
-        """Take the message that typing in this card has produced."""
-        self.message = message
 
     def _shift(self, splice: Splice) -> None:
         """Let the axes follow the text until they are known again: the cache serves nothing from the change on."""
@@ -269,10 +253,7 @@ class MessageCard(QWidget):
 
     def show_axes(self, axes: MessageAxes | None, end: StableEnd | None) -> None:
         """Paint these axes; `end`: the boundary is inside this text. None: neutral."""
-        if end is None:
-            self.text.set_gap("end", None)
-        else:
-            self.text.set_gap("end", self.text.exact.unit(end.offset))
+        self.text.set_gap("end", None if end is None else self.text.exact.unit(end.offset))
         if (axes, end) != (self.axes, self._end):
             whole = axes is None or self.axes is None or end != self._end
             self.axes, self._end = axes, end
@@ -305,7 +286,7 @@ class MessageCard(QWidget):
         start = self.axes.variable_from if self.axes is not None else None
         if start == 0:
             return 0.0
-        return float(self.height()) if start is None or self.collapsed else self._line_top(start)
+        return float(self.height()) if start is None or self.collapsed else self.text.y() + self._spot(start).top
 
     def show_served(self, served: Served | None) -> None:
         """Show the rule "served from cache to here" after the line that it ends in; None: no rule."""
@@ -317,19 +298,15 @@ class MessageCard(QWidget):
         self.text.set_gap("served", line if served is not None else None)
         self._served = served
         at_end = served is not None and (line is None or self.collapsed)
-        if at_end and served is not None:
-            self._show_row(served, inside=line is not None)
-        elif self._served_row is not None:
-            self._served_row.hide()
-        self.update()
-
-    def _show_row(self, served: Served, *, inside: bool) -> None:
-        if self._served_row is None:
+        if at_end and self._served_row is None:
             self._served_row = ServedRow()
             self._column.insertWidget(2, self._served_row)
-        variable = self.axes is not None and self.axes.variable_from is not None
-        self._served_row.show_served(served, variable=None if self.axes is None else variable, inside=inside)
-        self._served_row.show()
+        if self._served_row is not None:
+            if served is not None:
+                variable = None if self.axes is None else self.axes.variable_from is not None
+                self._served_row.show_served(served, variable=variable, inside=line is not None)
+            self._served_row.setVisible(at_end)
+        self.update()
 
     def _update_text(self) -> None:
         """Show note and counts, and give the text its accessible name."""
@@ -394,17 +371,16 @@ class MessageCard(QWidget):
     def _paint_rows(self, painter: QPainter, theme: Theme) -> None:
         top = self.text.gap_top("end")
         if self._end is not None and top is not None:
-            spot = self.text.geometry_of_text.spot(self.text.exact.unit(self._end.offset))
             row = QRectF(0, self.text.y() + top, self.width(), GAP_PX)
-            paint_boundary(painter, theme, row, self._end, spot.x + SIDE_PX)
+            paint_boundary(painter, theme, row, self._end, self._spot(self._end.offset).x + SIDE_PX)
         top = self.text.gap_top("served")
         if self._served is not None and top is not None and self.axes is not None:
             variable = self.axes.variable_from is not None and self._served.offset >= self.axes.variable_from
             row = QRectF(0, self.text.y() + top, self.width(), GAP_PX)
             paint_served(painter, theme, row, self._served, fill_color(theme, variable=variable))
 
-    def _line_top(self, offset: int) -> float:
-        return self.text.y() + self.text.geometry_of_text.spot(self.text.exact.unit(offset)).top
+    def _spot(self, offset: int) -> TextSpot:
+        return self.text.geometry_of_text.spot(self.text.exact.unit(offset))
 
     def _warm_bottom(self) -> float:
         """Return the height down to which the edge is solid."""
@@ -415,7 +391,7 @@ class MessageCard(QWidget):
             return float(self.height())
         if self.axes.warm_to == 0:
             return float(self.text.y())
-        return self.text.y() + self.text.geometry_of_text.spot(self.text.exact.unit(self.axes.warm_to)).bottom
+        return self.text.y() + self._spot(self.axes.warm_to).bottom
 
 
 _PLACEHOLDERS = {
@@ -426,14 +402,7 @@ _PLACEHOLDERS = {
 }
 
 
-def _placeholder(message: Message) -> str:
-    if message.tool_calls:
-        return "No text beside the calls"
-    return _PLACEHOLDERS.get(message.role, f"{message.role} message")
-
-
 def note_of(message: Message) -> str:
-    """Return the note beside the role."""
     if message.tool_calls:
         return "calls " + ", ".join(call.name for call in message.tool_calls)
     if message.role == "tool":

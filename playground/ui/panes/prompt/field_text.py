@@ -53,7 +53,6 @@ class FieldLine(QLineEdit):
 
     @property
     def bad(self) -> bool:
-        """Whether it is marked."""
         return bool(self.property("bad") == "true")
 
     def event(self, event: QEvent) -> bool:
@@ -64,7 +63,6 @@ class FieldLine(QLineEdit):
         return super().event(event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Typing; undo and redo are passed on."""
         if event.matches(QKeySequence.StandardKey.Undo):
             self.undo_requested.emit()
         elif event.matches(QKeySequence.StandardKey.Redo):
@@ -78,7 +76,7 @@ class FieldLine(QLineEdit):
         undo, redo = menu.actions()[:2]
         for old, signal in ((undo, self.undo_requested), (redo, self.redo_requested)):
             action = QAction(old.text(), menu)
-            action.triggered.connect(lambda _checked=False, signal=signal: signal.emit())
+            action.triggered.connect(signal)
             menu.insertAction(old, action)
             menu.removeAction(old)
         return menu
@@ -113,12 +111,9 @@ class FieldText(QFrame):
 
     def set_exact(self, text: str) -> None:
         """Show a text by its smallest change, which keeps the cursor if possible."""
-        splice = self.text.exact.whole(text)
-        if splice.removed or splice.inserted:
-            self.text.apply(splice, select=False)
+        self.text.show_exact(text)
 
     def mark(self, bad: bool) -> None:
-        """Mark the field as invalid, or remove the mark."""
         restyle(self, bad=bad)
 
 
@@ -147,11 +142,8 @@ class CallFields(QWidget):
         self.calls.setFixedHeight(_CALLS_PX)
         self.error = toned("", "failure", wraps=True)
         self.error.hide()
-        column = column_of(on=self, margins=(SIDE_PX, GRID // 2, SIDE_PX, 0))
-        row = row_of((self.answers, 1), self.choose)
-        column.addLayout(row)
-        for widget in (self.calls, self.error):
-            column.addWidget(widget)
+        answers, margins = row_of((self.answers, 1), self.choose), (SIDE_PX, GRID // 2, SIDE_PX, 0)
+        column_of(answers, self.calls, self.error, on=self, margins=margins)
         self.answers.textEdited.connect(self._on_answers)
         self.calls.textChanged.connect(self._on_calls)
 
@@ -175,15 +167,13 @@ class CallFields(QWidget):
         self.choices.clear()
         for call in self._open_calls():
             label = f"{call.id}   {call.name}({call.arguments[:_ARGUMENT_CHARS]})".replace("&", "&&")
-            self.choices.addAction(label).triggered.connect(partial(self._chose, call.id))
+            self.choices.addAction(label, partial(self._on_answers, call.id))
         if self.choices.isEmpty():
             self.choices.addAction("No assistant message before this one makes a call").setEnabled(False)
 
-    def _chose(self, call_id: str, _checked: bool = False) -> None:
-        self.answers.setText(call_id)
-        self._on_answers(call_id)
-
     def _on_answers(self, text: str) -> None:
+        if text != self.answers.text():
+            self.answers.setText(text)
         self._message = replace(self._message, tool_call_id=text)
         self.changed.emit(self._message)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from itertools import groupby
+from operator import itemgetter
 
-from PySide6.QtCore import QEvent, QObject, QRegularExpression, Qt, QTimer, Signal
+from PySide6.QtCore import QEvent, QObject, QRegularExpression, Qt, Signal
 from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QWidget
+from PySide6.QtWidgets import QFrame, QWidget
 
 from playground.prompt.document import Message
 from playground.prompt.field_errors import InputError
@@ -17,7 +19,7 @@ from playground.ui.theme import GRID
 from playground.ui.widgets.form import line_edit
 from playground.ui.widgets.icons import icon_button
 from playground.ui.widgets.labels import push_button, toned
-from playground.ui.widgets.layouts import column_of, row_of
+from playground.ui.widgets.layouts import column_of, row_of, single_timer
 from playground.ui.widgets.lossless_text import Splice
 
 Match = tuple[int, int, int]
@@ -47,47 +49,36 @@ class FindBar(QFrame):
         self._search: Iterator[Match | None] | None = None
         """The search in progress."""
         self._show_first = True
-        self._turn = QTimer(self, singleShot=True, interval=0)
-        self._turn.timeout.connect(self._go_on)
+        self._turn = single_timer(self, 0, self._go_on)
         self._current = -1
         self._start = (0, 0)
         self.line = line_edit("Find in the prompt", "Find in the prompt")
         self.line.textChanged.connect(lambda _text: self._start_search())
         self.replacement = line_edit("Replace with", "Replace with")
-        self.case = _toggle("Aa", "Match case (Alt+C)")
-        self.regex = _toggle(".*", "Regular expression (Alt+X)")
+        self.case = push_button("Aa", "toggle", tip="Match case (Alt+C)")
+        self.regex = push_button(".*", "toggle", tip="Regular expression (Alt+X)")
         self._fault = ""
         """Why the regular expression cannot be used; otherwise empty."""
         for toggle in (self.case, self.regex):
+            toggle.setCheckable(True)
+            toggle.setAccessibleName(toggle.toolTip())
             toggle.toggled.connect(lambda _on: self._start_search())
         self._count = toned("", "muted")
         self._wrong = toned("", "failure", wraps=True)
         self._wrong.hide()
+        self.one = push_button("Replace", clicked=self.replace)
+        self.all = push_button("Replace all", clicked=self.replace_all)
+        previous = icon_button("up", "Previous match (Shift+Enter)", clicked=lambda: self.step(-1))
+        following = icon_button("down", "Next match (Enter)", clicked=lambda: self.step(1))
+        close = icon_button("close", "Close find (Esc)", clicked=self.close_bar)
+        items = (self.line, 1), self.case, self.regex, self._count, previous, following, close
         self._replacing = QWidget()
-        column_of(self._find_row(), self._wrong, self._replacing, on=self, margins=(14, 4, GRID, 4), spacing=4)
-        self._build_replace_row()
+        row_of((self.replacement, 1), self.one, self.all, on=self._replacing, margins=0, spacing=4)
+        find = row_of(*items, spacing=4)
+        column_of(find, self._wrong, self._replacing, on=self, margins=(14, 4, GRID, 4), spacing=4)
         for field in (self.line, self.replacement):
             field.installEventFilter(self)
         self.hide()
-
-    def _find_row(self) -> QHBoxLayout:
-        row = row_of((self.line, 1), self.case, self.regex, self._count, spacing=4)
-        up, down = icon_button("up", "Previous match (Shift+Enter)"), icon_button("down", "Next match (Enter)")
-        close = icon_button("close", "Close find (Esc)", clicked=self.close_bar)
-        up.clicked.connect(lambda: self.step(-1))
-        down.clicked.connect(lambda: self.step(1))
-        for button in (up, down, close):
-            row.addWidget(button)
-        return row
-
-    def _build_replace_row(self) -> None:
-        row = row_of(on=self._replacing, margins=0, spacing=4)
-        self.one, self.all = QPushButton("Replace"), QPushButton("Replace all")
-        self.one.clicked.connect(self.replace)
-        self.all.clicked.connect(self.replace_all)
-        row.addWidget(self.replacement, 1)
-        row.addWidget(self.one)
-        row.addWidget(self.all)
 
     @property
     def count(self) -> str:
@@ -108,7 +99,6 @@ class FindBar(QFrame):
         field.selectAll()
 
     def close_bar(self) -> None:
-        """Hide the bar."""
         self._turn.stop()
         self.hide()
         self.closed.emit()
@@ -179,19 +169,15 @@ class FindBar(QFrame):
         self._start_search()
 
     def replace_all(self) -> None:
-        """Replace every match in one step."""
         if not self._matches or self._search is not None:
             return
-        pieces: dict[int, list[str]] = {}
-        ends: dict[int, int] = {}
-        for message, at, length in self._matches:
-            before = (self._messages[message].content or "")[ends.get(message, 0) : at]
-            pieces.setdefault(message, []).extend((before, self.replacement.text()))
-            ends[message] = at + length
-        texts = {
-            message: "".join((*parts, (self._messages[message].content or "")[ends[message] :]))
-            for message, parts in pieces.items()
-        }
+        texts: dict[int, str] = {}
+        for message, found in groupby(self._matches, key=itemgetter(0)):
+            content, end, pieces = self._messages[message].content or "", 0, list[str]()
+            for _, at, length in found:
+                pieces += content[end:at], self.replacement.text()
+                end = at + length
+            texts[message] = "".join((*pieces, content[end:]))
         self.replace_all_requested.emit(texts, len(self._matches))
 
     def _update_text(self) -> None:
@@ -241,12 +227,6 @@ def folded(text: str) -> str:
         return lower
     # İ becomes two code points: only its first, the letter, is compared.
     return "".join(character.lower()[:1] or character for character in text)
-
-
-def _toggle(text: str, name: str) -> QPushButton:
-    button = push_button(text, "toggle", tip=name, name=name)
-    button.setCheckable(True)
-    return button
 
 
 _TURN_S = 0.008

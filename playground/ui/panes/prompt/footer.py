@@ -26,10 +26,10 @@ from playground.ui.panes.prompt.axis_paint import (
     served_text,
     whole_words,
 )
-from playground.ui.theme import GRID, Theme, current_theme, fill_area, scaled, ui_font
+from playground.ui.theme import GRID, current_theme, fill_area, scaled, ui_font
 from playground.ui.widgets.icons import ICON_PX, paint_icon
 from playground.ui.widgets.labels import push_button, toned
-from playground.ui.widgets.layouts import column_of, row_of
+from playground.ui.widgets.layouts import column_of, discard, grid_of, row_of
 from playground.ui.widgets.notice import field_link, shortened, words
 from playground.ui.widgets.plain_table import plain_tip
 
@@ -52,7 +52,6 @@ class ProblemBar(QFrame):
 
     @property
     def text(self) -> str:
-        """The message on display."""
         return self._words.text()
 
     def show_message(self, sentence: str, anyway: Callable[[], object] | None = None) -> None:
@@ -64,10 +63,9 @@ class ProblemBar(QFrame):
         self.show()
 
     def _go_on(self) -> None:
-        overrule, self._overrule = self._overrule, None
         self.hide()
-        if overrule is not None:
-            overrule()
+        if self._overrule is not None:
+            self._overrule()
 
 
 FEW = 2
@@ -88,12 +86,9 @@ class CheckBar(QFrame):
         self._unfolded = False
         self._rows = QWidget()
         self.more = push_button("", "link", self._fold)
-        column_of(
-            self._rows,
-            (self.more, 0, Qt.AlignmentFlag.AlignLeft),
-            on=self,
-            margins=(GRID + 2, GRID // 2, GRID, GRID // 2),
-            spacing=0,
+        margins = (GRID + 2, GRID // 2, GRID, GRID // 2)
+        self._column = column_of(
+            self._rows, (self.more, 0, Qt.AlignmentFlag.AlignLeft), on=self, margins=margins, spacing=0
         )
         self.hide()
 
@@ -103,7 +98,6 @@ class CheckBar(QFrame):
         return "\n".join(f"{_sign(finding)} {finding.problem}" for finding in self._findings)
 
     def show_findings(self, findings: tuple[LimitFinding, ...]) -> None:
-        """Show these findings."""
         if findings != self._findings:
             self._findings = findings
             self._build()
@@ -114,18 +108,11 @@ class CheckBar(QFrame):
 
     def _build(self) -> None:
         rows = QWidget()
-        grid = QGridLayout(rows)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setHorizontalSpacing(GRID - 2)
-        grid.setVerticalSpacing(0)
-        grid.setColumnStretch(2, 1)
+        grid = grid_of(rows, stretched=2, across=GRID - 2, down=0)
         for row, finding in enumerate(self._findings[: MOST if self._unfolded else FEW]):
             self._add(grid, row, finding)
-        layout = self.layout()
-        assert layout is not None
-        layout.replaceWidget(self._rows, rows)
-        self._rows.hide()
-        self._rows.deleteLater()
+        self._column.insertWidget(0, rows)
+        discard(self._column, self._rows)
         rows.show()
         self._rows = rows
         self._update_text()
@@ -134,24 +121,19 @@ class CheckBar(QFrame):
         sign = toned(_sign(finding), "failure" if finding.refused else "muted")
         sign.setToolTip("The server refuses this" if finding.refused else "Likely a mistake")
         sign.setAccessibleName(sign.toolTip())
-        top = Qt.AlignmentFlag.AlignTop
         problem = finding.problem
         link = field_link(problem, self.chosen.emit)
         sign.setFixedHeight(link.sizeHint().height())
         said = words(shortened(f"{problem.message} {problem.hint}".strip()))
         said.setContentsMargins(0, 2, 0, 2)
-        grid.addWidget(sign, row, 0, top)
-        grid.addWidget(link, row, 1, top)
-        grid.addWidget(said, row, 2, top)
+        for column, widget in enumerate((sign, link, said)):
+            grid.addWidget(widget, row, column, Qt.AlignmentFlag.AlignTop)
 
     def _update_text(self) -> None:
-        left = len(self._findings) - FEW
+        left, hidden = len(self._findings) - FEW, len(self._findings) - MOST
+        fewer = "Show fewer" + (f" ({hidden} more are not shown)" if hidden > 0 else "")
+        self.more.setText(fewer if self._unfolded else f"and {left} more")
         self.more.setVisible(left > 0)
-        hidden = max(len(self._findings) - MOST, 0) if self._unfolded else left
-        if self._unfolded:
-            self.more.setText("Show fewer" + (f" ({hidden} more are not shown)" if hidden else ""))
-        else:
-            self.more.setText(f"and {left} more")
         self.setAccessibleDescription(self.text)
         self.setVisible(bool(self._findings))
 
@@ -165,9 +147,11 @@ _SIDE = 14
 _GAP = 12
 _MARK_GAP = 6
 _SWATCH = 10
-
-
 NOTHING_VARIABLE = "variable ≈ 0"
+
+
+_EDGES = {True: "expected from cache", False: "not"}
+"""Legend of the edge: warm or not."""
 
 
 class PromptFooter(QFrame):
@@ -227,16 +211,15 @@ class PromptFooter(QFrame):
     def paintEvent(self, event: QPaintEvent) -> None:
         """Paint the legend at the left and the cache state at the right; without room the edge's legend goes first."""
         super().paintEvent(event)
-        painter, theme = QPainter(self), current_theme()
+        painter = QPainter(self)
         painter.setFont(ui_font(12, tabular=True))
         metrics = QFontMetricsF(painter.font())
-        state_width = metrics.horizontalAdvance(self.state) + scaled(ICON_PX) + _MARK_GAP
-        x = self._paint_structure(painter, theme, metrics, self.displayed_structure(metrics))
-        legend = self._legend_width(metrics)
-        room = self.width() - _SIDE - state_width - _GAP - x
-        if room >= legend:
-            x = self._paint_edges(painter, theme, metrics, x)
-        self._paint_state(painter, theme, metrics, x)
+        state_px = metrics.horizontalAdvance(self.state) + scaled(ICON_PX) + _MARK_GAP
+        words_px = sum(map(metrics.horizontalAdvance, _EDGES.values()))
+        x = self._paint_structure(painter, self.displayed_structure(metrics))
+        if self.width() - _SIDE - state_px - _GAP - x >= words_px + 2 * (EDGE_PX + _MARK_GAP + _GAP) + _GAP:
+            x = self._paint_edges(painter, x)
+        self._paint_state(painter, metrics, x)
 
     def displayed_structure(self, metrics: QFontMetricsF) -> tuple[str, ...]:
         """Return the legend of the structure; without room for the state, it leaves out that nothing is variable."""
@@ -246,36 +229,25 @@ class PromptFooter(QFrame):
         needed = sum(map(metrics.horizontalAdvance, (*texts, self.state))) + marks + 2 * _SIDE
         return (stable,) if needed > self.width() and variable == NOTHING_VARIABLE else self.structure
 
-    def _paint_structure(
-        self, painter: QPainter, theme: Theme, metrics: QFontMetricsF, structure: Sequence[str]
-    ) -> float:
-        x, middle, px = float(_SIDE), self.height() / 2, scaled(_SWATCH)
+    def _paint_structure(self, painter: QPainter, structure: Sequence[str]) -> float:
+        theme, x, middle, px = current_theme(), float(_SIDE), self.height() / 2, scaled(_SWATCH)
         for variable, text in zip((False, True), structure, strict=False):
-            paint_swatch(
-                painter,
-                theme,
-                QRectF(x, middle - scaled(_SWATCH) / 2, scaled(_SWATCH), scaled(_SWATCH)),
-                variable=variable,
-            )
-            x = self._text(painter, theme, metrics, x + px + _MARK_GAP, text) + _GAP
+            paint_swatch(painter, theme, QRectF(x, middle - px / 2, px, px), variable=variable)
+            x = self._text(painter, x + px + _MARK_GAP, text, theme.text) + _GAP
             if not variable and self.may_vary:
                 left = x - _GAP + _MARK_GAP
-                x = self._text(painter, theme, metrics, left, self.may_vary, theme.variable_edge) + _GAP
-                under = middle + metrics.ascent() / 2 + 2
+                x = self._text(painter, left, self.may_vary, theme.variable_edge) + _GAP
+                under = middle + QFontMetricsF(painter.font()).ascent() / 2 + 2
                 painter.setPen(QPen(theme.variable_edge, 2, Qt.PenStyle.DotLine))
                 painter.drawLine(QPointF(left, under), QPointF(x - _GAP, under))
         return x
 
-    def _legend_width(self, metrics: QFontMetricsF) -> float:
-        words = metrics.horizontalAdvance("expected from cache") + metrics.horizontalAdvance("not")
-        return words + 2 * (EDGE_PX + _MARK_GAP + _GAP) + _GAP
-
-    def _paint_edges(self, painter: QPainter, theme: Theme, metrics: QFontMetricsF, x: float) -> float:
-        middle = self.height() / 2
+    def _paint_edges(self, painter: QPainter, x: float) -> float:
+        theme, middle = current_theme(), self.height() / 2
         painter.setPen(theme.line)
         painter.drawLine(int(x), int(middle - 7), int(x), int(middle + 7))
         x += _GAP
-        for warm, text in ((True, "expected from cache"), (False, "not")):
+        for warm, text in _EDGES.items():
             area = QRectF(x, middle - 6, EDGE_PX, 12)
             paint_edge(painter, theme, area, warm=warm)
             if not warm:
@@ -283,14 +255,13 @@ class PromptFooter(QFrame):
                 close_edge(painter, theme, area.top())
                 close_edge(painter, theme, area.bottom())
                 painter.translate(-x, 0)
-            x = self._text(painter, theme, metrics, x + EDGE_PX + _MARK_GAP, text) + _GAP
+            x = self._text(painter, x + EDGE_PX + _MARK_GAP, text, theme.text) + _GAP
         return x
 
-    def _text(
-        self, painter: QPainter, theme: Theme, metrics: QFontMetricsF, x: float, text: str, color: QColor | None = None
-    ) -> float:
-        width = metrics.horizontalAdvance(text)
-        painter.setPen(color or theme.text)
+    def _text(self, painter: QPainter, x: float, text: str, color: QColor) -> float:
+        """Draw a text from `x` on; return where it ends."""
+        width = QFontMetricsF(painter.font()).horizontalAdvance(text)
+        painter.setPen(color)
         painter.drawText(QRectF(x, 0, width + 1, self.height()), Qt.AlignmentFlag.AlignVCenter, text)
         return x + width
 
@@ -301,21 +272,14 @@ class PromptFooter(QFrame):
                 return text
         return whole_words(self.state, metrics, room)
 
-    def _paint_state(self, painter: QPainter, theme: Theme, metrics: QFontMetricsF, x: float) -> None:
-        color = theme.warm_edge if self._warm else theme.muted
-        right = self.width() - _SIDE
-        text = self.displayed_state(metrics, right - x - scaled(ICON_PX) - _MARK_GAP)
-        width = metrics.horizontalAdvance(text)
-        painter.setPen(color)
-        painter.drawText(QRectF(right - width, 0, width + 1, self.height()), Qt.AlignmentFlag.AlignVCenter, text)
+    def _paint_state(self, painter: QPainter, metrics: QFontMetricsF, x: float) -> None:
+        color = current_theme().warm_edge if self._warm else current_theme().muted
+        right, px = self.width() - _SIDE, scaled(ICON_PX)
+        text = self.displayed_state(metrics, right - x - px - _MARK_GAP)
+        left = right - metrics.horizontalAdvance(text)
+        self._text(painter, left, text, color)
         if text and self.forecast:
-            left = right - width - _MARK_GAP - scaled(ICON_PX)
-            paint_icon(
-                painter,
-                "clock",
-                QRectF(left, self.height() / 2 - scaled(ICON_PX) / 2, scaled(ICON_PX), scaled(ICON_PX)),
-                color,
-            )
+            paint_icon(painter, "clock", QRectF(left - _MARK_GAP - px, (self.height() - px) / 2, px, px), color)
 
 
 WIDTH_PX = 12
@@ -426,7 +390,6 @@ class Ruler(QWidget):
             self.place_chosen.emit(stretch.message, stretch.offset + int(stretch.length * share))
 
     def event(self, event: QEvent) -> bool:
-        """Explain the piece under the pointer, and the mark."""
         if event.type() == QEvent.Type.ToolTip and isinstance(event, QHelpEvent):
             found = self._at(event.pos().y())
             lines = []

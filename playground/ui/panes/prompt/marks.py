@@ -132,7 +132,6 @@ def marks_between(marks: list[TextMark], start: int, end: int) -> list[TextMark]
 
 
 def tip_of(mark: TextMark, values: Mapping[str, str]) -> str:
-    """Return a mark's tooltip."""
     if mark.kind == "odd":
         return name_of(mark.subject)
     if mark.kind == "advice":
@@ -145,7 +144,6 @@ def tip_of(mark: TextMark, values: Mapping[str, str]) -> str:
 
 
 def ink(theme: Theme, kind: MarkKind) -> QColor:
-    """Return the color of marked text."""
     return {"value": theme.variable_edge, "missing": theme.failure, "odd": theme.output, "advice": theme.text}[kind]
 
 
@@ -153,8 +151,7 @@ def paint_mark(painter: QPainter, theme: Theme, kind: MarkKind, area: QRectF) ->
     """Paint the background of one mark, before the text."""
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     if kind == "advice":
-        pen = QPen(theme.variable_edge, 2, Qt.PenStyle.DotLine)
-        painter.setPen(pen)
+        painter.setPen(QPen(theme.variable_edge, 2, Qt.PenStyle.DotLine))
         painter.drawLine(area.bottomLeft() + QPointF(0, -1), area.bottomRight() + QPointF(0, -1))
     elif kind == "odd":
         painter.setPen(QPen(theme.output, 0.8))
@@ -170,12 +167,12 @@ def paint_mark(painter: QPainter, theme: Theme, kind: MarkKind, area: QRectF) ->
 
 
 def _wave(painter: QPainter, color: QColor, area: QRectF) -> None:
-    path = QPainterPath(QPointF(area.left() + 4, area.bottom() - 2))
-    x, up = area.left() + 4, True
+    x, rise = area.left() + 4, 4
+    path = QPainterPath(QPointF(x, area.bottom() - 2))
     while x < area.right() - 6:
         x += 3
-        path.lineTo(x, area.bottom() - (4 if up else 2))
-        up = not up
+        path.lineTo(x, area.bottom() - rise)
+        rise = 6 - rise
     painter.setPen(QPen(color, 1))
     painter.setBrush(Qt.BrushStyle.NoBrush)
     painter.drawPath(path)
@@ -220,7 +217,6 @@ class TextGeometry:
             self._changed = (position, added)
 
     def forget(self) -> None:
-        """Discard all heights."""
         self._heights, self._widths = [], []
         self._tops = self._changed = None
 
@@ -231,7 +227,6 @@ class TextGeometry:
         self._room = -abs(self._room)
 
     def forget_block(self, number: int) -> None:
-        """Discard the height of one block."""
         if number < len(self._heights) and self._changed is None:
             block = self._edit.document().findBlockByNumber(number)
             self._changed = (block.position(), 0)

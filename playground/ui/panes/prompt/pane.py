@@ -11,10 +11,11 @@ from msgspec.structs import replace
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QFrame, QStackedWidget, QWidget
 
-from playground.prompt.document import Document, Tool
+from playground.prompt.document import Document
 from playground.prompt.field_errors import FieldError
 from playground.prompt.limits import invalid_errors
 from playground.runs.metrics import counted
+from playground.ui.panes.prompt.axis_paint import Served, axes_of, first_difference, served_place
 from playground.ui.panes.prompt.body_tab import BodyTab, go_to_field
 from playground.ui.panes.prompt.footer import ProblemBar, PromptFooter
 from playground.ui.panes.prompt.marks import Advised
@@ -113,29 +114,28 @@ class PromptPane(QFrame):
     @property
     def _others(self) -> tuple[ToolsTab, ParametersTab, BodyTab]:
         """The tabs behind the first one, created on first use: the first paint does not need them."""
-        if self._other_tabs is None:
-            self._other_tabs = self._build_others()
-        return self._other_tabs
-
-    def _build_others(self) -> tuple[ToolsTab, ParametersTab, BodyTab]:
-        # Imported here: the first paint does not need them.
+        if self._other_tabs is not None:
+            return self._other_tabs
         from playground.ui.panes.prompt.parameters_tab import ParametersTab
         from playground.ui.panes.prompt.tools_tab import ToolsTab
 
         tools, parameters, body = ToolsTab(self.history), ParametersTab(self.history, self._stack), BodyTab()
-        tools.tools_edited.connect(self._set_tools)
+        tools.tools_edited.connect(
+            lambda tools, key: self.history.replace(replace(self.history.document, tools=tools), "Edit tools", key)
+        )
         tools.answers_wanted.connect(self.answers_wanted)
         tools.server_wanted.connect(lambda: self.action_requested.emit("tool_server"))
         tools.answers_offered = lambda: self.receivers("2answers_wanted(QString)") > 0
         parameters.edited.connect(lambda document, key: self.history.replace(document, "Set parameter", key))
-        for page in (tools, parameters, body):
+        self._other_tabs = tools, parameters, body
+        for page in self._other_tabs:
             self._stack.addWidget(page)
         document = self.history.document
         tools.show_tools(document.tools)
         tools.show_zones(self._zones)
         parameters.show_document(document)
         parameters.show_findings(self._findings)
-        return tools, parameters, body
+        return self._other_tabs
 
     @cached_property
     def check_bar(self) -> CheckBar:
@@ -154,7 +154,7 @@ class PromptPane(QFrame):
             from playground.ui.panes.prompt.find import FindBar
 
             bar = self._searching = FindBar()
-            bar.found.connect(self._show_found)
+            bar.found.connect(lambda message, at, size: self.prompt_tab.go_to(message, at, at + size, focus=False))
             bar.closed.connect(self.focus_editor)
             bar.replace_requested.connect(lambda message, splice: self.history.splice(message, splice, shown=False))
             bar.replace_all_requested.connect(self._replace_all)
@@ -167,17 +167,14 @@ class PromptPane(QFrame):
 
     @property
     def tools_tab(self) -> ToolsTab:
-        """The tool catalogue."""
         return self._others[0]
 
     @property
     def parameters_tab(self) -> ParametersTab:
-        """Every documented parameter."""
         return self._others[1]
 
     @property
     def body_tab(self) -> BodyTab:
-        """The exact body."""
         return self._others[2]
 
     def document(self) -> Document:
@@ -199,19 +196,17 @@ class PromptPane(QFrame):
             self.document_shown.emit(document)
 
     def undo(self) -> None:
-        """Undo the last step, of any tab."""
         self.history.undo()
 
     def redo(self) -> None:
-        """Redo the last undone step."""
         self.history.redo()
 
-    def _on_spliced(self, _message: int, splice: Splice, shown: bool) -> None:
+    def _on_spliced(self, message: int, splice: Splice, shown: bool) -> None:
         if not shown:
             self.tabs.setCurrentIndex(PROMPT)
         # Only where a variable may have come or gone: the rows are not looked through at every keystroke.
-        if "{{" in self._around(_message, splice):
-            self._show_variables()
+        if "{{" in self._around(message, splice):
+            self.variables.show_document(self.history.document)
 
     def _around(self, message: int, splice: Splice) -> str:
         """Return the removed text and the line that a splice changed."""
@@ -221,11 +216,12 @@ class PromptPane(QFrame):
         return splice.removed + text[start : end if end >= 0 else len(text)]
 
     def _on_replaced(self, before: Document, after: Document) -> None:
-        self._show_variables()
+        self.variables.show_document(after)
         self.tabs.setTabText(TOOLS, with_count("Tools", len(after.tools), zero=True))
         count = len({*after.parameters, *after.invalid})
         self.tabs.setTabText(PARAMETERS, with_count("Parameters", count, zero=True))
-        self._mark_tabs()
+        errors = invalid_errors(after.invalid)
+        self.tabs.mark(PARAMETERS, str(errors[0]) if errors else "")
         if self._other_tabs is not None:
             self.parameters_tab.show_document(after)
             if before.tools is not after.tools:
@@ -238,22 +234,12 @@ class PromptPane(QFrame):
             self._searching.show_messages(document.messages)
         self.edited.emit(document)
 
-    def _show_variables(self) -> None:
-        self.variables.show_document(self.history.document)
-
-    def _mark_tabs(self) -> None:
-        errors = invalid_errors(self.history.document.invalid)
-        self.tabs.mark(PARAMETERS, str(errors[0]) if errors else "")
-
     def _set_value(self, name: str, value: str | None) -> None:
         document = self.history.document
         values = {key: kept for key, kept in document.variables.items() if key != name}
         if value is not None:
             values = {**document.variables, name: value}
         self.history.replace(replace(document, variables=values), f"Set {name}", f"variable {name}")
-
-    def _set_tools(self, tools: tuple[Tool, ...], key: str) -> None:
-        self.history.replace(replace(self.history.document, tools=tools), "Edit tools", key)
 
     def set_forecast(self, prompt_forecast: PromptForecast | None) -> None:
         """Paint the axes of a forecast; a forecast of an older document is ignored, the next one follows."""
@@ -265,8 +251,6 @@ class PromptPane(QFrame):
 
     def paint_forecast(self) -> None:
         """Paint the axes of the newest forecast, with what the server reported."""
-        from playground.ui.panes.prompt.axis_paint import axes_of
-
         prompt_forecast = self._prompt_forecast
         # The server's figure is for the document that it was reported for.
         reported = self._report[2] if self._report is not None and self._report[0] == self.history.document else None
@@ -291,8 +275,6 @@ class PromptPane(QFrame):
         """Show what the server reported, until the text before that place is edited."""
         served = None
         if self._report is not None and self.axes is not None and not self.axes.neutral:
-            from playground.ui.panes.prompt.axis_paint import Served, first_difference, served_place
-
             document, cached, prompt, at = self._report
             changed = first_difference(document, self.history.document)
             if changed is None and cached is not None:
@@ -325,14 +307,12 @@ class PromptPane(QFrame):
 
         It is painted with the next forecast.
         """
-        self._served_at = None
-        self._report = None
+        self._served_at = self._report = None
         if prompt_tokens:
             at = datetime.now().astimezone().strftime("%H:%M:%S")
             self._report = (document or self.history.document, cached_tokens, prompt_tokens, at)
 
     def set_model(self, model: str) -> None:
-        """Set the model that the body preview names."""
         self._model = model
         self._show_body()
 
@@ -353,7 +333,6 @@ class PromptPane(QFrame):
         self.go_to(problem)
 
     def go_to(self, problem: FieldError) -> None:
-        """Put the cursor into the field that a problem names."""
         go_to_field(self, problem, _TABS)
 
     def refuse(self, problem: FieldError, anyway: Callable[[], object]) -> None:
@@ -375,19 +354,12 @@ class PromptPane(QFrame):
         self.tabs.setCurrentIndex(PROMPT)
         self.prompt_tab.go_to(message, offset)
 
-    def _show_found(self, message: int, offset: int, length: int) -> None:
-        self.prompt_tab.go_to(message, offset, offset + length, focus=False)
-
     def show_find(self, *, replacing: bool = False) -> None:
         """Open the find bar at the cursor, with the selected text to search for."""
         self.tabs.setCurrentIndex(PROMPT)
         self.find_bar.show_messages(self.history.document.messages)
         start, selected = self.prompt_tab.selection()
         self.find_bar.open_bar(start, selected, replacing=replacing)
-
-    def show_replace(self) -> None:
-        """Open the find bar with the field for replacing."""
-        self.show_find(replacing=True)
 
     def find_next(self, step: int = 1) -> None:
         """Go to the next match, also while the find bar is closed."""
@@ -405,13 +377,10 @@ class PromptPane(QFrame):
         self.history.replace(replace(self.history.document, messages=tuple(messages)), label)
 
     def focus_editor(self) -> None:
-        """Give the prompt's text the focus."""
         self.tabs.setCurrentIndex(PROMPT)
         self.prompt_tab.focus_editor()
 
-    def take_focus(self) -> None:
-        """Give this pane the focus."""
-        self.focus_editor()
+    take_focus = focus_editor
 
     def composing(self) -> bool:
         """Whether an input method is in the middle of a composition."""

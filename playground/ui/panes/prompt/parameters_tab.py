@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 from msgspec.structs import replace
-from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QCheckBox, QComboBox, QGridLayout, QLabel, QLineEdit, QWidget
+from PySide6.QtCore import QSignalBlocker, Qt, Signal
+from PySide6.QtWidgets import QCheckBox, QComboBox, QLabel, QLineEdit, QWidget
 
 from playground.prompt.document import Document, Json
 from playground.prompt.limits import (
@@ -25,7 +25,7 @@ from playground.ui.panes.prompt.field_text import FieldText
 from playground.ui.panes.prompt.undo import UndoHistory
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID
-from playground.ui.widgets.layouts import PageScroll, column_of
+from playground.ui.widgets.layouts import PageScroll, column_of, grid_of
 from playground.ui.widgets.notice import words
 
 NOT_SENT = "not sent"
@@ -76,16 +76,13 @@ class _Field(QWidget):
     def show_text(self, text: str) -> None:
         """Show a value, unless the typed text already means it."""
         editor = self.editor
-        if isinstance(editor, QLineEdit):
-            if editor.text() != text:
-                editor.setText(text)
-        elif isinstance(editor, FieldText):
-            if editor.exact.strip("\n") != text:
-                editor.set_exact(text)
-        else:
-            editor.blockSignals(True)
-            editor.setCurrentText(text or editor.itemText(0))
-            editor.blockSignals(False)
+        if isinstance(editor, QComboBox):
+            with QSignalBlocker(editor):
+                editor.setCurrentText(text or editor.itemText(0))
+        elif isinstance(editor, FieldText) and editor.exact.strip("\n") != text:
+            editor.set_exact(text)
+        elif isinstance(editor, QLineEdit) and editor.text() != text:
+            editor.setText(text)
 
     def show_message(self, sentence: str) -> None:
         """Show an error; an empty text removes it."""
@@ -122,11 +119,8 @@ class ParametersTab(PageScroll):
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # its widgets have the focus
 
     def _build(self, inside: QWidget) -> None:
-        grid = QGridLayout(inside)
-        grid.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID)
-        grid.setHorizontalSpacing(GRID * 2)
-        grid.setVerticalSpacing(GRID)
-        grid.setColumnStretch(1, 1)
+        margins = (GRID * 2, GRID * 2, GRID * 2, GRID)
+        grid = grid_of(inside, stretched=1, across=GRID * 2, down=GRID, margins=margins)
         grid.addWidget(self._stream, 0, 0, 1, 3)
         grid.addWidget(self._usage, 1, 0, 1, 3)
         for row, parameter in enumerate(PARAMETERS, 2):
@@ -147,12 +141,10 @@ class ParametersTab(PageScroll):
         grid.setRowStretch(last + 1, 1)
 
     def show_document(self, document: Document) -> None:
-        """Show a document's parameters."""
         self._document = document
         for box, on in ((self._stream, document.stream), (self._usage, document.include_usage)):
-            box.blockSignals(True)
-            box.setChecked(on)
-            box.blockSignals(False)
+            with QSignalBlocker(box):
+                box.setChecked(on)
         self._usage.setEnabled(document.stream)
         for parameter in PARAMETERS:
             field = self._fields[parameter.name]
@@ -187,7 +179,6 @@ class ParametersTab(PageScroll):
         self._marked = set(found)
 
     def go_to(self, name: str) -> None:
-        """Give a field the keyboard, and show it."""
         boxes: dict[str, QWidget] = {"stream": self._stream, "stream_options": self._usage}
         target = boxes.get(name) or self._fields.get(name, self._extra).editor
         target.setFocus()

@@ -19,7 +19,7 @@ from playground.ui.panes.prompt.marks import Advised
 from playground.ui.panes.prompt.undo import UndoHistory
 from playground.ui.theme import GRID, current_theme, scaled, ui_font
 from playground.ui.widgets.labels import push_button
-from playground.ui.widgets.layouts import STRETCH, PageScroll, column_of, row_of
+from playground.ui.widgets.layouts import STRETCH, PageScroll, column_of, discard, row_of
 from playground.ui.widgets.lossless_text import Splice
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 
 class ToolsHead(QAbstractButton):
-    """A button over the whole width."""
-
     def __init__(self) -> None:
         super().__init__()
         self._names = ""
@@ -51,7 +49,6 @@ class ToolsHead(QAbstractButton):
         self.update()
 
     def show_axes(self, axes: PromptAxes | None) -> None:
-        """Show tokens and cache expectation."""
         warm = axes.tools_warm if axes is not None else None
         count = f"≈ {axes.tools_tokens:,}" if axes is not None else ""
         if (warm, count) != (self._warm, self._count):
@@ -121,23 +118,12 @@ class PromptTab(QWidget):
         self.served_row = ServedRow()
         """The rule above the first message: nothing was served."""
         self.ruler = Ruler()
-        self.add = push_button("Add message", icon=("plus", "muted"))
-        self._page = QWidget()
-        self._column = column_of(on=self._page, margins=0, spacing=0)
-        self._build()
-        self._connect()
-
-    def _build(self) -> None:
-        self.add.setProperty("look", "quiet")
-        foot = row_of(self.add, STRETCH, margins=(GRID - 2, GRID, GRID, GRID))
-        self._column.addWidget(self.served_row)
-        self._column.addWidget(self.tools)
-        self._column.addWidget(self.boundary_row)
+        self.add = push_button("Add message", "quiet", icon=("plus", "muted"))
+        self._page, self._foot = QWidget(), QWidget()
+        row_of(self.add, STRETCH, on=self._foot, margins=(GRID - 2, GRID, GRID, GRID))
+        items = self.served_row, self.tools, self.boundary_row, self._foot, STRETCH
+        self._column = column_of(*items, on=self._page, margins=0, spacing=0)
         self.served_row.hide()
-        self._foot = QWidget()
-        self._foot.setLayout(foot)
-        self._column.addWidget(self._foot)
-        self._column.addStretch(1)
         self.boundary_row.hide()
         self.area = PageScroll()
         self.area.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # its widgets have the focus
@@ -146,12 +132,13 @@ class PromptTab(QWidget):
         self.area.setWidget(self._page)
         self._at_end = False
         row_of(self.area, self.ruler, on=self, margins=0, spacing=0)
+        self._connect()
 
     def _connect(self) -> None:
         self.add.clicked.connect(lambda: self.insert(len(self.cards)))
         self.tools.clicked.connect(self.tools_requested)
         self.ruler.place_chosen.connect(self.go_to)
-        self.boundary_row.chosen.connect(self._go_to_boundary)
+        self.boundary_row.chosen.connect(lambda: self.go_to(self._end.message, self._end.offset) if self._end else None)
         bar = self.area.verticalScrollBar()
         bar.valueChanged.connect(lambda value: setattr(self, "_at_end", bar.maximum() > 0 and value >= bar.maximum()))
         bar.rangeChanged.connect(lambda _low, high: bar.setValue(high) if self._at_end else None)
@@ -173,7 +160,7 @@ class PromptTab(QWidget):
     def _on_spliced(self, index: int, splice: Splice, shown: bool) -> None:
         card, message = self.cards[index], self._history.document.messages[index]
         if shown:
-            card.keep(message)
+            card.message = message
         else:
             card.mirror(message, splice)
             card.set_collapsed(False)
@@ -188,11 +175,11 @@ class PromptTab(QWidget):
         card.typed.connect(lambda splice: self._history.splice(index, splice, shown=True))
         card.action.connect(lambda name: self.act(index, name))
         card.role_chosen.connect(lambda role: self._choose_role(index, role))
-        card.fields_changed.connect(lambda message: self._change_fields(index, message))
+        card.fields_changed.connect(lambda message: self._set(index, message, "Edit call", f"calls {index}"))
         self._history.serve(card.text)
         card.text.send_requested.connect(self.send_requested)
         card.text.import_pasted.connect(self.import_pasted)
-        card.text.moved.connect(lambda: self._keep_in_sight(card))
+        card.text.moved.connect(lambda: self._show_cursor(card) if card.text.hasFocus() else None)
         card.text.caret_moved.connect(self._history.seal)
         card.text.leave_requested.connect(lambda step: self._leave(index, step))
 
@@ -201,44 +188,36 @@ class PromptTab(QWidget):
         focus = self._page.focusWidget()
         if focus is not None and card.isAncestorOf(focus):
             (self.cards[-1].text if self.cards and not self.cards[-1].collapsed else self.add).setFocus()
-        self._column.removeWidget(card)
-        card.hide()
-        card.deleteLater()
+        discard(self._column, card)
 
     def act_at_cursor(self, name: str) -> None:
         """Run an entry of the menu of the card that had the focus last."""
         index = self.selection()[0][0]
-        if index < len(self.cards) and name == "collapse":
-            self.cards[index].set_collapsed(not self.cards[index].collapsed)
-        elif index < len(self.cards):
-            self.act(index, name)
+        if index < len(self.cards):
+            self.cards[index].act(name)
 
     def act(self, index: int, name: str) -> None:
-        """Run an entry of a card's menu."""
         messages = list(self._history.document.messages)
         if name == "add":
             self.insert(index + 1)
         elif name == "duplicate":
-            self._put([*messages[: index + 1], *messages[index:]], "Duplicate message", index + 1)
+            messages.insert(index, messages[index])
+            self._put(messages, "Duplicate message", index + 1)
         elif name == "delete":
-            self._put(messages[:index] + messages[index + 1 :], "Delete message", max(index - 1, 0))
+            del messages[index]
+            self._put(messages, "Delete message", max(index - 1, 0))
         elif name == "call":
-            changed = with_new_call(self._history.document, index)
-            self._history.replace(changed, "Add a tool call")
+            self._history.replace(with_new_call(self._history.document, index), "Add a tool call")
             self.cards[index].calls.calls.setFocus()
-        elif name in ("up", "down"):
-            self._move(index, index + (-1 if name == "up" else 1))
+        elif name in ("up", "down") and 0 <= (target := index + (-1 if name == "up" else 1)) < len(messages):
+            messages[index], messages[target] = messages[target], messages[index]
+            self._put(messages, "Move message", target)
 
     def insert(self, index: int) -> None:
         """Insert a new, empty user message at `index`."""
         messages = list(self._history.document.messages)
-        self._put([*messages[:index], Message("user", ""), *messages[index:]], "Add message", index)
-
-    def _move(self, index: int, target: int) -> None:
-        messages = list(self._history.document.messages)
-        if 0 <= target < len(messages):
-            messages[index], messages[target] = messages[target], messages[index]
-            self._put(messages, "Move message", target)
+        messages.insert(index, Message("user", ""))
+        self._put(messages, "Add message", index)
 
     def _choose_role(self, index: int, role: Role) -> None:
         message = self._history.document.messages[index]
@@ -247,17 +226,14 @@ class PromptTab(QWidget):
         calls = message.tool_calls if role == "assistant" else ()
         content = message.content if calls or message.content is not None else ""
         changed = replace(message, role=role, tool_call_id=answers, tool_calls=calls, content=content)
-        self._history.replace(self._history.document.with_message(index, changed), "Change role")
+        self._set(index, changed, "Change role")
 
-    def _change_fields(self, index: int, message: Message) -> None:
-        self._history.replace(self._history.document.with_message(index, message), "Edit call", f"calls {index}")
+    def _set(self, index: int, message: Message, label: str, merge: str = "") -> None:
+        self._history.replace(self._history.document.with_message(index, message), label, merge)
 
     def _put(self, messages: list[Message], label: str, focus: int) -> None:
         self._history.replace(replace(self._history.document, messages=tuple(messages)), label)
-        if focus < len(self.cards):
-            self.cards[focus].text.setFocus()
-        else:
-            self.add.setFocus()
+        (self.cards[focus].text if focus < len(self.cards) else self.add).setFocus()
 
     def go_to(self, message: int, start: int, end: int | None = None, *, focus: bool = True) -> None:
         """Put the cursor at a code point of a message's template, or select up to `end`, and show the place."""
@@ -271,18 +247,10 @@ class PromptTab(QWidget):
             card.text.setFocus()
         self._show_cursor(card)
 
-    def _go_to_boundary(self) -> None:
-        if self._end is not None:
-            self.go_to(self._end.message, self._end.offset)
-
     def _leave(self, index: int, step: int) -> None:
         if 0 <= index + step < len(self.cards):
             text = self.cards[index + step].text
             self.go_to(index + step, 0 if step > 0 else len(text.exact.text))
-
-    def _keep_in_sight(self, card: MessageCard) -> None:
-        if card.text.hasFocus():
-            self._show_cursor(card)
 
     def _show_cursor(self, card: MessageCard) -> None:
         if not card.isVisible():
@@ -317,10 +285,8 @@ class PromptTab(QWidget):
         last = self._page.focusWidget()
         if last is not None and last.isVisible():
             last.setFocus()
-        elif self.cards:
-            self.cards[0].text.setFocus()
         else:
-            self.add.setFocus()
+            (self.cards[0].text if self.cards else self.add).setFocus()
 
     def show_axes(self, axes: PromptAxes | None) -> None:
         """Paint structure and cache extent on the cards; None or an empty prompt: neutral."""

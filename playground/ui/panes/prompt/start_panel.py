@@ -11,9 +11,9 @@ from PySide6.QtWidgets import QFrame, QLabel, QPushButton, QWidget
 
 from playground.export.terminal import visible_line
 from playground.ui.theme import current_theme, scaled, ui_font
-from playground.ui.widgets.icons import ICON_PX, IconLabel, paint_icon, set_icon
+from playground.ui.widgets.icons import ICON_PX, IconLabel, paint_icon
 from playground.ui.widgets.labels import push_button, toned
-from playground.ui.widgets.layouts import column_of, row_of
+from playground.ui.widgets.layouts import STRETCH, Space, add_items, column_of, row_of
 from playground.ui.widgets.plain_table import plain_tip
 
 _SAMPLES = (
@@ -63,29 +63,16 @@ class StartPanel(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        column = column_of(
-            _label("Start with a prompt", "title"),
-            _label("Type it above, or begin with one that shows how the cache works.", "muted"),
-            on=self,
-            margins=(18, 20, 18, 14),
-            spacing=8,
-        )
-        for number, sample in enumerate(_SAMPLES):
-            column.addWidget(self._card(*sample, primary=number == 0))
-        column.addSpacing(4)
-        column.addWidget(_label("Or bring your own", "caption"))
-        row = row_of(spacing=8)
-        for action, icon, text in _OWN:
-            row.addWidget(self._button(action, text, icon))
-        row.addStretch(1)
-        column.addLayout(row)
+        title = _label("Start with a prompt", "title")
+        hint = _label("Type it above, or begin with one that shows how the cache works.", "muted")
+        samples = (self._card(*sample, primary=number == 0) for number, sample in enumerate(_SAMPLES))
+        column = column_of(title, hint, *samples, Space(4), on=self, margins=(18, 20, 18, 14), spacing=8)
+        own = row_of(*(self._button(action, text, icon) for action, icon, text in _OWN), STRETCH, spacing=8)
         self._files: list[Path] = []
         self._recent = column_of(spacing=2)
-        column.addLayout(self._recent)
-        column.addWidget(_Drop())
+        add_items(column, _label("Or bring your own", "caption"), own, self._recent, _Drop())
 
     def show_files(self, paths: Sequence[Path]) -> None:
-        """List the files that were used last."""
         shown = list(paths[:MOST_FILES])
         if shown == self._files:
             return
@@ -116,10 +103,7 @@ class StartPanel(QWidget):
         return card
 
     def _button(self, action: str, text: str, icon: str = "") -> QPushButton:
-        button = push_button(text, clicked=lambda: self.action.emit(action))
-        if icon:
-            set_icon(button, icon, "text")
-        return button
+        return push_button(text, clicked=lambda: self.action.emit(action), icon=(icon, "text") if icon else None)
 
 
 def _label(text: str, tone: str) -> QLabel:

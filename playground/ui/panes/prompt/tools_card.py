@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from PySide6.QtCore import QPoint, QPointF, QSize, Qt, Signal
 from PySide6.QtGui import QMouseEvent, QPainter, QPaintEvent, QWheelEvent
-from PySide6.QtWidgets import QCheckBox, QComboBox, QFormLayout, QFrame, QHBoxLayout, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QCheckBox, QComboBox, QFormLayout, QFrame, QToolButton, QVBoxLayout, QWidget
 
 from playground.prompt.document import Tool
 from playground.prompt.field_errors import InputError
@@ -20,7 +20,7 @@ from playground.ui.panes.prompt.tools_json import ToolJson, schema_problems
 from playground.ui.panes.prompt.undo import UndoHistory
 from playground.ui.theme import GRID, current_theme
 from playground.ui.widgets.labels import push_button, toned
-from playground.ui.widgets.layouts import column_of, row_of
+from playground.ui.widgets.layouts import column_of, discard, row_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import hairline
 from playground.ui.widgets.tab_bar import tab_bar
@@ -36,10 +36,8 @@ class _Kind(QComboBox):
 class ParameterRow(QFrame):
     """Two lines: name, type, required; description and choices. Emits each edit; the form applies it."""
 
-    typed = Signal(str, str)
-    """(field, text): "name", "description" or "choices"."""
-    kind_chosen = Signal(str)
-    required_chosen = Signal(bool)
+    changed = Signal(str, object)
+    """A field, one of _CHANGES, and its text; "required": whether it is."""
     action = Signal(str)
     """ "up", "down" or "remove"."""
 
@@ -53,18 +51,12 @@ class ParameterRow(QFrame):
         self.lines = {"name": self.name, "description": self.description, "choices": self.choices}
         self.inside = toned("", "muted", wraps=True)
         for field, line in self.lines.items():
-            line.textEdited.connect(lambda text, chosen=field: self.typed.emit(chosen, text))
-        self.kind.activated.connect(lambda _index: self._choose())
-        self.required.clicked.connect(self.required_chosen)
-        self._lay_out()
-
-    def _lay_out(self) -> None:
+            line.textEdited.connect(lambda text, chosen=field: self.changed.emit(chosen, text))
+        self.kind.activated.connect(lambda _index: self.changed.emit("kind", self.kind.currentText()))
+        self.required.clicked.connect(lambda on: self.changed.emit("required", on))
         first = row_of((self.name, 1), self.kind, self.required, spacing=GRID // 2)
-        for name, sign, label in (
-            ("up", "↑", "Move the parameter up"),
-            ("down", "↓", "Move the parameter down"),
-            ("remove", "✕", "Remove the parameter"),
-        ):
+        for name, sign, what in (("up", "↑", "Move"), ("down", "↓", "Move"), ("remove", "✕", "Remove")):
+            label = f"{what} the parameter{'' if name == 'remove' else f' {name}'}"
             first.addWidget(self._button(name, sign, label))
         second = row_of((self.description, 3), (self.choices, 2), spacing=GRID // 2)
         column_of(first, second, self.inside, on=self, margins=(0, 0, 0, GRID), spacing=GRID // 2)
@@ -87,7 +79,7 @@ class ParameterRow(QFrame):
         kinds = KINDS if row.kind in KINDS else (*KINDS, row.kind)
         if [self.kind.itemText(index) for index in range(self.kind.count())] != list(kinds):
             self.kind.clear()
-            self.kind.addItems(list(kinds))
+            self.kind.addItems(kinds)
         self.kind.setCurrentText(row.kind)
         self.kind.setAccessibleName(f"Type of {row.name}")
         self.required.setChecked(row.required)
@@ -96,16 +88,14 @@ class ParameterRow(QFrame):
         self.inside.setText(f"{row.inside}. Kept as it is; edit it as JSON." if row.inside else "")
         self.inside.setVisible(bool(row.inside))
 
-    def _choose(self) -> None:
-        if self.kind.currentText() in KINDS:
-            self.kind_chosen.emit(self.kind.currentText())
-
 
 NO_FORM = "These parameters are no plain object with properties: edit them as JSON."
-_TYPED = {
+_CHANGES: dict[str, Callable[..., Tool]] = {
     "name": form_model.renamed_parameter,
     "description": form_model.described_parameter,
     "choices": form_model.limited_parameter,
+    "kind": form_model.typed_parameter,
+    "required": form_model.required_parameter,
 }
 
 
@@ -121,37 +111,22 @@ class ToolForm(QWidget):
         self._names: tuple[str, ...] = ()
         self.rows: list[ParameterRow] = []
         self.name = FieldLine(history, "Name of the function", "name", mono=True)
-        self.name.textEdited.connect(
-            lambda text: self._try(lambda: form_model.with_name(self._tool, text), "name", self.name)
-        )
+        self.name.textEdited.connect(lambda text: self._try(form_model.with_name, text, field="name", line=self.name))
         self.description = FieldText(history, "Description", "One sentence that says when to use it")
-        self.description.edited.connect(
-            lambda text: self._try(lambda: form_model.with_description(self._tool, text), "description", None)
-        )
+        self.description.edited.connect(lambda text: self._try(form_model.with_description, text, field="description"))
         self.wrong = words("", "failure")
         self.wrong.hide()
         self.no_form = words(NO_FORM, "muted")
         self.add = push_button("+ Add parameter", "quiet", self._add)
-        self._lay_out()
-        self._show(None, own=False)
-
-    def _lay_out(self) -> None:
         fields = QFormLayout()
         fields.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         fields.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
         fields.addRow("Name", self.name)
         fields.addRow("Description", self.description)
         self._column = column_of(spacing=0)
-        column_of(
-            fields,
-            self.no_form,
-            self._column,
-            self.wrong,
-            (self.add, 0, Qt.AlignmentFlag.AlignLeft),
-            on=self,
-            margins=0,
-            spacing=GRID,
-        )
+        items = fields, self.no_form, self._column, self.wrong, (self.add, 0, Qt.AlignmentFlag.AlignLeft)
+        column_of(*items, on=self, margins=0, spacing=GRID)
+        self._show(None, own=False)
 
     def show_tool(self, tool: Tool) -> None:
         """Show a tool, unless it is the one that the fields stand for."""
@@ -177,42 +152,34 @@ class ToolForm(QWidget):
 
     def _fit(self, count: int) -> None:
         while len(self.rows) > count:
-            row = self.rows.pop()
-            row.hide()
-            self._column.removeWidget(row)
-            row.deleteLater()
+            discard(self._column, self.rows.pop())
         while len(self.rows) < count:
             self.rows.append(self._row(len(self.rows)))
             self._column.addWidget(self.rows[-1])
 
     def _row(self, index: int) -> ParameterRow:
         row = ParameterRow(self._history)
-        row.typed.connect(lambda field, text: self._typed(index, field, text))
-        row.kind_chosen.connect(
-            lambda kind: self._try(lambda: form_model.typed_parameter(self._tool, self._names[index], kind), "", None)
-        )
-        row.required_chosen.connect(
-            lambda on: self._try(lambda: form_model.required_parameter(self._tool, self._names[index], on), "", None)
-        )
+        row.changed.connect(lambda field, value: self._changed(index, field, value))
         row.action.connect(lambda name: self._act(index, name))
         return row
 
-    def _typed(self, index: int, field: str, text: str) -> None:
-        change, line = _TYPED[field], self.rows[index].lines[field]
-        self._try(lambda: change(self._tool, self._names[index], text), f"parameter {index} {field}", line)
+    def _changed(self, index: int, field: str, value: object) -> None:
+        line = self.rows[index].lines.get(field)
+        if field == "kind" and value not in KINDS:
+            return  # kept as it is
+        key = f"parameter {index} {field}" if line is not None else ""
+        self._try(_CHANGES[field], self._names[index], value, field=key, line=line)
 
     def _act(self, index: int, name: str) -> None:
-        parameter = self._names[index]
-        if name == "remove":
-            self._try(lambda: form_model.without_parameter(self._tool, parameter), "", None)
-            self._focus_row(min(index, len(self.rows) - 1))
+        step = {"up": -1, "down": 1}.get(name, 0)
+        if step:
+            self._try(form_model.moved_parameter, self._names[index], step)
         else:
-            step = -1 if name == "up" else 1
-            self._try(lambda: form_model.moved_parameter(self._tool, parameter, step), "", None)
-            self._focus_row(min(max(index + step, 0), len(self.rows) - 1))
+            self._try(form_model.without_parameter, self._names[index])
+        self._focus_row(min(max(index + step, 0), len(self.rows) - 1))
 
     def _add(self) -> None:
-        self._try(lambda: form_model.with_parameter(self._tool), "", None)
+        self._try(form_model.with_parameter)
         self._focus_row(len(self.rows) - 1)
         if self.rows:
             self.rows[-1].name.selectAll()
@@ -220,16 +187,18 @@ class ToolForm(QWidget):
     def _focus_row(self, index: int) -> None:
         (self.rows[index].name if 0 <= index < len(self.rows) else self.add).setFocus()
 
-    def _try(self, change: Callable[[], Tool], field: str, line: FieldLine | None) -> None:
+    def _try(self, change: Callable[..., Tool], *how: object, field: str = "", line: FieldLine | None = None) -> None:
+        """Apply a change of the form's model, or say at the field that was typed in why it cannot be."""
+        wrong, tool = "", self._tool
         try:
-            tool = change()
+            tool = change(self._tool, *how)
         except InputError as bad:
-            if line is not None:
-                line.mark(str(bad))
+            wrong = str(bad)
+        if line is not None:
+            line.mark(wrong)
+        if wrong:
             self._update_text()
             return
-        if line is not None:
-            line.mark("")
         before, self._tool = self._tool, tool
         self._show(line, own=True)
         if tool != before:
@@ -325,20 +294,15 @@ class ToolCard(QFrame):
         self.form: ToolForm | None = None
         self.json: ToolJson | None = None
         self._tokens = ""
-        self._build_head()
+        self.head = CardHead()
+        self.handle = DragHandle()
+        self.head.row.setContentsMargins(GRID // 2, 2, GRID // 2, 0)
+        self.head.row.insertWidget(0, self.handle)
         self._body = QWidget()
         self._body.hide()
         self._body_column: QVBoxLayout | None = None
         column_of(self.head, self._body, hairline(), on=self, margins=0, spacing=0)
         self._name_it()
-
-    def _build_head(self) -> None:
-        self.head = CardHead()
-        self.handle = DragHandle()
-        row = self.head.layout()
-        assert isinstance(row, QHBoxLayout)
-        row.setContentsMargins(GRID // 2, 2, GRID // 2, 0)
-        row.insertWidget(0, self.handle)
         self.head.role.clicked.connect(lambda: self.set_expanded(not self.expanded))
         menu = self.head.menu
         menu.clicked.connect(lambda: self.menu_wanted.emit(menu.mapToGlobal(QPoint(0, menu.height()))))
@@ -346,12 +310,14 @@ class ToolCard(QFrame):
     def set_tool(self, tool: Tool) -> None:
         """Display a tool, unless it is displayed already."""
         if tool != self.tool:
-            self.tool = tool
-            self._name_it()
-            if self.form is not None:
-                self.form.show_tool(tool)
-            if self.json is not None:
-                self.json.show_tool(tool)
+            self._show_tool(tool)
+
+    def _show_tool(self, tool: Tool) -> None:
+        self.tool = tool
+        self._name_it()
+        for view in (self.form, self.json):
+            if view is not None:
+                view.show_tool(tool)
 
     def set_tokens(self, said: str) -> None:
         """≈ tokens and the zone, as words."""
@@ -401,10 +367,17 @@ class ToolCard(QFrame):
             self.answers.setVisible(offered)
 
     def _show_view(self, index: int) -> None:
+        assert self._body_column is not None
         if index == JSON and self.json is None:
-            self._add_json()
+            self.json = ToolJson(self._history, self.tool.name)
+            self.json.show_tool(self.tool)
+            self.json.edited.connect(lambda tool: self._edited(tool, "json"))
+            self.json.edit.edited.connect(lambda _text: self._name_it())
+            self._body_column.addWidget(self.json)
         if index == FORM and self.form is None:
-            self._add_form()
+            self.form = ToolForm(self._history, self.tool)
+            self.form.edited.connect(self._edited)
+            self._body_column.addWidget(self.form)
         waits = index == FORM and self.json is not None and self.json.unused
         self._waits.setVisible(waits)
         if self.form is not None:
@@ -413,32 +386,11 @@ class ToolCard(QFrame):
         if self.json is not None:
             self.json.setVisible(index == JSON)
 
-    def _add_form(self) -> None:
-        form = self.form = ToolForm(self._history, self.tool)
-        form.edited.connect(self._edited)
-        self._add_view(form)
-
-    def _add_json(self) -> None:
-        view = self.json = ToolJson(self._history, self.tool.name)
-        view.show_tool(self.tool)
-        view.edited.connect(lambda tool: self._edited(tool, "json"))
-        view.edit.edited.connect(lambda _text: self._name_it())
-        self._add_view(view)
-
-    def _add_view(self, view: ToolForm | ToolJson) -> None:
-        assert self._body_column is not None
-        self._body_column.addWidget(view)
-
     def _edited(self, tool: Tool, key: str) -> None:
-        self.tool = tool
-        self._name_it()
-        for view in (self.form, self.json):
-            if view is not None:
-                view.show_tool(tool)
+        self._show_tool(tool)
         self.edited.emit(tool, key)
 
     def take_focus(self) -> None:
-        """Set the focus to the first visible field."""
         if not self.expanded:
             self.head.role.setFocus()
         elif self.views.currentIndex() == JSON and self.json is not None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from PySide6.QtCore import Signal
-from PySide6.QtGui import QColor, QTextCharFormat, QTextCursor
-from PySide6.QtWidgets import QDialog, QTextEdit, QWidget
+from PySide6.QtGui import QTextCursor
+from PySide6.QtWidgets import QDialog, QWidget
 
 from playground import asset
 from playground.prompt.document import Json, Tool
@@ -22,10 +22,10 @@ from playground.tools.import_definitions import ImportedTools, from_json, unique
 from playground.tools.schema import check_parameters
 from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.panes.prompt.field_text import FieldText
-from playground.ui.panes.prompt.marks import ink, marks_of
+from playground.ui.panes.prompt.marks import marks_of
 from playground.ui.panes.prompt.undo import UndoHistory
 from playground.ui.theme import GRID, current_theme, mono_font
-from playground.ui.widgets.form import text_box
+from playground.ui.widgets.form import cursor_over, marked, text_box
 from playground.ui.widgets.labels import push_button
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of, single_timer
 from playground.ui.widgets.lossless_text import utf16_length
@@ -56,7 +56,6 @@ class JsonText(CardText):
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """What is underlined, as text."""
         return tuple(self.exact.text[start:end] for start, end in self._faults)
 
     def settled(self) -> None:
@@ -72,37 +71,18 @@ class JsonText(CardText):
         from playground.ui.widgets.highlight import spans
 
         self._rest.stop()
-        text = self.exact.image
-        chosen = [
-            self._over(at, at + length, _colored(color)) for at, length, color in spans(text, "json", current_theme())
+        text, theme, document = self.exact.image, current_theme(), self.document()
+        found = [
+            marked(cursor_over(document, at, at + length), ink=color)
+            for at, length, color in spans(text, "json", theme)
         ]
-        for mark in self._marks:
-            chosen.append(self._over(mark.start, mark.end, _colored(ink(current_theme(), mark.kind))))
+        found += [self._colored_mark(mark) for mark in self._marks]
         for start, end in self._faults:
             first, last = self.exact.unit(start), self.exact.unit(min(max(end, start + 1), len(text)))
             # At the end of the text, underline the preceding character.
-            chosen.append(self._over(min(first, max(last - 1, 0)), last, self._underlined()))
-        self.setExtraSelections(chosen)
-
-    def _underlined(self) -> QTextCharFormat:
-        form = QTextCharFormat()
-        form.setUnderlineStyle(QTextCharFormat.UnderlineStyle.WaveUnderline)
-        form.setUnderlineColor(current_theme().failure)
-        return form
-
-    def _over(self, start: int, end: int, form: QTextCharFormat) -> QTextEdit.ExtraSelection:
-        selection = QTextEdit.ExtraSelection()
-        cursor = QTextCursor(self.document())
-        cursor.setPosition(start)
-        cursor.setPosition(end, QTextCursor.MoveMode.KeepAnchor)
-        selection.cursor, selection.format = cursor, form
-        return selection
-
-
-def _colored(color: QColor) -> QTextCharFormat:
-    form = QTextCharFormat()
-    form.setForeground(color)
-    return form
+            over = cursor_over(document, min(first, max(last - 1, 0)), last)
+            found.append(marked(over, wave=theme.failure))
+        self.setExtraSelections(found)
 
 
 _MOST_SAID = 3
@@ -205,10 +185,9 @@ class ToolJson(QWidget):
             self._update_text()
 
     def _use(self) -> None:
-        tool = self._read.tool
-        if tool is not None and tool != self._tool:
-            self._tool = tool
-            self.edited.emit(tool)
+        if self._read.tool is not None and self.unused:
+            self._tool = self._read.tool
+            self.edited.emit(self._tool)
         self._update_text()
 
     def _update_text(self) -> None:
@@ -251,12 +230,11 @@ def hint(zones: ZoneMap | None, count: int) -> str:
     """Return the message above two or more tools."""
     if count < 2:
         return ""
-    warm = warm_after(zones, 0, count)
-    if warm is None:
-        return RULE
-    if warm < 1:
-        return f"{RULE} Nothing of it is warm now."
-    return f"{RULE} Another first tool would make ≈ {warm:,.0f} warm tokens fresh once."
+    warm, more = warm_after(zones, 0, count), ""
+    if warm is not None:
+        cost = f"Another first tool would make ≈ {warm:,.0f} warm tokens fresh once."
+        more = f" {cost}" if warm >= 1 else " Nothing of it is warm now."
+    return f"{RULE}{more}"
 
 
 def moved(name: str, place: int, warm: float | None) -> str:
@@ -303,40 +281,24 @@ class PasteDialog(QDialog):
         self._tools: tuple[Tool, ...] = ()
         self._rest = single_timer(self, _PASTE_REST_MS, self.look)
         self.text = text_box("JSON definitions of tools", EXAMPLE, font=mono_font())
-        self.text.textChanged.connect(lambda: self._rest.start())
+        self.text.textChanged.connect(self._rest.start)
         self.made = words("", "strong")
         self.wrong = words("", "failure")
         self.notes = words("", "variable")
         self.table = plain_table("Tools made of it", ("Tool", "Parameters", "Description"), 2, {0: 150, 1: 170})
         self.add = push_button("Add", "primary", self._add)
-        self._lay_out()
+        buttons = button_box(self.reject, self.add, label="Cancel")
+        items = words(HINT), (self.text, 3), self.made, self.wrong, (self.table, 2), self.notes, buttons
+        column_of(*items, on=self, margins=GRID * 2)
+        resize_dialog(self, 720, 560)
         self.look()
 
-    def _lay_out(self) -> None:
-        buttons = button_box(self.reject, self.add, label="Cancel")
-        column_of(
-            words(HINT),
-            (self.text, 3),
-            self.made,
-            self.wrong,
-            (self.table, 2),
-            self.notes,
-            buttons,
-            on=self,
-            margins=GRID * 2,
-        )
-        resize_dialog(self, 720, 560)
-
     def look(self) -> None:
-        """Parse the text."""
         self._rest.stop()
         text = self.text.toPlainText()
         self._mark(None)
-        if not text.strip():
-            self._show(ImportedTools(()), "")
-            return
         try:
-            self._show(from_json(text), "")
+            self._show(from_json(text) if text.strip() else ImportedTools(()), "")
         except InputError as bad:
             self._show(ImportedTools(()), str(bad))
             self._mark(bad.problems[0].offset)
@@ -359,21 +321,14 @@ class PasteDialog(QDialog):
         self.add.setEnabled(bool(count) and not wrong)
 
     def _mark(self, offset: int | None) -> None:
-        if offset is None:
-            self.text.setExtraSelections([])
-            return
-        selection = QTextEdit.ExtraSelection()
-        cursor = QTextCursor(self.text.document())
-        text = self.text.toPlainText()
-        last = self.text.document().characterCount() - 1
-        cursor.setPosition(min(utf16_length(text[:offset]), max(last - 1, 0)))
-        cursor.movePosition(QTextCursor.MoveOperation.NextCharacter, QTextCursor.MoveMode.KeepAnchor)
-        form = QTextCharFormat()
-        form.setUnderlineStyle(QTextCharFormat.UnderlineStyle.WaveUnderline)
-        form.setUnderlineColor(current_theme().failure)
-        form.setBackground(current_theme().selection)
-        selection.cursor, selection.format = cursor, form
-        self.text.setExtraSelections([selection])
+        marks = []
+        if offset is not None:
+            text, document = self.text.toPlainText(), self.text.document()
+            last = max(document.characterCount() - 2, 0)
+            cursor = cursor_over(document, min(utf16_length(text[:offset]), last))
+            cursor.movePosition(QTextCursor.MoveOperation.NextCharacter, QTextCursor.MoveMode.KeepAnchor)
+            marks.append(marked(cursor, wave=current_theme().failure, ground=current_theme().selection))
+        self.text.setExtraSelections(marks)
 
     def _add(self) -> None:
         self.look()

@@ -7,8 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPoint, Qt, QTimer, Signal
-from PySide6.QtGui import QAction, QKeySequence, QShowEvent
-from PySide6.QtWidgets import QFrame, QMenu, QPushButton, QSizePolicy, QWidget
+from PySide6.QtGui import QKeySequence, QShowEvent
+from PySide6.QtWidgets import QFrame, QMenu, QSizePolicy, QWidget
 
 from playground.prompt.document import Tool
 from playground.runs.metrics import counted
@@ -17,8 +17,8 @@ from playground.ui.panes.prompt.tools_card import DropLine, ToolCard
 from playground.ui.panes.prompt.tools_json import blank_tool, hint, moved, templates, warm_after
 from playground.ui.panes.prompt.undo import UndoHistory
 from playground.ui.theme import GRID
-from playground.ui.widgets.labels import push_button, toned
-from playground.ui.widgets.layouts import STRETCH, FittedScroll, FlowLayout, column_of, row_of, scrolled
+from playground.ui.widgets.labels import keyed_actions, push_button, toned
+from playground.ui.widgets.layouts import STRETCH, FittedScroll, FlowLayout, column_of, discard, row_of, scrolled
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import hairline
 
@@ -51,11 +51,10 @@ class NoTools(QWidget):
             self._column.addSpacing(GRID)
             self._column.addWidget(words("Begin with a template:", "strong"))
             for title, tool in templates():
-                self._column.addWidget(self._link(title, tool), 0, Qt.AlignmentFlag.AlignLeft)
+                link = push_button(title, "link", name=f"Add a tool: {title}")
+                link.clicked.connect(lambda _checked, tool=tool: self.tool_chosen.emit(tool))
+                self._column.addWidget(link, 0, Qt.AlignmentFlag.AlignLeft)
         super().showEvent(event)
-
-    def _link(self, title: str, tool: Tool) -> QPushButton:
-        return push_button(title, "link", lambda: self.tool_chosen.emit(tool), name=f"Add a tool: {title}")
 
 
 def assigned(cards: Sequence[ToolCard], tools: Sequence[Tool]) -> list[ToolCard | None]:
@@ -108,20 +107,14 @@ class ToolsBar(QFrame):
         row.add_all((self.total, self.collapse, self.paste, self.add))
         self.total.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.notice.setProperty("look", "callout")
-        row_of(
-            (self.moved, 1),
-            (self.undo, 0, Qt.AlignmentFlag.AlignTop),
-            on=self.notice,
-            margins=(GRID, GRID // 2, GRID, GRID // 2),
-        )
+        items = (self.moved, 1), (self.undo, 0, Qt.AlignmentFlag.AlignTop)
+        row_of(*items, on=self.notice, margins=(GRID, GRID // 2, GRID, GRID // 2))
         column_of(row, self.hint, self.notice, on=self, margins=(GRID * 2, GRID, GRID, GRID), spacing=GRID // 2)
 
     def show_total(self, total: str, hint: str) -> None:
         """How many and how much; what the order costs."""
-        if self.total.text() != total:
-            self.total.setText(total)
-        if self.hint.text() != hint:
-            self.hint.setText(hint)
+        self.total.setText(total)
+        self.hint.setText(hint)
         self.hint.setVisible(bool(hint))
 
     def show_moved(self, sentence: str) -> None:
@@ -132,16 +125,13 @@ class ToolsBar(QFrame):
     def _fill(self) -> None:
         if not self.menu.isEmpty():
             return
-        self._offer("Blank tool", blank_tool())
+        self.menu.addAction("Blank tool", partial(self.tool_chosen.emit, blank_tool()))
         self.menu.addSeparator()
         for title, tool in templates():
-            self._offer(title, tool)
+            self.menu.addAction(title, partial(self.tool_chosen.emit, tool))
         self.menu.addSeparator()
-        self.menu.addAction("Paste Python or JSON…").triggered.connect(lambda: self.paste_wanted.emit())
-        self.menu.addAction("From an MCP server…").triggered.connect(lambda: self.server_wanted.emit())
-
-    def _offer(self, title: str, tool: Tool) -> None:
-        self.menu.addAction(title).triggered.connect(lambda: self.tool_chosen.emit(tool))
+        self.menu.addAction("Paste Python or JSON…", self.paste_wanted.emit)
+        self.menu.addAction("From an MCP server…", self.server_wanted.emit)
 
 
 ACTIONS = (
@@ -193,16 +183,10 @@ class ToolsTab(QWidget):
         self.bar.server_wanted.connect(self.server_wanted)
         self.bar.undo.clicked.connect(self._history.undo)
         self.bar.collapse.clicked.connect(self._collapse_all)
-        for name, label, key in ACTIONS:
-            action = QAction(label, self)
-            action.setShortcut(QKeySequence(key))
-            action.setShortcutContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
-            action.triggered.connect(partial(self._act_on_focused, name))
-            self.addAction(action)
+        keyed_actions(self, ACTIONS, self._act_on_focused)
 
     @property
     def cards(self) -> list[ToolCard]:
-        """The card of each tool."""
         if self._stale:
             self._show_cards()
         return self._cards
@@ -218,9 +202,7 @@ class ToolsTab(QWidget):
         self._stale, tools = False, self._tools
         chosen = assigned(self._cards, tools)
         for card in set(self._cards) - {card for card in chosen if card is not None}:
-            card.hide()
-            self._column.removeWidget(card)
-            card.deleteLater()
+            discard(self._column, card)
         self._cards = [card or self._card(tool) for card, tool in zip(chosen, tools, strict=True)]
         for at, (card, tool) in enumerate(zip(self._cards, tools, strict=True)):
             if self._column.indexOf(card) != at:
@@ -254,7 +236,6 @@ class ToolsTab(QWidget):
         self.bar.collapse.setVisible(sum(card.expanded for card in self.cards) > 1)
 
     def go_to(self, index: int) -> None:
-        """Give a tool's definition the keyboard, and show it."""
         if 0 <= index < len(self.cards):
             self._expand(index)
             self.cards[index].take_focus()
@@ -284,7 +265,6 @@ class ToolsTab(QWidget):
         self._reveal(self.cards[first])
 
     def act(self, index: int, name: str) -> None:
-        """Do what the menu of a tool offers."""
         if name in ("up", "down"):
             self.move_tool(index, index + (-1 if name == "up" else 1))
         elif name == "duplicate":
@@ -329,12 +309,11 @@ class ToolsTab(QWidget):
         # After the layout: only then it is known where the card is.
         QTimer.singleShot(0, card, lambda: self.area.ensureWidgetVisible(card, 0, 0))
 
-    def _act_on_focused(self, name: str, _checked: bool = False) -> None:
+    def _act_on_focused(self, name: str) -> None:
         focus = self.window().focusWidget()
-        for at, card in enumerate(self.cards):
-            if focus is not None and card.isAncestorOf(focus):
-                self.act(at, name)
-                return
+        at = next((at for at, card in enumerate(self.cards) if focus and card.isAncestorOf(focus)), None)
+        if at is not None:
+            self.act(at, name)
 
     def _card(self, tool: Tool) -> ToolCard:
         card = ToolCard(self._history, tool)
@@ -351,23 +330,16 @@ class ToolsTab(QWidget):
         self.tools_edited.emit((*self._tools[:at], tool, *self._tools[at + 1 :]), f"tool {at} {key}" if key else "")
 
     def menu_of(self, card: ToolCard) -> QMenu:
-        """Return a new context menu of a tool."""
         menu = QMenu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         at = self.cards.index(card)
         useless = {"up": at == 0, "down": at == len(self.cards) - 1}
         for name, label, key in ACTIONS:
-            action = menu.addAction(label)
-            action.setShortcut(QKeySequence(key))
+            action = menu.addAction(label, QKeySequence(key), partial(self.act, at, name))
             action.setEnabled(not useless.get(name, False))
-            action.triggered.connect(partial(self._act_on, card, name))
         if self.answers_offered():
-            menu.addAction("What it returns…").triggered.connect(card.answers_wanted)
+            menu.addAction("What it returns…", card.answers_wanted.emit)
         return menu
-
-    def _act_on(self, card: ToolCard, name: str, _checked: bool = False) -> None:
-        if card in self.cards:
-            self.act(self.cards.index(card), name)
 
     def _place_at(self, place: QPoint) -> int:
         """Before which card a drop would go."""

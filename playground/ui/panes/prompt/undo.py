@@ -93,25 +93,20 @@ class UndoHistory(QObject):
 
     @property
     def document(self) -> Document:
-        """The present document."""
         return self.page.document
 
     @property
     def file(self) -> PromptFile:
-        """The file that the document belongs to."""
         return self.page.file
 
     @property
     def stack(self) -> QUndoStack:
-        """The undo steps of the prompt on display."""
         return self.page.stack
 
     def undo(self) -> None:
-        """Undo the last step."""
         self.stack.undo()
 
     def redo(self) -> None:
-        """Redo the last undone step."""
         self.stack.redo()
 
     def serve(self, text: ExactEdit | FieldLine) -> None:
@@ -136,7 +131,6 @@ class UndoHistory(QObject):
             self.stack.push(_Replacing(self, before, after, "Changes before the restart", ""))
 
     def set_file(self, file: PromptFile) -> None:
-        """Give the document another file, without an undo step."""
         if file is not self.page.file:
             self.page.file = file
             self.file_changed.emit()
@@ -188,10 +182,7 @@ class _Typing(QUndoCommand):
 
     def __init__(self, history: UndoHistory, message: int, splice: Splice, shown: bool) -> None:
         super().__init__("Typing" if splice.inserted else "Deleting")
-        self._history = history
-        self._message = message
-        self._splice = splice
-        self._shown = shown
+        self._history, self._message, self._splice, self._shown = history, message, splice, shown
         old = history.document.messages[message]
         self._was_none = old.content is None
         # An assistant's calls may come without any text: content is null then, not "" (electron-api.md).
@@ -213,16 +204,16 @@ class _Typing(QUndoCommand):
         if not isinstance(other, _Typing) or other._message != self._message or self.sealed:
             return False
         merged = _joined(self._splice, other._splice)
-        if merged is None:
-            return False
-        self._splice = merged
-        return True
+        self._splice = merged or self._splice
+        return merged is not None
 
 
 def _joined(first: Splice, second: Splice) -> Splice | None:
     """Return both as one splice if they are one run of typing or deleting, otherwise None."""
     if not second.removed and len(second.inserted) == 1 and first.inserted:
-        if second.at != first.at + len(first.inserted) or _starts_a_word(first.inserted[-1], second.inserted):
+        before, typed = first.inserted[-1], second.inserted
+        starts_a_word = typed == "\n" or (before.isspace() and not typed.isspace())
+        if second.at != first.at + len(first.inserted) or starts_a_word:
             return None
         return Splice(first.at, first.removed, first.inserted + second.inserted)
     if first.inserted or second.inserted or len(second.removed) != 1:
@@ -230,10 +221,6 @@ def _joined(first: Splice, second: Splice) -> Splice | None:
     if second.at + 1 == first.at:
         return Splice(second.at, second.removed + first.removed, "")
     return Splice(first.at, first.removed + second.removed, "") if second.at == first.at else None
-
-
-def _starts_a_word(before: str, typed: str) -> bool:
-    return typed == "\n" or (before.isspace() and not typed.isspace())
 
 
 _State = tuple[Document, PromptFile]
@@ -244,20 +231,18 @@ class _Replacing(QUndoCommand):
 
     def __init__(self, history: UndoHistory, before: _State, after: _State, label: str, merge: str) -> None:
         super().__init__(label)
-        self._history = history
-        self._before, self._after = before, after
-        self._merge = merge
+        self._history, self._before, self._after, self._merge = history, before, after, merge
         self.sealed = False
 
-    @property
-    def _changes_file(self) -> bool:
-        return self._before[1] is not self._after[1]
-
     def redo(self) -> None:
-        self._history.apply_document(self._after[0], self._after[1] if self._changes_file else None)
+        self._show(self._after)
 
     def undo(self) -> None:
-        self._history.apply_document(self._before[0], self._before[1] if self._changes_file else None)
+        self._show(self._before)
+
+    def _show(self, state: _State) -> None:
+        document, file = state
+        self._history.apply_document(document, file if self._before[1] is not self._after[1] else None)
 
     def id(self) -> int:
         return _FIELD

@@ -7,12 +7,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, QObject, QRect, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QFontMetrics, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent, QTextOption
-from PySide6.QtWidgets import (
-    QAbstractButton,
-    QFrame,
-    QSizePolicy,
-    QWidget,
-)
+from PySide6.QtWidgets import QAbstractButton, QFrame, QSizePolicy, QWidget
 
 from playground.prompt.document import Document, places, render
 from playground.ui.panes.prompt.card_text import CardText
@@ -20,7 +15,7 @@ from playground.ui.panes.prompt.undo import UndoHistory
 from playground.ui.theme import current_theme, mono_font, scaled, ui_font
 from playground.ui.widgets.icons import ICON_PX, icon_button, paint_icon
 from playground.ui.widgets.labels import toned
-from playground.ui.widgets.layouts import column_of, row_of, scrolled
+from playground.ui.widgets.layouts import column_of, discard, row_of, scrolled
 from playground.ui.widgets.plain_table import plain_tip
 
 if TYPE_CHECKING:
@@ -86,10 +81,6 @@ class _Value(QFrame):
         """The height of a value's first line: without the focus, no part of the next one is visible."""
         return QFontMetrics(self.text.font()).height() + 1
 
-    @property
-    def _row_px(self) -> int:
-        return row_px()
-
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         self._place()
@@ -104,7 +95,7 @@ class _Value(QFrame):
 
     def _fit(self) -> None:
         self._place()
-        height = max(self.text.height() + 6, self._row_px) if self.open else self._row_px
+        height = max(self.text.height() + 6 if self.open else 0, row_px())
         if height != self.height():
             self.setFixedHeight(height)
             self.resized.emit()
@@ -121,7 +112,7 @@ class _Value(QFrame):
         if color is not None:
             painter.setPen(QPen(color, 2 if self.open else 1))
             painter.drawRoundedRect(QRectF(self.rect()).adjusted(1, 1, -1, -1), 4, 4)
-        if not self.open and self.text.height() > self._row_px:
+        if not self.open and self.text.height() > row_px():
             painter.setPen(theme.muted)
             flags = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
             painter.drawText(self.rect().adjusted(0, 0, -2, 0), flags, "…")
@@ -170,10 +161,8 @@ class _Row(QWidget):
         self.setToolTip(plain_tip(where))
         self.value.missing = value is None
         self.edit.setPlaceholderText("no value: Send asks for one" if value is None else "empty: sent as an empty text")
+        self.edit.show_exact(value or "")
         self.value.update()
-        splice = self.edit.exact.whole(value or "")
-        if splice.removed or splice.inserted:
-            self.edit.apply(splice, select=False)
         self.update()
 
     def paintEvent(self, _event: QPaintEvent) -> None:
@@ -246,12 +235,11 @@ class VariablesTable(QFrame):
         self.head = _Head()
         self.head.toggled.connect(self._fold)
         self._inside = QWidget()
-        self._column = column_of(on=self._inside, margins=0, spacing=0)
         self._left_out = toned("", "muted")
         self._left_out.setFixedHeight(ROW_PX)
         self._left_out.setContentsMargins(_SIDE, 0, 0, 0)
         self._left_out.hide()
-        self._column.addWidget(self._left_out)
+        self._column = column_of(self._left_out, on=self._inside, margins=0, spacing=0)
         self._area = scrolled(self._inside)
         self.setProperty("look", "pane")
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -266,10 +254,7 @@ class VariablesTable(QFrame):
         pinned = [name for name in known[MOST_ROWS:] if name == self._pinned]
         wanted = dict.fromkeys((*known[:MOST_ROWS], *pinned))
         for name in [name for name in self.rows if name not in wanted]:
-            row = self.rows.pop(name)
-            self._column.removeWidget(row)
-            row.hide()
-            row.deleteLater()
+            discard(self._column, self.rows.pop(name))
         for at, name in enumerate(wanted):
             row = self.rows.get(name) or self._add(name)
             if self._column.indexOf(row) != at:
@@ -296,8 +281,7 @@ class VariablesTable(QFrame):
         """Show the tokens (≈) of each value, as its share of the message that uses it first."""
         figures = _tokens(axes) if axes is not None else {}
         for name, row in self.rows.items():
-            tokens = figures.get(name)
-            text = "" if tokens is None else f"≈ {tokens:,}"
+            text = f"≈ {figures[name]:,}" if name in figures else ""
             if text != row.tokens:
                 row.tokens = text
                 row.update()
@@ -317,7 +301,6 @@ class VariablesTable(QFrame):
         self.setFixedHeight(scaled(HEAD_PX) + (height if self.head.isChecked() else 0))
 
     def go_to(self, name: str) -> None:
-        """Put the cursor into a variable's value."""
         if name not in self.rows:
             self._pinned = name
             self.show_document(self._document)

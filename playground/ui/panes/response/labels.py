@@ -82,11 +82,9 @@ def placeholder(state: RunState | None, elapsed_s: float = 0.0) -> str:
     """Return the Text tab's message while there is no text; empty if another place says it."""
     if state is None:
         return EMPTY
-    if not state.ended:
-        return ONLY_CALLS if state.tool_calls else waiting(state, elapsed_s)
-    if state.phase == "done":
-        return ONLY_CALLS if state.tool_calls else NO_CONTENT
-    return ""
+    if state.tool_calls and (not state.ended or state.phase == "done"):
+        return ONLY_CALLS
+    return waiting(state, elapsed_s) if not state.ended else NO_CONTENT if state.phase == "done" else ""
 
 
 def ending(state: RunState | None) -> str:
@@ -94,9 +92,7 @@ def ending(state: RunState | None) -> str:
     if state is None:
         return ""
     if state.phase == "stopped":
-        if not state.attempts:
-            return NEVER_SENT
-        return STOPPED if state.usage is None else STOPPED_WITH_USAGE
+        return NEVER_SENT if not state.attempts else STOPPED if state.usage is None else STOPPED_WITH_USAGE
     if state.phase == "interrupted":
         return INTERRUPTED
     if found := warnings(state):

@@ -54,7 +54,6 @@ class FollowEnd(QObject):
         self._bar.rangeChanged.connect(self.follow)
 
     def at_end(self) -> bool:
-        """Whether the end is in view."""
         return self._bar.value() >= self._bar.maximum()
 
     def follow(self, *_range: int) -> None:
@@ -161,14 +160,10 @@ def _break_place(text: str, at: int, soft: int, stop: int) -> int:
     for index in range(begin, hard):
         if text[index].isspace():
             return index + 1
-    while hard < stop and _joined(text, hard):
+    # A combining mark, or what a joiner joins, is drawn together with the character before it.
+    while hard < stop and (unicodedata.category(text[hard])[0] == "M" or "\u200d" in text[hard - 1 : hard + 1]):
         hard += 1
     return hard
-
-
-def _joined(text: str, at: int) -> bool:
-    """Whether the character at `at` is drawn together with the one before it."""
-    return unicodedata.category(text[at]).startswith("M") or "\u200d" in text[at - 1 : at + 1]
 
 
 class LiveText(ReadOnlyText):
@@ -185,7 +180,6 @@ class LiveText(ReadOnlyText):
 
     @property
     def exact_text(self) -> str:
-        """Return the exact text received."""
         return self._map.text
 
     def show_text(self, text: str, *, final: bool = True) -> None:
@@ -230,7 +224,6 @@ class LiveText(ReadOnlyText):
             QPainter(self.viewport()).fillRect(block, current_theme().output)
 
     def selected_exact_text(self) -> str:
-        """Return the exact selected text."""
         cursor = self.textCursor()
         return self._map.text[self._exact(cursor.selectionStart()) : self._exact(cursor.selectionEnd())]
 
@@ -265,12 +258,7 @@ class LiveText(ReadOnlyText):
 
     @property
     def following(self) -> bool:
-        """Whether the view follows the stream."""
         return self._follow.following
-
-    def at_end(self) -> bool:
-        """Whether the end is in view."""
-        return self._follow.at_end()
 
     def _exact(self, position: int) -> int:
         block = self.document().findBlock(position)

@@ -75,7 +75,6 @@ def pieces(text: str) -> list[MarkdownPiece]:
 
 
 def code_blocks(text: str) -> list[str]:
-    """Return the exact text of each fenced code block."""
     blocks: list[str] = []
     for piece in pieces(text):
         if piece.kind == "code":
@@ -137,17 +136,14 @@ def _fence_end(lines: list[str], start: int, fence: str) -> int:
 
 def _code(lines: list[str], language: str, number: int) -> Iterator[MarkdownPiece]:
     cut = [part for line in lines for part in (_parts(line) if len(line) > LONGEST_LINE else (line,))]
-    steps = range(0, max(len(cut), 1), CODE_LINES)
-    for at in steps:
+    for at in range(0, max(len(cut), 1), CODE_LINES):
         text = "\n".join(cut[at : at + CODE_LINES])
         yield MarkdownPiece("code", text, language, number, at == 0, at + CODE_LINES >= len(cut))
 
 
 def _table_end(lines: list[str], start: int) -> int:
-    end = start + 2
-    while end < len(lines) and lines[end].strip() and not _FENCE.match(lines[end]):
-        end += 1
-    return end
+    ends = (at for at in range(start + 2, len(lines)) if not lines[at].strip() or _FENCE.match(lines[at]))
+    return next(ends, len(lines))
 
 
 def _cells(line: str) -> list[str]:
@@ -166,9 +162,8 @@ def _table_text(rows: list[str]) -> Iterator[MarkdownPiece]:
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)).rstrip() for row in cells]
     per_piece = max(1, 4 * PIECE_CHARS // max(map(len, lines)))
     for at in range(0, len(lines), per_piece):
-        yield MarkdownPiece(
-            "table", "\n".join(lines[at : at + per_piece]), opens=at == 0, closes=at + per_piece >= len(lines)
-        )
+        text = "\n".join(lines[at : at + per_piece])
+        yield MarkdownPiece("table", text, opens=at == 0, closes=at + per_piece >= len(lines))
 
 
 def _parts(line: str) -> Iterator[str]:
@@ -225,34 +220,29 @@ def _insert_heading(cursor: QTextCursor, piece: MarkdownPiece, theme: Theme) -> 
     form.setBackground(theme.sunk)
     form.setProperty(NOT_COPIED, True)
     cursor.setBlockFormat(form)
-    plain, link = QTextCharFormat(), QTextCharFormat()
-    for letters in (plain, link):
-        letters.setFont(ui_font(12))
-    plain.setForeground(theme.muted)
-    cursor.insertText(f"{piece.language or 'code'}   ", plain)
-    link.setForeground(theme.accent)
-    link.setAnchor(True)
-    link.setAnchorHref(f"{COPY_CODE}{piece.number}")
-    cursor.insertText("Copy code", link)
+    letters = QTextCharFormat()
+    letters.setFont(ui_font(12))
+    letters.setForeground(theme.muted)
+    cursor.insertText(f"{piece.language or 'code'}   ", letters)
+    letters.setForeground(theme.accent)
+    letters.setAnchor(True)
+    letters.setAnchorHref(f"{COPY_CODE}{piece.number}")
+    cursor.insertText("Copy code", letters)
     cursor.insertBlock(QTextBlockFormat(), QTextCharFormat())
 
 
 def _runs(piece: MarkdownPiece, theme: Theme) -> Iterator[tuple[str, QColor]]:
     """Split a piece's text where its color changes."""
     found = spans(piece.text, piece.language, theme) if piece.kind == "code" else ()
-    encoded, at = piece.text.encode("utf-16-le", "surrogatepass"), 0
+    encoded, at, cuts = piece.text.encode("utf-16-le", "surrogatepass"), 0, list[tuple[int, int, QColor]]()
     for start, length, color in sorted(found, key=lambda span: span[0]):
         if start < at:
             continue  # nested in the span before
-        yield from _run(encoded, at, start, theme.text)
-        at = min(start + length, len(encoded) // 2)
-        yield from _run(encoded, start, at, color)
-    yield from _run(encoded, at, len(encoded) // 2, theme.text)
-
-
-def _run(encoded: bytes, start: int, end: int, color: QColor) -> Iterator[tuple[str, QColor]]:
-    if end > start:
-        yield encoded[2 * start : 2 * end].decode("utf-16-le", "replace"), color
+        cuts += (at, start, theme.text), (start, min(start + length, len(encoded) // 2), color)
+        at = cuts[-1][1]
+    for start, end, color in (*cuts, (at, len(encoded) // 2, theme.text)):
+        if end > start:
+            yield encoded[2 * start : 2 * end].decode("utf-16-le", "replace"), color
 
 
 def _space_out(document: QTextDocument, line: QColor) -> None:
@@ -305,8 +295,7 @@ def selected_text(selection: QTextCursor) -> str:
             cell = _cell(QTextCursor(block))
             if out:
                 same_row = cell is not None and before is not None and cell[0] == before[0]
-                same_cell = same_row and cell == before
-                out.append(" " if same_cell else "\t" if same_row else "\n")
+                out.append("\n" if not same_row else " " if cell == before else "\t")
             out.append(text.replace("\u2028", "\n"))
             before = cell
         block = block.next()
@@ -322,9 +311,5 @@ def _near_table(block: QTextBlock) -> bool:
 def _cell(cursor: QTextCursor) -> tuple[int, int] | None:
     """Return an id of the table row at the cursor, and the column."""
     table = cursor.currentTable()
-    return _cell_of(table, cursor) if table else None
-
-
-def _cell_of(table: QTextTable, cursor: QTextCursor) -> tuple[int, int]:
-    cell = table.cellAt(cursor)
-    return table.firstPosition() * 100_000 + cell.row(), cell.column()
+    cell = table.cellAt(cursor) if table else None
+    return (table.firstPosition() * 100_000 + cell.row(), cell.column()) if cell else None

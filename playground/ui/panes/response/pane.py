@@ -162,8 +162,7 @@ class ResponseFooter(QFrame):
         self.copy.set_text_to_copy(state.text if ended and state is not None else "")
         self._head, *others = _texts(state, elapsed_s, estimated_prompt_tokens)
         for label, text in zip(self._labels[1:], others, strict=True):
-            if label.text() != text:
-                label.setText(text)
+            label.setText(text)
         icon, role, tone = LOOKS[state.phase if state is not None else None]
         self._icon.show_icon(icon, role)
         restyle(self._outcome, tone=tone)
@@ -189,8 +188,7 @@ class ResponseFooter(QFrame):
             - (self.copy.sizeHint().width() + 2 * GRID if not self.copy.isHidden() else 0)
         )
         fits = self._outcome.fontMetrics().horizontalAdvance(self._head) <= left
-        if (head := self._head if fits else self._head.partition(" · ")[0]) != self._outcome.text():
-            self._outcome.setText(head)
+        self._outcome.setText(self._head if fits else self._head.partition(" · ")[0])
         for label in (self._outcome, self._input, self._output, self._speed):
             left -= label.sizeHint().width() + 2 * GRID if label.text() else 0
             label.setVisible(bool(label.text()) and (label is self._outcome or left >= 0))
@@ -321,14 +319,12 @@ class ResponsePane(QFrame):
             self._tick.start() if running else self._tick.stop()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Escape: back from a logged request."""
         if event.key() == Qt.Key.Key_Escape:
             self.left.emit()
         else:
             super().keyPressEvent(event)
 
     def take_focus(self) -> None:
-        """Give the keyboard to the tab in front."""
         self.tabs.setFocus()
 
     def show_tab(self, index: int) -> None:
@@ -344,14 +340,12 @@ class ResponsePane(QFrame):
 
     @cached_property
     def events_tab(self) -> EventsTab:
-        """The events as received."""
         from playground.ui.panes.response.raw_tabs import EventsTab
 
         return self._put(EVENTS, EventsTab())
 
     @cached_property
     def probabilities_tab(self) -> ProbabilitiesTab:
-        """The tokens with their probabilities."""
         from playground.ui.panes.response.probabilities_tab import ProbabilitiesTab
 
         return self._put(PROBABILITIES, ProbabilitiesTab())

@@ -104,7 +104,6 @@ class TintedText(ReadOnlyText):
 
     @property
     def shown(self) -> int:
-        """Number of tokens already shown."""
         return len(self._ends)
 
     def show_tokens(self, tokens: list[TokenProbability]) -> None:
@@ -130,7 +129,6 @@ class TintedText(ReadOnlyText):
         return index if index < len(self._ends) else None
 
     def mark(self, index: int) -> None:
-        """Select a token and bring it into view."""
         if not 0 <= index < self.shown:
             return
         self._showing = True
@@ -176,8 +174,6 @@ class TintedText(ReadOnlyText):
 
 
 class TokenModel(GrowingModel[TokenProbability]):
-    """The tokens of a run."""
-
     columns = ("#", "token", "probability", "alternatives")
     right = (0, 2)
 
@@ -228,7 +224,6 @@ class ProbabilitiesTab(Recolored, QFrame):
         self.colored()
 
     def refresh(self, state: RunState | None, elapsed_s: float = 0.0) -> None:
-        """Show changes since the last refresh."""
         if state is not self._state:
             self._state = state
             self._labels = SlowSteps()
@@ -241,7 +236,6 @@ class ProbabilitiesTab(Recolored, QFrame):
         self._labels.run(self._sum_up, now=state is None or state.ended)
 
     def recolor(self) -> None:
-        """Tint the tokens again."""
         if self.text.shown and self._state is not None:
             self.text.show_tokens(self._state.probabilities)
             if self.isVisible():
@@ -255,8 +249,7 @@ class ProbabilitiesTab(Recolored, QFrame):
     def _sum_up(self) -> None:
         state = self._state
         line = summary(state.probabilities, state.probabilities_came) if state and state.probabilities else ""
-        if line != self.summary.text():
-            self.summary.setText(line)
+        self.summary.setText(line)
 
     def _choose_row(self, index: int) -> None:
         self._from_text = True

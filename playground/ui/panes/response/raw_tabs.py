@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime
 from functools import lru_cache
 
@@ -62,7 +63,6 @@ class EventsModel(GrowingModel[RawEvent]):
 
 @lru_cache(maxsize=512)
 def read(data: str) -> tuple[str, str]:
-    """Return (kind, content summary) of an event."""
     if data.strip() == "[DONE]":
         return "[DONE]", ""
     try:
@@ -134,7 +134,6 @@ class EventsTab(QFrame):
         column_of(self._words, (self._split, 1), on=self, margins=0)
 
     def refresh(self, state: RunState | None, elapsed_s: float = 0.0) -> None:
-        """Show changes since the last refresh."""
         if state is not self._state:
             self._state = state
             self.model.show_rows(state.raw if state else [])
@@ -148,11 +147,14 @@ class EventsTab(QFrame):
         self._split.setVisible(there_are)
 
 
+_CHUNK = re.compile(r'"chat\.completion\.chunk"|^\s*\[DONE\]\s*$')
+
+
 def answer_json(state: RunState) -> tuple[str, str]:
     """Return (label, indented JSON text). An error body that is not JSON is returned unchanged."""
     if state.error is not None and state.error.body:
         return "The error's body, as received", _pretty(state.error.body)
-    if len(state.raw) == 1 and not _is_chunk(state.raw[0].data):
+    if len(state.raw) == 1 and not _CHUNK.search(state.raw[0].data):
         return "The response's body, as received", _pretty(state.raw[0].data)
     pieces = counted(len(state.raw), "event") if state.raw else "the stream"
     merged = {
@@ -180,10 +182,6 @@ def _pretty(text: str) -> str:
         return _json(json.loads(text))
     except ValueError:
         return text
-
-
-def _is_chunk(data: str) -> bool:
-    return '"chat.completion.chunk"' in data or data.strip() == "[DONE]"
 
 
 def _usage(usage: Usage | None) -> dict[str, object] | None:
@@ -276,9 +274,8 @@ class JsonTab(Recolored, QFrame):
     ) -> None:
         if self._colors is None and text:
             self._colors = JsonHighlighter(self.text.document())
-        if self._what.text() != what:
-            self._what.setText(what)
-            restyle(self._what, tone=tone)
+        self._what.setText(what)
+        restyle(self._what, tone=tone)
         self._copy.set_text_to_copy(text)
         self.text.show_text(text, final=final)
         if fault != self._fault:
@@ -287,7 +284,6 @@ class JsonTab(Recolored, QFrame):
         self.place.setVisible(fault is not None)
 
     def recolor(self) -> None:
-        """Color the text and the fault again."""
         if self._colors is not None:
             self._colors.rehighlight()
         if self._fault is not None:
@@ -319,7 +315,6 @@ class DisplayedRequest(Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        """The body as text."""
         return self.body.decode("utf-8", "replace")
 
     @property

@@ -95,11 +95,9 @@ class RenderedTab(QFrame):
 
     @property
     def busy(self) -> bool:
-        """Whether pieces wait to be rendered."""
         return bool(self._waiting)
 
     def refresh(self, state: RunState | None, elapsed_s: float = 0.0) -> None:
-        """Render new text, in steps."""
         if state is not self._state:
             self._state, self._source, self._steps = state, None, SlowSteps()
             self._follow.following = state is not None and not state.ended
@@ -208,6 +206,5 @@ class RenderedTab(QFrame):
             self._show_below("Code copied")
 
     def _show_below(self, text: str) -> None:
-        if text != self.line.text():
-            self.line.setText(text)
+        self.line.setText(text)
         self.line.setVisible(bool(text))

@@ -40,12 +40,10 @@ class CallStrip(QFrame):
         return self._calls.full_text
 
     def show_state(self, state: RunState | None) -> None:
-        """Return the tool calls received so far."""
         calls = sorted(state.tool_calls.items()) if state else []
         line = "  ".join(f"◆ {call.name or 'tool'}({call.arguments})" for _, call in calls)
-        if line != self._calls.full_text:
-            self._calls.set_full_text(line)
-            self.setVisible(bool(line))
+        self._calls.set_full_text(line)
+        self.setVisible(bool(line))
 
 
 class WaitBox(QFrame):
@@ -72,11 +70,10 @@ class WaitBox(QFrame):
         if found is None:
             return
         title, reason, whole_s, left = found
-        if self.title.text() != title:
+        if (self.title.text(), self.reason.text()) != (title, reason):
             self.title.setText(title)
-            self.setAccessibleName(title)
-        if self.reason.text() != reason:
             self.reason.setText(reason)
+            self.setAccessibleName(title)
         self.reason.setVisible(bool(reason))
         self.bar.setVisible(left is not None and whole_s > 0)
         if left is not None and whole_s > 0:
@@ -168,14 +165,11 @@ class FoldedText(QFrame):
         self.text.setVisible(opened)
 
     def show_text(self, text: str, *, final: bool) -> None:
-        """Show the text so far."""
         if not (text or self._has_text):
             return
         self._has_text = bool(text)
         self.text.show_text(text, final=final)
-        label = f"{self._name} · {counted(len(text), 'character')}"
-        if self.head.text() != label:
-            self.head.setText(label)
+        self.head.setText(f"{self._name} · {counted(len(text), 'character')}")
         self.setVisible(bool(text))
 
 
@@ -215,7 +209,6 @@ class TextTab(QFrame):
         return "" if self._places.currentWidget() is self.text else self._words.text()
 
     def refresh(self, state: RunState | None, elapsed_s: float = 0.0) -> None:
-        """Show changes since the last refresh."""
         text, ended = state.text if state else "", state is None or state.ended
         self.text.show_text(text, final=ended)
         self._places.setCurrentWidget(self.text if text else self._words if state else self.steps)
@@ -226,7 +219,5 @@ class TextTab(QFrame):
             hidden = self.waiting.isVisibleTo(self) or self.refusal.isVisibleTo(self)
             self._words.setText("" if hidden else placeholder(state, elapsed_s))
         self.calls.show_state(state)
-        line = ending(state)
-        if line != self.ending.text():
-            self.ending.setText(line)
-            self.ending.setVisible(bool(line))
+        self.ending.setText(ending(state))
+        self.ending.setVisible(bool(self.ending.text()))

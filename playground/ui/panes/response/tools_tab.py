@@ -63,7 +63,6 @@ class CallCard(QFrame):
         column_of(row, self.arguments, self.problems, on=self, margins=(GRID + 4, GRID, GRID, GRID), spacing=GRID // 2)
 
     def show_call(self, call: ToolCallState, ended: bool, asked: Asked | None) -> None:
-        """Update the view from the call."""
         arguments = call.arguments
         self._name.setText(call.name or "unnamed tool")
         self._id.set_full_text(call.id or "no id yet")
@@ -82,7 +81,6 @@ class CallCard(QFrame):
         self.problems.setVisible(bool(problems))
 
     def resizeEvent(self, event: object) -> None:
-        """Adjust to the new line wrapping."""
         super().resizeEvent(event)  # type: ignore[arg-type]
         self._fit()
 
@@ -127,7 +125,6 @@ class ToolCallsTab(PageScroll):
         self._asked = asked
 
     def refresh(self, state: RunState | None, elapsed_s: float = 0.0) -> None:
-        """Show changes since the last refresh."""
         if state is not self._state:
             self._state = state
             while self.cards:
@@ -143,7 +140,6 @@ class ToolCallsTab(PageScroll):
         self._words.setText(NONE_CAME if state and state.ended else NOTHING)
         self._words.setVisible(not calls)
         filler = state.text if state and calls else ""
-        if filler != self.filler.text():
-            self.filler.setText(filler)
+        self.filler.setText(filler)
         self.filler.setVisible(bool(filler))
         self._filler_mark.setVisible(bool(filler))

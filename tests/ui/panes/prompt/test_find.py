@@ -76,7 +76,7 @@ def test_find_ignores_case_also_beside_letters_that_grow(pane: PromptPane) -> No
 
 def test_replace_changes_the_current_match_and_goes_on(pane: PromptPane) -> None:
     pane.show_place(0, 0)
-    pane.show_replace()
+    pane.show_find(replacing=True)
     pane.find_bar.line.setText("one")
     pane.find_bar.replacement.setText("1")
     pane.find_bar.replacement.setFocus()
@@ -90,7 +90,7 @@ def test_replace_changes_the_current_match_and_goes_on(pane: PromptPane) -> None
 
 
 def test_replace_all_is_one_step(pane: PromptPane) -> None:
-    pane.show_replace()
+    pane.show_find(replacing=True)
     pane.find_bar.line.setText("one")
     pane.find_bar.replacement.setText("oneone")
     pane.find_bar.replace_all()
