@@ -56,9 +56,9 @@ class MainWindow(QMainWindow):
     versions: VersionPaths
     """Created with the panes of `answers`."""
     compare: CompareController
+    """Created when the mode is first displayed, as the two following ones."""
     batch: BatchController
     recorder: RecorderController
-    """Each mode is created when it is first displayed."""
 
     def __init__(self, workspace: AppServices, appearance: Appearance) -> None:
         super().__init__()

@@ -77,7 +77,7 @@ def _fits(taken: Sequence[tuple[float, float]], begins: float, width: float, gap
 GUTTER = 96
 AXIS_PX, BAR_PX, LANE_PX, CAPTION_PX, LABEL_PX = 24, 22, 32, 15, 16
 NO_AXIS_PX = 6
-"""Height of the axis with its figures."""
+"""Height of the axis without its figures."""
 LEAST_S = 0.5
 """Minimum length of the axis, so that a run of one millisecond is still readable."""
 MOST_ZOOM = 64.0
