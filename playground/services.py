@@ -153,7 +153,6 @@ class AppServices:
 
     @cached_property
     def cache_memory(self) -> CacheMemory:
-        """Return the storage of the learned cache parameters."""
         from playground.runs.cache_memory import CacheMemory
 
         memory = CacheMemory(self.folder, self.sender.forecaster, self.writer.submit, self.on_notice)
@@ -202,7 +201,6 @@ class AppServices:
 
     @cached_property
     def versions(self) -> VersionService:
-        """Return the version history of prompts."""
         from playground.versions.service import VersionService
 
         return VersionService(self.folder, self.settings, self.writer, self.on_notice)

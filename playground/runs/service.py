@@ -227,7 +227,16 @@ class RequestService:
         on_dispatch(sending)
         if self.log is not None:
             await self.log.begin(_record(sending, dumped))
-        await self._execute(sending)
+        # Before acquiring a slot: a delay between the slot and the request would shift the server's minute.
+        await self.connection.warm()
+        self.running[run.id] = run
+        try:
+            await run.execute()
+        finally:
+            del self.running[run.id]
+            # Shielded: closing the window must not lose what a run taught, and the record of its end.
+            await asyncio.shield(self._finish(sending))
+            self._on_ended(run)
         return sending
 
     async def aclose(self) -> None:
@@ -257,11 +266,7 @@ class RequestService:
 
     async def look(self, document: Document, endpoint: Endpoint) -> tuple[int, PromptForecast]:
         """Return `forecast`, made in another thread, and the changes of the forecaster before it."""
-
-        def look() -> tuple[int, PromptForecast]:
-            return self.forecaster.changes, self.forecast(document, endpoint)
-
-        return await self._in_model_thread(look)
+        return await self._in_model_thread(lambda: (self.forecaster.changes, self.forecast(document, endpoint)))
 
     def _forecast(self, view: DocumentView, endpoint: Endpoint) -> Forecast:
         fields, began = {"model": endpoint.model, **view.document.parameters}, self.cache_began(endpoint)
@@ -305,19 +310,6 @@ class RequestService:
                 self.log.note(run.id, event)
 
         return heard
-
-    async def _execute(self, sending: PendingRequest) -> None:
-        run = sending.run
-        # Before acquiring a slot: a delay between the slot and the request would shift the server's minute.
-        await self.connection.warm()
-        self.running[run.id] = run
-        try:
-            await run.execute()
-        finally:
-            del self.running[run.id]
-            # Shielded: closing the window must not lose what a run taught, and the record of its end.
-            await asyncio.shield(self._finish(sending))
-            self._on_ended(run)
 
     async def _finish(self, sending: PendingRequest) -> None:
         run, log = sending.run, self.log

@@ -56,9 +56,9 @@ class MainWindow(QMainWindow):
     versions: VersionPaths
     """Created with the panes of `answers`."""
     compare: CompareController
+    """Created when the mode is first displayed, as the two following ones."""
     batch: BatchController
     recorder: RecorderController
-    """Each mode is created when it is first displayed."""
 
     def __init__(self, workspace: AppServices, appearance: Appearance) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class MainWindow(QMainWindow):
         self._build_panes()
         self._build_parts()
         self._lay_out()
-        self.places = Places(self, self._columns, self._rows, workspace.settings, self.program)
+        self.places = Places(self, self._columns, self._rows, workspace.settings)
         self._connect()
         self.setWindowTitle("Electron Playground")
         self.resize(1280, 800)
@@ -153,21 +153,13 @@ class MainWindow(QMainWindow):
         from playground.ui.controllers.versions import VersionPaths
         from playground.ui.controllers.voice import VoiceController
 
-        answers = Answers(
-            self.workspace,
-            self.prompt,
-            self.files,
-            self.program,
-            columns=self._columns,
-            rows=self._rows,
-        )
+        answers = Answers(self.workspace, self.prompt, self.files, self.program, columns=self._columns, rows=self._rows)
         self.voicing = VoiceController(
             self.workspace, self.appearance, self.prompt, answers.requests, self, self.show_page
         )
         self.versions = VersionPaths(self.workspace, self.prompt, self.files, self.places.show_beside)
         self.keep_warm = KeepWarmController(self, self.workspace, self.prompt, self.files.tabs)
         self.chaining = Chaining(self, self.workspace, self.prompt, self.files, self.voicing, self.show_page)
-        self.chaining.notice.connect(self.show_notice)
         self.prompt.answers_wanted.connect(self.chaining.show_answers)
         for place, share in enumerate(GROWTH):
             self._columns.setStretchFactor(place, share)
@@ -240,7 +232,6 @@ class MainWindow(QMainWindow):
         requests.ended.connect(self.end_notice.notify_end)
         answers.inspector.action.connect(lambda name: self.actions_table[name].trigger())
         answers.log_paths.open_requested.connect(requests.open_logged)
-        answers.log_paths.notice.connect(self.show_notice)
         answers.log_paths.request_asked.connect(self.handlers.ask_of_request)
         answers.log_paths.compare_requested.connect(self.mode_views.compare_logged)
         answers.inspector.rates_requested.connect(lambda: self.program.connect_dialog(requests.shown_endpoint_id))
@@ -255,19 +246,18 @@ class MainWindow(QMainWindow):
         requests.forecast_changed.connect(self._show_forecast)
         requests.ticked.connect(self._on_tick)
         self.keep_warm.row_changed.connect(requests.sent_beside)
-        self.keep_warm.notice.connect(self.show_notice)
         self.program.endpoint_edited.connect(lambda: self.keep_warm.stop_all("an endpoint or its key was changed"))
         self.modes.changed.connect(lambda mode: requests.set_displayed(mode == "prompt"))
         self.modes.changed.connect(lambda _mode: self._end_notice("action"))
         requests.sent.connect(self.versions.sent)
         self.chaining.prompt_sent.connect(self.versions.sent)
         requests.settled.connect(self.versions.refresh_soon)
-        self.versions.notice.connect(self.show_notice)
         self.versions.fix_requested.connect(lambda: self.actions_table["mend"].trigger())
         self.versions.open_logged.connect(requests.open_logged)
         requests.key_missing.connect(self._show_key_missing)
-        requests.notice.connect(self.show_notice)
-        requests.found.connect(self.show_notice)
+        parts = self.chaining, answers.log_paths, self.keep_warm, self.versions, requests
+        for notice in (*(part.notice for part in parts), requests.found):
+            notice.connect(self.show_notice)
         requests.sent.connect(lambda _document, _run_id: self._end_notice("sent"))
         answers.log.previewed.connect(lambda _run_id: self._end_notice("action"))
 

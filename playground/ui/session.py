@@ -10,6 +10,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QFileSystemWatcher, QObject, QSize, Qt
@@ -58,11 +59,8 @@ class Collector(QObject):
         gc.enable()
 
 
-FIRST_REQUEST = tuple(
-    f"playground.{name}"
-    for name in ("client.exchange", "runs.run", "telemetry.service", "versions.service", "agent.tool_mocks")
-)
-"""Modules that the first request needs. None of them needs an extra."""
+FIRST_REQUEST = ("client.exchange", "runs.run", "telemetry.service", "versions.service", "agent.tool_mocks")
+"""Modules that the first request needs, which take over 100 ms. None of them needs an extra."""
 ICON_SIZES = (16, 24, 32, 48, 64, 128, 256, 512)
 WORKERS = 10
 """Most threads for work that would block the event loop."""
@@ -127,6 +125,17 @@ def _make_loop(application: QApplication) -> asyncio.AbstractEventLoop:
     return loop
 
 
+async def _in_worker(module: str, function: str = "", *arguments: str) -> None:
+    """Import a module of the program in a worker, and call a function of it there."""
+
+    def work() -> None:
+        found = importlib.import_module(f"playground.{module}")
+        if function:
+            getattr(found, function)(*arguments)
+
+    await asyncio.to_thread(work)
+
+
 LOOK_MS = 500
 DELETED = (
     "The data folder was deleted while this window was open. It was created again: your prompts and settings are saved "
@@ -157,7 +166,9 @@ class Session:
         self.window.closing.connect(self.end)
         self.window.files.replaced.connect(self._collector.keep)
         self._watcher = QFileSystemWatcher([str(folder)])
-        self._look = single_timer(self._watcher, LOOK_MS, self._look_at_folder)
+        self._look = single_timer(
+            self._watcher, LOOK_MS, lambda: self._tasks.start(self._restore_folder(), "restore the data folder")
+        )
         self._watcher.directoryChanged.connect(lambda _path: self._look.start())
         self.ready = asyncio.Event()
         """Set when the log is open and the simulator runs, or when their errors are reported."""
@@ -203,11 +214,12 @@ class Session:
     async def _start_services(self) -> None:
         steps: tuple[tuple[str, Callable[[], Awaitable[object]]], ...] = (
             ("open the log", self._open_log),
-            ("prepare the connection", self._warm_connection),
+            ("prepare the connection", lambda: self.workspace.sender.connection.warm()),
             ("start the simulator", self.window.start_simulator),
-            ("import the schema checks", self._import_schema_checks),
-            ("compile the patterns of varying text", self._prepare_patterns),
-            ("import what the first request needs", self._import_for_sending),
+            ("import the schema checks", partial(_in_worker, "tools.schema", "preload")),
+            ("compile the patterns of varying text", partial(_in_worker, "prefix_cache.volatile_scan", "prepare")),
+            *((f"import {name}", partial(_in_worker, name)) for name in FIRST_REQUEST),
+            ("import the colors of JSON", partial(_in_worker, "ui.widgets.highlight", "load", "json")),
         )
         for name, step in steps:
             try:
@@ -216,9 +228,6 @@ class Session:
                 self._report(name, error)
         self._collector.keep()
         self.ready.set()
-
-    def _look_at_folder(self) -> None:
-        self._tasks.start(self._restore_folder(), "restore the data folder")
 
     async def _restore_folder(self) -> None:
         if await self.workspace.restore_folder():
@@ -238,31 +247,6 @@ class Session:
         self.workspace.tasks.start(self.workspace.recover_recordings(), "recover recorded requests")
         if self._file is not None and is_log(self._file):
             self.window.files.open_path(self._file)
-
-    async def _import_schema_checks(self) -> None:
-        from playground.tools.schema import preload
-
-        await asyncio.to_thread(preload)
-
-    async def _prepare_patterns(self) -> None:
-        from playground.prefix_cache.volatile_scan import prepare
-
-        await asyncio.to_thread(prepare)
-
-    async def _import_for_sending(self) -> None:
-        """Import what takes over 100 ms at the first request and its first answer."""
-
-        def load_all() -> None:
-            for module in FIRST_REQUEST:
-                importlib.import_module(module)
-            from playground.ui.widgets.highlight import load
-
-            load("json")
-
-        await asyncio.to_thread(load_all)
-
-    async def _warm_connection(self) -> None:
-        await self.workspace.sender.connection.warm()
 
     async def close(self, *, delete: bool = True) -> None:
         """End everything in reverse order: requests, draft, log, connections, simulator, window.

@@ -8,15 +8,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from msgspec.structs import replace
 from PySide6.QtCore import QEvent, QPoint, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import (
-    QAction,
-    QBrush,
-    QFontMetricsF,
-    QPainter,
-    QPaintEvent,
-    QResizeEvent,
-    QShowEvent,
-)
+from PySide6.QtGui import QAction, QBrush, QFontMetricsF, QPainter, QPaintEvent, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import (
     QAbstractButton,
     QButtonGroup,
@@ -50,9 +42,7 @@ _USUAL_LABEL = "context ≈ 8,888 of 32,768"
 class ContextMeter(QAbstractButton):
     """Painted: a new figure at every keystroke needs no layout."""
 
-    def __init__(
-        self,
-    ) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self._parts: Composition | None = None
         self.label = ""
@@ -77,13 +67,8 @@ class ContextMeter(QAbstractButton):
         """Show a composition, scaled to the prompt's `total` tokens as the other panes show it; 0: as estimated."""
         if total and parts.prompt:
             scale = total / parts.prompt
-            parts = replace(
-                parts,
-                tools=parts.tools * scale,
-                system=parts.system * scale,
-                history=parts.history * scale,
-                rest=parts.rest * scale,
-            )
+            scaled = {name: getattr(parts, name) * scale for name in ("tools", "system", "history", "rest")}
+            parts = replace(parts, **scaled)
         if parts == self._parts:
             return
         self._parts = parts
@@ -175,8 +160,6 @@ _MEANINGS = {
 
 
 class ContextTable(QDialog):
-    """The parts with their meanings."""
-
     def __init__(self, parts: Composition, parent: ContextMeter) -> None:
         super().__init__(parent, Qt.WindowType.Popup)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
@@ -393,7 +376,6 @@ class TopBar(QFrame):
     def show_running(self, running: bool, shortcut: str) -> None:
         """Show Send, or Stop while a request runs, in the same place."""
         self._running, self._shortcut = running, shortcut
-        self._verify.setEnabled(not running)
         self._fit()
         self._send.setAccessibleName("Stop the request" if running else "Send the prompt")
         restyle(self._send, look="stop" if running else "primary")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
+from contextlib import suppress
+
+from PySide6.QtCore import QByteArray
 from PySide6.QtWidgets import QMainWindow, QSplitter, QWidget
 
 from playground.storage.settings import Settings
-from playground.ui.controllers.dialogs import DialogController
 from playground.ui.theme import zoom_factor
 from playground.ui.widgets.layouts import repeating_timer
 
@@ -48,11 +51,8 @@ class Places:
     prompt, which takes the place of response and inspector.
     """
 
-    def __init__(
-        self, window: QMainWindow, columns: QSplitter, rows: QSplitter, settings: Settings, program: DialogController
-    ) -> None:
-        self._window, self._columns, self._rows = window, columns, rows
-        self._settings, self._program = settings, program
+    def __init__(self, window: QMainWindow, columns: QSplitter, rows: QSplitter, settings: Settings) -> None:
+        self._window, self._columns, self._rows, self._settings = window, columns, rows, settings
         self._maximised = settings.text("maximised_pane")
         self._chosen: dict[str, bool] = dict.fromkeys(filter(None, settings.text("hidden_panes").split(",")), False)
         """Panes that the user has shown or hidden."""
@@ -75,12 +75,14 @@ class Places:
             self._settings.set("splitter_sizes", list(self._columns.sizes()))
         if not self._maximised and self._rows.sizes()[1]:
             self._settings.set("log_height", min(self._rows.sizes()[1], 10_000))
-        self._program.keep_geometry()
+        self._settings.set("window_geometry", b64encode(self._window.saveGeometry().data()).decode())
 
     def restore(self) -> None:
         """Apply the stored sizes, or the defaults for this width. The window fits the screen."""
         screen = self._window.screen().availableGeometry()
-        self._program.restore_geometry()
+        with suppress(ValueError):
+            if kept := str(self._settings.get("window_geometry") or ""):
+                self._window.restoreGeometry(QByteArray(b64decode(kept, validate=False)))
         if screen.width() >= LEAST_SCREEN_PX:
             self._window.resize(self._window.size().boundedTo(screen.size()))
         widths = self._settings.get("splitter_sizes")

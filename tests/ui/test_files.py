@@ -89,7 +89,8 @@ async def test_a_logged_prompt_in_the_editor_has_no_file(session: Session, hand:
     assert run_id is not None
     recalled = await session.workspace.recall(run_id)
     assert recalled is not None
-    window.answers.looking_back._use_prompt(recalled)
+    window.requests.looking_back.emit(recalled)
+    window.response.from_log.press("Use its prompt")
     assert window.files.file.path is None
     assert window.files.dirty
 

@@ -63,7 +63,7 @@ for name in ("agent", "keep_warm", "results", "versions"): importlib.import_modu
 late = {"sqlite3", "playground.requestlog.log_queries", "playground.lint.model", "playground.prefix_cache.forecaster"}
 late = late & set(sys.modules)
 assert not late, f"imported before the panes are usable: {late}"
-for name in FIRST_REQUEST: importlib.import_module(name)
+for name in FIRST_REQUEST: importlib.import_module('playground.' + name)
 """
 
 

@@ -452,7 +452,7 @@ class ComparePage(QWidget):
             button = push_button(label, "link", signal, icon=(icon, "accent"))
             flow.addWidget(button)
             self.exports.append(button)
-        self.summary.verticalHeader().setDefaultSectionSize(24)
+        self.summary.verticalHeader().setDefaultSectionSize(scaled(24))
         column = column_of(head, on=pane, margins=0, spacing=0)
         inset = QHBoxLayout()
         inset.setContentsMargins(3, 0, 0, 0)  # the text of the first column is below the title

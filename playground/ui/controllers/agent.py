@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,18 +52,16 @@ class Chaining(QObject):
         self._show_page = show_page
         self._window, self._workspace, self._prompt, self._files = window, workspace, prompt, files
         self._voicing = voicing
-        self._service: AgentService | None = None
         self.dialog: AgentDialog | None = None
 
-    @property
+    @cached_property
     def service(self) -> AgentService:
-        if self._service is None:
-            from playground.agent.service import AgentService
+        from playground.agent.service import AgentService
 
-            self._service = AgentService(self._workspace)
-            self._service.allow_address = self._allow
-            self._service.on_prompt_sent.subscribe(self.prompt_sent.emit)
-        return self._service
+        service = AgentService(self._workspace)
+        service.allow_address = self._allow
+        service.on_prompt_sent.subscribe(self.prompt_sent.emit)
+        return service
 
     def answer_by_server(self, document: Document, names: list[str], server: str) -> None:
         """Let a tool server answer these tools of a prompt from now on."""
@@ -76,7 +75,6 @@ class Chaining(QObject):
             self.dialog.show_prompt()
 
     def open(self) -> AgentDialog:
-        """Show the page in the side panel; create it if necessary."""
         if self.dialog is None:
             self.dialog = self._made()
         self.dialog.show_prompt()
@@ -91,7 +89,6 @@ class Chaining(QObject):
         return dialog
 
     def show_answers(self, tool: str) -> AgentDialog:
-        """Open the dialog at what calls of this tool return."""
         dialog = self.open()
         if not dialog.answers.choose(tool):
             dialog.state.setText(f"{tool} is no tool of this conversation: Start over takes the current prompt.")

@@ -239,7 +239,6 @@ class BatchController(QObject):
             self._start_wanted = self._planner.busy
 
     def retry_failed(self) -> None:
-        """Send the failed rows again, and no others."""
         failed = self.page.model.lines.numbers("failed")
         if not self.running and self.session is not None and failed:
             self._run(self.session, failed)
@@ -323,7 +322,6 @@ class BatchController(QObject):
         await asyncio.to_thread(self._store.close, saved)
 
     async def continue_saved(self, saved: SavedBatch) -> None:
-        """Continue a batch of an earlier session with its own prompt, rows and endpoint."""
         spec = saved.spec
         endpoint = next((one for one in self._services.endpoints.all() if one.id == spec.endpoint_id), None)
         if endpoint is None:

@@ -78,7 +78,6 @@ class ColumnPainter(QObject):
             self._frame.start(FRAME_MS)
 
     def mark_all(self) -> None:
-        """Paint all columns: the page was displayed."""
         self._figures_at.clear()
         for slot in self._session.slots:
             self.mark(slot)

@@ -1,16 +1,14 @@
-"""Opens dialogs, the command palette and the settings; copies to the clipboard; stores the window's position."""
+"""Opens dialogs, the command palette and the settings; copies requests to the clipboard."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from base64 import b64decode, b64encode
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from msgspec.structs import replace
-from PySide6.QtCore import QByteArray, QObject, Qt, Signal
+from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QKeySequence
 from PySide6.QtWidgets import QMainWindow
 
@@ -33,6 +31,7 @@ if TYPE_CHECKING:
     from playground.client.endpoint import Endpoint
     from playground.lint.model import Finding
     from playground.prompt.document import Document, Json, Tool
+    from playground.requestlog.records import StoredRun
     from playground.runs.state import RunState
     from playground.ui.controllers.request import Requests
     from playground.ui.dialogs.cache_lab import CacheLabDialog, ReplayDialog
@@ -101,11 +100,9 @@ class DialogController(QObject):
         from playground.export.snippets import SCRIPTS, key_variable
         from playground.export.ticket import ticket
 
-        recalled = await self._workspace.recall(run_id)
-        if recalled is None:
-            self.notice.emit("That request is not in the log.")
+        stored = await self._stored(run_id)
+        if stored is None:
             return
-        stored = recalled.stored
         if form in ("ticket", "markdown"):
             # A long prompt is searched in the server's errors.
             text = await asyncio.to_thread(ticket if form == "ticket" else as_markdown, stored)
@@ -116,6 +113,13 @@ class DialogController(QObject):
         if form not in ("ticket", "markdown") and stored.record.endpoint_kind == "simulator":
             sentence += " The simulator runs while this window is open, and accepts any key."
         self.notice.emit(sentence)
+
+    async def _stored(self, run_id: str) -> StoredRun | None:
+        """Return a logged request; None, and a notice, if it is no longer in the log."""
+        recalled = await self._workspace.recall(run_id)
+        if recalled is None:
+            self.notice.emit("That request is not in the log.")
+        return None if recalled is None else recalled.stored
 
     def save_page(self, run_id: str | None) -> None:
         if run_id is None:
@@ -132,11 +136,10 @@ class DialogController(QObject):
         """Write a logged request to a file, as Markdown if its name ends in .md, otherwise as HTML."""
         from playground.export.pages import as_html, as_markdown
 
-        recalled = await self._workspace.recall(run_id)
-        if recalled is None:
-            self.notice.emit("That request is not in the log.")
+        stored = await self._stored(run_id)
+        if stored is None:
             return
-        text = (as_markdown if path.suffix.lower() == ".md" else as_html)(recalled.stored)
+        text = (as_markdown if path.suffix.lower() == ".md" else as_html)(stored)
         with write_errors(path, self.notice.emit):
             await asyncio.to_thread(write_shared, path, text.encode("utf-8", "replace"))
             self.notice.emit(f"Exported to {path.name}. Keys are masked; prompt and answer are in it.")
@@ -176,7 +179,6 @@ class DialogController(QObject):
         return cast("Page", page)
 
     def repeat_dialog(self, prompt: PromptPane, requests: Requests) -> RepeatDialog:
-        """Open the repetition of the prompt; each request is in the log."""
         from playground.ui.dialogs.repeat import RepeatDialog, ahead_of
 
         workspace, document = self._workspace, prompt.document()
@@ -185,34 +187,33 @@ class DialogController(QObject):
 
         async def send(group: str) -> RunState:
             refuse_empty(document)
-            dispatch = await workspace.sender.send(
-                document, endpoint, lambda sent: requests.sent_beside(sent.run.id), tags=[group]
-            )
-            return dispatch.run.state
+            return await self._send_beside(requests, document, endpoint, group)
 
         return self._page("repeat", lambda: RepeatDialog(ahead, send, workspace.tasks.start, self.window))
 
+    async def _send_beside(
+        self, requests: Requests, document: Document, endpoint: Endpoint, group: str, tag: str = ""
+    ) -> RunState:
+        """Send a request that the log lists in a group; the response pane does not show it."""
+        sent = await self._workspace.sender.send(
+            document, endpoint, lambda sending: requests.sent_beside(sending.run.id), tag=tag, tags=[group]
+        )
+        return sent.run.state
+
     def cache_lab(self, requests: Requests) -> CacheLabDialog:
-        """Open the experiments on the chosen endpoint's cache; each request is in the log."""
         from playground.experiments.lab import FILE as LAB_FILE
         from playground.runs.record import group_tag
         from playground.ui.dialogs.cache_lab import CacheLabDialog, CacheLabServices
 
-        workspace = self._workspace
+        workspace, group = self._workspace, group_tag("lab")
         endpoint = workspace.endpoint
 
-        group = group_tag("lab")
-
         async def send(document: Document) -> RunState:
-            dispatch = await workspace.sender.send(
-                document, endpoint, lambda sent: requests.sent_beside(sent.run.id), tag="experiment", tags=[group]
-            )
-            return dispatch.run.state
+            return await self._send_beside(requests, document, endpoint, group, "experiment")
 
         def make() -> CacheLabDialog:
-            services = CacheLabServices(
-                endpoint, send, workspace.folder / LAB_FILE, workspace.tasks.start, self._lab_lock
-            )
+            file = workspace.folder / LAB_FILE
+            services = CacheLabServices(endpoint, send, file, workspace.tasks.start, self._lab_lock)
             dialog = CacheLabDialog(services, self.window)
             dialog.lifetime_found.connect(
                 lambda found: workspace.settings.set("cache_lifetime_s", max(10, min(round(found), 86_400)))
@@ -222,18 +223,12 @@ class DialogController(QObject):
         return self._page("lab", make)
 
     def replay_dialog(self, requests: Requests) -> ReplayDialog:
-        """Open what the cache did with logged requests, and what ended their prefixes."""
         from playground.ui.dialogs.cache_lab import ReplayDialog
 
         workspace = self._workspace
 
         def make() -> ReplayDialog:
-            dialog = ReplayDialog(
-                workspace.replay,
-                workspace.tasks.start,
-                workspace.endpoint.rates,
-                self.window,
-            )
+            dialog = ReplayDialog(workspace.replay, workspace.tasks.start, workspace.endpoint.rates, self.window)
             dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
             dialog.open_requested.connect(requests.open_logged)
             return dialog
@@ -283,7 +278,6 @@ class DialogController(QObject):
         )
 
     def guide_dialog(self, rule: str) -> GuideDialog:
-        """Open the guide, at `rule` if given."""
         from playground.lint.engine import EXAMPLES
         from playground.ui.dialogs.guide import GuideDialog
 
@@ -346,7 +340,6 @@ class DialogController(QObject):
         return ProbeResult(True, f"Connected. {counted(len(names), 'model')} offered.", names, length)
 
     def settings_dialog(self, section: str = "") -> None:
-        """Open the settings, at a section if one is named."""
         from playground.ui.dialogs.settings import SettingsDialog
 
         dialog = SettingsDialog(self._workspace.settings, self.window, section=section)
@@ -387,8 +380,7 @@ class DialogController(QObject):
         from playground.ui.dialogs.settings import SECTIONS
 
         assert self._actions is not None
-        actions = self._actions
-        workspace = self._workspace
+        actions, workspace = self._actions, self._workspace
         entries: list[tuple[str, str, Callable[[], object]]] = [
             (spec.label, actions.shortcut(spec.id), actions[spec.id].trigger) for spec in ACTIONS
         ]
@@ -400,11 +392,8 @@ class DialogController(QObject):
         entries += [(f"Settings: {title}", "", partial(self.settings_dialog, title)) for title, _ in SECTIONS]
         entries += [(label, "", run) for label, run in self.extra_commands()]
         kept = workspace.settings.get("command_use")
-        use = (
-            {name: int(str(count)) for name, count in kept.items() if str(count).isdigit()}
-            if isinstance(kept, dict)
-            else {}
-        )
+        counts = kept.items() if isinstance(kept, dict) else ()
+        use = {name: int(str(count)) for name, count in counts if str(count).isdigit()}
 
         def remember(label: str) -> None:
             use[label] = use.get(label, 0) + 1
@@ -418,14 +407,3 @@ class DialogController(QObject):
         from playground.ui.dialogs.guide import AboutDialog
 
         open_once(AboutDialog(self._workspace.folder, self.window))
-
-    def keep_geometry(self) -> None:
-        text = b64encode(self.window.saveGeometry().data()).decode()
-        self._workspace.settings.set("window_geometry", text)
-
-    def restore_geometry(self) -> None:
-        """Restore the window geometry; the default if none is stored."""
-        kept = str(self._workspace.settings.get("window_geometry") or "")
-        with contextlib.suppress(ValueError):
-            if kept:
-                self.window.restoreGeometry(QByteArray(b64decode(kept, validate=False)))

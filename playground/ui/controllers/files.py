@@ -16,14 +16,7 @@ from PySide6.QtWidgets import QWidget
 
 from playground.prompt.document import Document, Message
 from playground.prompt.field_errors import InputError
-from playground.prompt.files import (
-    MAX_FILE_BYTES,
-    PROMPT_FORMAT,
-    FileFormat,
-    OpenedPrompt,
-    identified,
-    missing_in,
-)
+from playground.prompt.files import MAX_FILE_BYTES, PROMPT_FORMAT, FileFormat, OpenedPrompt, identified, missing_in
 from playground.runs.metrics import counted
 from playground.storage.draft import Draft
 from playground.storage.json_file import read_regular
@@ -87,9 +80,9 @@ class Files(QObject):
         self._window, self._draft, self._prompt, self._tasks = window, draft, prompt, tasks
         self._saving = asyncio.Lock()
         self._watcher = QFileSystemWatcher(self)
-        self._watcher.fileChanged.connect(self._look_soon)
-        self._watcher.directoryChanged.connect(self._look_soon)
         self._look = single_timer(self, SETTLE_MS, self._check_disk)
+        for signal in (self._watcher.fileChanged, self._watcher.directoryChanged):
+            signal.connect(lambda _path: self._look.start())
         prompt.history.file_changed.connect(self._watch)
         self.tabs.switched.connect(lambda _page: prompt.paste_bar.hide())
         prompt.prompt_tab.import_pasted.connect(
@@ -428,11 +421,8 @@ class Files(QObject):
         if new := sorted(wanted - watched):
             self._watcher.addPaths(new)
         self._prompt.file_bar.hide()
-        self._look_soon()
-        self.changed.emit()
-
-    def _look_soon(self, _path: str = "") -> None:
         self._look.start()
+        self.changed.emit()
 
     def _check_disk(self) -> None:
         if self.file.path is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from weakref import WeakKeyDictionary
 
 from msgspec import Struct
@@ -179,7 +178,8 @@ class KeepWarmController(QObject):
             reason = str(failed)
         finally:
             if self._sessions.get(id(session.page)) is session:
-                self._forget(session.page, reason)
+                session.task = None  # this one, which has ended
+                self._end(session.page, reason)
 
     def stop_all(self, reason: str) -> None:
         """End every session, for example because another endpoint was chosen."""
@@ -196,14 +196,12 @@ class KeepWarmController(QObject):
         self.refresh()
 
     def _end(self, page: PromptPage, reason: str) -> None:
-        session = self._sessions.get(id(page))
-        if session is not None:
-            if session.task is not None:
-                session.task.cancel()
-            self._forget(page, reason)
-
-    def _forget(self, page: PromptPage, reason: str) -> None:
-        if self._sessions.pop(id(page), None) is not None and reason and page in self._tabs.pages:
+        """End the session of a prompt. The bar shows the reason; without one, nothing any more."""
+        session = self._sessions.pop(id(page), None)
+        if session is not None and session.task is not None:
+            session.task.cancel()
+        self._ended.pop(page, None)
+        if session is not None and reason and page in self._tabs.pages:
             self._ended[page] = reason
         if not self._sessions:
             self._tick.stop()
@@ -213,21 +211,13 @@ class KeepWarmController(QObject):
         """Show the session of the prompt on display, the reason for its end, or nothing."""
         page, bar = self._tabs.page, self._prompt.warm_bar
         session, reason = self._sessions.get(id(page)), self._ended.get(page)
-        if session is not None:
-            self._show_notice(_progress(session), ("Stop", lambda: self._end(page, "")))
-        elif reason is not None:
-            self._show_notice(f"Keep warm ended: {reason}.", ("Dismiss", lambda: self._dismiss(page)))
-        elif not bar.isHidden():
+        if session is None and reason is None:
             bar.hide()
-
-    def _show_notice(self, text: str, action: tuple[str, Callable[[], object]]) -> None:
-        bar = self._prompt.warm_bar
+            return
+        text = f"Keep warm ended: {reason}." if session is None else _progress(session)
         if bar.isHidden() or bar.words != text:
-            bar.show_message(text, [action])
-
-    def _dismiss(self, page: PromptPage) -> None:
-        self._ended.pop(page, None)
-        self.refresh()
+            label = "Dismiss" if session is None else "Stop"
+            bar.show_message(text, [(label, lambda: self._end(page, ""))])
 
 
 def _progress(session: _Session) -> str:

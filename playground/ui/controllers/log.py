@@ -341,7 +341,10 @@ class LogPaths(QObject):
         pane.displayed.connect(lambda _shown: self._follow_clock())
         self.set_clock(settings.text("log_clock"))
         pane.model.fold_groups(settings.flag("log_groups"))
-        pane.menu_button.setMenu(self._menu())
+        menu = QMenu(pane.menu_button)
+        menu.aboutToShow.connect(lambda: self._fill(menu))
+        self._fill(menu)
+        pane.menu_button.setMenu(menu)
 
     @property
     def log(self) -> RequestLog | None:
@@ -418,12 +421,6 @@ class LogPaths(QObject):
         """List the requests of an experiment as one row, or each of them."""
         self._workspace.settings.set("log_groups", folded)
         self._pane.model.fold_groups(folded)
-
-    def _menu(self) -> QMenu:
-        menu = QMenu(self._pane.menu_button)
-        menu.aboutToShow.connect(partial(self._fill, menu))
-        self._fill(menu)
-        return menu
 
     def _fill(self, menu: QMenu) -> None:
         menu.clear()

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from PySide6.QtCore import QObject, Signal
@@ -76,7 +76,9 @@ class RecorderController(QObject):
         self.process: ServerProcess | None = None
         """The recorder's process while it runs."""
         self.dialog: LeakDialog | None = None
-        self._starting = self._stopping = self._closed = False
+        self._changing: Literal["", "Starting…", "Stopping…"] = ""
+        """What the process does now, besides recording."""
+        self._closed = False
         self._started_at = 0.0
         self._forwards = ""
         self._last_line = ""
@@ -161,8 +163,8 @@ class RecorderController(QObject):
 
     def start(self) -> None:
         """Start the recorder for the current endpoint, on the port of the toolbar."""
-        if self.process is None and not self._starting:
-            self._starting = True
+        if self.process is None and not self._changing:
+            self._changing = "Starting…"
             self._dismiss()
             self._show_state()
             self._begin(self._start(), "start the recorder")
@@ -177,11 +179,11 @@ class RecorderController(QObject):
             arguments = ("record", "--port", str(port), *where, *simulator)
             self.process = await asyncio.to_thread(self._launch, arguments)
         except (StartError, SimulatorError) as error:
-            self._starting = False
+            self._changing = ""
             self._show_state()
             self._show_not_started(str(error).removeprefix(_PREFIX))
             return
-        self._starting = False
+        self._changing = ""
         self._started_at, self._forwards, self._last_line = time.monotonic(), endpoint.name, ""
         process = self.process
         process.watch(
@@ -227,7 +229,7 @@ class RecorderController(QObject):
             return
         self.process = None
         self._begin(asyncio.to_thread(process.stop), "close the recorder's pipes")
-        if not self._stopping:
+        if not self._changing:
             self._begin(self._workspace.recover_recordings(), "recover recorded requests")
             self.tools.port.setValue(urlsplit(process.base_url).port or 0)
             reason = f" {self._last_line.removeprefix(_PREFIX)}" if self._last_line else ""
@@ -236,29 +238,23 @@ class RecorderController(QObject):
                 "nothing is recorded.",
                 [("Start again", self.start), ("Dismiss", self._dismiss)],
             )
-        self._stopping = False
+        self._changing = ""
         self._show_state()
 
     def stop(self) -> None:
         """End the recorder; requests in flight are cut, and recorded up to there."""
-        if self.process is not None and not self._stopping:
-            self._stopping = True
+        if self.process is not None and not self._changing:
+            self._changing = "Stopping…"
             self._show_state()
             self._begin(asyncio.to_thread(self.process.stop), "stop the recorder")
 
     def _show_state(self) -> None:
-        process = self.process
-        state = "Not recording"
-        if self._starting:
-            state = "Starting…"
-        elif self._stopping:
-            state = "Stopping…"
-        elif process is not None:
+        process, busy = self.process, bool(self._changing)
+        url, forwards, state = "", "", "Not recording"
+        if process is not None:
+            url, forwards = process.base_url, self._forwards
             state = f"Recording {seconds(float(int(time.monotonic() - self._started_at)))}"
-        url = process.base_url if process is not None else ""
-        busy = self._starting or self._stopping
-        forwards = self._forwards if process is not None else ""
-        self.tools.show_state(state, url, forwards, running=process is not None, busy=busy)
+        self.tools.show_state(self._changing or state, url, forwards, running=process is not None, busy=busy)
         self.page.show_recording(url, busy=busy)
         self.page.connect_panel.show_url(url or self._planned_url())
 
@@ -441,10 +437,8 @@ class RecorderController(QObject):
         recalled = await self._workspace.recall(row.run_id)
         if row is not self._detailed:
             return  # another request was selected meanwhile
-        if recalled is None:
-            self.page.show_detail(None, None)
-        else:
-            self.page.show_detail(logged_request(recalled), logged_model(recalled))
+        shown = (None, None) if recalled is None else (logged_request(recalled), logged_model(recalled))
+        self.page.show_detail(*shown)
 
     def _show_difference(self) -> None:
         row = self.page.table.current_row()

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from playground.prefix_cache.miss_explanation import MissExplanation
@@ -104,13 +103,12 @@ class RecordedRequests:
         runs, _ = await log.readable(sorted(row.number for row in wanted))
         read = await asyncio.to_thread(_read_all, runs)
         for row in wanted:
-            found = read.get(row.run_id, _NOTHING)
-            self._requests[row.run_id] = RecordedRequest(row, found.fields)
-            self._sizes[row.run_id] = found.size
+            fields, self._sizes[row.run_id], cause = read.get(row.run_id, ({}, 0, None))
+            self._requests[row.run_id] = RecordedRequest(row, fields)
             tries = self._tries.pop(row.run_id, 0) + 1
-            if found.cause is None and row.phase == "done" and row.status == 200 and tries < TRIES:
+            if cause is None and row.phase == "done" and row.status == 200 and tries < TRIES:
                 self._tries[row.run_id] = tries
-            self.causes[row.run_id] = found.cause or NOT_STORED
+            self.causes[row.run_id] = cause or NOT_STORED
         self._drop([row.run_id for row in newest])
         return True
 
@@ -134,23 +132,15 @@ class RecordedRequests:
             return None
         runs, _ = await log.readable([row.number])
         read = await asyncio.to_thread(_read_all, runs)
-        return RecordedRequest(row, read[run_id].fields) if run_id in read else None
-
-
-class _Read(Struct, frozen=True):
-    """What a stored request adds to its row. `cause`: None if it is not stored yet."""
-
-    fields: Mapping[str, Json]
-    size: int
-    cause: RowCause | None
+        return RecordedRequest(row, read[run_id][0]) if run_id in read else None
 
 
 NOT_STORED = RowCause("—", "No explanation is stored")
-_NOTHING = _Read({}, 0, None)
 
 
-def _read_all(runs: Sequence[StoredRun]) -> dict[str, _Read]:
-    found = {}
+def _read_all(runs: Sequence[StoredRun]) -> dict[str, tuple[Mapping[str, Json], int, RowCause | None]]:
+    """Return by run_id the fields of the body, its size and the cause, which is None if it is not stored yet."""
+    found: dict[str, tuple[Mapping[str, Json], int, RowCause | None]] = {}
     for run in runs:
         try:
             body = loads(run.record.body)
@@ -158,7 +148,7 @@ def _read_all(runs: Sequence[StoredRun]) -> dict[str, _Read]:
             body = None
         fields = body if isinstance(body, dict) else {}
         cause = None if run.explanation is None else row_cause(read_explanation(run.explanation))
-        found[run.record.run_id] = _Read(fields, len(run.record.body), cause)
+        found[run.record.run_id] = fields, len(run.record.body), cause
     return found
 
 

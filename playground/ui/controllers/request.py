@@ -127,7 +127,6 @@ class Requests(QObject):
             self._begin(self._send, self._shown_document, "send again")
 
     def resend_logged(self, run_id: str) -> None:
-        """Send the prompt of a logged request again to the endpoint in use."""
         self._begin(self._resend_logged, run_id, "send again")
 
     async def _resend_logged(self, run_id: str) -> None:
@@ -485,14 +484,12 @@ class Requests(QObject):
 
 
 def logged_request(recalled: Recalled) -> DisplayedRequest:
-    """Return a request of the log as the Request tab displays it."""
     record = recalled.stored.record
     keyed = record.endpoint_kind != "simulator"
     return DisplayedRequest(record.body, record.base_url, record.endpoint_name, record.started_utc, keyed=keyed)
 
 
 def logged_model(recalled: Recalled) -> InspectorModel:
-    """Return a request of the log as the inspector displays it."""
     record = recalled.stored.record
     return InspectorModel(
         state=recalled.state,

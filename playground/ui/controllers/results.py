@@ -27,11 +27,9 @@ from playground.ui.panes.prompt.pane import PromptPane
 from playground.ui.panes.prompt.undo import PromptFile
 from playground.ui.panes.response.pane import ResponsePane
 from playground.ui.widgets.layouts import column_of, single_timer
-from playground.ui.widgets.notice import SlimBar
 
 if TYPE_CHECKING:
     from playground.lint.model import Finding
-    from playground.ui.panes.prompt.pane import PromptPane
 
 
 REST_MS = 400
@@ -81,7 +79,6 @@ class Adviser(QObject):
         self._rest.stop()
 
     def dismiss(self, advice: Finding, *, for_good: bool) -> None:
-        """Give it no more: on this prompt, or ever."""
         self._workspace.adviser.dismiss(advice, None if for_good else self._prompt.document())
         self._begin()
 
@@ -132,37 +129,6 @@ class Adviser(QObject):
         self._program.rewrite_dialog(self._prompt, advice)
 
 
-class LookingBack:
-    """The bar over a request from the log: its time, its prompt and the way back."""
-
-    def __init__(self, bar: SlimBar, prompt: PromptPane, requests: Requests) -> None:
-        self._bar, self._prompt, self._requests = bar, prompt, requests
-        requests.looking_back.connect(self._show)
-
-    def _show(self, recalled: Recalled | None) -> None:
-        if recalled is None:
-            self._bar.hide()
-            return
-        when = recalled.stored.record.started_utc.astimezone()
-        now = datetime.now().astimezone()
-        day = "" if when.date() == now.date() else f"{when:%a %d %b} · "
-        name = visible_line(recalled.document.name) or "Untitled"
-        self._bar.show_message(
-            f"Logged {day}{when:%H:%M:%S} · {name}",
-            [
-                ("Use its prompt", lambda: self._use_prompt(recalled)),
-                ("Back to the latest", self._requests.show_current),
-            ],
-        )
-
-    def _use_prompt(self, recalled: Recalled) -> None:
-        self._prompt.set_document(recalled.document, undoable=True, label="Use a logged prompt", file=PromptFile())
-        self._bar.show_message(
-            "Its prompt is in the editor. Undo brings yours back.",
-            [("Back to the latest", self._requests.show_current)],
-        )
-
-
 class Answers:
     """The panes of the response, the inspector and the log, in the splitters `columns` and `rows`."""
 
@@ -184,9 +150,26 @@ class Answers:
         self.log = LogPane(workspace.tasks.start, partial(_place, rows, 1))
         self.requests = Requests(workspace, prompt, self.response, self.inspector, self.log)
         self.log_paths = LogPaths(program.window, workspace, self.log)
-        self.looking_back = LookingBack(self.response.from_log, prompt, self.requests)
+        self._prompt = prompt
+        self.requests.looking_back.connect(self._show_looking_back)
         self.adviser = Adviser(workspace, prompt, self.inspector.advice, self.requests, files, program)
         column_of((self.response, 1), self.inspector.strip, on=self.column, margins=0, spacing=0)
+
+    def _show_looking_back(self, recalled: Recalled | None) -> None:
+        """Show in the bar over a request from the log its time, its prompt and the way back."""
+        bar, back = self.response.from_log, ("Back to the latest", self.requests.show_current)
+        if recalled is None:
+            bar.hide()
+            return
+
+        def use_prompt() -> None:
+            self._prompt.set_document(recalled.document, undoable=True, label="Use a logged prompt", file=PromptFile())
+            bar.show_message("Its prompt is in the editor. Undo brings yours back.", [back])
+
+        when = recalled.stored.record.started_utc.astimezone()
+        day = "" if when.date() == datetime.now().astimezone().date() else f"{when:%a %d %b} · "
+        name = visible_line(recalled.document.name) or "Untitled"
+        bar.show_message(f"Logged {day}{when:%H:%M:%S} · {name}", [("Use its prompt", use_prompt), back])
 
     def rest(self) -> None:
         for part in (self.requests, self.adviser, self.log, self.log_paths):

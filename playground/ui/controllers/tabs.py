@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from msgspec.structs import replace
-from PySide6.QtCore import QObject, Qt, Signal
+from PySide6.QtCore import QObject, QSignalBlocker, Qt, Signal
 from PySide6.QtWidgets import QTabBar, QWidget
 
 from playground.export.terminal import visible_line
@@ -36,7 +36,6 @@ class PromptTabs(QObject):
     def __init__(self, prompt: PromptPane) -> None:
         super().__init__(prompt)
         self._prompt = prompt
-        self._showing = False
         self._sending: PromptPage | None = None
         self.bar = OverflowTabs()
         self.bar.setAccessibleName("Open prompts")
@@ -46,8 +45,8 @@ class PromptTabs(QObject):
         self.pages: list[PromptPage] = [prompt.history.page]
         self._add_to_bar()
         self.bar.hide()
-        self.bar.currentChanged.connect(self._chosen)
-        self.bar.tabMoved.connect(self._moved)
+        self.bar.currentChanged.connect(lambda place: self.show_page(self.pages[place]))
+        self.bar.tabMoved.connect(lambda before, after: self.pages.insert(after, self.pages.pop(before)))
 
     @property
     def page(self) -> PromptPage:
@@ -86,9 +85,8 @@ class PromptTabs(QObject):
         if page is self.page:
             self.show_page(self.pages[place - 1 if place else 1])
         del self.pages[place]
-        self._showing = True
-        self.bar.removeTab(place)
-        self._showing = False
+        with QSignalBlocker(self.bar):
+            self.bar.removeTab(place)
         self.refresh()
         self.removed.emit(page)
 
@@ -99,7 +97,6 @@ class PromptTabs(QObject):
                 page.file = now
 
     def show_sending(self, page: PromptPage | None) -> None:
-        """Mark the tab whose request is on its way."""
         self._sending = page
         self.refresh()
 
@@ -113,17 +110,9 @@ class PromptTabs(QObject):
                 self.bar.setTabText(place, text)
                 self.bar.setAccessibleTabName(place, name + (", unsaved changes" if page.dirty else "") + sending)
                 self.bar.setTabToolTip(place, str(page.file.path or name) + sending)
-        self._showing = True
-        self.bar.setCurrentIndex(self.pages.index(self.page))
-        self._showing = False
+        with QSignalBlocker(self.bar):
+            self.bar.setCurrentIndex(self.pages.index(self.page))
         self.bar.setVisible(len(self.pages) > 1)
-
-    def _chosen(self, place: int) -> None:
-        if not self._showing and 0 <= place < len(self.pages):
-            self.show_page(self.pages[place])
-
-    def _moved(self, before: int, after: int) -> None:
-        self.pages.insert(after, self.pages.pop(before))
 
     def state(self) -> DraftState:
         """Return every open prompt for the draft."""
@@ -133,7 +122,7 @@ class PromptTabs(QObject):
 
     def restore(self, state: DraftState) -> None:
         """Open the prompts of a draft in place of the present one."""
-        pages = [_page(other) for other in state.others]
+        pages = [PromptPage(other.document, _file(other), restored=True) for other in state.others]
         place = min(state.place, len(pages))
         # Complete before the prompt changes: each change saves the draft of every tab.
         self.pages = [*pages[:place], self.page, *pages[place:]]
@@ -144,9 +133,8 @@ class PromptTabs(QObject):
         self.refresh()
 
     def _add_to_bar(self) -> None:
-        self._showing = True
-        place = self.bar.addTab("")
-        self._showing = False
+        with QSignalBlocker(self.bar):
+            place = self.bar.addTab("")
         button = icon_button("close", "Close this prompt")
         button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         button.clicked.connect(lambda: self._close_at(button))
@@ -161,10 +149,6 @@ class PromptTabs(QObject):
 def _state(page: PromptPage) -> DraftState:
     file = page.file
     return DraftState(page.document, str(file.path) if file.path is not None else None, file.saved_text, file.format)
-
-
-def _page(state: DraftState) -> PromptPage:
-    return PromptPage(state.document, _file(state), restored=True)
 
 
 def _file(state: DraftState) -> PromptFile:

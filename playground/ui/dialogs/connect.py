@@ -304,7 +304,6 @@ class ConnectDialog(QDialog):
             self._drafts.pop(self._shown.id, None)
 
     def _test(self) -> None:
-        """Ask the server, with what the form says, for its models."""
         if self._testing:
             return
         try:

@@ -142,7 +142,6 @@ class CommandPalette(QDialog):
         self._fill("")
 
     def changeEvent(self, event: QEvent) -> None:
-        """Make the rows again in another text size."""
         super().changeEvent(event)
         if event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange) and self._zoom != zoom_factor():
             self._zoom = zoom_factor()

@@ -40,7 +40,6 @@ class Scale(Struct, frozen=True):
         return self.left + (at - self.begins_at) / (self.ends_at - self.begins_at) * self.width
 
     def at(self, x: float) -> float:
-        """Return the time at an x coordinate."""
         return self.begins_at + (x - self.left) / self.width * (self.ends_at - self.begins_at)
 
     def ticks(self) -> list[float]:
@@ -53,8 +52,6 @@ class Scale(Struct, frozen=True):
 
 
 class CanvasPlace(Struct, frozen=True):
-    """Position of a label."""
-
     row: int
     x: float
 
@@ -80,7 +77,7 @@ def _fits(taken: Sequence[tuple[float, float]], begins: float, width: float, gap
 GUTTER = 96
 AXIS_PX, BAR_PX, LANE_PX, CAPTION_PX, LABEL_PX = 24, 22, 32, 15, 16
 NO_AXIS_PX = 6
-"""Height of the axis with its figures."""
+"""Height of the axis without its figures."""
 LEAST_S = 0.5
 """Minimum length of the axis, so that a run of one millisecond is still readable."""
 MOST_ZOOM = 64.0
@@ -105,7 +102,8 @@ class Canvas(QWidget):
         self._axis_s = 0.0
         self._zoom, self._from = 1.0, 0.0
         self._at: Item | None = None
-        self._places: list[CanvasPlace] = []
+        self._shown: list[tuple[Item, CanvasPlace]] = []
+        """The visible moments with the places of their labels."""
         self.empty = "Send a prompt, or play the vendor's example: its times will be here."
         self.setAccessibleName(name)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -118,8 +116,7 @@ class Canvas(QWidget):
         if self._at is not None and self._at not in picture.items:
             self._at = None
         self._place()
-        described = "; ".join(f"{item.label}" for item in picture.moments)
-        self.setAccessibleDescription(described or self.empty)
+        self.setAccessibleDescription("; ".join(item.label for item in picture.moments) or self.empty)
         self.view_changed.emit()
         self.update()
 
@@ -152,7 +149,6 @@ class Canvas(QWidget):
         shown = [item for item in self._picture.moments if not self._brief and self._visible(scale, item)]
         wanted = [(scale.x(item.starts_at) + 3, metrics.horizontalAdvance(item.label) + 4.0) for item in shown]
         self._shown = list(zip(shown, pack(wanted, GUTTER, self.width() - 2), strict=True))
-        self._places = [place for _, place in self._shown]
         self.setFixedHeight(self.sizeHint().height())
 
     def _visible(self, scale: Scale, item: Item) -> bool:
@@ -160,8 +156,7 @@ class Canvas(QWidget):
         return end >= scale.begins_at and item.starts_at <= scale.ends_at
 
     def sizeHint(self) -> QSize:
-        """Return the height that the lanes and labels need."""
-        label_rows = max((place.row for place in self._places), default=-1) + 1
+        label_rows = max((place.row for _, place in self._shown), default=-1) + 1
         return QSize(640, int(self._labels_top() + label_rows * LABEL_PX + GRID))
 
     def _labels_top(self) -> float:
@@ -255,7 +250,6 @@ class Canvas(QWidget):
         return current_theme().output if item.style in ("speech", "text", "call") else current_theme().muted
 
     def _paint_captions(self, painter: QPainter, scale: Scale) -> None:
-        """Draw the length of each silence below it."""
         silences = [bar for bar in self._picture.bars if bar.style == "silence" and self._visible(scale, bar)]
         metrics = painter.fontMetrics()
         wanted = []
@@ -320,7 +314,6 @@ class Canvas(QWidget):
         return min(near, key=lambda bar: self._box(scale, bar).width(), default=None)
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        """Emit the description of the item under the mouse."""
         item = self._found(event.position())
         self._choose(item)
         self.setToolTip("" if item is None else words_of(item))

@@ -8,12 +8,7 @@ from typing import Any
 
 from PySide6.QtCore import QSignalBlocker, Signal
 from PySide6.QtGui import QShowEvent
-from PySide6.QtWidgets import (
-    QDoubleSpinBox,
-    QSpinBox,
-    QTabWidget,
-    QWidget,
-)
+from PySide6.QtWidgets import QDoubleSpinBox, QSpinBox, QTabWidget, QWidget
 
 from playground.agent.service import Example
 from playground.prompt.field_errors import InputError
@@ -266,7 +261,6 @@ class VoiceDialog(TaskDialog):
             self._frame.start(IDLE_MS)
 
     def play_example(self) -> None:
-        """Run the vendor's example over a real socket."""
         if self._task is None:
             self.example.setEnabled(False)
             self.show_source(TimelineSource("The vendor's example is being played…", NOTHING.turns))

@@ -104,28 +104,25 @@ class Player(Protocol):
         """Stop the audio immediately."""
 
 
-def _made(sink: Any, device: Any) -> Player:
-    class QtPlayer:
-        """Write as much as the device accepts, and the rest when it has room again."""
+class _QtPlayer:
+    """Writes as much as the audio device accepts, and the rest when it has room again."""
 
-        def __init__(self) -> None:
-            self._waiting = bytearray()
-            sink.stateChanged.connect(lambda _state: self._push())
+    def __init__(self, sink: Any, device: Any) -> None:
+        self._sink, self._device, self._waiting = sink, device, bytearray()
+        sink.stateChanged.connect(lambda _state: self._push())
 
-        def play(self, pcm: bytes) -> None:
-            self._waiting += pcm
-            self._push()
+    def play(self, pcm: bytes) -> None:
+        self._waiting += pcm
+        self._push()
 
-        def _push(self) -> None:
-            taken = device.write(bytes(self._waiting[: max(sink.bytesFree(), 0)]))
-            if taken > 0:
-                del self._waiting[:taken]
+    def _push(self) -> None:
+        taken = self._device.write(bytes(self._waiting[: max(self._sink.bytesFree(), 0)]))
+        if taken > 0:
+            del self._waiting[:taken]
 
-        def stop(self) -> None:
-            self._waiting.clear()
-            sink.stop()
-
-    return QtPlayer()
+    def stop(self) -> None:
+        self._waiting.clear()
+        self._sink.stop()
 
 
 def _make(sample_rate: int) -> Player | None:
@@ -143,7 +140,7 @@ def _make(sample_rate: int) -> Player | None:
     form.setSampleFormat(QAudioFormat.SampleFormat.Int16)
     sink = QAudioSink(form)
     sink.setBufferSize(sample_rate * 2 * 60)
-    return _made(sink, sink.start())
+    return _QtPlayer(sink, sink.start())
 
 
 make_player: Callable[[int], Player | None] | None = _make if find_spec("PySide6.QtMultimedia") else None
@@ -219,7 +216,6 @@ class SpeakTab(QWidget):
         return self.engine.currentIndex() == 1
 
     def _engine(self, run: Run) -> Engine | None:
-        """Return the engine for a run; None if none is available."""
         if self.by_system:
             return self.system
         if run.endpoint.kind not in SPEAKERS:
@@ -306,7 +302,6 @@ class SpeakTab(QWidget):
         ask_save(self, "Save speech as WAV", {"WAV (*.wav)": "wav"}, self.save_to)
 
     def save_to(self, path: Path) -> None:
-        """Write the spoken parts as a WAV file."""
         if self._speaker is None:
             return
         with write_errors(path, self.message.setText):

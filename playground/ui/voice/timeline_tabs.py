@@ -94,7 +94,6 @@ class TimelineTab(QWidget):
 
 
 def headline(timeline: Timeline) -> str:
-    """Return the four main figures."""
     said = [f"{name} {milliseconds(getattr(timeline, field), computed=True)}" for name, field, _ in FIGURES]
     return "  ·  ".join(said).capitalize()
 
@@ -151,7 +150,6 @@ class SideBySideTab(QWidget):
 
 
 def sentence(found: Comparison, turns: tuple[MeasuredTurn, ...]) -> str:
-    """Return the result of the comparison as a text."""
     if not turns:
         return "No run yet."
     if not any(turn.times.calls for turn in turns):

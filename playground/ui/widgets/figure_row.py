@@ -300,7 +300,6 @@ class Chart(QWidget):
         self.update()
 
     def ask_file(self) -> None:
-        """Ask for a PNG or SVG file and write the chart to it."""
         ask_save(
             self,
             "Save the chart",
@@ -415,7 +414,6 @@ def round_up(value: float) -> float:
 
 
 def figure(value: float) -> str:
-    """Format an axis's figure, short."""
     return f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.2g}"
 
 

@@ -95,7 +95,6 @@ class IconLabel(QWidget):
 
     @property
     def shown(self) -> tuple[str, str]:
-        """The icon's name, and the role of its color."""
         return self._name, self._role
 
     def show_icon(self, name: str, role: str) -> None:

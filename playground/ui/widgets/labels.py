@@ -20,13 +20,7 @@ from PySide6.QtGui import (
     QResizeEvent,
     QShowEvent,
 )
-from PySide6.QtWidgets import (
-    QLabel,
-    QMenu,
-    QPushButton,
-    QSizePolicy,
-    QWidget,
-)
+from PySide6.QtWidgets import QLabel, QMenu, QPushButton, QSizePolicy, QWidget
 
 from playground.export.terminal import visible_line
 from playground.ui.theme import GRID, current_theme, mono_font, zoom_factor
@@ -44,7 +38,6 @@ _MADE: WeakSet[QMimeData] = WeakSet()
 
 
 def text_data(text: str) -> QMimeData:
-    """Return a text for the clipboard or for dragging."""
     _release_at_exit()
     data = QMimeData()
     data.setText(text)
@@ -67,7 +60,6 @@ def release_clipboard() -> None:
 
 
 def toned(text: str, tone: str, *, wraps: bool = False) -> QLabel:
-    """Return a label in a tone of the style sheet."""
     label = QLabel(text)
     label.setProperty("tone", tone)
     if wraps:
@@ -189,7 +181,6 @@ class IdLabel(QWidget):
 
     @property
     def whole(self) -> bool:
-        """Whether all of the id fits into the widget."""
         font, _, needed = self._fitted(self.width())
         return needed <= max(self.height(), QFontMetrics(font).height())
 

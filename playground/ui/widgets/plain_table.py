@@ -9,7 +9,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFrame
 
 from playground.export.terminal import visible
-from playground.ui.theme import scaled
+from playground.ui.theme import scaled, zoom_factor
 
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QTableView, QTableWidget
@@ -39,25 +39,34 @@ def hairline() -> QFrame:
     return line
 
 
-def set_list_look(table: QTableView, name: str, row_px: int, widths: Sequence[int]) -> None:
-    """Give a table over a model the look of a list of rows: its name, height of a row, widths of its first columns."""
-    from PySide6.QtWidgets import QHeaderView, QTableView
+def show_as_list(table: QTableView, name: str, row_px: int) -> None:
+    """Make a table a list of rows `row_px` high at 100 %: no grid, whole rows are selected, Tab leaves it."""
+    from PySide6.QtWidgets import QTableView
 
-    table.setProperty("look", "pane")
     table.setAccessibleName(name)
     table.setShowGrid(False)
-    table.setWordWrap(False)
     table.setSelectionBehavior(QTableView.SelectionBehavior.SelectRows)
     table.setTabKeyNavigation(False)
     rows = table.verticalHeader()
     rows.hide()
-    rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-    rows.setDefaultSectionSize(row_px)
+    rows.setProperty("zoomApplied", zoom_factor())  # else the height is scaled again at the first display
+    rows.setDefaultSectionSize(scaled(row_px))
+
+
+def set_list_look(table: QTableView, name: str, row_px: int, widths: Sequence[int]) -> None:
+    """Give a table over a model the look of a list of rows: its name, height of a row, widths of its first columns."""
+    from PySide6.QtWidgets import QHeaderView
+
+    show_as_list(table, name, row_px)
+    table.setProperty("look", "pane")
+    table.setWordWrap(False)
+    table.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
     header = table.horizontalHeader()
     header.setHighlightSections(False)
     header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+    header.ensurePolished()  # scales the sections that it has
     for column, width in enumerate(widths):
-        header.resizeSection(column, width)
+        header.resizeSection(column, scaled(width))
     header.setStretchLastSection(True)
 
 
@@ -66,15 +75,10 @@ def plain_table(name: str, columns: Sequence[str], stretched: int, widths: Mappi
     from PySide6.QtWidgets import QHeaderView, QTableWidget
 
     table = QTableWidget(0, len(columns))
-    table.setAccessibleName(name)
+    show_as_list(table, name, ROW_PX)
     # Names of fields are written as in the protocol.
     table.setHorizontalHeaderLabels([one if "_" in one else one[:1].upper() + one[1:] for one in columns])
-    table.verticalHeader().setDefaultSectionSize(ROW_PX)  # it is scaled when it is first displayed
     table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
-    table.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectRows)
-    table.setShowGrid(False)
-    table.setTabKeyNavigation(False)
-    table.verticalHeader().hide()
     header = table.horizontalHeader()
     header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft)
     header.ensurePolished()  # scales the sections that it has

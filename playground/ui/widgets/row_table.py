@@ -10,7 +10,7 @@ from PySide6.QtGui import QFont, QKeyEvent, QKeySequence, QPainter
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
 from playground.ui.theme import Theme, current_theme
-from playground.ui.widgets.plain_table import plain_tip
+from playground.ui.widgets.plain_table import plain_tip, show_as_list
 
 Index = QModelIndex | QPersistentModelIndex
 Row = TypeVar("Row")
@@ -109,18 +109,13 @@ class RowTable(QTableView):
 
     def __init__(self, name: str, row_px: int = REQUEST_ROW_PX, least_column_px: int = 40) -> None:
         super().__init__()
-        self.setAccessibleName(name)
+        show_as_list(self, name, row_px)
         self.setProperty("rows", "true")
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        self.setShowGrid(False)
         self.setWordWrap(False)
-        self.setTabKeyNavigation(False)
-        rows, columns = self.verticalHeader(), self.horizontalHeader()
-        rows.hide()
-        rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-        rows.setDefaultSectionSize(row_px)
+        self.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        columns = self.horizontalHeader()
         columns.setHighlightSections(False)
         columns.setMinimumSectionSize(least_column_px)
         self.doubleClicked.connect(lambda _index: self.open_row())
