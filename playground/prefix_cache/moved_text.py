@@ -6,7 +6,6 @@ Paragraphs may be documents, examples, rules or entries of a list, in any format
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import pairwise
@@ -15,6 +14,7 @@ from typing import TypeVar
 from msgspec import Struct
 
 from playground.prefix_cache.text_compare import common_prefix, once
+from playground.prompt.diff import increasing
 
 _UNSPACED = "\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 _WORDS = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
@@ -191,24 +191,6 @@ def _plain(version: _Version) -> list[int]:
 
 def _groups(words: Sequence[str], size: int) -> list[int]:
     return [hash(tuple(words[at : at + size])) for at in range(len(words) - size + 1)]
-
-
-def increasing(values: Sequence[int]) -> list[int]:
-    """Return the indexes of a longest increasing subsequence."""
-    tails: list[int] = []
-    tail_index: list[int] = []
-    before: list[int] = []
-    for index, value in enumerate(values):
-        at = bisect_left(tails, value)
-        tails[at : at + 1] = [value]
-        tail_index[at : at + 1] = [index]
-        before.append(tail_index[at - 1] if at else -1)
-    found: list[int] = []
-    index = tail_index[-1] if tail_index else -1
-    while index >= 0:
-        found.append(index)
-        index = before[index]
-    return found[::-1]
 
 
 def _is_worth(version: _Version, places: dict[int, int], order: Sequence[int], other: Sequence[int]) -> bool:
