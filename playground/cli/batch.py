@@ -50,7 +50,7 @@ from playground.experiments.batch_rows import (
 )
 from playground.export.terminal import print_error, print_task_error
 from playground.prompt.document import Json
-from playground.prompt.field_errors import FieldError, InputError, UnwritableOutputError
+from playground.prompt.field_errors import InputError, writing_to
 from playground.prompt.files import OpenedPrompt, dump, read_input
 from playground.runs.metrics import counted, dollars, percent
 from playground.services import AppServices
@@ -97,11 +97,9 @@ def merge_batches(options: argparse.Namespace) -> int:
     merged = merge_results(parts)
     if output.exists():
         raise InputError.of(("-o",), f"{output} exists.", "Name another file.")
-    try:
+    with writing_to("-o", output):
         # Whole or not at all: a part of the rows would look like the result.
         write_shared(output, format_results(merged, output))
-    except OSError as error:
-        raise UnwritableOutputError(FieldError(("-o",), f"{output} cannot be written: {error.strerror}.")) from None
     unfinished = [name for name in options.files if Path(name + NOTE_SUFFIX).exists()]
     for name in unfinished:
         print_error(f"{name}: its batch has not ended with all rows answered. Continue it with --resume.")

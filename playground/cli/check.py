@@ -15,11 +15,10 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from playground.cli import FAILED, FINISHED
-from playground.cli.check_inputs import CheckedInput, read_inputs
+from playground.cli.check_inputs import CheckedInput, opened_log, read_inputs
 from playground.cli.check_losses import Losses, find_losses, measured
 from playground.cli.check_report import OWN_RULES, CheckReport, print_report
 from playground.client.endpoint import Rates
-from playground.export.terminal import print_error
 from playground.lint.engine import RULES, advise, rule_named
 from playground.lint.message_texts import template_lines
 from playground.lint.model import Finding, FindingPlace
@@ -39,7 +38,7 @@ from playground.prefix_cache.message_content import content_text
 from playground.prefix_cache.program_groups import body_messages, families
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prompt.document import Document, Json
-from playground.prompt.field_errors import FieldError, InputError, UnwritableOutputError
+from playground.prompt.field_errors import InputError, writing_to
 from playground.prompt.json_text import loads
 from playground.storage.paths import write_shared
 
@@ -94,7 +93,7 @@ def _linted(
     judged = [item for item in inputs if id(item) in newest or _may_have_placeholder(item)]
     histories = [NO_HISTORY] * len(judged)
     if options.log is True or options.data_dir is not None:
-        histories = _histories([item.document for item in judged], options.data_dir)
+        histories = asyncio.run(_histories([item.document for item in judged], options.data_dir))
     history_of = {id(item): history for item, history in zip(judged, histories, strict=True)}
     counter = TokenEstimator()
     results: list[tuple[CheckedInput, Sequence[Finding]]] = []
@@ -169,7 +168,8 @@ def _compared(
     if options.update_baseline:
         kept = {name: entry for name, entry in old.items() if name not in gone}
         value = file_fields({**kept, **baseline_of(prefixes, estimate)})
-        _write(path, value)
+        with writing_to("--baseline", path):
+            write_shared(path, (json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True) + "\n").encode("utf-8"))
         return []
     by_name = {names[name]: members[-1] for name, members in groups.items()}
     found_of = {id(item): found for item, found in results}
@@ -222,15 +222,6 @@ def _baseline(path: Path, *, missing_ok: bool) -> dict[str, Json]:
         raise InputError.of(("--baseline",), f"{path} is not JSON: {error}.") from None
 
 
-def _write(path: Path, value: Json) -> None:
-    try:
-        write_shared(path, (json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True) + "\n").encode("utf-8"))
-    except OSError as error:
-        raise UnwritableOutputError(
-            FieldError(("--baseline",), f"{path} cannot be written: {error.strerror or error}.")
-        ) from error
-
-
 def _rates(text: str | None) -> Rates:
     """Parse FRESH,CACHED[,OUTPUT] in dollars per million tokens; `-` or an empty part has no price."""
     if text is None:
@@ -255,26 +246,10 @@ def _ignored(given: Sequence[str]) -> frozenset[str]:
     return frozenset(given)
 
 
-def _histories(documents: Sequence[Document], folder: str | None) -> list[PromptHistory]:
+async def _histories(documents: Sequence[Document], folder: str | None) -> list[PromptHistory]:
     """Return the history of each prompt. Opens the log once."""
     # Imported here: without a log nothing of it is needed.
-    from playground.storage.paths import data_folder
-
-    return asyncio.run(_read_log(data_folder(folder, os.environ, reading=True), documents))
-
-
-async def _read_log(folder: Path, documents: Sequence[Document]) -> list[PromptHistory]:
     from playground.lint.service import past
-    from playground.requestlog.log import RequestLog
-    from playground.requestlog.records import LogUnavailableError
 
-    try:
-        log = await RequestLog.open(folder, reading=True)
-    except LogUnavailableError as error:
-        raise InputError.of(("--data-dir",), str(error)) from error
-    try:
-        log.on_notice(print_error)
-        await asyncio.sleep(0)
+    async with opened_log("--data-dir", folder) as log:
         return [await past(log, document) for document in documents]
-    finally:
-        await log.close()

@@ -7,7 +7,8 @@ import asyncio
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -27,6 +28,7 @@ from playground.prompt.import_formats.api_bodies import Report, chat_body, genai
 from playground.prompt.json_text import loads
 
 if TYPE_CHECKING:
+    from playground.requestlog.log import RequestLog
     from playground.requestlog.records import LogRow
 
 Outcome = tuple[PromptUsage, float | None, bool, str, float | None]
@@ -348,33 +350,40 @@ def _of_row(row: LogRow) -> Outcome:
     return PromptUsage(row.prompt_tokens, row.cached_tokens), row.started_utc.timestamp(), failed, "", row.duration_s
 
 
-async def _rows(folder: str | None, words: str) -> list[CheckedInput]:
-    """Return the requests of the log that match a filter, oldest first."""
-    from playground.requestlog.filter import parse as parse_filter
+@asynccontextmanager
+async def opened_log(option: str, folder: str | None) -> AsyncIterator[RequestLog]:
+    """Open the log in a data folder for reading. Raises InputError that names `option`."""
     from playground.requestlog.log import RequestLog
     from playground.requestlog.records import LogUnavailableError
     from playground.storage.paths import data_folder
 
-    chosen = parse_filter(words, datetime.now().astimezone())
-    if chosen.malformed:
-        raise InputError.of(("--log",), f"{', '.join(map(str, chosen.malformed))} is not understood.")
     try:
         log = await RequestLog.open(data_folder(folder, os.environ, reading=True), reading=True)
     except LogUnavailableError as error:
-        raise InputError.of(("--log",), str(error)) from error
+        raise InputError.of((option,), str(error)) from error
     try:
         log.on_notice(print_error)
-        rows = await log.page(chosen, None, MAX_ROWS)
-        stored = [await log.get(row.run_id) for row in reversed(rows)]
-        found = [
-            CheckedInput(
-                f"log:{row.run_id}", "log", run.record.body, 1, (), True, _value(run.record.body), *_of_row(row)
-            )
-            for row, run in zip(reversed(rows), stored, strict=True)
-            if run
-        ]
+        await asyncio.sleep(0)
+        yield log
     finally:
         await log.close()
+
+
+async def _rows(folder: str | None, words: str) -> list[CheckedInput]:
+    """Return the requests of the log that match a filter, oldest first."""
+    from playground.requestlog.filter import parse as parse_filter
+
+    chosen = parse_filter(words, datetime.now().astimezone())
+    if chosen.malformed:
+        raise InputError.of(("--log",), f"{', '.join(map(str, chosen.malformed))} is not understood.")
+    async with opened_log("--log", folder) as log:
+        rows = (await log.page(chosen, None, MAX_ROWS))[::-1]
+        stored = [(row, await log.get(row.run_id)) for row in rows]
+    found = [
+        CheckedInput(f"log:{row.run_id}", "log", run.record.body, 1, (), True, _value(run.record.body), *_of_row(row))
+        for row, run in stored
+        if run is not None
+    ]
     # Requests to other APIs, and bodies that retention has removed, have no messages.
     found = [item for item in found if item.body is not None]
     if not found:

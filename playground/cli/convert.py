@@ -12,7 +12,7 @@ from playground.client.redact import refuse_key_in
 from playground.export.prompt_files import WRITERS, left_out
 from playground.export.terminal import for_stream, print_error, visible_line
 from playground.prompt.document import Document
-from playground.prompt.field_errors import FieldError, UnwritableOutputError
+from playground.prompt.field_errors import writing_to
 from playground.prompt.files import FileFormat, dump, missing_in, read_input
 from playground.prompt.import_formats import open_any_bytes
 from playground.storage.credentials import VARIABLE
@@ -33,12 +33,8 @@ def convert(options: argparse.Namespace) -> int:
     for note in (*opened.notes, *notes):
         print_error(visible_line(note))
     if output and output != "-":
-        try:
+        with writing_to("--output", output):
             write_shared(Path(output), text.encode())
-        except OSError as error:
-            raise UnwritableOutputError(
-                FieldError(("--output",), f"{output} cannot be written: {error.strerror or error}.")
-            ) from None
     else:
         sys.stdout.buffer.write(for_stream(text, sys.stdout).encode())
         sys.stdout.flush()

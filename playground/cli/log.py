@@ -24,7 +24,7 @@ from playground.export.snippets import SCRIPTS
 from playground.export.terminal import for_stream, print_error, print_line, visible, visible_line
 from playground.export.ticket import Contents, TicketContents, bundle, tickets
 from playground.prompt.document import Json
-from playground.prompt.field_errors import FieldError, InputError, UnwritableOutputError
+from playground.prompt.field_errors import InputError, writing_to
 from playground.requestlog.filter import LogFilter, parse
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import LogRow, LogUnavailableError, StoredRun
@@ -94,21 +94,12 @@ def _put(runs: list[StoredRun], choice: TicketContents, output: str) -> None:
     if output == "-":
         _print(tickets(runs, choice))
         return
-    try:
-        _put_file(runs, choice, output)
-    except OSError as error:
-        name = visible_line(output)
-        raise UnwritableOutputError(
-            FieldError(("--output",), f"{name} cannot be written: {error.strerror or error}.")
-        ) from error
-
-
-def _put_file(runs: list[StoredRun], choice: TicketContents, output: str) -> None:
-    if output.lower().endswith(".zip"):
-        # A ticket may contain prompts: readable by the user only, whatever the umask.
-        write_private(Path(output), bundle(runs, choice))
-    else:
-        write_shared(Path(output), tickets(runs, choice).encode("utf-8", "replace"))
+    with writing_to("--output", visible_line(output)):
+        if output.lower().endswith(".zip"):
+            # A ticket may contain prompts: readable by the user only, whatever the umask.
+            write_private(Path(output), bundle(runs, choice))
+        else:
+            write_shared(Path(output), tickets(runs, choice).encode("utf-8", "replace"))
 
 
 def _standard_output() -> IO[str]:

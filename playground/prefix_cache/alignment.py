@@ -10,9 +10,10 @@ from itertools import accumulate, chain
 from msgspec import Struct
 from msgspec.structs import replace
 
-from playground.prefix_cache.moved_text import MovedText, increasing, moved_text
+from playground.prefix_cache.moved_text import MovedText, moved_text
 from playground.prefix_cache.text_compare import common_prefix, once
 from playground.prefix_cache.value_kinds import REACH, kind_of, typed_values
+from playground.prompt.diff import increasing
 
 LONG_UNIT = 240
 """Code points from which a line is cut into sentences."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-from bisect import bisect_left
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import pairwise, zip_longest
@@ -17,6 +16,7 @@ from typing import Any, TypeVar
 from msgspec import Struct
 
 from playground.prefix_cache.text_compare import common_prefix, once
+from playground.prompt.diff import increasing
 
 _MAX_TEXT, _MAX_FAILURES = 200_000, 64
 """Code points of a text in which objects are searched, and braces in it that begin none."""
@@ -367,24 +367,6 @@ def _plain(version: _Version) -> list[int]:
 
 def _groups(words: Sequence[str], size: int) -> list[int]:
     return [hash(tuple(words[at : at + size])) for at in range(len(words) - size + 1)]
-
-
-def increasing(values: Sequence[int]) -> list[int]:
-    """Return the indexes of a longest increasing subsequence."""
-    tails: list[int] = []
-    tail_index: list[int] = []
-    before: list[int] = []
-    for index, value in enumerate(values):
-        at = bisect_left(tails, value)
-        tails[at : at + 1] = [value]
-        tail_index[at : at + 1] = [index]
-        before.append(tail_index[at - 1] if at else -1)
-    found: list[int] = []
-    index = tail_index[-1] if tail_index else -1
-    while index >= 0:
-        found.append(index)
-        index = before[index]
-    return found[::-1]
 
 
 def _is_worth(version: _Version, places: dict[int, int], order: Sequence[int], other: Sequence[int]) -> bool:

@@ -85,18 +85,23 @@ def _anchors(
     """Return the positions of items that occur once in both parts, the longest sequence that rises in both."""
     places = {item: at for at, item in enumerate(new[c:d], c) if after[item] == 1}
     unique = [(at, places[item]) for at, item in enumerate(old[a:b], a) if before[item] == 1 and item in places]
+    return [unique[index] for index in increasing([at for _, at in unique])]
+
+
+def increasing(values: Sequence[int]) -> list[int]:
+    """Return the indexes of a longest increasing subsequence."""
     tails: list[int] = []
     ends: list[int] = []
-    previous: list[int] = []
-    for number, (_, at) in enumerate(unique):
-        length = bisect_left(tails, at)
-        previous.append(ends[length - 1] if length else -1)
-        tails[length : length + 1], ends[length : length + 1] = [at], [number]
-    found: list[tuple[int, int]] = []
-    number = ends[-1] if ends else -1
-    while number >= 0:
-        found.append(unique[number])
-        number = previous[number]
+    before: list[int] = []
+    for index, value in enumerate(values):
+        at = bisect_left(tails, value)
+        tails[at : at + 1], ends[at : at + 1] = [value], [index]
+        before.append(ends[at - 1] if at else -1)
+    found: list[int] = []
+    index = ends[-1] if ends else -1
+    while index >= 0:
+        found.append(index)
+        index = before[index]
     return found[::-1]
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Self, TypeVar
 
 from msgspec import Struct
 
+T = TypeVar("T")
 Path = tuple[str | int, ...]
 
 
@@ -51,6 +54,16 @@ class UnwritableOutputError(InputError):
     """An output that cannot be written. Commands end with status 1, not with the 2 of invalid input."""
 
 
+@contextmanager
+def writing_to(option: str, name: object) -> Iterator[None]:
+    """Raise the OSError of a file that is written, which an option names, as UnwritableOutputError."""
+    try:
+        yield
+    except OSError as error:
+        message = f"{name} cannot be written: {error.strerror or error}."
+        raise UnwritableOutputError(FieldError((option,), message)) from None
+
+
 class FieldReader:
     """Reads fields of JSON and collects the errors, so that the user sees all of them at once."""
 
@@ -68,30 +81,25 @@ class FieldReader:
 
     def text(self, value: Any, path: Path) -> str:
         """Return a text; for any other value an empty one, and note the error."""
-        if isinstance(value, str):
-            return value
-        self.wrong(path, f"should be text, but is {_kind(value)}.")
-        return ""
+        return self._of_kind(value, path, "", "text")
 
     def flag(self, value: Any, path: Path) -> bool:
         """Return true or false, and note an error for any other value."""
-        if not isinstance(value, bool):
-            self.wrong(path, f"should be true or false, but is {_kind(value)}.")
-        return bool(value)
+        return self._of_kind(value, path, False, "true or false")
 
     def items(self, value: Any, path: Path) -> list[Any]:
         """Return a list; for any other value an empty one, and note the error."""
-        if isinstance(value, list):
-            return value
-        self.wrong(path, f"should be a list, but is {_kind(value)}.")
-        return []
+        return self._of_kind(value, path, [], "a list")
 
     def mapping(self, value: Any, path: Path) -> dict[str, Any]:
         """Return an object; for any other value an empty one, and note the error."""
-        if isinstance(value, dict):
+        return self._of_kind(value, path, {}, "an object")
+
+    def _of_kind(self, value: Any, path: Path, empty: T, kind: str) -> T:
+        if isinstance(value, type(empty)):
             return value
-        self.wrong(path, f"should be an object, but is {_kind(value)}.")
-        return {}
+        self.wrong(path, f"should be {kind}, but is {_kind(value)}.")
+        return empty
 
 
 def _kind(value: object) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Literal, NoReturn, TypeAlias, get_args
 
@@ -233,16 +233,15 @@ class _Reader:
     def terms(self) -> list[Term]:
         if not self.key or self.value.startswith("//"):  # a URL is text
             return self.plain()
-        reader = KEYS.get(self.key)
-        if reader is None:
+        if self.key not in KEYS:
             self.wrong(
                 f"{self.key}: is not something to filter by.",
                 f'Use {", ".join(KEYS)}; or put "{self.word}" in quotation marks to search for the text.',
             )
         value = self.value if self.quoted else self.value.rstrip(",;")
         if not value:
-            self.wrong(f"{self.key}: has no value.", f"Write for example {_EXAMPLES[self.key]}.")
-        return reader(self, value)
+            self.wrong(f"{self.key}: has no value.", f"Write for example {KEYS[self.key][1]}.")
+        return KEYS[self.key][0](self, value)
 
     def plain(self) -> list[Term]:
         if self.quoted:
@@ -260,15 +259,8 @@ class _Reader:
         return [IdTerm(part.strip(), self.negated) for part in value.split(",") if part.strip()]
 
     def status(self, value: str) -> list[Term]:
-        return [self.one_status(part) for part in value.split(",") if part]
-
-    def one_status(self, value: str) -> NumberTerm:
-        if value.lower() in ("none", "unknown"):
-            return NumberTerm("status", None, None, True, self.negated)
-        if family := re.fullmatch(r"([1-5])xx", value, re.I):
-            low = int(family[1]) * 100
-            return NumberTerm("status", low, low + 99, False, self.negated)
-        return self.number(value)
+        families = (re.sub(r"(?i)^([1-5])xx$", r"\g<1>00..\g<1>99", part) for part in value.split(","))
+        return [self.number(part) for part in families if part]
 
     def number(self, value: str) -> NumberTerm:
         name: NumberField = self.key  # type: ignore[assignment]  # KEYS sends only its names here
@@ -276,7 +268,7 @@ class _Reader:
             return NumberTerm(name, None, None, True, self.negated)
         found = _NUMBER.fullmatch(value.replace("_", ""))
         if found is None or (found["last"] and found["sign"]):
-            self.wrong(f"{value} is not a number that {self.key}: takes.", f"Write for example {_EXAMPLES[self.key]}.")
+            self.wrong(f"{value} is not a number that {self.key}: takes.", f"Write for example {KEYS[self.key][1]}.")
         first, last = int(found["first"]), int(found["last"] or found["first"])
         low, high = _RANGES[found["sign"]](first, last)
         return NumberTerm(name, low, high, False, self.negated)
@@ -290,16 +282,18 @@ class _Reader:
         return [WordTerm(name, part, self.negated) for part in parts if part]
 
     def sources(self, value: str) -> list[Term]:
-        for part in value.split(","):
-            if part and part.lower() not in SOURCE_WORDS:
-                self.wrong(f"{part} is not a source of requests.", f"source: takes {', '.join(SOURCE_WORDS)}.")
+        self.known(value.lower().split(","), SOURCE_WORDS, "a source of requests")
         return self.words(value.lower())
 
     def groups(self, value: str) -> list[Term]:
-        for part in value.lower().split(","):
-            if part and part != "none" and part.partition(":")[0] not in GROUP_KINDS:
-                self.wrong(f"{part} is not a group of requests.", f"group: takes none, {', '.join(GROUP_KINDS)}.")
+        kinds = [part.partition(":")[0] for part in value.lower().split(",")]
+        self.known(kinds, ("none", *GROUP_KINDS), "a group of requests")
         return self.words(value.lower())
+
+    def known(self, parts: Sequence[str], words: Sequence[str], what: str) -> None:
+        for part in parts:
+            if part and part not in words:
+                self.wrong(f"{part} is not {what}.", f"{self.key}: takes {', '.join(words)}.")
 
     def since(self, value: str) -> list[Term]:
         return [SinceTerm(self.moment(value), self.negated)]
@@ -320,16 +314,14 @@ class _Reader:
             fixed = isinstance(self.now.tzinfo, timezone)
             return moment.astimezone() if local and fixed else moment.replace(tzinfo=self.now.tzinfo)
         except (ValueError, OverflowError):
-            self.wrong(f"{value} is not a time that {self.key}: takes.", f"Write for example {_EXAMPLES[self.key]}.")
+            self.wrong(f"{value} is not a time that {self.key}: takes.", f"Write for example {KEYS[self.key][1]}.")
 
     def state(self, value: str) -> list[Term]:
-        if value.lower() not in IS_WORDS:
-            self.wrong(f"{value} is not something that a request is.", f"is: takes {', '.join(IS_WORDS)}.")
+        self.known([value.lower()], IS_WORDS, "something that a request is")
         return [IsTerm(value.lower(), self.negated)]
 
     def has(self, value: str) -> list[Term]:
-        if value.lower() not in HAS_WORDS:
-            self.wrong(f"{value} is not something that a request has.", f"has: takes {', '.join(HAS_WORDS)}.")
+        self.known([value.lower()], HAS_WORDS, "something that a request has")
         return [HasTerm(value.lower(), self.negated)]
 
 
@@ -341,42 +333,23 @@ _RANGES: dict[str, Callable[[int, int], tuple[int | None, int | None]]] = {
     "<": lambda first, _: (None, first - 1),
     "<=": lambda first, _: (None, first),
 }
-KEYS: dict[str, Callable[[_Reader, str], list[Term]]] = {
-    "status": _Reader.status,
-    "finish": _Reader.words,
-    "cached": _Reader.numbers,
-    "in": _Reader.numbers,
-    "out": _Reader.numbers,
-    "tokens": _Reader.numbers,
-    "id": _Reader.ids,
-    "endpoint": _Reader.words,
-    "model": _Reader.words,
-    "tag": _Reader.words,
-    "group": _Reader.groups,
-    "source": _Reader.sources,
-    "conversation": _Reader.words,
-    "since": _Reader.since,
-    "until": _Reader.until,
-    "is": _Reader.state,
-    "has": _Reader.has,
+KEYS: dict[str, tuple[Callable[[_Reader, str], list[Term]], str]] = {
+    "status": (_Reader.status, "status:200, status:4xx or status:none"),
+    "finish": (_Reader.words, "finish:stop"),
+    "cached": (_Reader.numbers, "cached:0, cached:>100 or cached:unknown"),
+    "in": (_Reader.numbers, "in:>1000"),
+    "out": (_Reader.numbers, "out:<50"),
+    "tokens": (_Reader.numbers, "tokens:>1000 or tokens:100..200"),
+    "id": (_Reader.ids, "id:9db7"),
+    "endpoint": (_Reader.words, 'endpoint:electron or endpoint:"My server"'),
+    "model": (_Reader.words, "model:electron"),
+    "tag": (_Reader.words, "tag:billing or tag:none"),
+    "group": (_Reader.groups, "group:batch or group:none"),
+    "source": (_Reader.sources, "source:recorder"),
+    "conversation": (_Reader.words, "conversation:9db7 or conversation:none"),
+    "since": (_Reader.since, "since:30m, since:2d or since:2026-11-23"),
+    "until": (_Reader.until, "until:1h or until:2026-11-23"),
+    "is": (_Reader.state, "is:failed"),
+    "has": (_Reader.has, "has:tools"),
 }
-"""Keys of terms with their parsers."""
-_EXAMPLES = {
-    "status": "status:200, status:4xx or status:none",
-    "finish": "finish:stop",
-    "cached": "cached:0, cached:>100 or cached:unknown",
-    "in": "in:>1000",
-    "out": "out:<50",
-    "tokens": "tokens:>1000 or tokens:100..200",
-    "id": "id:9db7",
-    "endpoint": 'endpoint:electron or endpoint:"My server"',
-    "model": "model:electron",
-    "since": "since:30m, since:2d or since:2026-11-23",
-    "until": "until:1h or until:2026-11-23",
-    "tag": "tag:billing or tag:none",
-    "group": "group:batch or group:none",
-    "source": "source:recorder",
-    "conversation": "conversation:9db7 or conversation:none",
-    "is": "is:failed",
-    "has": "has:tools",
-}
+"""Keys of terms, each with its parser and an example."""

@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from playground.client.events import AnyEvent
 from playground.prefix_cache.forecast import Forecast
 from playground.prompt.document import Json
+from playground.requestlog import retention
 from playground.requestlog.filter import EVERYTHING, LogFilter
 from playground.requestlog.log_reads import LogReads, Worker
 from playground.requestlog.records import AddedRuns, EndedRun, LogUnavailableError, RecoveryProgress, StoredRun
@@ -247,17 +248,16 @@ class RequestLog(LogReads):
 
     async def set_tags(self, run_ids: Iterable[str], add: Sequence[str] = (), remove: Sequence[str] = ()) -> None:
         """Add tags to runs and remove others. Tags ignore case."""
-        ids = tuple(run_ids)
-        await self._write(lambda writer: writer.set_tags(ids, add, remove))
+        await self._change(partial(retention.set_tags, run_ids=list(run_ids), add=add, remove=remove))
 
     async def set_comment(self, run_id: str, comment: str) -> None:
         """Set the comment of an ended run; an empty text removes it."""
-        await self._write(lambda writer: writer.set_comment(run_id, comment))
+        await self._change(partial(retention.set_comment, run_id=run_id, comment=comment))
 
     async def set_explanation(self, run_id: str, explanation: Json) -> None:
         """Store why the prompt cache was or was not used for a run, as JSON; None removes it."""
         text = None if explanation is None else json.dumps(explanation)
-        await self._write(lambda writer: writer.set_explanation(run_id, text))
+        await self._change(partial(retention.explain, run_id=run_id, explanation=text), durable=False)
 
     async def _purge(self) -> None:
         """Purge step by step, so that requests are written in between."""
@@ -274,8 +274,7 @@ class RequestLog(LogReads):
 
     async def mark(self, run_ids: Iterable[str], marked: bool = True) -> None:
         """Set or clear the mark that `is:marked` finds."""
-        ids = tuple(run_ids)
-        await self._write(lambda writer: writer.mark(ids, marked))
+        await self._change(partial(retention.mark, run_ids=list(run_ids), marked=marked))
 
     async def get(self, run_id: str) -> StoredRun | None:
         """Return a run with every event noted so far. `.state()` folds them."""
@@ -361,6 +360,9 @@ class RequestLog(LogReads):
         if len(self._changes) == 1:
             self._write_worker.submit(self._settle)
         await asyncio.shield(waiting)
+
+    async def _change(self, function: Callable[[sqlite3.Connection], list[str]], *, durable: bool = True) -> None:
+        await self._write(lambda writer: writer.change(function, durable))
 
     async def _write(self, function: Callable[[Writer], None]) -> None:
         """Change the log; report a failure."""

@@ -13,24 +13,21 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from array import array
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from datetime import datetime
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
-from playground.prompt.document import Json
 from playground.requestlog import log_queries, rows
 from playground.requestlog.filter import IdTerm, LogFilter, Order, Words
 from playground.requestlog.log_queries import NO_SIZE, FoundIds, LogSize
 from playground.requestlog.ordered import NEAR
-from playground.requestlog.reader import COUNT_UP_TO, Reader
+from playground.requestlog.reader import Reader
 from playground.requestlog.records import Count, DamagedRunError, Found, LogRow, StoredRun, Totals, damaged_message
 from playground.requestlog.store import OpenedStore, connect_another, is_damage
 from playground.requestlog.stored_runs import OTHER_ANSWER
-from playground.runs.record import SentRow
 
 T = TypeVar("T")
 
@@ -118,6 +115,7 @@ MOST_OF_AN_ID = 100
 IDS_PER_READ = 10_000
 NO_TOTALS = Totals(0, None, None, None, 0, 0, 0)
 A = TypeVar("A")
+P = ParamSpec("P")
 
 
 class RowCounter:
@@ -164,6 +162,30 @@ class RowCounter:
         if self._connection is not None:
             await worker.call(self._connection.close)
         worker.stop()
+
+
+def _read(
+    query: Callable[Concatenate[Reader, P], A], empty: A
+) -> Callable[Concatenate[LogReads, P], Coroutine[Any, Any, A]]:
+    """Return a method that runs a query of Reader on its thread. It returns `empty` if the log cannot be read."""
+
+    @wraps(query)
+    async def read(self: LogReads, /, *args: P.args, **more: P.kwargs) -> A:
+        return await self._read(lambda: query(self._reader, *args, **more), empty)
+
+    return read
+
+
+def _asked(
+    query: Callable[Concatenate[Reader, P], A], empty: A
+) -> Callable[Concatenate[LogReads, P], Coroutine[Any, Any, A]]:
+    """Return a method that runs a long query of Reader on the counter's thread. It returns `empty` if stopped."""
+
+    @wraps(query)
+    async def ask(self: LogReads, /, *args: P.args, **more: P.kwargs) -> A:
+        return await self._ask(lambda reader: query(reader, *args, **more), empty)
+
+    return ask
 
 
 class LogReads(ABC):
@@ -240,13 +262,8 @@ class LogReads(ABC):
                 return found
         return []
 
-    async def count(self, log_filter: LogFilter, up_to: int | None = COUNT_UP_TO) -> Count:
-        """Return the number of matches: exact up to `up_to`, or entirely if it is None or there is no filter."""
-        return await self._ask(lambda reader: reader.count(log_filter, up_to), Count(0, True))
-
-    async def totals(self, log_filter: LogFilter) -> Totals:
-        """Return sums and the hit rate over all matches. Takes some tenths of a second for a million rows."""
-        return await self._ask(lambda reader: reader.totals(log_filter), NO_TOTALS)
+    count = _asked(Reader.count, Count(0, True))
+    totals = _asked(Reader.totals, NO_TOTALS)
 
     def stop_counting(self) -> None:
         """Cancel running counts and sums: they return an empty result."""
@@ -269,24 +286,10 @@ class LogReads(ABC):
         missing = tuple(one for one, some in found.items() if not some)
         return FoundIds(tuple(rows[number] for number in sorted(rows, reverse=True)), missing)
 
-    async def rows_of(self, run_ids: Sequence[str]) -> list[LogRow]:
-        """Return the rows of these runs, newest first; unknown ids are left out. At most 30,000 ids."""
-        return await self._read(lambda: self._reader.rows_of(run_ids), [])
-
-    async def place_of(self, run_id: str, log_filter: LogFilter) -> int | None:
-        """Return a request's position in a filter's list, 0 being the newest."""
-        return await self._read(lambda: self._reader.place_of(run_id, log_filter), None)
-
-    async def numbers(self, log_filter: LogFilter) -> array[int]:
-        """Return the numbers of all matches, oldest first; they stay valid when other requests are added.
-
-        Headings of groups are negative: see `members`.
-        """
-        return await self._read(lambda: self._reader.numbers(log_filter), array("q"))
-
-    async def members(self, numbers: Sequence[int]) -> list[int]:
-        """Return the numbers of requests, oldest first, with those of its group in place of each heading."""
-        return await self._read(lambda: self._reader.members(numbers), [])
+    rows_of = _read(Reader.rows_of, [])
+    place_of = _read(Reader.place_of, None)
+    numbers = _read(Reader.numbers, array("q"))
+    members = _read(Reader.members, [])
 
     async def stored(self, numbers: Sequence[int]) -> list[StoredRun]:
         """Return these runs, oldest first, without deleted ones."""
@@ -312,9 +315,7 @@ class LogReads(ABC):
             found += await self._read(lambda some=some: self._reader.request_ids(some), [])  # type: ignore[misc]
         return found[::-1]
 
-    async def explanations(self, numbers: Sequence[int]) -> dict[int, Json]:
-        """Return the cache explanations of these numbers that are stored; {}: no cached token was missed."""
-        return await self._read(lambda: self._reader.explanations(numbers), {})
+    explanations = _read(Reader.explanations, {})
 
     async def words(self) -> Words:
         """Return the names, tags and finish reasons in the log, for completion in filters."""
@@ -324,23 +325,7 @@ class LogReads(ABC):
         """Return the size of the log."""
         return await self._read(lambda: log_queries.size(self._files.reader, self._path), NO_SIZE)
 
-    async def sent_since(
-        self,
-        endpoint_id: str,
-        model: str,
-        since_utc: datetime,
-        limit: int | None = None,
-        base_url: str | None = None,
-        *,
-        accepted: bool = False,
-    ) -> list[SentRow]:
-        """Return the requests to an endpoint and model, oldest first: at most the newest `limit`.
-
-        `accepted`: only requests with status 200 or a reported usage.
-        """
-        return await self._read(
-            lambda: self._reader.runs.sent_since(endpoint_id, model, since_utc, limit, base_url, accepted=accepted), []
-        )
+    sent_since = _read(Reader.sent_since, [])
 
     def _get(self, run_id: str) -> StoredRun | None:
         try:

@@ -257,7 +257,7 @@ def recovery_steps(
         yield progress
         if progress.done > done:
             done = progress.done
-            changed([rows.run_id_of(connection, ready.orphans[done - 1])])
+            changed(rows.run_ids(connection, [ready.orphans[done - 1]]))
     for aside in unfinished_copies(ready.owner.folder) if ready.owner is not None else ():
         salvage = Salvage(connection, Keeper(connection), aside)
         yield from salvage.steps()

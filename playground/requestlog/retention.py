@@ -7,36 +7,46 @@ purge returns free pages and truncates that file in steps, so that requests can 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
 from playground.prefix_cache.forecast import Forecast
 from playground.requestlog import index
 from playground.requestlog.index import column_text
-from playground.requestlog.rows import both_ids, id_text, number_of
+from playground.requestlog.rows import both_ids, id_text, number_of, put_tags
 
 _ENDED = "SELECT number FROM runs WHERE run_id IN (?, ?) AND owner IS NULL"
 
 
-def set_tags(connection: sqlite3.Connection, run_ids: Iterable[str], add: Sequence[str], remove: Sequence[str]) -> None:
-    """Add tags to runs and remove others. Tags ignore case."""
+def set_tags(
+    connection: sqlite3.Connection, run_ids: list[str], add: Sequence[str], remove: Sequence[str]
+) -> list[str]:
+    """Add tags to runs and remove others. Tags ignore case. Returns the run_ids."""
     for run_id in run_ids:
         number = number_of(connection, run_id)
         if number is not None:
             connection.executemany("DELETE FROM tags WHERE number = ? AND tag = ?", ((number, tag) for tag in remove))
-            pairs = ((column_text(tag), number) for tag in add)
-            connection.executemany("INSERT OR IGNORE INTO tags VALUES (?, ?)", pairs)
+            put_tags(connection, number, add)
+    return run_ids
 
 
-def set_comment(connection: sqlite3.Connection, run_id: str, comment: str) -> bool:
-    """Set the comment of an ended run. Returns False if it does not exist or still runs."""
+def mark(connection: sqlite3.Connection, run_ids: list[str], marked: bool) -> list[str]:
+    """Set or clear the mark of runs. Returns their run_ids."""
+    values = ((int(marked), *both_ids(run_id)) for run_id in run_ids)
+    connection.executemany("UPDATE runs SET marked = ? WHERE run_id IN (?, ?)", values)
+    return run_ids
+
+
+def set_comment(connection: sqlite3.Connection, run_id: str, comment: str) -> list[str]:
+    """Set the comment of an ended run; a purge of the old one is due. Of an unknown or running one, returns nothing."""
     row = connection.execute(_ENDED, both_ids(run_id)).fetchone()
     if row is None:
-        return False
+        return []
     connection.execute("UPDATE texts SET comment = ? WHERE number = ?", (column_text(comment), row[0]))
     index.reopen(connection, row)
-    return True
+    owe(connection)
+    return [run_id]
 
 
 def set_forecast(connection: sqlite3.Connection, number: int, forecast: Forecast) -> None:
@@ -53,6 +63,13 @@ def set_forecast(connection: sqlite3.Connection, number: int, forecast: Forecast
 def set_explanation(connection: sqlite3.Connection, number: int, explanation: str | None) -> None:
     """Store a cache explanation (JSON text) with a run; None removes it."""
     connection.execute("UPDATE texts SET explanation = ? WHERE number = ?", (explanation, number))
+
+
+def explain(connection: sqlite3.Connection, run_id: str, explanation: str | None) -> list[str]:
+    """Store a cache explanation with a run, if it is known. Returns its run_id."""
+    if (number := number_of(connection, run_id)) is not None:
+        set_explanation(connection, number, explanation)
+    return [run_id]
 
 
 def older_than(connection: sqlite3.Connection, started_us: int) -> list[str]:

@@ -29,7 +29,7 @@ from playground.requestlog.codec import (
     to_blocks,
 )
 from playground.requestlog.index import column_text
-from playground.requestlog.records import EndedRun, StoredEvents
+from playground.requestlog.records import EndedRun, StoredEvents, StoredRun
 from playground.requestlog.sent_body import SentBody
 from playground.requestlog.summary import Summary, summarize
 from playground.runs.record import RequestRecord
@@ -96,7 +96,7 @@ def numbers_of(connection: sqlite3.Connection, run_ids: Iterable[str]) -> list[i
 
 
 def insert_ended(
-    connection: sqlite3.Connection, keeper: Keeper, run: EndedRun, body: SentBody, number: int | None = None
+    connection: sqlite3.Connection, keeper: Keeper, run: EndedRun | StoredRun, body: SentBody, number: int | None = None
 ) -> int | None:
     """Insert a run that ended elsewhere; return its number. Returns None, without a change, if its run_id exists.
 
@@ -248,12 +248,6 @@ def _stored_target(connection: sqlite3.Connection, record: RequestRecord) -> int
         values,
     )
     return int(made.lastrowid or 0)
-
-
-def run_id_of(connection: sqlite3.Connection, number: int) -> str:
-    """Return a run's run_id; empty if it does not exist."""
-    row = connection.execute(f"SELECT {id_text()} FROM runs WHERE number = ?", (number,)).fetchone()
-    return "" if row is None else str(row[0])
 
 
 def run_ids(connection: sqlite3.Connection, numbers: Iterable[int]) -> list[str]:

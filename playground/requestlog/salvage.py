@@ -12,7 +12,7 @@ from pathlib import Path
 from playground.requestlog import index, migrations, rows
 from playground.requestlog.blob_store import Keeper
 from playground.requestlog.pages import INDEX_KINDS, TABLE_LEAF, Pages, Row, committed_frames
-from playground.requestlog.records import DamagedRunError, EndedRun, RecoveryProgress, StoredRun, damaged_message
+from playground.requestlog.records import DamagedRunError, RecoveryProgress, StoredRun, damaged_message
 from playground.requestlog.sent_body import SentBody
 from playground.requestlog.store import MOST_NUMBER, PAGE_BYTES, RUNS_VALUES, copying, transaction
 from playground.requestlog.stored_runs import DAMAGE, KINDS, StoredRuns, check_types
@@ -203,7 +203,7 @@ class Salvage:
         return {number for number, owner in owned if owner in living}
 
     def _copy(self, reader: StoredRuns, numbers: list[int]) -> None:
-        found: list[tuple[int, EndedRun]] = []
+        found: list[tuple[int, StoredRun]] = []
         for number in numbers:
             try:
                 stored = reader.salvaged(number)
@@ -212,7 +212,7 @@ class Salvage:
             if stored is None:
                 self.damaged.append(f"number {number}")
             else:
-                found.append((number, _ended(stored)))
+                found.append((number, stored))
         with transaction(self._connection, durable=True):
             self._keeper.begin()
             taken = set(rows.taken_numbers(self._connection, numbers))
@@ -255,19 +255,6 @@ def _has_lost_changes(aside: Path, pages: Pages) -> bool:
         return committed_frames(aside.with_name(f"{aside.name}-wal"))[1] > pages.read_frames
     except ValueError:
         return True
-
-
-def _ended(stored: StoredRun) -> EndedRun:
-    return EndedRun(
-        stored.record,
-        tuple(stored.events),
-        stored.marked,
-        stored.tags,
-        stored.comment,
-        stored.imported,
-        stored.dropped_raw,
-        stored.explanation,
-    )
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -8,7 +8,6 @@ import sqlite3
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import datetime
 from functools import partial
 
 import msgspec
@@ -34,10 +33,9 @@ from playground.client.events import (
 from playground.prefix_cache.forecast import Forecast
 from playground.requestlog import rows
 from playground.requestlog.blob_store import Joiner
-from playground.requestlog.index import column_text
 from playground.requestlog.records import DamagedRunError, StoredRun
 from playground.requestlog.store import is_damage
-from playground.runs.record import RequestRecord, SentRow
+from playground.runs.record import RequestRecord
 from playground.runs.state import fold
 from playground.runs.summary import CUT_TRANSFER, MORE_AFTER_DONE, TEXT_AFTER_FINISH, UNNAMED_CALL, warnings
 
@@ -155,45 +153,6 @@ class StoredRuns:
                         runs.append(run)
         self.damaged.update(damaged)
         return runs, damaged
-
-    def sent_since(
-        self,
-        endpoint_id: str,
-        model: str,
-        since: datetime,
-        limit: int | None = None,
-        base_url: str | None = None,
-        *,
-        accepted: bool = False,
-    ) -> list[SentRow]:
-        """Return the requests sent there, oldest first: at most the newest `limit`. `accepted`: only with status
-        200 or a reported usage."""
-        found = self._connection.execute(
-            f"SELECT {rows.id_text('r.run_id')}, r.request_id, r.started_us, t.body, r.prompt_tokens, r.cached_tokens, "
-            "r.completion_tokens, t.answer, t.called, r.source, t.question "
-            "FROM targets AS g CROSS JOIN runs AS r ON r.target = g.id JOIN texts AS t ON t.number = r.number "
-            "WHERE g.endpoint_id = ? AND g.model = ? AND r.started_us >= ? AND NOT r.imported "
-            "AND (? IS NULL OR g.base_url = ?) "
-            "AND (NOT ? OR r.status = 200 OR coalesce(r.prompt_tokens, r.cached_tokens) NOTNULL) "
-            "ORDER BY r.number DESC LIMIT ?",
-            (
-                column_text(endpoint_id),
-                column_text(model),
-                rows.microseconds(since),
-                base_url,
-                base_url,
-                accepted,
-                -1 if limit is None else limit,
-            ),
-        )
-        joiner = Joiner(self._connection)
-        return [
-            SentRow(
-                *(row[0], row[1], rows.moment_of(row[2]), joiner.join_body(row[3], row[10])),
-                *(row[4], row[5], row[6], row[7], bool(row[8]), row[9]),
-            )
-            for row in reversed(found.fetchall())
-        ]
 
     def rates_of(self, text: str) -> Rates:
         """Return decoded rates. Raises a DAMAGE error."""

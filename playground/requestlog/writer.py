@@ -332,37 +332,11 @@ class Writer:
         """Return the memory that a large deletion used. Raises sqlite3.Error."""
         self._memory.fit()
 
-    def set_tags(self, run_ids: Iterable[str], add: Sequence[str], remove: Sequence[str]) -> None:
-        """Add tags to runs and remove others. Raises sqlite3.Error."""
-        ids = list(run_ids)
-        with self._change(durable=True):
-            retention.set_tags(self._connection, ids, add, remove)
-        self._changed(ids)
-
-    def set_comment(self, run_id: str, comment: str) -> None:
-        """Set the comment of an ended run. Raises sqlite3.Error."""
-        with self._change(durable=True):
-            done = retention.set_comment(self._connection, run_id, comment)
-            if done:
-                retention.owe(self._connection)
-        self._changed([run_id] if done else [])
-
-    def set_explanation(self, run_id: str, explanation: str | None) -> None:
-        """Store a cache explanation (JSON text) with a run. Raises sqlite3.Error."""
-        with self._change(durable=False):
-            if (number := rows.number_of(self._connection, run_id)) is not None:
-                retention.set_explanation(self._connection, number, explanation)
-        self._changed([run_id])
-
-    def mark(self, run_ids: Iterable[str], marked: bool) -> None:
-        """Set or clear the mark of runs. Raises sqlite3.Error."""
-        ids = list(run_ids)
-        with self._change(durable=True):
-            self._connection.executemany(
-                "UPDATE runs SET marked = ? WHERE run_id IN (?, ?)",
-                ((int(marked), *rows.both_ids(run_id)) for run_id in ids),
-            )
-        self._changed(ids)
+    def change(self, function: Callable[[sqlite3.Connection], list[str]], durable: bool) -> None:
+        """Change runs in one transaction; `function` returns their run_ids. Raises sqlite3.Error."""
+        with self._change(durable):
+            changed = function(self._connection)
+        self._changed(changed)
 
     def close(self) -> int:
         """Write what can still be written, report what could not, and close the file.
