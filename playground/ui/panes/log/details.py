@@ -73,8 +73,8 @@ class RowDetail(Struct, frozen=True):
 
 NOTHING = RowDetail()
 """Nothing more is known, or not yet."""
-_Version = tuple[str, int]
-_OUTDATED: _Version = ("", 0)
+_Version = tuple[str, int, bool]
+_OUTDATED: _Version = ("", 0, False)
 
 
 class Details:
@@ -201,4 +201,5 @@ def _says_more(row: LogRow) -> bool:
 
 
 def _version(row: LogRow) -> _Version:
-    return row.phase, row.attempts
+    # The events of a run may be stored before its end is, with which the row has its answer.
+    return row.phase, row.attempts, row.is_output_estimated

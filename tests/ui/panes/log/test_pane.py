@@ -25,7 +25,7 @@ from playground.ui.panes.log.columns import COLUMNS
 from playground.ui.panes.log.details import Details
 from playground.ui.panes.log.model import PAGE
 from playground.ui.panes.log.pane import COPY, COPY_UNSEEN, NO_MATCH, NOTHING_YET, OPENING, SEARCHING
-from tests.requestlog.samples import answered, keep, refused
+from tests.requestlog.samples import answered, fold, keep, refused
 from tests.ui.panes.log import rows_on_show as show
 from tests.ui.panes.log.conftest import Stage
 
@@ -593,6 +593,17 @@ async def test_an_explanation_that_is_stored_during_a_read_is_displayed(stage: S
     stored.set()
     await stage.until(lambda: came, "the details")
     assert details.of(row).explained
+
+
+async def test_output_is_estimated_of_a_request_that_was_read_before_its_end_was_stored(stage: Stage) -> None:
+    request, events = show.of("Hello"), answered(usage=None)
+    await stage.log.begin(request)
+    await stage.shown(1)
+    for event in events:
+        stage.log.note(request.run_id, event)
+    await stage.until(lambda: stage.cell(0, "out") and stage.pane.model.details._known, "a row with all events")
+    await stage.log.finish(request.run_id, fold(events))
+    await stage.until(lambda: stage.cell(0, "out").startswith("≈"), "an estimate")
 
 
 async def test_a_hidden_log_repaints_nothing(stage: Stage) -> None:
