@@ -16,9 +16,9 @@ from msgspec.structs import replace
 
 from playground.client.endpoint import Endpoint, PlanLimits, Rates, cost
 from playground.prefix_cache.forecaster import PromptForecast
+from playground.prefix_cache.stable_end import stable_end, tokens_by_message
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.token_estimator import TokenEstimator
-from playground.prefix_cache.zones import stable_end, tokens_by_message
 from playground.prompt.diff import DiffRow, Sign, changes, opcodes
 from playground.prompt.document import Document, Json
 from playground.prompt.json_text import loads

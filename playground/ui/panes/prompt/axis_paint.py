@@ -16,8 +16,8 @@ from PySide6.QtCore import QLineF, QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QColor, QFont, QFontMetricsF, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
+from playground.prefix_cache.stable_end import StableEnd, stable_end, tokens_by_message
 from playground.prefix_cache.text_compare import common_prefix
-from playground.prefix_cache.zones import StableEnd, stable_end, tokens_by_message
 from playground.prompt.document import Document, places, render
 from playground.ui.theme import Theme, current_theme, fill_area, mono_font, ui_font
 

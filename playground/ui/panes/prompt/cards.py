@@ -35,7 +35,7 @@ from playground.ui.widgets.lossless_text import Splice
 from playground.ui.widgets.lossless_text_edit import ExactEdit
 
 if TYPE_CHECKING:
-    from playground.prefix_cache.zones import StableEnd
+    from playground.prefix_cache.stable_end import StableEnd
     from playground.ui.panes.prompt.axis_paint import MessageAxes, Served
 
 HEAD_PX = 30

@@ -23,7 +23,7 @@ from playground.ui.widgets.layouts import STRETCH, PageScroll, column_of, discar
 from playground.ui.widgets.lossless_text import Splice
 
 if TYPE_CHECKING:
-    from playground.prefix_cache.zones import StableEnd
+    from playground.prefix_cache.stable_end import StableEnd
     from playground.ui.panes.prompt.axis_paint import PromptAxes, Served
     from playground.ui.panes.prompt.start_panel import StartPanel
 

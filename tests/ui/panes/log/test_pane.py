@@ -19,13 +19,14 @@ from playground.prompt.document import Json
 from playground.requestlog.filter import EVERYTHING, LogFilter
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import Count, Found, LogRow, StoredRun, Totals
+from playground.runs.state import fold
 from playground.ui.controllers.log import NARROW_DROPS, ColumnLayout
 from playground.ui.panes.log import model
 from playground.ui.panes.log.columns import COLUMNS
 from playground.ui.panes.log.details import Details
 from playground.ui.panes.log.model import PAGE
 from playground.ui.panes.log.pane import COPY, COPY_UNSEEN, NO_MATCH, NOTHING_YET, OPENING, SEARCHING
-from tests.requestlog.samples import answered, fold, keep, refused
+from tests.requestlog.samples import answered, keep, refused
 from tests.ui.panes.log import rows_on_show as show
 from tests.ui.panes.log.conftest import Stage
 

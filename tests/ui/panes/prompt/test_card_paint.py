@@ -13,7 +13,7 @@ from PySide6.QtGui import QImage, QInputMethodEvent, QPainter, QRegion
 from PySide6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
 
-from playground.prefix_cache.zones import StableEnd
+from playground.prefix_cache.stable_end import StableEnd
 from playground.prompt.document import Message
 from playground.ui.panes.prompt import card_text
 from playground.ui.panes.prompt.axis_paint import NOT_WARM, MessageAxes, Served, ServedRow, served_text
