@@ -397,7 +397,10 @@ class _SummaryPane(QFrame):
     def event(self, event: QEvent) -> bool:
         if event.type() in (QEvent.Type.Resize, QEvent.Type.LayoutRequest):
             width = self.head.geometry().width()
-            self.setMinimumHeight(max(SUMMARY_PX, self.head.heightForWidth(width) + 2 * GRID))
+            height = max(SUMMARY_PX, self.head.heightForWidth(width) + 2 * GRID)
+            self.setMinimumHeight(height)
+            if isinstance(body := self.parentWidget(), QSplitter):
+                body.setMinimumHeight(COLUMNS_PX + height + 1)
         return super().event(event)
 
 
@@ -431,7 +434,6 @@ class ComparePage(QWidget):
         self.body.setStretchFactor(0, 1)
         self.body.setSizes([600, 150])
         columns.setMinimumHeight(COLUMNS_PX)
-        self.body.setMinimumHeight(COLUMNS_PX + SUMMARY_PX + 1)
         parts = self.notice, self.values, FittedScroll(self.strip), (self.body, 1)
         inside = QWidget()
         column_of(*parts, on=inside, margins=0, spacing=0)
