@@ -16,7 +16,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from playground.cli import FAILED, FINISHED, STOPPED, ignore_signals
-from playground.cli.send import check_document, endpoint_of, note_version, open_prompt
+from playground.cli.send import (
+    check_document,
+    endpoint_of,
+    note_version,
+    open_prompt,
+    show_log_notices,
+    status_with_log,
+    wait_for_log,
+)
 from playground.client.endpoint import Endpoint
 from playground.experiments.batch_job import BatchJob, BatchProgress, BatchRunner, concurrency_of
 from playground.experiments.batch_plan import (
@@ -151,17 +159,19 @@ class _Job:
             if part is not None:
                 endpoint = replace(endpoint, plan=plan_of_shard(endpoint.plan, part[1]))
             await services.open_log()
-            await services.remember_sent(endpoint)
             for notice in services.notices:
                 print_error(notice)
+            show_log_notices(services)
+            await services.remember_sent(endpoint)
             if self._options.dry_run:
                 self._print_forecasts(self._plan(services, endpoint))
                 return FINISHED
             plan = plan_rows(self._document, self._rows, self._columns, self._options.order)
-            return await self._send(services, endpoint, plan)
+            status = await self._send(services, endpoint, plan)
         finally:
             await services.close()
             ignore_signals()
+        return status_with_log(services, status)
 
     def _print_forecasts(self, plan: BatchPlan) -> None:
         chosen, other = plan.forecast, plan.file_order
@@ -223,9 +233,10 @@ class _Job:
             if run_ids:
                 note_version(services, self._options.file, self._opened, run_ids)
         self._print_totals(progress, job, len(results.finished))
-        if stopped.is_set():
-            return STOPPED
-        return FAILED if progress.failed else FINISHED
+        status = STOPPED if stopped.is_set() else FAILED if progress.failed else FINISHED
+        stopped.clear()
+        await wait_for_log(services, stopped)
+        return status
 
     def _show_progress(self, progress: BatchProgress) -> None:
         if self._options.json or not sys.stderr.isatty():

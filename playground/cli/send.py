@@ -8,7 +8,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -116,22 +116,38 @@ async def _session(folder: Path, document: Document, opened: OpenedPrompt, optio
         await workspace.open_log()
         for notice in workspace.notices:
             print_error(notice)
-        if workspace.log is not None:
-            workspace.log.on_notice(lambda message: print_error(message) if message != workspace.log_notice else None)
+        show_log_notices(workspace)
         await workspace.remember_sent(endpoint)
         status = await _send(workspace, document, opened, endpoint, stopper, options)
-        if workspace.log is not None and workspace.log.read_only_reason is None:
-            # The answer has been written and flushed: this may take LOCK_WAIT_S.
-            await stopper.until_asked(workspace.log.saved(LOCK_WAIT_S))
+        await wait_for_log(workspace, stopper.asked)  # the answer has been written and flushed
     finally:
         await workspace.close()
-        stopper.end()
-    return status if status != FINISHED or _is_logged(workspace) else NOT_LOGGED
+        ignore_signals()  # none changes the exit status of a command that is done
+    return status_with_log(workspace, status)
 
 
-def _is_logged(workspace: AppServices) -> bool:
+def show_log_notices(workspace: AppServices) -> None:
+    """Print what keeps requests from being logged, but for what opening the log has said."""
+    if workspace.log is not None:
+        workspace.log.on_notice(lambda message: print_error(message) if message != workspace.log_notice else None)
+
+
+async def wait_for_log(workspace: AppServices, asked: asyncio.Event) -> None:
+    """Wait up to LOCK_WAIT_S for another program that holds the log, or until `asked` is set: the user asked to end."""
     log = workspace.log
-    return log is not None and log.read_only_reason is None and log.unsaved == 0
+    if log is None or log.read_only_reason is not None:
+        return
+    tasks = [asyncio.ensure_future(log.saved(LOCK_WAIT_S)), asyncio.ensure_future(asked.wait())]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+
+
+def status_with_log(workspace: AppServices, status: int) -> int:
+    """Return the exit status after the services were closed: 3 if it is finished, but not everything is logged."""
+    log = workspace.log
+    is_logged = log is not None and log.read_only_reason is None and log.unsaved == 0
+    return status if status != FINISHED or is_logged else NOT_LOGGED
 
 
 async def _send(
@@ -192,14 +208,8 @@ class _Stopper:
 
     def __init__(self) -> None:
         self.run: Run | None = None
-        self._asked = asyncio.Event()
-
-    async def until_asked(self, work: Coroutine[object, object, object]) -> None:
-        """Wait for `work`, or until the user has no more patience."""
-        tasks = [asyncio.ensure_future(work), asyncio.ensure_future(self._asked.wait())]
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            task.cancel()
+        self.asked = asyncio.Event()
+        """Set by a signal after the end of the run."""
 
     def begin(self) -> None:
         """Take the signals over."""
@@ -207,16 +217,11 @@ class _Stopper:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(self._stop))
 
-    @staticmethod
-    def end() -> None:
-        """Let no signal change the exit status of a command that is done."""
-        ignore_signals()
-
     def _stop(self) -> None:
         if self.run is None:
             raise KeyboardInterrupt
         if self.run.state.ended:
-            self._asked.set()
+            self.asked.set()
         self.run.stop()
 
 

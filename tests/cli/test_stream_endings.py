@@ -392,6 +392,38 @@ def test_send_signal_while_another_program_holds_the_log_ends_the_wait(
     assert (process.returncode, answer["text"], "Traceback" in errors) == (NOT_LOGGED, "hi", False), errors
 
 
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.parametrize(("number", "status"), [(None, 0), (signal.SIGINT, NOT_LOGGED), (signal.SIGTERM, NOT_LOGGED)])
+def test_batch_waits_for_the_log_that_another_program_holds(
+    base_url: str, tmp_path: Path, number: signal.Signals | None, status: int
+) -> None:
+    (tmp_path / "p.json").write_text(_body("{{name}}"))
+    (tmp_path / "rows.csv").write_text("name\nwhole\n")
+    assert run_text(["log", "list"], _environment(tmp_path)).returncode == 0
+    command = ["batch", str(tmp_path / "p.json"), "--data", str(tmp_path / "rows.csv"), "--base-url", base_url]
+    with (
+        closing(sqlite3.connect(tmp_path / "home" / FILE_NAME, isolation_level=None, check_same_thread=False)) as other,
+        _holding(other),
+    ):
+        process = start_text([*command, "-o", str(tmp_path / "out.jsonl")], _environment(tmp_path))
+        assert process.stderr is not None
+        said = ""
+        while "1 of 1 row answered" not in said:
+            line = process.stderr.readline()
+            assert line, said
+            said += line
+        assert process.poll() is None, "it waits"
+        if number is None:
+            other.execute("ROLLBACK")
+        else:
+            process.send_signal(number)
+        _, errors = process.communicate(timeout=55)  # the wait without a signal is longer
+    assert (process.returncode, "Traceback" in errors) == (status, False), errors
+    listed = run_text(["log", "list", "--json"], _environment(tmp_path))
+    phases = [json.loads(line)["phase"] for line in listed.stdout.splitlines()]
+    assert ("done" in phases) == (status == 0), phases
+
+
 @contextmanager
 def _holding(connection: sqlite3.Connection) -> Iterator[None]:
     """Hold a log from the next request on."""
