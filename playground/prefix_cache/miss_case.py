@@ -227,7 +227,7 @@ class MissCase(Struct, frozen=True, dict=True):
             before_next = checkpoint >= CHECKPOINT and self.shared.tokens - self.cached < checkpoint
             if not self.cached or before_next or near_figure(self.cached, self.known.figures):
                 return True
-        block = self.known.block if not self.cached % self.known.block else 1
+        block = self.known.block if self.known.is_whole(self.cached, self.known.block) else 1
         if not self.cached or self.expected_less or block > EXACT_BLOCK:
             return False
         ends = message_ends(arranged(self.now, self.order))
@@ -350,8 +350,8 @@ class MissCase(Struct, frozen=True, dict=True):
         if not self.cached or missed < max(least, self.known.block) + 3 * sure.error:
             return False
         if known:
-            least = sure.tokens - 3 * sure.error - SAME
-            allowed = (weight for block, weight in self.blocks if least // block * block <= self.cached)
+            least, highest = sure.tokens - 3 * sure.error - SAME, self.cached + self.known.rounding // 2
+            allowed = (weight for block, weight in self.blocks if least // block * block <= highest)
         else:
             allowed = (weight for block, weight in self.blocks if missed < block + 3 * sure.error + NEAR)
         return sum(allowed) < PARTLY
@@ -359,7 +359,7 @@ class MissCase(Struct, frozen=True, dict=True):
     @property
     def newer_alone(self) -> bool:
         """Return whether exactly what newer requests share was served: an older one, which shares more, is lost."""
-        block = self.known.block if not self.cached % self.known.block else 1
+        block = self.known.block if self.known.is_whole(self.cached, self.known.block) else 1
         return any(
             -NEAR / 2 <= size.tokens - self.cached <= block + NEAR / 2 and size.error <= NEAR / 2
             for size in self.known.shorter
@@ -370,7 +370,7 @@ class MissCase(Struct, frozen=True, dict=True):
     def blocks(self) -> list[tuple[int, float]]:
         """Return the blocks that earlier reports allow and of which the report may be whole ones."""
         blocks = self.known.blocks or ((self.known.block, 1.0),)
-        return [(block, weight) for block, weight in blocks if not self.cached % block]
+        return [(block, weight) for block, weight in blocks if self.known.is_whole(self.cached, block)]
 
     @property
     def in_coarser_units(self) -> bool:
