@@ -47,7 +47,7 @@ ROUNDS = 0.05
 """Probability that a server rounds cached tokens to tens, before any report: no usual block is a multiple of ten."""
 WHOLE = 0.1
 """Probability of another figure from such a server, as that of a whole prompt."""
-_ROUNDINGS = (10, 100)
+_ROUNDINGS = (10, 20, 50, 100)
 """Tokens to which servers round what they report."""
 _NEWEST = 40
 """Figures that tell enough of the blocks behind rounded ones."""
@@ -98,8 +98,10 @@ class CacheUnit(Struct, frozen=True):
             return _below(least, shared, scale)
         if not is_whole(cached, self.block, self.rounding) or cached < self.minimum - self.rounding // 2:
             return 0.0
-        whole = round(cached / self.block) * self.block
-        return _below(whole + self.block, shared, scale) - _below(whole, shared, scale)
+        around = self.rounding // 2
+        first = -((around - cached) // self.block) * self.block  # multiples of the block that are reported so
+        last = (cached + around) // self.block * self.block
+        return _below(last + self.block, shared, scale) - _below(first, shared, scale)
 
 
 def _below(limit: float, shared: float, scale: float) -> float:
@@ -216,8 +218,7 @@ class BlockSizeEstimator:
 
     @property
     def _behind_rounded(self) -> tuple[int, dict[int, float]]:
-        """The same, and the blocks that rounded reports allow, with probabilities; empty: reports are exact. A block
-        below the unit is no other than the unit."""
+        """The same, and the blocks that rounded reports allow, with probabilities; empty: reports are exact."""
         if self._behind is None:
             self._behind = 1, {}
             if self._seen and self._rounded(self._exact_block()[0]) > 0.5:
@@ -226,7 +227,7 @@ class BlockSizeEstimator:
                     (unit, block): log(chance)
                     + sum(
                         log(max(block, unit) * (1 - WHOLE))
-                        if not one % unit and is_whole(one, max(block, unit), unit)
+                        if not one % unit and is_whole(one, block, unit)
                         else log(WHOLE)
                         for one in figures
                     )
@@ -237,8 +238,7 @@ class BlockSizeEstimator:
                 blocks: dict[int, float] = {}
                 for (unit, block), value in logs.items():
                     if unit == best[0]:
-                        size = max(block, unit)
-                        blocks[size] = blocks.get(size, 0.0) + exp(value - logs[best])
+                        blocks[block] = exp(value - logs[best])
                 total = sum(blocks.values())
                 self._behind = best[0], {block: weight / total for block, weight in blocks.items()}
         return self._behind
@@ -256,8 +256,8 @@ class BlockSizeEstimator:
 
     @property
     def step(self) -> int:
-        """The most probable block in tokens."""
-        return self._best_block()[0]
+        """The most probable block in tokens, or the unit to which reports are rounded, if that is larger."""
+        return max(self._best_block()[0], self.rounding)
 
     @property
     def block(self) -> Estimate:
