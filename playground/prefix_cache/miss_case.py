@@ -312,6 +312,8 @@ class MissCase(Struct, frozen=True, dict=True):
         out so much; "part or block" if only large blocks of an unusual size do, which too few reports prove."""
         if self.cached >= self.shared.tokens - self.shared.error and self.sure.tokens - self.cached < PART:
             return ""
+        if self.cached and self.extends and self._as_forecast:
+            return ""
         if self.cached and self._served_more:
             return "part"
         if not self._less_than_usual:
@@ -319,6 +321,13 @@ class MissCase(Struct, frozen=True, dict=True):
         if not self.known.whole_blocks(self.cached, self.sure, SAME):
             return "part"
         return "" if self.proved_blocks else "part or block"
+
+    @property
+    def _as_forecast(self) -> bool:
+        """Return whether the report is what the forecast held probable of a server that has lost nothing: evidence of
+        lack of room and of answers that are not cached is weighed together there, and apart in `reuses`."""
+        whole = (one for one in self.known.expected if not one.less and self.known.in_blocks(self.cached, one.size))
+        return sum(one.weight for one in whole) > 0.5
 
     @property
     def _served_more(self) -> bool:

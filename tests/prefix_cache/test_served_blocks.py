@@ -134,7 +134,9 @@ def test_blocks_that_are_not_known_yet_are_no_loss(block: int) -> None:
     assert [result.explanation for result in results[1:]] == [None] * 11
 
 
-@pytest.mark.parametrize(("block", "rounding"), [(1, 10), (16, 10), (64, 10), (128, 10), (256, 10), (128, 100), (16, 50)])
+@pytest.mark.parametrize(
+    ("block", "rounding"), [(1, 10), (16, 10), (64, 10), (128, 10), (256, 10), (128, 100), (16, 50)]
+)
 def test_end_of_a_block_is_no_loss_and_forecast_if_reports_are_rounded(block: int, rounding: int) -> None:
     server = Blocks(block, rounding=rounding)
     _, results = replayed(chat(server, 20, length=40))
