@@ -249,7 +249,8 @@ def knowledge_of(
         blocks=[(unit.block, unit.weight) for unit in units.likely],
         rounding=units.rounding,
         longest=max(
-            (one.size(one.steps[-1].depth).tokens for one in prediction.reaches.values() if one.steps), default=0.0
+            (counted(one.size, one.steps[-1].depth).tokens for one in prediction.reaches.values() if one.steps),
+            default=0.0,
         ),
         reuses=_reuses(learned, prediction),
         reports=learned.reports,
@@ -262,8 +263,8 @@ def knowledge_of(
         unserved=learned.proofs.unserved,
         shared_parameters=frozenset(learned.proofs.shared),
         running=prediction.ended_chars is not None,
-        running_tokens=prediction.reach.size(running.running).tokens if running else 0.0,
-        ended_tokens=prediction.reach.size(running.ended).tokens if running else 0.0,
+        running_tokens=counted(reach.size, running.running).tokens if running else 0.0,
+        ended_tokens=counted(reach.size, running.ended).tokens if running else 0.0,
         ended_gap_s=prediction.now - running.ended_at if running and running.ended_at is not None else None,
         expected=_expected(cache, prediction),
         units=units.likely[:6],
@@ -318,8 +319,10 @@ def _counted(prediction: Prediction, prompt_tokens: int | None, estimated: Calla
     The errors of both have the same sources, mostly the scripts and words of the text.
     """
     size, whole = estimated(offset), prediction.prompt
-    if prompt_tokens is None or min(whole.error, size.error) <= COUNTED or OTHER_PART in prediction.view.text:
+    if prompt_tokens is None:
         return size
+    if min(whole.error, size.error) <= COUNTED or OTHER_PART in prediction.view.text:
+        return Size(min(size.tokens, float(prompt_tokens)), size.error)
     ratio = prompt_tokens / max(whole.tokens, 1.0)
     tokens = size.tokens + min(size.error / whole.error, 1.0) * (prompt_tokens - whole.tokens)
     least, most = (size.tokens * limit for limit in (min(ratio, 1.0), max(ratio, 1.0)))
