@@ -312,7 +312,7 @@ class MissCase(Struct, frozen=True, dict=True):
         out so much; "part or block" if only large blocks of an unusual size do, which too few reports prove."""
         if self.cached >= self.shared.tokens - self.shared.error and self.sure.tokens - self.cached < PART:
             return ""
-        if self.cached and self.extends and self._as_forecast:
+        if self.cached and self.extends and not self.parameters and self._as_forecast:
             return ""
         if self.cached and self._served_more:
             return "part"
