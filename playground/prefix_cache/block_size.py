@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from math import erf, exp, gcd, log, sqrt
 
 from msgspec import Struct
@@ -46,6 +47,10 @@ ROUNDS = 0.05
 """Probability that a server rounds cached tokens to tens, before any report: no usual block is a multiple of ten."""
 WHOLE = 0.1
 """Probability of another figure from such a server, as that of a whole prompt."""
+_ROUNDINGS = (10, 20, 50, 100)
+"""Tokens to which servers round what they report."""
+_NEWEST = 40
+"""Figures that tell enough of the blocks behind rounded ones."""
 
 
 class Estimate(Struct, frozen=True):
@@ -66,18 +71,24 @@ class Estimate(Struct, frozen=True):
         return f"{degree}, from {self.reports} report{'' if self.reports == 1 else 's'}"
 
 
+def is_whole(cached: int, block: int, rounding: int = 1) -> bool:
+    """Return whether a report may be whole blocks, rounded to the nearest multiple of `rounding`."""
+    return abs(cached - round(cached / block) * block) <= rounding // 2
+
+
 class CacheUnit(Struct, frozen=True):
-    """A block and a minimum in tokens, with their probability."""
+    """A block and a minimum in tokens, with their probability. `rounding`: what is reported is rounded to this unit."""
 
     block: int
     minimum: int
     weight: float
+    rounding: int = 1
 
     def served(self, shared: float) -> float:
-        """Return what a cache with this unit serves of so many shared tokens."""
+        """Return what a cache with this unit reports of so many shared tokens."""
         # 1,152.0 tokens may be estimated as 1,151.9999.
-        whole = float(int((shared + 1e-6) // self.block) * self.block)
-        return whole if whole >= self.minimum else 0.0
+        whole = int((shared + 1e-6) // self.block) * self.block
+        return float(round(whole / self.rounding) * self.rounding) if whole >= self.minimum else 0.0
 
     def chance(self, cached: int, shared: float, error: float) -> float:
         """Return the probability of a report of `cached` tokens if `shared` ± `error` tokens are in the cache."""
@@ -85,9 +96,12 @@ class CacheUnit(Struct, frozen=True):
         least = max(self.block, self.minimum)
         if cached == 0:
             return _below(least, shared, scale)
-        if cached % self.block or cached < self.minimum:
+        if not is_whole(cached, self.block, self.rounding) or cached < self.minimum - self.rounding // 2:
             return 0.0
-        return _below(cached + self.block, shared, scale) - _below(cached, shared, scale)
+        around = self.rounding // 2
+        first = -((around - cached) // self.block) * self.block  # multiples of the block that are reported so
+        last = (cached + around) // self.block * self.block
+        return _below(last + self.block, shared, scale) - _below(first, shared, scale)
 
 
 def _below(limit: float, shared: float, scale: float) -> float:
@@ -111,11 +125,13 @@ class BlockSizeEstimator:
         self._misses = 0
         self._likely: tuple[CacheUnit, ...] | None = None
         self._step: tuple[int, float] | None = None
+        self._behind: tuple[int, dict[int, float]] | None = None
 
     def add_prompt(self, tokens: int) -> None:
         """Add the reported tokens of a whole prompt, which has no whole blocks but by chance."""
         divisor, count = self._prompts
         self._prompts = gcd(divisor, tokens), count + 1
+        self._likely = self._behind = self._step = None
 
     def learn(self, cached: int, shared: float | None = None, error: float = _LOOSE, alive: float = 1.0) -> None:
         """Learn from one report. `shared`: about how many tokens an earlier request shares, with standard deviation
@@ -124,7 +140,7 @@ class BlockSizeEstimator:
             self._served(cached, shared, error)
         elif shared is not None:
             self._missed(shared, error, alive)
-        self._likely = None
+        self._likely = self._behind = None
 
     def _served(self, cached: int, shared: float | None, error: float) -> None:
         times = self._seen.get(cached, 0)
@@ -177,10 +193,16 @@ class BlockSizeEstimator:
         """Blocks and minimums that the reports allow, with probabilities (sum 1), the most probable first."""
         if self._likely is None:
             weights = {key: exp(value) for key, value in self._logs.items()}
+            rounding, behind = self._behind_rounded
+            if behind:
+                least = dict.fromkeys((minimum for _, minimum in weights), 0.0)
+                for (_, minimum), weight in weights.items():
+                    least[minimum] += weight
+                weights = {(block, minimum): w * one for block, w in behind.items() for minimum, one in least.items()}
             total = sum(weights.values())
             kept = {key: weight for key, weight in weights.items() if weight >= _FEW * total}
             total = sum(kept.values())
-            units = (CacheUnit(block, max(minimum, block), w / total) for (block, minimum), w in kept.items())
+            units = (CacheUnit(block, max(minimum, block), w / total, rounding) for (block, minimum), w in kept.items())
             self._likely = tuple(sorted(units, key=lambda unit: -unit.weight))
         return self._likely
 
@@ -190,14 +212,57 @@ class BlockSizeEstimator:
         return tuple(self._seen)
 
     @property
+    def rounding(self) -> int:
+        """The unit to which the server rounds what it reports; 1: it does not."""
+        return self._behind_rounded[0]
+
+    @property
+    def _behind_rounded(self) -> tuple[int, dict[int, float]]:
+        """The same, and the blocks that rounded reports allow, with probabilities; empty: reports are exact."""
+        if self._behind is None:
+            self._behind = 1, {}
+            if self._seen and self._rounded(self._exact_block()[0]) > 0.5:
+                figures = list(self._seen)[-_NEWEST:]
+                logs = {
+                    (unit, block): log(chance)
+                    + sum(
+                        log(max(block, unit) * (1 - WHOLE))
+                        if not one % unit and is_whole(one, block, unit)
+                        else log(WHOLE)
+                        for one in figures
+                    )
+                    for unit in _ROUNDINGS
+                    for block, chance in _BLOCKS.items()
+                }
+                best = max(logs, key=logs.__getitem__)
+                blocks: dict[int, float] = {}
+                for (unit, block), value in logs.items():
+                    if unit == best[0]:
+                        blocks[block] = exp(value - logs[best])
+                total = sum(blocks.values())
+                self._behind = best[0], {block: weight / total for block, weight in blocks.items()}
+        return self._behind
+
+    def beside(self, cached: int | None) -> BlockSizeEstimator:
+        """Return the estimator that also knows, from a report that it has not learned, whether reports are rounded."""
+        made = copy(self)
+        made._seen = {**self._seen, **({cached: 1} if cached else {})}
+        made._likely = made._behind = None
+        return made if made.rounding != self.rounding else self
+
+    def is_whole(self, cached: int, block: int) -> bool:
+        """Return whether a report may be whole blocks, as this server reports them."""
+        return is_whole(cached, block, self.rounding)
+
+    @property
     def step(self) -> int:
-        """The most probable block in tokens."""
-        return self._best_block()[0]
+        """The most probable block in tokens, or the unit to which reports are rounded, if that is larger."""
+        return max(self._best_block()[0], self.rounding)
 
     @property
     def block(self) -> Estimate:
         """Tokens per block."""
-        block, confidence = self._best_block()
+        block, confidence = self._exact_block()
         rounded = self._rounded(block)
         if len(self._seen) < 2 or rounded > 0.5:
             return Estimate(None, 0.0, len(self._seen))
@@ -244,6 +309,10 @@ class BlockSizeEstimator:
         return next((size for size in known if sum(w for least, w in weights if least >= size) >= SURE * total), None)
 
     def _best_block(self) -> tuple[int, float]:
+        behind = self._behind_rounded[1]
+        return max(behind.items(), key=lambda item: item[1]) if behind else self._exact_block()
+
+    def _exact_block(self) -> tuple[int, float]:
         if self._step is None:
             weights: dict[int, float] = {}
             for (block, _), value in self._logs.items():
@@ -263,4 +332,4 @@ class BlockSizeEstimator:
         self._seen = dict.fromkeys((figure for figure in seen if figure > 0), 1)
         self._misses = misses
         self._normalize()
-        self._likely = None
+        self._likely = self._behind = None

@@ -306,7 +306,7 @@ class CacheForecaster:
             known = MissKnowledge([])
             return Settled(explain_miss(sent.view, sent.fields, None, usage, known), known)
         cache = self.model(*where)
-        known = knowledge_of(cache, prediction, self.lifetime_s, usage.prompt_tokens)
+        known = knowledge_of(cache, prediction, self.lifetime_s, usage)
         reports = cache.index.reports(sent.run_id, sent.text, CHAIN)
         least, size = usage.cached_tokens + PART, prediction.reach.size
         having = [one for one in reports if one[0] < sent.at and size(one[2]).tokens >= least]

@@ -247,11 +247,15 @@ class ReportLearner:
         self._prove(prediction, cached)
         plain = prediction.plain
         step = self._learned.units.step
-        if cached % step:
+        if not self._learned.units.is_whole(cached, step):
             step = 1  # it is not the block of this server
         self._learned.add_forecast(wrong=abs(cached - prediction.interval.tokens) > max(step, NEAR))
         if prediction.shared_in_turn and plain is not None:
-            blocks = (unit.block for unit in units if unit.weight >= POSSIBLE and not cached % unit.block)
+            blocks = (
+                unit.block
+                for unit in units
+                if unit.weight >= POSSIBLE and self._learned.units.is_whole(cached, unit.block)
+            )
             block = max(blocks, default=step)
             self._learned.round_robin.add(cached, prediction.shared_in_turn, prediction.reaches[plain].size, block)
             hypotheses.assume_round_robin(self._learned.round_robin.replicas)

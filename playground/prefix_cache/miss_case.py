@@ -227,7 +227,7 @@ class MissCase(Struct, frozen=True, dict=True):
             before_next = checkpoint >= CHECKPOINT and self.shared.tokens - self.cached < checkpoint
             if not self.cached or before_next or near_figure(self.cached, self.known.figures):
                 return True
-        block = self.known.block if not self.cached % self.known.block else 1
+        block = self.known.block if self.known.is_whole(self.cached, self.known.block) else 1
         if not self.cached or self.expected_less or block > EXACT_BLOCK:
             return False
         ends = message_ends(arranged(self.now, self.order))
@@ -312,6 +312,8 @@ class MissCase(Struct, frozen=True, dict=True):
         out so much; "part or block" if only large blocks of an unusual size do, which too few reports prove."""
         if self.cached >= self.shared.tokens - self.shared.error and self.sure.tokens - self.cached < PART:
             return ""
+        if self.cached and self.extends and not self.parameters and self._as_forecast:
+            return ""
         if self.cached and self._served_more:
             return "part"
         if not self._less_than_usual:
@@ -319,6 +321,13 @@ class MissCase(Struct, frozen=True, dict=True):
         if not self.known.whole_blocks(self.cached, self.sure, SAME):
             return "part"
         return "" if self.proved_blocks else "part or block"
+
+    @property
+    def _as_forecast(self) -> bool:
+        """Return whether the report is what the forecast held probable of a server that has lost nothing: evidence of
+        lack of room and of answers that are not cached is weighed together there, and apart in `reuses`."""
+        whole = (one for one in self.known.expected if not one.less and self.known.in_blocks(self.cached, one.size))
+        return sum(one.weight for one in whole) > 0.5
 
     @property
     def _served_more(self) -> bool:
@@ -350,8 +359,8 @@ class MissCase(Struct, frozen=True, dict=True):
         if not self.cached or missed < max(least, self.known.block) + 3 * sure.error:
             return False
         if known:
-            least = sure.tokens - 3 * sure.error - SAME
-            allowed = (weight for block, weight in self.blocks if least // block * block <= self.cached)
+            least, highest = sure.tokens - 3 * sure.error - SAME, self.cached + self.known.rounding // 2
+            allowed = (weight for block, weight in self.blocks if least // block * block <= highest)
         else:
             allowed = (weight for block, weight in self.blocks if missed < block + 3 * sure.error + NEAR)
         return sum(allowed) < PARTLY
@@ -359,7 +368,7 @@ class MissCase(Struct, frozen=True, dict=True):
     @property
     def newer_alone(self) -> bool:
         """Return whether exactly what newer requests share was served: an older one, which shares more, is lost."""
-        block = self.known.block if not self.cached % self.known.block else 1
+        block = self.known.block if self.known.is_whole(self.cached, self.known.block) else 1
         return any(
             -NEAR / 2 <= size.tokens - self.cached <= block + NEAR / 2 and size.error <= NEAR / 2
             for size in self.known.shorter
@@ -370,7 +379,7 @@ class MissCase(Struct, frozen=True, dict=True):
     def blocks(self) -> list[tuple[int, float]]:
         """Return the blocks that earlier reports allow and of which the report may be whole ones."""
         blocks = self.known.blocks or ((self.known.block, 1.0),)
-        return [(block, weight) for block, weight in blocks if not self.cached % block]
+        return [(block, weight) for block, weight in blocks if self.known.is_whole(self.cached, block)]
 
     @property
     def in_coarser_units(self) -> bool:

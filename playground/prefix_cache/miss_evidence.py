@@ -8,10 +8,10 @@ from math import inf
 
 from msgspec import Struct
 
-from playground.prefix_cache.block_size import CacheUnit, Estimate
+from playground.prefix_cache.block_size import CacheUnit, Estimate, is_whole
 from playground.prefix_cache.cache_profile import lifetime_of
 from playground.prefix_cache.endpoint_model import EndpointCacheModel
-from playground.prefix_cache.forecast import Prediction
+from playground.prefix_cache.forecast import CacheUsage, Prediction
 from playground.prefix_cache.hypotheses import Rendering
 from playground.prefix_cache.learned_state import LearnedParameters
 from playground.prefix_cache.message_content import OTHER_PART
@@ -100,6 +100,8 @@ class MissKnowledge(Struct, frozen=True):
     lifetime_s: float | None = None
     assumed_lifetime_s: float = 300.0
     blocks: Sequence[tuple[int, float]] = ()
+    rounding: int = 1
+    """The unit to which the server rounds what it reports."""
     longest: float = 0.0
     """≈ tokens of the longest beginning that any earlier request shares."""
     reuses: Sequence[ReuseEvidence] = ()
@@ -181,6 +183,10 @@ class MissKnowledge(Struct, frozen=True):
         """Tokens of a part from which its loss is more than an incomplete last block."""
         return max(PART, 1.5 * self.block)
 
+    def is_whole(self, cached: int, block: int) -> bool:
+        """Return whether a report may be whole blocks, as this server reports them."""
+        return is_whole(cached, block, self.rounding)
+
     def agrees(self, cached: int, size: Size) -> bool:
         """Return whether a report is what a server serves of so many shared tokens."""
         if cached:
@@ -190,8 +196,8 @@ class MissKnowledge(Struct, frozen=True):
 
     def in_blocks(self, cached: int, size: Size) -> bool:
         """Return whether a report is what a server serves of so many tokens, with blocks that reports allow."""
-        slack = 3 * size.error + NEAR
-        usual = [block for block, weight in self.blocks if weight >= PARTLY and not cached % block]
+        slack = 3 * size.error + NEAR + self.rounding // 2
+        usual = [block for block, weight in self.blocks if weight >= PARTLY and self.is_whole(cached, block)]
         missed = size.tokens - cached
         return any(-slack <= missed <= max(block, NEAR) + slack for block in usual or (1,))
 
@@ -209,10 +215,12 @@ class MissKnowledge(Struct, frozen=True):
 
 
 def knowledge_of(
-    cache: EndpointCacheModel, prediction: Prediction, assumed_s: float, prompt_tokens: int | None = None
+    cache: EndpointCacheModel, prediction: Prediction, assumed_s: float, usage: CacheUsage
 ) -> MissKnowledge:
-    """Return what a cache model knows before the report of a predicted request. `prompt_tokens`: as reported."""
-    learned, counted = cache.learned, partial(_counted, prediction, prompt_tokens)
+    """Return what a cache model knows before it learns the report of a predicted request. Only the tokens of the whole
+    prompt count already, and that the cached ones may be rounded."""
+    learned, counted = cache.learned, partial(_counted, prediction, usage.prompt_tokens)
+    units = cache.learned.units.beside(usage.cached_tokens)
     weights: dict[Order, float] = {}
     best: dict[Order, Rendering] = {}
     for one, weight in learned.hypotheses.weights.items():
@@ -233,14 +241,16 @@ def knowledge_of(
     needed = CONFIDENT if learned.hypotheses.room > NO_ROOM else LENGTH
     return MissKnowledge(
         orders=[one for one in evidence.values() if one.weight >= 0.005],
-        block=learned.units.step,
+        block=units.step,
         prompt_tokens=prediction.prompt.tokens,
         minimum=learned.units.least,
         lifetime_s=float(lifetime.value) if lifetime.value is not None and lifetime.confidence >= needed else None,
         assumed_lifetime_s=assumed_s,
-        blocks=[(unit.block, unit.weight) for unit in learned.units.likely],
+        blocks=[(unit.block, unit.weight) for unit in units.likely],
+        rounding=units.rounding,
         longest=max(
-            (one.size(one.steps[-1].depth).tokens for one in prediction.reaches.values() if one.steps), default=0.0
+            (counted(one.size, one.steps[-1].depth).tokens for one in prediction.reaches.values() if one.steps),
+            default=0.0,
         ),
         reuses=_reuses(learned, prediction),
         reports=learned.reports,
@@ -253,11 +263,11 @@ def knowledge_of(
         unserved=learned.proofs.unserved,
         shared_parameters=frozenset(learned.proofs.shared),
         running=prediction.ended_chars is not None,
-        running_tokens=prediction.reach.size(running.running).tokens if running else 0.0,
-        ended_tokens=prediction.reach.size(running.ended).tokens if running else 0.0,
+        running_tokens=counted(reach.size, running.running).tokens if running else 0.0,
+        ended_tokens=counted(reach.size, running.ended).tokens if running else 0.0,
         ended_gap_s=prediction.now - running.ended_at if running and running.ended_at is not None else None,
         expected=_expected(cache, prediction),
-        units=learned.units.likely[:6],
+        units=units.likely[:6],
         shorter=[reach.size(reach.steps[at].depth) for at in reach.groups[:-1]],
         newer=[
             one.size(one.steps[at].depth)
@@ -309,8 +319,10 @@ def _counted(prediction: Prediction, prompt_tokens: int | None, estimated: Calla
     The errors of both have the same sources, mostly the scripts and words of the text.
     """
     size, whole = estimated(offset), prediction.prompt
-    if prompt_tokens is None or min(whole.error, size.error) <= COUNTED or OTHER_PART in prediction.view.text:
+    if prompt_tokens is None:
         return size
+    if min(whole.error, size.error) <= COUNTED or OTHER_PART in prediction.view.text:
+        return Size(min(size.tokens, float(prompt_tokens)), size.error)
     ratio = prompt_tokens / max(whole.tokens, 1.0)
     tokens = size.tokens + min(size.error / whole.error, 1.0) * (prompt_tokens - whole.tokens)
     least, most = (size.tokens * limit for limit in (min(ratio, 1.0), max(ratio, 1.0)))

@@ -292,7 +292,13 @@ def interval(sizes: Iterable[tuple[float, Size]], units: Sequence[CacheUnit], mo
         ]
         for unit in units:
             for tokens, weight in spread:
-                served = unit.served(tokens) if unit.block > 1 else round(tokens) if tokens >= unit.minimum else 0.0
+                served = (
+                    unit.served(tokens)
+                    if unit.block > 1 or unit.rounding > 1
+                    else round(tokens)
+                    if tokens >= unit.minimum
+                    else 0.0
+                )
                 outcomes[served] = outcomes.get(served, 0.0) + weight * unit.weight
     if not outcomes:
         return ForecastInterval(0.0, 0.0, 0.0)

@@ -89,7 +89,10 @@ def _had_it(cache: EndpointCacheModel, missed: Sent, matches: list[Match], cache
     if not any(-SAME <= end - cached < step + NEAR for end in ends):
         return False
     # The missed request stored as much itself if another block, of those that reports allow, does not fit.
-    block = max((one.block for one in cache.learned.units.likely if not cached % one.block), default=step)
+    block = max(
+        (one.block for one in cache.learned.units.likely if cache.learned.units.is_whole(cached, one.block)),
+        default=step,
+    )
     shared = common_prefix(missed.text, older.sent.text) / len(older.sent.text) * ends[0]
     if not any(figure <= shared for figure in cache.learned.units.figures):
         return False  # it may be below a minimum

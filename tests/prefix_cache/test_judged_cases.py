@@ -406,3 +406,10 @@ def test_no_loss_is_stated_if_all_of_the_earlier_prompt_was_served() -> None:
 def test_request_that_shares_what_was_served_is_compared_if_a_template_moves_the_system_text() -> None:
     found = explained("p15_more_than_shared")
     assert found is None or found.reason != "more_than_shared"
+
+
+def test_running_request_shares_no_more_than_the_counted_prompt_has() -> None:
+    """59 of 909 tokens were fresh: a running request seemed to share 1,280, by an estimate made before the count."""
+    found = explained("r20_running_estimated")
+    assert found is not None
+    assert (found.reason, found.candidates) == ("new_text", ())

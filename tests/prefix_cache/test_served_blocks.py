@@ -34,7 +34,7 @@ def message(role: str, text: str) -> dict[str, Json]:
 class Blocks(Struct):
     """Caches of a server with replicas: whole blocks of words. `replicas`: the one that answers each request, in a
     circle; `off`: numbers of requests for which the cache is off, `users_off`: users; `slot`: only the newest request
-    is kept."""
+    is kept; `rounding`: reported figures are rounded to multiples of it."""
 
     block: int = 16
     minimum: int = 0
@@ -45,6 +45,7 @@ class Blocks(Struct):
     users_off: Sequence[str] = ()
     slot: bool = False
     gap_s: float = 20.0
+    rounding: int = 1
 
     def tokens(self, request: dict[str, Json]) -> list[str]:
         messages: list[dict[str, str]] = request["messages"]  # type: ignore[assignment]
@@ -64,6 +65,7 @@ class Blocks(Struct):
         self.count += 1
         assert not (off and cached)
         generated = {"role": "assistant", "content": answer}
+        cached = round(cached / self.rounding) * self.rounding
         usage = CacheUsage(len(tokens), cached, len(answer.split(" ")) + 1, 0, generated)
         return TrafficRecord(1e9 + self.gap_s * number, request, 200, f"r{number}", usage)
 
@@ -130,6 +132,18 @@ def test_loss_below_64_tokens_is_stated_if_no_block_that_reports_allow_hides_it(
 def test_blocks_that_are_not_known_yet_are_no_loss(block: int) -> None:
     _, results = replayed(chat(Blocks(block), 12, length=16))
     assert [result.explanation for result in results[1:]] == [None] * 11
+
+
+@pytest.mark.parametrize(
+    ("block", "rounding"), [(1, 10), (16, 10), (64, 10), (128, 10), (256, 10), (128, 100), (16, 50)]
+)
+def test_end_of_a_block_is_no_loss_and_forecast_if_reports_are_rounded(block: int, rounding: int) -> None:
+    server = Blocks(block, rounding=rounding)
+    _, results = replayed(chat(server, 20, length=40))
+    assert "server" not in {result.explanation.cause for result in results if result.explanation}
+    newest = [one for one in results[8:] if one.usage and one.usage.cached_tokens is not None]
+    near = [abs(one.forecast.cached_tokens - (one.usage.cached_tokens or 0)) <= max(16, rounding) for one in newest]
+    assert sum(near) >= len(near) - 2
 
 
 def test_second_conversation_is_new_text_and_not_a_removed_history() -> None:
