@@ -326,8 +326,10 @@ class CacheForecaster:
         # A template that moves text makes other requests share more than the one whose text is alike.
         for one in (compared, cache.requests.sent(most.steps[-1].newest) if most.steps else compared):
             earlier = None if one is None else self._earlier(cache, sent, one)
-            if earlier is not None and own is not None:
-                earlier = replace(earlier, own_fields=own.fields, gap_s=max(sent.at - own.at, 0.0))
+            if earlier is not None and other is not None and own is not None:
+                answer = self.model(where[0], other[0]).requests.answer_of(other[1].sent.run_id)
+                answer = answer if one is other[1].sent else earlier.answer
+                earlier = replace(earlier, own_fields=own.fields, gap_s=max(sent.at - own.at, 0.0), answer=answer)
             why = explain_miss(sent.view, sent.fields, earlier, usage, known, document)
             if why is None or why.reason != "more_than_shared":
                 break

@@ -30,11 +30,13 @@ from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.view import (
     BASE,
     MOVING_ORDERS,
+    OPENING,
     SENT,
     TURN_ORDERS,
     CacheView,
     DocumentView,
     Order,
+    answer_in,
     arranged,
 )
 
@@ -518,8 +520,22 @@ class MissCase(Struct, frozen=True, dict=True):
     def own_model_served(self) -> bool:
         """Return whether the request's own model knows most of the prompt, and served it."""
         known = self.known.longest >= max(self.shared.tokens / 2, 64.0)
-        rest = self.shared.tokens - self.cached < max(PART, 2 * self.known.block) + 2 * self.shared.error
-        return self.other_model and known and self.cached > 0 and rest and not self.own_model_lost
+        return self.other_model and known and self.cached > 0 and not (self.other_has_more or self.own_model_lost)
+
+    @property
+    def other_has_more(self) -> bool:
+        """Return whether the earlier request's model, another one, has a part of the prompt that the own one never had:
+        of a prompt that is continued the answer, too, if servers like this one probably keep answers."""
+        if not self.other_model:
+            return False
+        tokens, known = self.shared.tokens, self.known
+        mine, theirs = self._arranged(self.order)
+        answer = OPENING + answer_in(self.order, self.earlier.answer)
+        kept = sum(one.weight for one in known.reuses if one.reuse != "none")
+        probable = kept >= sum(one.weight for one in known.reuses) / 2
+        if self.earlier.answer and probable and mine.text.startswith(theirs.text + answer):
+            tokens = max(tokens, self.size(len(theirs.text) + len(answer)).tokens)
+        return tokens - max(known.longest, self.cached) >= max(PART, known.block) + self.shared.error
 
     @property
     def late(self) -> bool:

@@ -193,7 +193,10 @@ def _case(
     clauses = changed(mine, theirs, shared)
     in_part = tuple(one for one in changed(mine, theirs) if one not in clauses) if report[0] else ()
     own_clauses = () if own is None else changed(mine, that_may_matter(own), shared)
-    return replace(case_of(now, document, earlier, clauses, known, report), in_part=in_part, own_parameters=own_clauses)
+    case = replace(case_of(now, document, earlier, clauses, known, report), in_part=in_part, own_parameters=own_clauses)
+    # If the own model served all that it had, only what differs from the other model's request ended the prefix.
+    edited = case.own_model_served and not case.extends
+    return case_of(now, document, earlier, (), known, report) if edited else case
 
 
 def _changed(case: MissCase, found: Difference) -> MissExplanation:
@@ -238,7 +241,7 @@ def _identical(case: MissCase) -> MissExplanation | None:
     if case.cached == 0 and case.minimum is not None and case.shared.tokens < case.minimum:
         return _below_minimum(case)
     if case.parameters:
-        return _by_parameters(case) if case.missing else None
+        return _by_parameters(case) if case.missing or case.other_has_more else None
     generated = _generated_again(case)
     if generated is not None:
         return generated

@@ -234,6 +234,27 @@ def test_older_text_of_the_own_model_is_what_another_model_costs(own: float, nam
     assert (why is not None and why.cause == "parameters") is named
 
 
+@pytest.mark.parametrize(("answer", "named"), [("On shelf 3. " * 40, True), ("On shelf 3.", False)])
+def test_answer_that_another_model_has_is_what_the_change_of_model_costs(answer: str, named: bool) -> None:
+    one: dict[str, Json] = {"model": "large"}
+    asked = (("system", RULES), ("user", "Which crate?"))
+    earlier = EarlierRequest(view(*asked), one, "id", 10.0, answer=answer, cached_tokens=400)
+    server = replace(known(), figures=(400, 496), longest=818.0)
+    now = view(*asked, ("assistant", answer), ("user", "?"))
+    why = explain_miss(now, {"model": "small"}, earlier, CacheUsage(1000, 816), server)
+    assert (why is not None and why.cause == "parameters") is named
+
+
+def test_edit_that_ended_the_prefix_is_named_though_the_earlier_request_went_to_another_model() -> None:
+    one: dict[str, Json] = {"model": "large"}
+    earlier = EarlierRequest(view(("system", RULES), ("user", "Which crate? " * 80)), one, "id", 10.0)
+    server = replace(known(), figures=(400, 496), longest=815.0)
+    now = view(("system", RULES), ("user", "Which shelf? " * 80))
+    why = explain_miss(now, {"model": "small"}, earlier, CacheUsage(1100, 800), server)
+    assert why is not None
+    assert (why.kind, why.message) == ("differs", 1)
+
+
 @pytest.mark.parametrize(("cached", "stored"), [(0, True), (1_000, False), (1_400, True)])
 def test_cache_that_is_off_for_some_requests_is_not_called_many_replicas(cached: int, stored: bool) -> None:
     """Nothing is served, only what a request shares that was not stored, or what room was left for."""

@@ -104,3 +104,26 @@ def test_parameter_that_did_not_matter_before_is_not_the_cause() -> None:
     first_change = list(replay_traffic([traffic[0], sent(1, 0, at=10.0, **kind)]))[-1]
     assert first_change.explanation is not None
     assert first_change.explanation.cause == "parameters"
+
+
+@pytest.mark.parametrize(("answer", "named"), [("It is open on weekdays. " * 30, True), ("Yes.", False)])
+def test_change_of_model_is_named_if_the_other_model_alone_has_the_answer(answer: str, named: bool) -> None:
+    rules: Json = {"role": "system", "content": RULES}
+    begun = [rules, {"role": "user", "content": "Is it open on the day before a holiday?"}]
+    asked = [*begun, {"role": "assistant", "content": answer}, {"role": "user", "content": "And today?"}]
+    sizes = (SIZE, 0), (SIZE, 0), (SIZE + len(answer) // 4, SIZE - 8)
+    traffic = [
+        TrafficRecord(
+            START + at,
+            {"model": model, "messages": messages},
+            200,
+            f"r{at}",
+            CacheUsage(*size, len(answer) // 5, 0, {"role": "assistant", "content": answer}),
+            ended_unix=START + at + 0.5,
+        )
+        for at, (model, messages, size) in enumerate(
+            zip(("small", "large", "small"), ([rules], begun, asked), sizes, strict=True)
+        )
+    ]
+    *_, last = replay_traffic(traffic)
+    assert (last.explanation is not None and last.explanation.cause == "parameters") is named
