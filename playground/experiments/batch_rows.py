@@ -14,6 +14,7 @@ from playground.prompt.document import Document, names, render
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.files import read_input
 from playground.prompt.json_text import as_utf8, json_lines, loads, repeated_name
+from playground.prompt.limits import refuse_empty
 from playground.runs.metrics import counted
 from playground.tools.schema import check_schema, check_value, matches_within_limit, pattern_error
 
@@ -226,9 +227,10 @@ def column_notes(document: Document, rows: Sequence[BatchRow], columns: Mapping[
 def map_columns(document: Document, rows: Sequence[BatchRow], mapping: Mapping[str, str]) -> dict[str, str]:
     """Return the column of each variable: from `mapping` (variable to column), else the column of the same name.
 
-    A variable with a value in the prompt needs no column. Raises InputError for a column that does not exist, and for a
-    variable with neither a column nor a value.
+    A variable with a value in the prompt needs no column. Raises InputError for a column that does not exist, for a
+    variable with neither a column nor a value, and for an empty prompt.
     """
+    refuse_empty(document)
     columns = columns_of(rows)
     variables = names(document.messages)
     unknown = [name for name in mapping if name not in variables]

@@ -36,6 +36,7 @@ from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.view import view_of_document
 from playground.prompt.document import Document, Message
 from playground.prompt.field_errors import InputError
+from playground.prompt.limits import EMPTY
 from playground.runs.service import RequestService
 
 PROMPT = Document(
@@ -105,6 +106,13 @@ def test_map_columns_variable_without_column_or_value_is_refused() -> None:
         "shop": "shop",
         "question": "q",
     }
+
+
+def test_map_columns_refuses_an_empty_prompt() -> None:
+    for empty in (Document(), Document(messages=(Message("system", ""), Message("user", "")))):
+        with pytest.raises(InputError) as bad:
+            map_columns(empty, (BatchRow(0, {"shop": "a"}),), {})
+        assert bad.value.problems[0].message == EMPTY
 
 
 def test_plan_rows_warm_each_row_waits_for_the_first_row_of_its_prefix() -> None:

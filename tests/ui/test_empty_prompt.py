@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from playground.cli.selftest import UiDriver
+from playground.experiments.batch_rows import BatchRow
 from playground.prompt.limits import EMPTY
 from playground.requestlog.filter import EVERYTHING
 from playground.ui.session import Session
@@ -31,5 +32,12 @@ async def test_every_command_that_sends_the_prompt_says_that_it_is_empty(session
     window.compare.send()
     assert window.notice_bar.words == EMPTY
     assert not window.compare.running
+    window.modes.show_mode("batch")
+    await window.batch.use_rows((BatchRow(0, {"a": "b"}),), "rows")
+    window.actions_table["send"].trigger()
+    await hand.until(lambda: EMPTY in window.batch.page.setup.error.text(), "the refusal")
+    assert not window.batch.page.setup.error.isHidden()
+    window.actions_table["send"].trigger()
+    assert window.batch.session is None
     assert log is not None
     assert (await log.count(EVERYTHING)).n == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
@@ -159,11 +160,11 @@ class CommandPalette(QDialog):
         self.list.clear()
         scored = ((score(text, label), number) for number, (label, _, _) in enumerate(self._entries))
         ranked = sorted(
-            (-found, -self._use.get(self._entries[number][0], 0), number)
-            for found, number in scored
-            if found is not None
+            ((found, self._use.get(self._entries[number][0], 0), -number) for found, number in scored if found),
+            reverse=True,
         )
-        for _, _, number in ranked:
+        for _, _, place in ranked:
+            number = -place
             label, shortcut, _ = self._entries[number]
             item = QListWidgetItem()
             item.setSizeHint(QSize(scaled(WIDTH - 40), scaled(28)))
@@ -202,18 +203,30 @@ class CommandPalette(QDialog):
         return super().eventFilter(watched, event)
 
 
-def score(wanted: str, label: str) -> int | None:
-    """Return how well `label` contains the letters of `wanted` in order; higher is better, None without a match."""
-    wanted, label = wanted.casefold().replace(" ", ""), label.casefold()
-    at, points = -1, 0
-    for letter in wanted:
+def score(wanted: str, label: str) -> tuple[int, int] | None:
+    """Return how well `label` matches; higher is better, None without a match.
+
+    Best is a label that begins with `wanted`, then one with a word that begins with it, then the first letters of
+    words, then a label that contains it, then one that has its letters in order.
+    """
+    wanted, label = " ".join(wanted.casefold().split()), label.casefold()
+    words = [(found.start(), found[0][0]) for found in re.finditer(r"[^\W_]+", label)]
+    kinds = (
+        label.startswith(wanted),
+        any(label.startswith(wanted, start) for start, _ in words),
+        wanted in "".join(letter for _, letter in words),
+        wanted in label,
+    )
+    if any(kinds):
+        return len(kinds) - kinds.index(True), 0
+    at, points, begins = -1, 0, {start for start, _ in words}
+    for letter in wanted.replace(" ", ""):
         found = label.find(letter, at + 1)
         if found < 0:
             return None
-        begins = found == 0 or not label[found - 1].isalnum()
-        points += 3 if begins else (2 if found == at + 1 else 1)
+        points += 3 if found in begins else (2 if found == at + 1 else 1)
         at = found
-    return points
+    return 0, points
 
 
 def _row(label: str, shortcut: str) -> QWidget:

@@ -82,6 +82,20 @@ def test_letters_at_the_beginning_of_words_count_most() -> None:
     assert first > inside
 
 
+@pytest.mark.parametrize(
+    ("wanted", "labels"),
+    [
+        ("vers", ["Versions of the prompt", "Show versions", "Conversation: new", "Verify caching: send twice"]),
+        ("set", ["Settings…", "Zoom: reset, then set", "Reset zoom", "Verify caching: send twice"]),
+        ("of the", ["Of the prompt", "Versions of the prompt", "Roof therein", "Offer that hue"]),
+    ],
+)
+def test_a_label_that_begins_with_the_text_is_first_and_letters_in_order_last(wanted: str, labels: list[str]) -> None:
+    ranks = [score(wanted, label) or (-1, 0) for label in labels]
+    assert ranks == sorted(set(ranks), reverse=True)
+    assert ranks[-1] >= (0, 0)
+
+
 def test_the_sheet_lists_every_action_and_finds(qtbot: QtBot) -> None:
     sheet = KeysSheet(ROWS, lambda _row, key: Rebound(key or ""))
     qtbot.addWidget(sheet)
