@@ -59,7 +59,7 @@ def ahead_of(workspace: AppServices, document: Document, last: RunState | None) 
 
 
 def seconds_of(states: Sequence[RunState]) -> float | None:
-    """Return what a request took by the median of the answered ones, without waits before it was sent; None: unknown."""
+    """Return the median time of answered requests, without their wait to be sent; None: unknown."""
     times = [
         state.ended_at - state.attempts[0].started_at
         for state in states
