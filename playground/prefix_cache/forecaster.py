@@ -137,7 +137,8 @@ class CacheForecaster:
         cuts = _cuts(view, prediction, related, now - self.lifetime_s)
         measure = prediction.measure
         clock = cold_clock(cache.learned, prediction, self.set_lifetime_s)
-        if forecast.run_id is None:  # no earlier request is like this one: shared text is no prefix of either
+        if forecast.run_id is None or _shared_tokens(prediction) < cache.learned.units.step:
+            # No earlier request is like this one, or it shares less than one block: nothing of it was ever cached.
             clock = replace(clock, warm_until_unix=None, cold=False, cold_since_unix=None)
         return PromptForecast(
             view,
@@ -445,6 +446,12 @@ def forecast_of(cache: EndpointCacheModel, prediction: Prediction, related: Sent
     )
 
 
+def _shared_tokens(prediction: Prediction) -> float:
+    """Return the tokens (≈) that the prompt shares with an earlier request, in the cache or not."""
+    reach = prediction.reach
+    return reach.size(reach.steps[-1].depth).tokens if reach.steps else 0.0
+
+
 def _basis(cache: EndpointCacheModel, prediction: Prediction, matched: Sent | None, related: Sent | None) -> str:
     if matched is not None:
         return f"shared with the request of {ago(max(prediction.now - matched.at, 0.0))}"
@@ -454,19 +461,22 @@ def _basis(cache: EndpointCacheModel, prediction: Prediction, matched: Sent | No
     if cache.requests.since is not None and related.at < cache.requests.since:
         return f"last sent {ago(age_s)}, before this cache began"
     lifetime = lifetime_of(cache.learned)
-    reach = prediction.reach
-    shared = reach.size(reach.steps[-1].depth).tokens if reach.steps else 0.0
+    shared = _shared_tokens(prediction)
     minimum = cache.learned.units.minimum
     if minimum.value and minimum.confidence >= CONFIDENT and cache.learned.units.step <= shared < minimum.value:
         return (
             f"shares ≈ {shared:,.0f} tokens with the request of {ago(age_s)}; "
             f"this server has never cached fewer than {minimum.value:,}"
         )
+    if shared < cache.learned.units.step:
+        return f"shares less than one block with the request of {ago(age_s)}"
     if lifetime.value is not None and lifetime.confidence >= 0.5 and age_s > lifetime.value:
         return f"last sent {ago(age_s)}; this server forgets after about {span(lifetime.value)}"
+    if cache.pending(related.run_id) is not None:
+        return f"the request sent {ago(age_s)} has no report yet"
     if shared >= 2 * cache.learned.units.step:
         return f"last sent {ago(age_s)}; probably no longer cached"
-    return f"shares less than one block with the request of {ago(age_s)}"
+    return f"shares about one block with the request of {ago(age_s)}"
 
 
 def _cuts(view: DocumentView, prediction: Prediction, related: Sent | None, began: float) -> Cuts:

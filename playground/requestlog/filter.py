@@ -268,7 +268,8 @@ class _Reader:
             return NumberTerm(name, None, None, True, self.negated)
         found = _NUMBER.fullmatch(value.replace("_", ""))
         if found is None or (found["last"] and found["sign"]):
-            self.wrong(f"{value} is not a number that {self.key}: takes.", f"Write for example {KEYS[self.key][1]}.")
+            hint = f"is:{value.lower()}" if value.lower() in IS_WORDS else f"for example {KEYS[self.key][1]}"
+            self.wrong(f"{value} is not a number that {self.key}: takes.", f"Write {hint}.")
         first, last = int(found["first"]), int(found["last"] or found["first"])
         low, high = _RANGES[found["sign"]](first, last)
         return NumberTerm(name, low, high, False, self.negated)

@@ -48,6 +48,10 @@ MOST_PROBABILITIES = 32_768
 """Maximum number of tokens with stored probabilities, one per token of the context; further ones are counted."""
 
 
+SINCE_SENT = "Measured from sending the newest attempt"
+"""What the time to first token and the times of events count from."""
+
+
 class Attempt(Struct):
     """One HTTP exchange of a run. Times in seconds since the run began."""
 

@@ -10,7 +10,7 @@ from playground.client.endpoint import PLANS, Rates
 from playground.client.events import AttemptStarted, Completed, ContentDelta, HeadersReceived, Stopped, ToolCallDelta
 from playground.experiments.lab import drift, repeat
 from playground.runs.state import RunState, fold
-from playground.ui.dialogs.repeat import Ahead, what_it_takes
+from playground.ui.dialogs.repeat import Ahead, seconds_of, what_it_takes
 
 
 def _done(text: str, request_id: str, arguments: str = "") -> RunState:
@@ -97,3 +97,10 @@ def test_no_more_than_asked_for_are_side_by_side() -> None:
 def test_time_and_money_are_said_before(seconds_each: float | None, rates: Rates, said: str) -> None:
     ahead = Ahead(PLANS["standard"], rates, 1_000.0, None, seconds_each)
     assert what_it_takes(ahead, 30, 3).startswith(said)
+
+
+def test_the_time_is_what_a_series_measured_without_the_wait_to_be_sent() -> None:
+    queued = fold((AttemptStarted(30.0, 1), HeadersReceived(30.1, 200, "4", "text/event-stream"), Completed(30.5)))
+    assert seconds_of([]) is None
+    assert seconds_of([STOPPED]) is None
+    assert seconds_of([STOPPED, _done("Hello", "1"), queued]) == pytest.approx(0.5)

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from playground.agent.service import EXAMPLE
-from playground.prefix_cache import sent_requests
+from playground.prefix_cache import forecaster, sent_requests
 from playground.prefix_cache.forecast import CacheUsage
 from playground.prefix_cache.forecaster import CacheForecaster
 from playground.prefix_cache.miss_evidence import EarlierRequest, MissKnowledge, OrderEvidence
@@ -83,6 +83,33 @@ def test_before_the_cache_began_nothing_is_warm() -> None:
     prompt_forecast = desk(sent(agent())).look(agent(), ENDPOINT, MODEL, since=NOW - 1)
     assert prompt_forecast.zones.warm_tokens == 0
     assert prompt_forecast.forecast.cached_tokens == 0
+
+
+def test_a_prompt_that_shares_less_than_one_block_was_never_warm() -> None:
+    def short(text: str) -> Document:
+        return Document(messages=(Message("system", text), Message("user", "Where is my parcel?")))
+
+    room = desk(sent(short("You are one."), at=NOW - 200), lifetime_s=60)
+    room.set_lifetime_s = 60
+    other = room.look(short("Be two and kind."), ENDPOINT, MODEL)
+    assert other.forecast.run_id is not None
+    assert other.clock.cold_since_unix is None
+    long = desk(sent(agent(), at=NOW - 200), lifetime_s=60)
+    long.set_lifetime_s = 60
+    assert long.look(agent(), ENDPOINT, MODEL).clock.cold_since_unix == pytest.approx(NOW - 140)
+
+
+def test_a_request_without_a_report_is_not_called_lost() -> None:
+    room, document = desk(), agent()
+    room.forecast(view_of_document(document).view, ENDPOINT, MODEL)
+    room.record(ENDPOINT, MODEL, sent(document, "new", NOW))
+    cache = room.model(ENDPOINT, MODEL)
+    prediction = cache.predictor.predict(view_of_document(document).view, NOW, {})
+    related = cache.compared_with(prediction)
+    assert cache.pending("new") is not None
+    basis = forecaster._basis(cache, prediction, None, related)
+    room.settle(ENDPOINT, MODEL, "new", CacheUsage())
+    assert forecaster._basis(cache, prediction, None, related) != basis
 
 
 def test_a_prompt_of_one_space_and_of_nothing() -> None:

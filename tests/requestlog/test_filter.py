@@ -81,6 +81,12 @@ def test_bad_input_says_where_and_what_to_do(text: str, offset: int, words: str)
     assert problem.hint
 
 
+def test_a_state_as_a_status_is_answered_with_the_term_that_finds_it() -> None:
+    with pytest.raises(InputError) as caught:
+        parse("status:Stopped", NOW)
+    assert "is:stopped" in caught.value.problems[0].hint
+
+
 ID_1, ID_2 = "9db74058-1111-4222-8333-444455556666", "ffff0000-1111-4222-8333-444455556666"
 
 

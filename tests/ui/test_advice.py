@@ -13,7 +13,7 @@ from playground.prompt.document import Document, Message
 from playground.requestlog.filter import EVERYTHING
 from playground.runs.record import read_explanation
 from playground.ui.dialogs.guide import GuideDialog
-from playground.ui.dialogs.repeat import RepeatDialog
+from playground.ui.dialogs.repeat import RepeatDialog, seconds_of, what_it_takes
 from playground.ui.dialogs.rewrite import RewriteDialog
 from playground.ui.panes.log.columns import cause_cell
 from playground.ui.session import Session
@@ -195,6 +195,8 @@ async def test_the_prompt_is_repeated_and_its_answers_compared(session: Session,
     dialog.go.click()
     await hand.until(lambda: not dialog.running and dialog.progress.value() == 4, "four answers")
     assert "4 answers are equal" in dialog.found.text()
+    measured = replace(dialog.ahead(), seconds_each=seconds_of(dialog.states))
+    assert dialog.cost.text() == what_it_takes(measured, 4, 2) != what_it_takes(dialog.ahead(), 4, 2)
     dialog.copy.click()
     assert len(QApplication.clipboard().text().splitlines()) == 5
     assert session.workspace.log is not None

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
+from statistics import median
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 from PySide6.QtWidgets import QLabel, QWidget
 
 from playground.client.endpoint import PlanLimits, Rates, price
@@ -52,8 +54,18 @@ def ahead_of(workspace: AppServices, document: Document, last: RunState | None) 
         endpoint.rates,
         workspace.forecast(document).zones.total_tokens,
         limit if isinstance(limit, int) else None,
-        last.ended_at if last and last.phase == "done" else None,
+        seconds_of([last] if last else []),
     )
+
+
+def seconds_of(states: Sequence[RunState]) -> float | None:
+    """Return the median time of answered requests, without their wait to be sent; None: unknown."""
+    times = [
+        state.ended_at - state.attempts[0].started_at
+        for state in states
+        if state.phase == "done" and state.ended_at is not None and state.attempts
+    ]
+    return median(times) if times else None
 
 
 class SendsInSeries:
@@ -103,6 +115,8 @@ class SendsInSeries:
 
     def show_cost(self) -> None:
         ahead = self.ahead()
+        if (measured := seconds_of(self.states)) is not None:
+            ahead = replace(ahead, seconds_each=measured)
         self.at_once.setMaximum(ahead.plan.in_flight or 20)
         self.cost.setText(what_it_takes(ahead, self.times.value(), self.at_once.value()))
 
@@ -126,6 +140,7 @@ class SendsInSeries:
             self.said.setText(f"Not sent: {errors.exceptions[0]}")
         finally:
             self.task = None
+            self.show_cost()
             self._show_running()
 
     def _one_ended(self, state: RunState) -> None:
@@ -210,7 +225,7 @@ def what_it_takes(ahead: Ahead, times: int, at_once: int) -> str:
     side_by_side = min(at_once, limits[0] or at_once)
     if ahead.seconds_each is None:
         least = plan_batch(times, side_by_side, limits[1], 0.0)
-        time = f"in at least {seconds(least)}" if least else "in a time that is not known (nothing was sent yet)"
+        time = f"in at least {seconds(least)}" if least else "in a time that is not known (none was answered here yet)"
     else:
         time = f"in ≈ {seconds(plan_batch(times, side_by_side, limits[1], ahead.seconds_each))}"
     within = f" within {ahead.plan.name}'s limits" if any(limits) else ""

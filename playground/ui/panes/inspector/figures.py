@@ -28,7 +28,7 @@ from playground.runs.metrics import (
     unusable_counts,
     whole_seconds,
 )
-from playground.runs.state import Attempt, RunState
+from playground.runs.state import SINCE_SENT, Attempt, RunState
 
 if TYPE_CHECKING:
     from playground.prefix_cache.cache_profile import ColdClock
@@ -187,7 +187,9 @@ def latency_lines(state: RunState, elapsed: str = "") -> dict[str, Line]:
     elif took is not None:
         connection = Line(f"new, {seconds(took)}", "TCP and TLS handshakes, part of the time to first token")
     return {
-        "ttft": _maybe(state.ttft_s, seconds, "No token has come" if not state.ended else "No token came"),
+        "ttft": unknown("No token came" if state.ended else "No token has come")
+        if state.ttft_s is None
+        else Line(seconds(state.ttft_s), SINCE_SENT),
         "speed": _maybe(state.tokens_per_s, speed, f"Output tokens ÷ (last − first token); {why}"),
         "connection": connection,
         "total": Line(elapsed, "Still running") if elapsed else _maybe(total, seconds, "Not known"),

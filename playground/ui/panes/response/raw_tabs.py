@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
 
@@ -17,7 +18,7 @@ from playground.export.terminal import visible, visible_line
 from playground.prompt.json_text import JsonFault, read_json
 from playground.runs.metrics import counted
 from playground.runs.record import Asked
-from playground.runs.state import RunState
+from playground.runs.state import SINCE_SENT, Attempt, RunState
 from playground.runs.summary import wire_choice, wire_choices
 from playground.ui.panes.response.live_text import LiveText, SlowSteps
 from playground.ui.stylesheet import restyle
@@ -34,19 +35,22 @@ LONGEST_TIP = 4_000
 
 
 class EventsModel(GrowingModel[RawEvent]):
-    """The raw events of a run. Nothing is parsed before its row is painted."""
+    """The raw events of a run, timed from the attempt that they belong to. Nothing is parsed before its row is
+    painted."""
 
     columns = COLUMNS
     right = (0, 1)
 
     def __init__(self) -> None:
         super().__init__()
+        self.attempts: Sequence[Attempt] = ()
         self._fonts = {"time": ui_font(12, tabular=True), "carries": mono_font(12), "data": mono_font(12)}
 
     def text(self, row: int, column: int) -> str:
         event = self.rows[row]
         if column == 0:
-            return f"{event.at:.3f} s"
+            began = max((one.started_at for one in self.attempts if one.started_at <= event.at), default=0.0)
+            return f"{event.at - began:.3f} s"
         if column == 1:
             return f"{(event.at - self.rows[row - 1].at) * 1000:.0f} ms" if row else ""
         if column in (2, 3):
@@ -56,6 +60,11 @@ class EventsModel(GrowingModel[RawEvent]):
 
     def tip(self, row: int) -> str:
         return visible(self.rows[row].data[:LONGEST_TIP])
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> object:
+        if role == Qt.ItemDataRole.ToolTipRole and orientation == Qt.Orientation.Horizontal and section == 0:
+            return SINCE_SENT
+        return super().headerData(section, orientation, role)
 
     def font(self, column: int) -> QFont | None:
         return self._fonts.get("time" if column in self.right else COLUMNS[column])
@@ -136,6 +145,7 @@ class EventsTab(QFrame):
     def refresh(self, state: RunState | None, elapsed_s: float = 0.0) -> None:
         if state is not self._state:
             self._state = state
+            self.model.attempts = state.attempts if state else ()
             self.model.show_rows(state.raw if state else [])
         bar = self.table.verticalScrollBar()
         follow = bar.value() >= bar.maximum()

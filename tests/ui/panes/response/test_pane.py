@@ -27,6 +27,7 @@ from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError
 from playground.runs.record import Asked
 from playground.runs.state import RunState
+from playground.ui.panes.inspector.figures import latency_lines
 from playground.ui.panes.response.labels import EMPTY, NO_CONTENT, STOPPED
 from playground.ui.panes.response.pane import EVENTS, JSON, RENDERED, REQUEST, TOOLS, ResponsePane
 from playground.ui.panes.response.raw_tabs import DisplayedRequest
@@ -282,6 +283,19 @@ def test_events_are_rows_with_times(pane: ResponsePane) -> None:
     assert model.index(2, 2).data() == "[DONE]"
     assert pane.events_tab.merged.exact_text == "Hello there"
     assert pane.tabs.tabText(EVENTS) == "Events 3"
+
+
+def test_the_first_event_comes_at_the_time_to_first_token_of_its_attempt(pane: ResponsePane) -> None:
+    state = runs.grown(
+        RunState(), [AttemptStarted(0.03, 1), AttemptStarted(0.3, 2), *runs.sent()[1:], *runs.deltas("Hello", 0.5)]
+    )
+    pane.show_state(state)
+    pane.show_tab(EVENTS)
+    model = pane.events_tab.model
+    assert state.ttft_s == pytest.approx(0.2)
+    assert model.index(0, 0).data() == "0.200 s"
+    tip = model.headerData(0, Qt.Orientation.Horizontal, Qt.ItemDataRole.ToolTipRole)
+    assert tip == latency_lines(state)["ttft"].why
 
 
 def test_events_are_copied_as_they_came(pane: ResponsePane) -> None:
