@@ -30,6 +30,8 @@ STICKY = 0.65
 """Confidence of a single cache: no report excludes replicas that are chosen by the user, the conversation or the
 prompt's beginning, as all requests that share a prefix reach the same one."""
 
+SMALL = 0.9
+"""Probability of a cache with little room from which reports prove no replicas at random."""
 PROBABLE, UNEXPLAINED, AT_RANDOM = 0.7, 0.1, 0.1
 """A single cache is stated from this confidence on, up to this share of losses without another explanation, and up to
 this probability of replicas at random; not while each report that tells agrees with replicas in turn, too, or if some
@@ -177,7 +179,9 @@ def _replicas(learned: LearnedParameters) -> Estimate:
         return Estimate(turns.replicas, turns.agreed if turns.alone else turns.agreed / 2, learned.reports)
     routings = learned.hypotheses.routings()
     at = max(range(len(routings)), key=lambda index: routings[index])
-    if not learned.units.figures or (ROUTINGS[at].replicas > 1 and not learned.proofs.spread):
+    # A cache with little room, or with few points, does not have what an older request shares either.
+    other = learned.hypotheses.room > SMALL or learned.kept_points.kind is not None
+    if not learned.units.figures or (ROUTINGS[at].replicas > 1 and (other or not learned.proofs.spread)):
         return Estimate(None, 0.0, learned.reports)
     many = sum(weight for routing, weight in zip(ROUTINGS, routings, strict=True) if routing.replicas > 1)
     confidence = 1 - many if ROUTINGS[at].replicas == 1 else many

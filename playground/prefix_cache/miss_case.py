@@ -328,8 +328,13 @@ class MissCase(Struct, frozen=True, dict=True):
     def _as_forecast(self) -> bool:
         """Return whether the report is what the forecast held probable of a server that has lost nothing: evidence of
         lack of room and of answers that are not cached is weighed together there, and apart in `reuses`."""
-        whole = (one for one in self.known.expected if not one.less and self.known.in_blocks(self.cached, one.size))
-        return sum(one.weight for one in whole) > 0.5
+        block = max((block for block, weight in self.blocks if weight >= PARTLY), default=1) + self.known.rounding // 2
+        whole = (
+            one.weight
+            for one in self.known.expected
+            if one.missing < 1.0 and abs(one.size.tokens - self.cached - block / 2) < block / 2 + 3 * one.size.error + 1
+        )
+        return sum(whole) > 0.5
 
     @property
     def _served_more(self) -> bool:

@@ -249,7 +249,11 @@ def knowledge_of(
         blocks=[(unit.block, unit.weight) for unit in units.likely],
         rounding=units.rounding,
         longest=max(
-            (counted(one.size, one.steps[-1].depth).tokens for one in prediction.reaches.values() if one.steps),
+            (
+                min(one.size(one.steps[-1].depth).tokens, usage.prompt_tokens or inf)
+                for one in prediction.reaches.values()
+                if one.steps
+            ),
             default=0.0,
         ),
         reuses=_reuses(learned, prediction),

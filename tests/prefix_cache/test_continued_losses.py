@@ -119,13 +119,15 @@ def test_explain_miss_report_that_a_forecast_of_less_does_not_reach_is_not_expla
     assert continued(800, known) is None
 
 
-@pytest.mark.parametrize(("weight", "reason"), [(0.6, None), (0.4, "partly_lost")])
+@pytest.mark.parametrize(
+    ("weight", "shared", "reason"), [(0.6, 799.0, None), (0.6, 814.0, "partly_lost"), (0.4, 799.0, "partly_lost")]
+)
 def test_explain_miss_all_that_the_forecast_expects_of_a_server_without_losses_is_no_loss(
-    weight: float, reason: str | None
+    weight: float, shared: float, reason: str | None
 ) -> None:
     """Answers are probably cached, but not if there was room for the rest, as reports have shown."""
     expected = [
-        Expected(weight, Size(799.0, 0.0), less=False),
+        Expected(weight, Size(shared, 0.0), less=False),
         Expected(1 - weight, Size(400.0, 9.0), less=True, missing=600.0),
     ]
     assert continued(784, replace(knowledge(0.97), expected=expected)) == reason

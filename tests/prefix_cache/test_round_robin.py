@@ -241,6 +241,16 @@ def test_lack_of_room_proves_no_replicas(seed: int, conversations: int) -> None:
     assert all(one.explanation is None or one.explanation.reason != "other_replica" for one in results)
 
 
+@pytest.mark.parametrize(("seed", "capacity", "conversations"), [(3, 2_000, 3), (5, 4_000, 6), (6, 2_000, 3)])
+def test_little_room_that_explains_the_reports_leaves_replicas_at_random_unknown(
+    seed: int, capacity: int, conversations: int
+) -> None:
+    replay = replay_traffic(served(RadixCache(capacity=capacity), seed, [2.0, 10.0, 40.0], conversations))
+    list(replay)
+    assert replay.summary.profile is not None
+    assert replay.summary.profile.replicas.value is None
+
+
 def test_replicas_at_random_are_stated_as_two_at_least() -> None:
     """Reports fit several numbers of replicas, which other losses raise."""
     chance = random.Random(3)
