@@ -514,6 +514,11 @@ class MissCase(Struct, frozen=True, dict=True):
         return self.other_model and known and self.cached > 0 and not (self.other_has_more or self.own_model_lost)
 
     @property
+    def own_model_whole(self) -> bool:
+        """Return whether all that the request's own model knows was served: large blocks may hide no loss."""
+        return self.known.longest - self.cached < max(PART, self.known.block) + self.shared.error
+
+    @property
     def other_has_more(self) -> bool:
         """Return whether the earlier request's model, another one, has a part of the prompt that the own one never had:
         of a prompt that is continued the answer, too, if servers like this one probably keep answers."""

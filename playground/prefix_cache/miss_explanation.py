@@ -241,7 +241,7 @@ def _identical(case: MissCase) -> MissExplanation | None:
     if case.cached == 0 and case.minimum is not None and case.shared.tokens < case.minimum:
         return _below_minimum(case)
     if case.parameters:
-        return _by_parameters(case) if case.missing or case.other_has_more else None
+        return _by_parameters(case) if case.missing or (case.other_has_more and case.own_model_whole) else None
     generated = _generated_again(case)
     if generated is not None:
         return generated
