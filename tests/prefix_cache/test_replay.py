@@ -109,8 +109,9 @@ def test_parameter_that_did_not_matter_before_is_not_the_cause() -> None:
 @pytest.mark.parametrize(("answer", "named"), [("It is open on weekdays. " * 30, True), ("Yes.", False)])
 def test_change_of_model_is_named_if_the_other_model_alone_has_the_answer(answer: str, named: bool) -> None:
     rules: Json = {"role": "system", "content": RULES}
-    begun = [rules, {"role": "user", "content": "Is it open on the day before a holiday?"}]
-    asked = [*begun, {"role": "assistant", "content": answer}, {"role": "user", "content": "And today?"}]
+    alone: list[Json] = [rules]
+    begun: list[Json] = [rules, {"role": "user", "content": "Is it open on the day before a holiday?"}]
+    asked: list[Json] = [*begun, {"role": "assistant", "content": answer}, {"role": "user", "content": "And today?"}]
     sizes = (SIZE, 0), (SIZE, 0), (SIZE + len(answer) // 4, SIZE - 8)
     traffic = [
         TrafficRecord(
@@ -122,7 +123,7 @@ def test_change_of_model_is_named_if_the_other_model_alone_has_the_answer(answer
             ended_unix=START + at + 0.5,
         )
         for at, (model, messages, size) in enumerate(
-            zip(("small", "large", "small"), ([rules], begun, asked), sizes, strict=True)
+            zip(("small", "large", "small"), (alone, begun, asked), sizes, strict=True)
         )
     ]
     *_, last = replay_traffic(traffic)
