@@ -20,7 +20,7 @@ from playground.prefix_cache.reach import KINDS, KeptPoints, Reach
 from playground.prefix_cache.round_robin import RoundRobin
 from playground.prefix_cache.sent_requests import SentRequests
 from playground.prefix_cache.token_estimator import TokenEstimator
-from playground.prefix_cache.view import MOVED_ORDERS, Order
+from playground.prefix_cache.view import MOVED_ORDERS, Order, alike
 
 VERSION = 1
 SEVERAL = 0.05
@@ -351,17 +351,23 @@ class ReportLearner:
         sent, compared = self._requests.index.get(run_id), prediction.compared
         if sent is None or compared is None or sent.fields is None or compared.fields is None:
             return
-        mine = that_may_matter(sent.fields)
-        names = differing(mine, that_may_matter(compared.fields))
-        if not names or self._learned.proofs.shared.issuperset(names):
+        mine, size = that_may_matter(sent.fields), prediction.reach.size
+        names = frozenset(differing(mine, that_may_matter(compared.fields)))
+        least = cached - 2 * self._learned.units.step
+        if least <= 0 or self._learned.proofs.shared.issuperset(names):
             return
-        same = [
-            match.length
-            for match in self._requests.index.best(sent.text, ALIKE)
-            if match.sent.run_id != run_id and that_may_matter(match.sent.fields or {}) == mine
-        ]
-        size = prediction.reach.size(max(same, default=0))
-        if cached > size.tokens + 3 * size.error + 2 * self._learned.units.step:
+        explained = False
+        for match in self._requests.index.best(sent.text, ALIKE):
+            other = match.sent
+            # Of a prompt that is continued the answer may be served, too.
+            ended = match.length == len(other.text)
+            counts = self._requests.usage_of(other.run_id) if ended else (None, None)
+            shared = size(alike(sent.view, other.view))
+            tokens = max(shared.tokens + 3 * shared.error, sum(count or 0 for count in counts))
+            if other.run_id != run_id and tokens >= least:
+                names &= frozenset(differing(mine, that_may_matter(other.fields or {})))
+                explained = True
+        if explained:
             self._learned.proofs.shared.update(names)
 
     def _other_parameters(self, sent: Sent | None, reach: Reach) -> bool:

@@ -36,6 +36,7 @@ from playground.prefix_cache.view import (
     CacheView,
     DocumentView,
     Order,
+    ViewPart,
     answer_in,
     arranged,
 )
@@ -259,6 +260,31 @@ class MissCase(Struct, frozen=True, dict=True):
             return self.known.in_blocks(self.cached, before)
         short = bool(self.known.figures) and self.known.none_so_short(before.tokens)
         return before.tokens - 3 * before.error < (LARGE_BLOCK if short else self.known.block)
+
+    @property
+    def edit_explains(self) -> bool:
+        """Return whether a difference of the text explains the report as well as parameters that differ do."""
+        if self.other_model or self.extends or self.found is None or self.moved is not None or self.at_the_end:
+            return False
+        return self.found.shape == "tools" or self.known.agrees(self.cached, self.shared) or self.keeps_points
+
+    @cached_property
+    def system_moved(self) -> Difference | None:
+        """Return where the prefix ends under a template that writes the system text in the last user message and leaves
+        the tools before all messages, which is none of `ORDERS`; None if this does not explain the report."""
+        plain = self.known.plain
+        if plain is None or not self.extends or not self.cached:
+            return None
+        mine, theirs = self._arranged(plain.order)
+        found = difference(*(arranged(_message(view), "system_last") for view in (self.now, self.earlier.view)))
+        asked = [part for part in theirs.parts if part.kind == "role" and _text(theirs, part) == "user"]
+        system = {part.index for part in mine.parts if part.kind == "role" and _text(mine, part) == "system"}
+        left_out = [part for part in mine.parts if part.kind not in ("role", "tool") and part.index in system]
+        if found is None or not asked or not left_out:
+            return None
+        size = plain.size(asked[-1].end)
+        moved = sum(plain.size(part.end).tokens - plain.size(part.start).tokens for part in left_out)
+        return found if self.known.in_blocks(self.cached, Size(size.tokens - moved, size.error)) else None
 
     @property
     def may_end_in_block(self) -> bool:
@@ -528,6 +554,11 @@ class MissCase(Struct, frozen=True, dict=True):
         return self.other_model and known and self.cached > 0 and not (self.other_has_more or self.own_model_lost)
 
     @property
+    def own_model_whole(self) -> bool:
+        """Return whether all that the request's own model knows was served: large blocks may hide no loss."""
+        return self.known.longest - self.cached < max(PART, self.known.block) + self.shared.error
+
+    @property
     def other_has_more(self) -> bool:
         """Return whether the earlier request's model, another one, has a part of the prompt that the own one never had:
         of a prompt that is continued the answer, too, if servers like this one probably keep answers."""
@@ -695,14 +726,19 @@ class MissCase(Struct, frozen=True, dict=True):
         return self.known.whole_blocks(self.cached, one.size(len(arranged(self.earlier.view, one.order).text)))
 
 
+def _text(view: CacheView, part: ViewPart) -> str:
+    return view.text[part.start : part.end - 1]
+
+
 def _message_difference(now: CacheView, earlier: CacheView, index: int) -> Difference | None:
     """Return the first difference inside one message of the request body."""
     mine, theirs = (_message(view, index) for view in (now, earlier))
     return None if mine.text == theirs.text else difference(mine, theirs)
 
 
-def _message(view: CacheView, index: int) -> CacheView:
-    parts = [part for part in view.parts if part.kind != "tool" and part.index == index]
+def _message(view: CacheView, index: int | None = None) -> CacheView:
+    """Return one message of a canonical view alone; None: all of them."""
+    parts = [part for part in view.parts if part.kind != "tool" and index in (None, part.index)]
     start, end = (parts[0].start, parts[-1].end) if parts else (0, 0)
     moved = (replace(part, start=part.start - start, end=part.end - start) for part in parts)
     return CacheView(view.text[start:end], tuple(moved))

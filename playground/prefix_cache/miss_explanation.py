@@ -194,6 +194,8 @@ def _case(
     in_part = tuple(one for one in changed(mine, theirs) if one not in clauses) if report[0] else ()
     own_clauses = () if own is None else changed(mine, that_may_matter(own), shared)
     case = replace(case_of(now, document, earlier, clauses, known, report), in_part=in_part, own_parameters=own_clauses)
+    if case.missed and case.edit_explains:
+        return replace(case, parameters=(), in_part=(*in_part, *clauses))
     # If the own model served all that it had, only what differs from the other model's request ended the prefix.
     edited = case.own_model_served and not case.extends
     return case_of(now, document, earlier, (), known, report) if edited else case
@@ -241,7 +243,7 @@ def _identical(case: MissCase) -> MissExplanation | None:
     if case.cached == 0 and case.minimum is not None and case.shared.tokens < case.minimum:
         return _below_minimum(case)
     if case.parameters:
-        return _by_parameters(case) if case.missing or case.other_has_more else None
+        return _by_parameters(case) if case.missing or (case.other_has_more and case.own_model_whole) else None
     generated = _generated_again(case)
     if generated is not None:
         return generated
@@ -413,6 +415,10 @@ def _lost(case: MissCase, reason: Reason, *, certain: bool = True) -> MissExplan
     Not `certain`: the size of the shared beginning is an estimate, which may be too large.
     """
     differs = case.found is not None and not case.extends
+    moved = case.system_moved
+    if moved is not None:
+        case = replace(case, found=moved, moved="system_last")
+        return _made(case, "template_or_lost", _candidates(case), place=moved.shared)
     if case.edit is not None:
         reason = "edit_or_lost"
     elif differs and (not certain or case.has_pictures):

@@ -347,6 +347,14 @@ REASONING = "\x0e"
 _REASONING_FIELDS = ("reasoning_content", "reasoning")
 
 
+def alike(view: CacheView, other: CacheView) -> int:
+    """Return how many code points two prompts share at most, in whichever order their parts are written."""
+    theirs = {(part.kind, part.index): other.text[part.start : part.end] for part in other.parts}
+    return sum(
+        common_prefix(view.text[part.start : part.end], theirs.get((part.kind, part.index), "")) for part in view.parts
+    )
+
+
 def with_answer(view: CacheView, answer: str) -> CacheView:
     """Return a canonical view with a generated answer of text only as its last message."""
     start, index = len(view.text), view.messages

@@ -255,6 +255,36 @@ def test_edit_that_ended_the_prefix_is_named_though_the_earlier_request_went_to_
     assert (why.kind, why.message) == ("differs", 1)
 
 
+@pytest.mark.parametrize("user", ["u1", "u2"])
+def test_parameter_is_a_candidate_beside_an_edit_that_explains_that_nothing_was_served(user: str) -> None:
+    one: dict[str, Json] = {"model": "large", "user": "u1"}
+    text = "The clerk answers. " * 200
+    earlier = EarlierRequest(view(("system", f"{RULES[:1200]} 10:41 {text}")), one, "id", 10.0, prompt_tokens=1_250)
+    server = replace(known(), figures=(1_200, 1_300), longest=300.0)
+    now = view(("system", f"{RULES[:1200]} 10:42 {text}"), ("user", "Which crate?"))
+    why = explain_miss(now, {**one, "user": user}, earlier, CacheUsage(1_260, 0), server)
+    assert why is not None
+    assert why.reason == "short_or_lost"
+    assert ("parameters" in [candidate.code for candidate in why.candidates]) is (user != "u1")
+
+
+@pytest.mark.parametrize(("cached", "reason"), [(48, "template_or_lost"), (320, "lost")])
+def test_text_is_not_cleared_if_a_template_that_moves_only_the_system_text_gives_the_report(
+    cached: int, reason: str
+) -> None:
+    turn = (
+        ("system", RULES),
+        ("user", "Which crate? " * 3),
+        ("assistant", "On shelf 3. " * 10),
+        ("user", "Which ship?"),
+    )
+    earlier = EarlierRequest(view(*turn), None, "id", 10.0, prompt_tokens=880)
+    server = replace(known(), figures=(16, 320, 816), longest=850.0)
+    why = explain_miss(view(*turn, ("assistant", "A."), ("user", "?")), {}, earlier, CacheUsage(900, cached), server)
+    assert why is not None
+    assert why.reason == reason
+
+
 @pytest.mark.parametrize(("cached", "stored"), [(0, True), (1_000, False), (1_400, True)])
 def test_cache_that_is_off_for_some_requests_is_not_called_many_replicas(cached: int, stored: bool) -> None:
     """Nothing is served, only what a request shares that was not stored, or what room was left for."""

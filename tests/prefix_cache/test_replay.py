@@ -109,8 +109,9 @@ def test_parameter_that_did_not_matter_before_is_not_the_cause() -> None:
 @pytest.mark.parametrize(("answer", "named"), [("It is open on weekdays. " * 30, True), ("Yes.", False)])
 def test_change_of_model_is_named_if_the_other_model_alone_has_the_answer(answer: str, named: bool) -> None:
     rules: Json = {"role": "system", "content": RULES}
-    begun = [rules, {"role": "user", "content": "Is it open on the day before a holiday?"}]
-    asked = [*begun, {"role": "assistant", "content": answer}, {"role": "user", "content": "And today?"}]
+    alone: list[Json] = [rules]
+    begun: list[Json] = [rules, {"role": "user", "content": "Is it open on the day before a holiday?"}]
+    asked: list[Json] = [*begun, {"role": "assistant", "content": answer}, {"role": "user", "content": "And today?"}]
     sizes = (SIZE, 0), (SIZE, 0), (SIZE + len(answer) // 4, SIZE - 8)
     traffic = [
         TrafficRecord(
@@ -122,8 +123,36 @@ def test_change_of_model_is_named_if_the_other_model_alone_has_the_answer(answer
             ended_unix=START + at + 0.5,
         )
         for at, (model, messages, size) in enumerate(
-            zip(("small", "large", "small"), ([rules], begun, asked), sizes, strict=True)
+            zip(("small", "large", "small"), (alone, begun, asked), sizes, strict=True)
         )
     ]
     *_, last = replay_traffic(traffic)
     assert (last.explanation is not None and last.explanation.cause == "parameters") is named
+
+
+def test_text_of_the_same_user_behind_tools_in_another_order_does_not_prove_that_users_share_prompts() -> None:
+    tools: list[Json] = [
+        {"type": "function", "function": {"name": name, "description": f"Looks up {name}."}} for name in ("a", "b")
+    ]
+    asked: list[Json] = [{"role": "system", "content": RULES}, {"role": "user", "content": "Is it open?"}]
+    more: list[Json] = [*asked, {"role": "assistant", "content": "Yes."}, {"role": "user", "content": "And today?"}]
+    bodies: list[tuple[str, list[Json], list[Json], int]] = [
+        ("u1", asked, tools, 0),
+        ("u2", asked, tools[::-1], 0),
+        ("u1", more, tools[::-1], SIZE),
+        ("u3", [*more, {"role": "assistant", "content": "No."}, {"role": "user", "content": "Why?"}], tools[::-1], 0),
+    ]
+    traffic = [
+        TrafficRecord(
+            START + at,
+            {"model": "electron", "messages": messages, "tools": sent_tools, "user": user},
+            200,
+            f"r{at}",
+            CacheUsage(SIZE + 50 + 20 * at, cached, 5, 0, {"role": "assistant", "content": "Yes."}),
+            ended_unix=START + at + 0.5,
+        )
+        for at, (user, messages, sent_tools, cached) in enumerate(bodies)
+    ]
+    *_, last = replay_traffic(traffic)
+    assert last.explanation is not None
+    assert last.explanation.cause == "parameters"
