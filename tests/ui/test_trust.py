@@ -142,3 +142,21 @@ async def _delete_logged(session: Session) -> None:
     assert run_id is not None
     assert log is not None
     await log.delete([run_id])
+
+
+async def test_copy_request_id_says_as_the_ticket_does_that_an_unsent_tab_has_no_request(
+    session: Session, hand: UiDriver
+) -> None:
+    window = session.window
+    await _send(session, hand)
+    await hand.until(partial(_has_rows, window, 1), "the row")
+    window.files.new()
+    QGuiApplication.clipboard().clear()
+    window.actions_table["copy_ticket"].trigger()
+    words = window.notice_bar.words
+    assert words
+    window.notice_bar.hide()
+    window.actions_table["copy_request_id"].trigger()
+    assert (window.notice_bar.isVisible(), window.notice_bar.words) == (True, words)
+    assert not window.log.copy_button.isEnabled()
+    assert copied() == ""
