@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from playground.ui.dialogs.repeat import RepeatDialog
     from playground.ui.main_window import MainWindow
 
+NO_REQUEST = "There is no request to copy yet."
+
 
 class Action(Struct, frozen=True):
     """What a window can do. `shortcut` is in Qt's portable words (Ctrl is Cmd on a Mac)."""
@@ -259,7 +261,8 @@ class WindowActions:
     def copy_request_id(self) -> None:
         """Copy the request_id on display; with several rows selected in the log, all of theirs."""
         if not self._window.log.copy_request_id():
-            self._window.show_notice("The request on display has no request_id.")
+            known = self.current_run_id() is not None
+            self._window.show_notice("The request on display has no request_id." if known else NO_REQUEST)
 
     def ask_of_request(self, name: str, run_id: str) -> None:
         """Do with a logged request what the log's menu asks for: send it again, or copy it in a form."""

@@ -187,7 +187,8 @@ class MenuRow(QFrame):
         self.setFixedHeight(HEIGHT_PX)
         self.menus = QMenuBar()
         self.menus.setNativeMenuBar(sys.platform == "darwin")
-        self.menus.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
+        # All menus keep their room; the destination is elided first.
+        self.menus.setSizePolicy(QSizePolicy.Policy.Minimum, QSizePolicy.Policy.Fixed)
         for more in self.menus.findChildren(QToolButton):  # displayed where the menus have no room
             more.setAccessibleName("More menus")
             set_icon(more, "more", "text")

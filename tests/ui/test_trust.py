@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QLabel
 
 from playground.cli.selftest import UiDriver
 from playground.client.endpoint import ELECTRON_ID, SIMULATOR_ID
+from playground.prompt.document import Document, Message
 from playground.ui.dialogs.connect import ConnectDialog
 from playground.ui.main_window import MainWindow
 from playground.ui.session import Session
@@ -113,3 +114,49 @@ def test_requests_after_a_restart_of_the_simulator_are_no_regression(tell: Tell)
 
     tell(first)
     tell(second)
+
+
+async def test_inspector_of_an_unsent_tab_has_its_estimates_again_after_a_look_at_a_logged_request(
+    session: Session, hand: UiDriver
+) -> None:
+    window = session.window
+    await _send(session, hand)
+    await hand.until(partial(_has_rows, window, 1), "the row")
+    window.files.new()
+    window.prompt.set_document(Document(messages=(Message("user", "What is the capital of France, and of Spain?"),)))
+    window.requests.refresh_forecast()
+    headline, forecast = window.inspector.usage.headline, window.inspector.forecast.rows["forecast"]
+    before = headline.text(), forecast.value
+    assert all(text.startswith("≈") for text in before), before
+    for leave in (window.requests.show_current, partial(_delete_logged, session)):
+        window.log.table.go_to(0)
+        await hand.until(lambda: window.response.from_log.isVisible(), "the logged request")
+        if (work := leave()) is not None:
+            await work
+        await hand.until(lambda: window.requests.recalled is None, "the unsent prompt")
+        assert (headline.text(), forecast.value) == before
+
+
+async def _delete_logged(session: Session) -> None:
+    run_id, log = session.window.requests.shown_run_id, session.workspace.log
+    assert run_id is not None
+    assert log is not None
+    await log.delete([run_id])
+
+
+async def test_copy_request_id_says_as_the_ticket_does_that_an_unsent_tab_has_no_request(
+    session: Session, hand: UiDriver
+) -> None:
+    window = session.window
+    await _send(session, hand)
+    await hand.until(partial(_has_rows, window, 1), "the row")
+    window.files.new()
+    QGuiApplication.clipboard().clear()
+    window.actions_table["copy_ticket"].trigger()
+    words = window.notice_bar.words
+    assert words
+    window.notice_bar.hide()
+    window.actions_table["copy_request_id"].trigger()
+    assert (window.notice_bar.isVisible(), window.notice_bar.words) == (True, words)
+    assert not window.log.copy_button.isEnabled()
+    assert copied() == ""

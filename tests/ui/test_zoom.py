@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
     QStyle,
     QStyleOptionButton,
     QStyleOptionComboBox,
+    QToolButton,
     QWidget,
 )
 
@@ -380,3 +381,19 @@ def test_figures_beside_a_chart_in_large_text_are_whole(qapp: QApplication) -> N
     chart.show_series([Series("cached", ((0, 1), (1, 2_000)), "warm_edge")], "min", "tokens")
     image = QImage.fromData(chart.as_png())
     assert len({image.pixel(x, y) for x in range(2) for y in range(image.height())}) == 1
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (900, 600)])
+async def test_every_menu_has_room_at_200_percent(session: Session, hand: UiDriver, width: int, height: int) -> None:
+    window = session.window
+    window.resize(width, height)
+    session.workspace.settings.set("zoom", 200)
+    await hand.until(lambda: zoom_factor() == 2, "200 %")
+    menus = window.menu_row.menus
+
+    def all_shown() -> bool:
+        hidden = any(more.isVisible() for more in menus.findChildren(QToolButton))
+        return not hidden and all(menus.rect().contains(menus.actionGeometry(one)) for one in menus.actions())
+
+    await hand.until(all_shown, "all menus")
+    assert window.width() == width

@@ -17,7 +17,7 @@ from playground.prompt.limits import refuse_empty
 from playground.runs.metrics import counted
 from playground.services import AppServices
 from playground.storage.paths import write_shared
-from playground.ui.actions import ACTIONS, Actions
+from playground.ui.actions import ACTIONS, NO_REQUEST, Actions
 from playground.ui.appearance import Appearance
 from playground.ui.widgets.labels import copy_text
 from playground.ui.widgets.notice import write_errors
@@ -90,7 +90,7 @@ class DialogController(QObject):
     def copy_request(self, run_id: str | None, form: str) -> None:
         """Copy a logged request in one of its forms: "ticket", "markdown", or a key of `SCRIPTS`."""
         if run_id is None:
-            self.notice.emit("There is no request to copy yet.")
+            self.notice.emit(NO_REQUEST)
         else:
             self._workspace.tasks.start(self._copy_request(run_id, form), "copy a request")
 

@@ -199,11 +199,17 @@ class Requests(QObject):
         self._prompt.set_forecast(prompt_forecast)
         self._prompt.set_findings(self._checked(prompt_forecast))
         if self._shown is None:
-            neutral = self._prompt.axes is None or self._prompt.axes.neutral
-            self._inspector.show_forecast(None if neutral else prompt_forecast.forecast, prompt_forecast.clock)
+            self._show_estimates(prompt_forecast)
         elif self.recalled is None:
             self._inspector.show_next(prompt_forecast.forecast, prompt_forecast.new_values, prompt_forecast.clock)
         self.forecast_changed.emit(prompt_forecast)
+
+    def _show_estimates(self, prompt_forecast: PromptForecast | None) -> None:
+        """Show the forecast of an unsent prompt in place of a request's figures."""
+        if prompt_forecast is None or self._prompt.axes is None or self._prompt.axes.neutral:
+            self._inspector.show_forecast(None, prompt_forecast.clock if prompt_forecast is not None else None)
+        else:
+            self._inspector.show_forecast(prompt_forecast.forecast, prompt_forecast.clock)
 
     def _checked(self, prompt_forecast: PromptForecast) -> tuple[LimitFinding, ...]:
         """Return the validation result of a document; checked again only if the document changed."""
@@ -338,7 +344,7 @@ class Requests(QObject):
         if self.current is None or unsent:
             self._shown = self.shown_run_id = None
             self._response.show_state(RunState() if unsent else None)
-            self._inspector.show_model(None)
+            self._show_estimates(self._forecast)
             self._log.show_shown(None, None)
             return
         run, endpoint = self.current.run, self.current.run.endpoint

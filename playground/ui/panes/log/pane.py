@@ -299,12 +299,6 @@ class LogPane(QWidget):
         self.totals.setText(f"{OLD_TOTALS} {self._sums}" if self._old_rows else self._sums)
         self.totals.setVisible(self._old_rows or self.width() >= scaled(NARROW_PX))
 
-    def _target(self) -> LogRow | None:
-        """Return the selected row, or the newest if none is selected."""
-        if self.table.currentIndex().isValid():
-            return self._choice.row
-        return self.model.row(0) if self.model.rowCount() else None
-
     def show_shown(self, run_id: str | None, request_id: str | None) -> None:
         """Mark the row of the request that the panes show, and select it. Copy request_id copies its id."""
         if (run_id, request_id) == (self.model.shown_run_id, self._shown_request_id):
@@ -322,13 +316,12 @@ class LogPane(QWidget):
 
     def id_on_display(self) -> str | None:
         """Return the request_id of the selected row, which the panes show; without a row, of the request shown."""
-        row, selected, shown = self._target(), self.table.currentIndex().isValid(), self.model.shown_run_id
-        if row is not None and row.group is not None and selected:
-            return None
-        is_shown = row is not None and row.run_id == shown
-        if shown is not None and (row is None or is_shown or not selected) and (self._shown_request_id or not is_shown):
+        row = self._choice.row
+        if row is None:
             return self._shown_request_id
-        return row.request_id if row is not None else None
+        if row.group is not None:
+            return None
+        return (self._shown_request_id if row.run_id == self.model.shown_run_id else None) or row.request_id
 
     def _show_copy(self) -> None:
         many, request_id, shown = self.table.chosen_requests(), self.id_on_display(), self.model.shown_run_id
@@ -338,7 +331,7 @@ class LogPane(QWidget):
             one = COPY_UNSEEN if hidden else COPY
             self.copy_button.setText(f"Copy {many:,} request_ids" if many > 1 else one)
         self.copy_button.setEnabled(many > 1 or request_id is not None)
-        none = "No request selected" if self._target() is None else "This request has no request_id"
+        none = "No request selected" if self._choice.row is None else "This request has no request_id"
         self.copy_button.setToolTip(plain_tip(f"{visible_line(request_id)}  (Ctrl+C)") if request_id else none)
 
     def clear_filter(self) -> None:

@@ -410,7 +410,10 @@ async def test_the_button_copies_says_so_and_knows_where_there_is_nothing(stage:
     await keep(stage.log, show.of("When?"), answered(request_id=show.SECOND_ID))
     await stage.shown(2)
     button = stage.pane.copy_button
-    assert button.isEnabled()  # none chosen: the newest
+    assert not button.isEnabled()  # none chosen, and none on display
+    assert not stage.pane.copy_request_id()
+    stage.pane.table.go_to(0)
+    assert button.isEnabled()
     QTest.mouseClick(button, Qt.MouseButton.LeftButton)
     assert QGuiApplication.clipboard().text() == show.SECOND_ID
     assert button.text() == "request_id copied"
