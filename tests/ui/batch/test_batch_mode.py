@@ -607,7 +607,6 @@ async def test_a_row_says_how_long_the_plan_makes_it_wait(session: Session) -> N
         model.index(0, len(model.columns) - 1), Qt.ItemDataRole.ToolTipRole
     )
     batch = BatchSession(cast("Any", SimpleNamespace(lines=lines)), cast("Any", None), cast("Any", None), None)
-    assert batch.eta_s is None
     batch._job = cast("Any", SimpleNamespace(runner=SimpleNamespace(progress=BatchProgress(3, eta_s=6.0))))
     assert batch.eta_s == 26.0
     run.state.apply(Queued(2.0, 1, 1, "20 requests in flight", None))
