@@ -89,6 +89,11 @@ class BatchLine(Struct):
         return text if isinstance(text, str) else ""
 
     @property
+    def wait_s(self) -> float | None:
+        """Return the seconds until a running row is sent; None: it was sent, or the wait cannot be known."""
+        return None if self.run is None else self.run.state.left_to_send_s(self.run.clock())
+
+    @property
     def request_id(self) -> str | None:
         run = self.run
         found = run.state.request_id if run is not None else (self.result or {}).get("request_id")
@@ -223,6 +228,11 @@ class BatchLines(Sequence[BatchLine]):
             self._first_queued += 1
         line = self._lines[self._first_queued] if self._first_queued < len(self._lines) else None
         return line.forecast.start_s if line is not None and line.forecast is not None else 0.0
+
+    @property
+    def wait_s(self) -> float:
+        """Return the seconds until the last of the running rows that wait for the plan or a retry is sent."""
+        return max((self._lines[position].wait_s or 0.0 for position in self.running), default=0.0)
 
     def look(self) -> None:
         """Note the text of running rows for `select`, which runs in another thread."""
@@ -517,7 +527,8 @@ class BatchSession:
     @property
     def eta_s(self) -> float | None:
         """Return the seconds that are left (an estimate); None before the first row."""
-        return self._job.runner.progress.eta_s if self._job is not None else None
+        eta_s = self._job.runner.progress.eta_s if self._job is not None else None
+        return None if eta_s is None else max(eta_s, self.prepared.lines.wait_s)
 
     @property
     def unfinished(self) -> bool:

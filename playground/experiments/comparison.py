@@ -283,7 +283,8 @@ def figures(
     run_id: str, state: RunState, rates: Rates, forecast: tuple[float, float] | None, answer: str
 ) -> RunFigures:
     """Return the figures of a request. `forecast` is (cached, prompt) tokens; `answer` its text with tool calls."""
-    usage, read = state.usage, has_input(state.phase, state.status, len(state.attempts))
+    # A request that was refused and waits to be sent again will be read.
+    usage, read = state.usage, not state.ended or has_input(state.phase, state.status, len(state.attempts))
     output = output_figure(state, "")
     return RunFigures(
         run_id=run_id,

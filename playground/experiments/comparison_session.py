@@ -83,6 +83,11 @@ class ColumnSlot(Struct, eq=False):
             return last
         return last if last is not None and last.run_id == pending.run.id else figures_of(pending)
 
+    @property
+    def forecast(self) -> float | None:
+        """Return the cached tokens (≈) forecast for the request in flight, else for the next one."""
+        return self.pending.forecast.cached_tokens if self.pending is not None and self.running else self.expected
+
     def clear(self) -> None:
         self.runs, self.pending, self.sent, self.changes = [], None, None, None
         self.note, self.stopped, self.warm_up = "", False, False
@@ -239,7 +244,7 @@ class ComparisonSession:
                 tuple(slot.runs),
                 slot.prefix,
                 slot.changes,
-                slot.expected,
+                slot.forecast,
             )
             for slot in self.slots
         )

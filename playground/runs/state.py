@@ -163,6 +163,16 @@ class RunState(Struct):
             return None
         return self.first_token_at - self.attempts[-1].started_at
 
+    def left_to_send_s(self, elapsed_s: float) -> float | None:
+        """Return the seconds until a request that waits for the plan or for a retry is sent; None: it does not wait, or
+        the wait cannot be known."""
+        end = None
+        if self.phase == "waiting" and self.queued is not None and self.queued.expected_s is not None:
+            end = self.queued.at + self.queued.expected_s
+        elif self.phase == "retrying" and self.retry is not None:
+            end = self.retry.at + self.retry.wait_s
+        return None if end is None else max(end - elapsed_s, 0.0)
+
     @property
     def tokens_per_s(self) -> float | None:
         """Reported output tokens / (last - first token), reasoning included in both; None if either is unknown."""

@@ -272,10 +272,13 @@ class BatchModel(QAbstractTableModel):
 
     def _status(self, line: BatchLine) -> str:
         if line.run is not None:
-            return "streaming" if line.run.state.phase == "streaming" else "sending"
+            if (wait_s := line.wait_s) is not None:
+                return f"in ≈ {whole_seconds(wait_s)}"
+            return {"streaming": "streaming", "waiting": "waits"}.get(line.run.state.phase, "sending")
         if line.status != "queued" or not self.active or line.forecast is None:
             return STATUS_TEXT[line.status]
-        return f"in ≈ {whole_seconds(max(line.forecast.start_s - self.lines.queue_start_s, 0.0))}"
+        planned_s = max(line.forecast.start_s - self.lines.queue_start_s, 0.0)
+        return f"in ≈ {whole_seconds(planned_s + self.lines.wait_s)}"
 
     def _tip(self, line: BatchLine, column: BatchColumn) -> str:
         if column.kind == "checks":
@@ -285,6 +288,8 @@ class BatchModel(QAbstractTableModel):
         if column.kind in ("in", "cached"):
             figure = line.prompt_tokens if column.kind == "in" else line.cached_tokens
             return figure.why
+        if column.kind == "status" and line.run is not None and line.run.state.queued is not None:
+            return f"Waits for the plan's limit: {line.run.state.queued.reason}"
         return self.cell(line, column)
 
     def tone(self, line: BatchLine, column: BatchColumn) -> str:

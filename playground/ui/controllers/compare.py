@@ -391,8 +391,7 @@ class CompareController(QObject):
 
     def _request_changed(self, slot: ColumnSlot, run_id: str) -> None:
         self.painter.mark(slot, figures=True)
-        if not slot.running:
-            self._show_summary()
+        self._show_summary()
         self.row_logged.emit(run_id)
 
     def stop(self) -> None:

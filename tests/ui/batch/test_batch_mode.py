@@ -8,7 +8,8 @@ import json
 import time
 import urllib.request
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from msgspec.structs import replace
@@ -20,9 +21,17 @@ from pytestqt.qtbot import QtBot
 
 from playground.cli.selftest import UiDriver
 from playground.client.endpoint import PLANS, Endpoint, PlanLimits
+from playground.client.events import AttemptStarted, Queued
+from playground.experiments.batch_job import BatchProgress
+from playground.experiments.batch_plan import RowForecast, plan_rows
 from playground.experiments.batch_results import BatchTotals, failed_result, format_results
+from playground.experiments.batch_rows import BatchRow
+from playground.experiments.batch_session import BatchLines, BatchSession, Selection
 from playground.prompt.document import Document, Message
+from playground.runs.run import Run
+from playground.runs.state import fold
 from playground.ui.batch.files import MAX_EDITED, PasteRowsDialog
+from playground.ui.batch.model import BatchModel, Displayed
 from playground.ui.batch.page import BatchDetail, BatchPage
 from playground.ui.controllers.batch import BatchController
 from playground.ui.session import Session
@@ -579,3 +588,28 @@ def test_detail_with_a_scroll_bar_cuts_no_figure(qtbot: QtBot) -> None:
     area.resize(area.minimumSizeHint().width(), area.height())
     for row in detail._right.findChildren(FigureRow):
         assert row.geometry().right() < area.viewport().width()
+
+
+async def test_a_row_says_how_long_the_plan_makes_it_wait(session: Session) -> None:
+    rows = tuple(BatchRow(number, {"shop": "one", "question": f"{number}"}) for number in range(3))
+    plan = plan_rows(PROMPT, rows, {"shop": "shop", "question": "question"}, "file")
+    forecasts = tuple(RowForecast(100.0, 0.0, start_s) for start_s in (0.0, 1.0, 7.0))
+    lines = BatchLines(plan, forecasts)
+    model = BatchModel(session.workspace.tasks.start)
+    model.set_lines(lines, (), checked=False, selection=Selection(), displayed=Displayed.of(lines, Selection()))
+    model.active = True
+    run = SimpleNamespace(id="run", state=fold([Queued(0.0, 1, 1, "10 requests within a minute", 28.0)]))
+    run.clock = lambda: 2.0
+    lines.set(0, "running", run=cast("Run", run))
+    status = model.columns[-1]
+    assert [model.cell(line, status) for line in lines] == ["in ≈ 26 s", "in ≈ 26 s", "in ≈ 32 s"]
+    assert "10 requests within a minute" in model.data(
+        model.index(0, len(model.columns) - 1), Qt.ItemDataRole.ToolTipRole
+    )
+    batch = BatchSession(cast("Any", SimpleNamespace(lines=lines)), cast("Any", None), cast("Any", None), None)
+    batch._job = cast("Any", SimpleNamespace(runner=SimpleNamespace(progress=BatchProgress(3, eta_s=6.0))))
+    assert batch.eta_s == 26.0
+    run.state.apply(Queued(2.0, 1, 1, "20 requests in flight", None))
+    assert (lines.wait_s, model.cell(lines[0], status)) == (0.0, "waits")
+    run.state.apply(AttemptStarted(2.0, 1))
+    assert model.cell(lines[0], status) == "sending"

@@ -25,7 +25,9 @@ def outcome(state: RunState | None) -> str:
         return visible_line(finish_text(state.finish_reason))
     if state.phase == "failed":
         return f"failed · {state.status}" if state.status not in (None, 200) else "failed"
-    return {"waiting": "not sent yet", "sent": "sent"}.get(state.phase, state.phase)
+    if state.phase == "waiting":
+        return "not sent yet" if not state.attempts else f"to be sent again after {_failure(state)}"
+    return state.phase
 
 
 LOOKS: dict[Phase | None, tuple[str, str, str]] = {
@@ -45,7 +47,9 @@ LOOKS: dict[Phase | None, tuple[str, str, str]] = {
 def waiting(state: RunState, elapsed_s: float) -> str:
     """Return the placeholder shown before the first token. `elapsed_s` is the wait so far, in seconds."""
     if state.queued is not None:
-        return queued(state.queued, elapsed_s)
+        title = f"{state.error.title} · " if state.error else ""
+        after = f"After {_failure(state)}: {title}" if state.attempts else ""
+        return f"{after}{queued(state.queued, elapsed_s)}"
     if state.phase == "waiting":
         return f"Waiting to be sent… {elapsed_s:.1f} s"
     if state.phase == "retrying" and state.retry is not None and state.error is not None:
@@ -55,6 +59,11 @@ def waiting(state: RunState, elapsed_s: float) -> str:
     if len(state.attempts) > 1:
         head = f"Attempt {len(state.attempts)}: {head[0].lower()}{head[1:]}"
     return f"{head} · waiting for the first token… {elapsed_s:.1f} s"
+
+
+def _failure(state: RunState) -> str:
+    """Return the status of the newest attempt; the error's title if there is no status."""
+    return str(state.status) if state.status is not None else state.error.title if state.error else "an error"
 
 
 def left_s(event: Queued, elapsed_s: float) -> float | None:
