@@ -41,8 +41,8 @@ _FLOOR = -30.0
 _LOOSE = 512.0
 """Tokens of doubt where the shared size is unknown."""
 _MAX_SEEN = 2_000
-ROUNDED, PROMPTS = 5, 4
-"""Common divisor of so many prompts' tokens from which a server rounds what it reports."""
+ROUNDED, PROMPTS, MOST_PROMPTS = 5, 4, 64
+"""Common divisor of so many different prompt sizes from which a server rounds its reports, and how many are kept."""
 ROUNDS = 0.05
 """Probability that a server rounds cached tokens to tens, before any report: no usual block is a multiple of ten."""
 WHOLE = 0.1
@@ -120,8 +120,8 @@ class BlockSizeEstimator:
             for minimum, share in _MINIMUMS.items()
         }
         self._seen: dict[int, int] = {}
-        self._prompts: tuple[int, int] = 0, 0
-        """Common divisor of the reported tokens of whole prompts, and how many there were."""
+        self._prompts: set[int] = set()
+        """Reported tokens of whole prompts. The same prompt again tells nothing about rounding."""
         self._misses = 0
         self._likely: tuple[CacheUnit, ...] | None = None
         self._step: tuple[int, float] | None = None
@@ -129,9 +129,9 @@ class BlockSizeEstimator:
 
     def add_prompt(self, tokens: int) -> None:
         """Add the reported tokens of a whole prompt, which has no whole blocks but by chance."""
-        divisor, count = self._prompts
-        self._prompts = gcd(divisor, tokens), count + 1
-        self._likely = self._behind = self._step = None
+        if len(self._prompts) < MOST_PROMPTS and tokens not in self._prompts:
+            self._prompts.add(tokens)
+            self._likely = self._behind = self._step = None
 
     def learn(self, cached: int, shared: float | None = None, error: float = _LOOSE, alive: float = 1.0) -> None:
         """Learn from one report. `shared`: about how many tokens an earlier request shares, with standard deviation
@@ -270,8 +270,7 @@ class BlockSizeEstimator:
 
     def _rounded(self, block: int) -> float:
         """Return the probability that the server rounds what it reports, which hides its block."""
-        divisor, count = self._prompts
-        if count >= PROMPTS and divisor >= ROUNDED:
+        if len(self._prompts) >= PROMPTS and gcd(*self._prompts) >= ROUNDED:
             return 1.0
         unit = gcd(block, 16) if block % 16 else block  # no other block is a multiple of five
         by_chance = gcd(unit, 10) / 10

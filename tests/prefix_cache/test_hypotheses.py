@@ -114,6 +114,15 @@ def test_block_is_not_stated_if_the_server_rounds_what_it_reports(step: int, pro
     assert (units.block.value is not None) == known
 
 
+def test_one_prompt_that_is_sent_again_does_not_say_that_reports_are_rounded() -> None:
+    units = BlockSizeEstimator()
+    for figure in (256, 512, 768, 1024, 1280):
+        units.add_prompt(1500)
+        units.learn(figure, figure + 100.0, 5.0)
+    assert units.rounding == 1
+    assert units.likely[0].served(600.0) == 512.0
+
+
 def test_learned_state_continues_where_it_ended() -> None:
     model = same_prompt([60, 300, 500, 900, 400, 550, 1200, 580, 700], 600)
     other = EndpointCacheModel(300.0)
