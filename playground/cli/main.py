@@ -222,7 +222,8 @@ COMMANDS: dict[str, Command] = {
         (
             "Sends the prompt once for every row of the data file. Columns fill the variables of the same name. "
             "Rows that share a prefix are sent after the first of them was answered. Exit status 0 if every row "
-            "was answered, 1 if any failed, 2 for invalid input, 130 if it was stopped."
+            "was answered, 1 if any failed, 2 for invalid input, 3 if not every request could be logged, 130 if it "
+            "was stopped."
         ),
         _option("file PROMPT", "a prompt file or a request body"),
         _option("--data FILE", "CSV with a header line, TSV, or JSON lines", required=True),
@@ -233,11 +234,11 @@ COMMANDS: dict[str, Command] = {
         _option("--order {warm,file}", "order of sending (default: warm)", default="warm"),
         _option(
             "--check KIND=VALUE",
-            ("check each answer: contains, equals, regex, schema (a file) or max-tokens; may be given again"),
+            "check each answer: contains, equals, regex, schema (a file) or max-tokens; may be given again",
             **_REPEATED,
         ),
         _option(
-            "--shard K/N", ("send only shard K of N, with 1/N of the plan's limits; merge the results with batch-merge")
+            "--shard K/N", "send only shard K of N, with 1/N of the plan's limits; merge the results with batch-merge"
         ),
         _option("--dry-run", "print the forecast and send nothing"),
         _option("--resume", "continue the batch in the output file"),
