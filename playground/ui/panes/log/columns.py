@@ -348,7 +348,8 @@ STATUS_ICONS = {"done": ("check", "muted"), "failed": ("error", "failure"), "sto
 def status_icon(row: LogRow) -> tuple[str, str]:
     """Return the icon of a request's state, and the role of its color."""
     if row.phase in ENDED:
-        return STATUS_ICONS.get(row.phase, ("warn", "variable_edge"))
+        # An answer with a warning has another icon, not only another color: a narrow column cuts the words.
+        return ("warn", "variable_edge") if row.warning else STATUS_ICONS.get(row.phase, ("warn", "variable_edge"))
     return ("clock", "muted") if row.phase in ("waiting", "retrying") else ("play", "accent")
 
 

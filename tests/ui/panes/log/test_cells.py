@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from msgspec.structs import replace
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor, QImage, QPainter
@@ -26,7 +27,7 @@ from playground.requestlog.log import RequestLog
 from playground.runs.metrics import output_figure
 from playground.runs.state import fold
 from playground.ui.panes.inspector.figures import attempts_text
-from playground.ui.panes.log.columns import COLUMNS, NOT_REPORTED
+from playground.ui.panes.log.columns import COLUMNS, NOT_REPORTED, status_icon
 from playground.ui.panes.log.details import NOTHING, LiveRequests, RowDetail
 from playground.ui.theme import apply_colors, load_theme
 from playground.ui.widgets.row_table import BAR_PX, paint_cached_bar
@@ -54,6 +55,15 @@ async def test_an_answered_request_shows_what_was_reported(stage: Stage) -> None
     assert stage.cell(0, "cost") == "$0.000136"
     assert "not priced" in stage.cell(0, "cost", TIP)
     assert stage.cell(0, "answer") == "From nine to five."
+
+
+@pytest.mark.parametrize(("reason", "icon"), [("stop", "check"), ("length", "warn")])
+async def test_icon_of_an_answer_with_a_warning_is_another_one(stage: Stage, reason: str, icon: str) -> None:
+    await keep(stage.log, show.of("When?"), answered(reason=reason))
+    await stage.shown(1)
+    row = stage.pane.model.row(0)
+    assert row is not None
+    assert status_icon(row)[0] == icon
 
 
 async def test_the_prefix_column_compares_the_report_with_the_forecast(stage: Stage) -> None:
