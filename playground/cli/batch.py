@@ -9,7 +9,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from msgspec import Struct
@@ -26,7 +26,7 @@ from playground.cli.send import (
     wait_for_log,
 )
 from playground.client.endpoint import Endpoint
-from playground.experiments.batch_job import BatchJob, BatchProgress, BatchRunner, concurrency_of
+from playground.experiments.batch_job import BatchJob, BatchProgress, concurrency_of
 from playground.experiments.batch_plan import (
     BatchForecast,
     BatchPlan,
@@ -222,7 +222,15 @@ class _Job:
         job.runner.on_progress.subscribe(self._show_progress)
         run_ids: list[str] = []
         job.runner.on_start.subscribe(lambda _item, run: run_ids.append(run.id))
-        stopped = _stop_on_signals(job.runner)
+        stopped, asked = asyncio.Event(), asyncio.Event()
+
+        def stop() -> None:
+            if stopped.is_set():
+                asked.set()
+            stopped.set()
+            job.runner.stop()
+
+        _on_signals(stop)
         try:
             progress = await job.run()
         except OSError as error:
@@ -232,10 +240,10 @@ class _Job:
         finally:
             if run_ids:
                 note_version(services, self._options.file, self._opened, run_ids)
+        _on_signals(asked.set)  # before the figures: who reads them may stop the wait
         self._print_totals(progress, job, len(results.finished))
         status = STOPPED if stopped.is_set() else FAILED if progress.failed else FINISHED
-        stopped.clear()
-        await wait_for_log(services, stopped)
+        await wait_for_log(services, asked)
         return status
 
     def _show_progress(self, progress: BatchProgress) -> None:
@@ -310,13 +318,7 @@ def _forecast_fields(forecast: BatchForecast) -> dict[str, Json]:
     }
 
 
-def _stop_on_signals(runner: BatchRunner) -> asyncio.Event:
-    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
-
-    def stop() -> None:
-        stopped.set()
-        runner.stop()
-
+def _on_signals(act: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop))
-    return stopped
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(act))

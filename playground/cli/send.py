@@ -37,6 +37,8 @@ ADDRESS_ID = "address"
 """Begins the id of an endpoint that is only an address on the command line. It has no key in the key store."""
 LOCK_WAIT_S = 60.0
 """Seconds that the command waits at its end for a request log that another program holds."""
+NOTICE_S = 1.0
+"""Seconds of that wait after which the command says that it waits."""
 
 
 def send(options: argparse.Namespace) -> int:
@@ -135,10 +137,13 @@ def show_log_notices(workspace: AppServices) -> None:
 async def wait_for_log(workspace: AppServices, asked: asyncio.Event) -> None:
     """Wait up to LOCK_WAIT_S for another program that holds the log, or until `asked` is set: the user asked to end."""
     log = workspace.log
-    if log is None or log.read_only_reason is not None:
+    if log is None or log.read_only_reason is not None or asked.is_set():
         return
     tasks = [asyncio.ensure_future(log.saved(LOCK_WAIT_S)), asyncio.ensure_future(asked.wait())]
-    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    ended, _ = await asyncio.wait(tasks, timeout=NOTICE_S, return_when=asyncio.FIRST_COMPLETED)
+    if not ended:
+        print_error(f"Waiting up to {LOCK_WAIT_S:.0f} s for the request log. Ctrl+C ends the wait without it.")
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in tasks:
         task.cancel()
 
@@ -209,7 +214,8 @@ class _Stopper:
     def __init__(self) -> None:
         self.run: Run | None = None
         self.asked = asyncio.Event()
-        """Set by a signal after the end of the run."""
+        """Set by a second signal, and by one after the end of the run."""
+        self._stopped = False
 
     def begin(self) -> None:
         """Take the signals over."""
@@ -220,8 +226,9 @@ class _Stopper:
     def _stop(self) -> None:
         if self.run is None:
             raise KeyboardInterrupt
-        if self.run.state.ended:
+        if self._stopped or self.run.state.ended:
             self.asked.set()
+        self._stopped = True
         self.run.stop()
 
 

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from http.client import IncompleteRead
@@ -16,7 +17,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from playground.cli import NOT_LOGGED
+from playground.cli import NOT_LOGGED, STOPPED
 from playground.client.endpoint import Endpoint
 from playground.prompt.document import Document, Message
 from playground.requestlog.store import FILE_NAME
@@ -424,10 +425,30 @@ def test_batch_waits_for_the_log_that_another_program_holds(
     assert ("done" in phases) == (status == 0), phases
 
 
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_batch_stopped_by_two_signals_does_not_wait_for_the_log(base_url: str, tmp_path: Path) -> None:
+    (tmp_path / "p.json").write_text(_body("{{name}}"))
+    (tmp_path / "rows.csv").write_text("name\n" + "whole\n" * 500)
+    assert run_text(["log", "list"], _environment(tmp_path)).returncode == 0
+    command = ["batch", str(tmp_path / "p.json"), "--data", str(tmp_path / "rows.csv"), "--base-url", base_url]
+    with (
+        closing(sqlite3.connect(tmp_path / "home" / FILE_NAME, isolation_level=None, check_same_thread=False)) as other,
+        _holding(other),
+    ):
+        process = start_text(command, _environment(tmp_path))
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["phase"] == "done"
+        for _ in range(2):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.2)  # else the system joins them
+        _, errors = process.communicate(timeout=45)  # the wait is longer
+    assert (process.returncode, "Traceback" in errors) == (STOPPED, False), errors
+
+
 @contextmanager
 def _holding(connection: sqlite3.Connection) -> Iterator[None]:
     """Hold a log from the next request on."""
-    _Answer.before = staticmethod(lambda: connection.execute("BEGIN IMMEDIATE"))
+    _Answer.before = staticmethod(lambda: connection.in_transaction or connection.execute("BEGIN IMMEDIATE"))
     try:
         yield
     finally:
