@@ -131,6 +131,29 @@ def test_bad_input_names_the_field_and_sends_nothing(
     assert run("log").stdout == ""
 
 
+@pytest.mark.parametrize(
+    ("content", "value", "words"),
+    [
+        ("", None, "The prompt is empty: type it, or open one."),
+        (
+            [{"type": "text", "text": ""}, {"type": "text", "text": "\u200b"}],
+            None,
+            "only spaces and invisible characters.",
+        ),
+        ("{{name}}", "\u00a0", "The prompt is empty: {{name}} has no visible text. Give {{name}} a value."),
+    ],
+)
+def test_send_empty_prompt_is_refused_and_changes_nothing(
+    run: Run, tmp_path: Path, content: Any, value: str | None, words: str
+) -> None:
+    file = tmp_path / "empty.json"
+    file.write_text(json.dumps({"model": "electron", "messages": [{"role": "user", "content": content}]}), "utf-8")
+    done = run("send", str(file), "--no-check", *(() if value is None else ("--var", f"name={value}")))
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert not (tmp_path / "data").exists()
+
+
 @pytest.mark.parametrize("content", ["", "[]", '{"messages": 7}', '{"messages": [{"role": "robot", "content": "x"}]}'])
 def test_a_file_that_is_no_prompt(run: Run, tmp_path: Path, content: str) -> None:
     file = tmp_path / "other.json"
