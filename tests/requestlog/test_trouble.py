@@ -328,6 +328,21 @@ async def test_file_that_another_program_holds_is_said_and_written_when_it_is_fr
         assert [row.run_id for row in await log.page(EVERYTHING)] == [kept.run_id]
 
 
+async def test_request_does_not_wait_for_another_program_that_holds_the_file(tmp_path: Path) -> None:
+    async with opened(tmp_path) as log:
+        hearing = Hearing(log)
+        kept = record("while it is locked")
+        with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            await keep(log, kept, answered())
+            assert hearing.told == []  # the first attempt to write still waits
+            assert await log.page(EVERYTHING) == []
+            other.execute("ROLLBACK")
+        assert await log.saved(60)
+        assert hearing.told == []
+        assert [(row.run_id, row.phase) for row in await log.page(EVERYTHING)] == [(kept.run_id, "done")]
+
+
 async def test_two_processes_write_at_once_and_each_request_is_whole(tmp_path: Path) -> None:
     processes = [child(tmp_path, "runs", 150) for _ in range(2)]
 
