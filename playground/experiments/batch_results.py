@@ -150,7 +150,7 @@ class BatchTotals(Sums):
 def cost_of(state: RunState, rates: Rates) -> float | None:
     """Return dollars: of input and output, or of the input only if no rate for output is set; None if unknown."""
     priced = cost(state.usage, rates)
-    return priced.total if priced.total is not None else priced.input
+    return priced.input if rates.output is None else priced.total
 
 
 def tokens_of(result: Mapping[str, Json]) -> tuple[int | None, int | None]:

@@ -126,6 +126,12 @@ def some_results() -> list[dict[str, Json]]:
     ]
 
 
+def test_result_of_usage_without_completion_tokens_has_no_cost_if_output_is_priced() -> None:
+    state = finished("yes", Usage(prompt_tokens=10, completion_tokens=None, total_tokens=None, cached_tokens=0))
+    assert result_of(1, {}, state, Rates(0.4, 0.1, 1.0), {})["cost"] is None
+    assert result_of(1, {}, state, Rates(0.4, 0.1), {})["cost"] == pytest.approx(4e-6)
+
+
 @pytest.mark.parametrize("name", ["out.csv", "out.jsonl"])
 def test_results_written_and_read_again_are_equal(name: str) -> None:
     results = some_results()
