@@ -125,6 +125,8 @@ async def _import(store: RequestLog, name: str) -> Imported:
             await asyncio.to_thread(_copy, name, copy)
             return await import_file(store, copy)
     except OSError as error:
+        if error.errno is None:  # of the log
+            raise
         raise InputError.of(("FILE",), f"{name} cannot be imported: {error.strerror or error}.") from None
 
 
