@@ -231,7 +231,8 @@ class AgentService:
             raise ToolExecutionError(str(unknown)) from None
         masked = "\n".join(secrets)
         try:
-            return redact(await post_arguments(filled(url, secrets), arguments), masked)
+            text = await post_arguments(filled(url, secrets), arguments)
+            return await asyncio.to_thread(redact, text, masked)
         except LocalToolError as failed:
             raise ToolExecutionError(redact(str(failed), masked)) from None
 

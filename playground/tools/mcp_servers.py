@@ -394,10 +394,10 @@ async def call_tool(client: Client, name: str, arguments: Mapping[str, Json]) ->
     result = await client.call_tool(name, dict(arguments))
     texts = [getattr(part, "text", f"[{part.type}]") for part in result.content]
     text = "\n".join(texts)
-    if result.is_error:
-        raise ToolServerError(text or f"{name} failed, and did not say why.")
     if len(text) > MOST_CHARACTERS:
         raise ToolServerError(f"The result of {name} has {len(text):,} characters; {MOST_CHARACTERS:,} are the most.")
+    if result.is_error:
+        raise ToolServerError(text or f"{name} failed, and did not say why.")
     return text
 
 

@@ -255,6 +255,8 @@ async def test_a_result_without_end_is_refused() -> None:
     async with use() as servers:
         with pytest.raises(ToolServerError, match="1,000,001 characters"):
             await servers.call(STDIO, "long_text", {"characters": 1_000_001}, "a prompt")
+        with pytest.raises(ToolServerError, match="1,000,001 characters"):
+            await servers.call(STDIO, "fail", {"reason": "x" * 1_000_001}, "a prompt")
 
 
 async def test_the_api_key_does_not_reach_a_server(monkeypatch: pytest.MonkeyPatch) -> None:

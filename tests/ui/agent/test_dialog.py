@@ -23,9 +23,10 @@ from playground.cli.selftest import UiDriver
 from playground.prompt.document import Document
 from playground.requestlog.filter import parse
 from playground.ui.agent.dialog import AgentDialog
-from playground.ui.agent.view import EditDialog
+from playground.ui.agent.view import EditDialog, WholeText
 from playground.ui.panes.response.pane import TOOLS
 from playground.ui.session import Session
+from playground.ui.widgets.lossless_text_edit import ExactEdit
 from tests.agent.dialogue import ANSWER, BOOK, calls, prompt, says
 from tests.ui.conftest import Tell
 
@@ -202,6 +203,44 @@ class _Own(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         pass
+
+
+@pytest.mark.parametrize("text", ["x" * 90_000, "The quick\tbrown fox.\r\n" * 3_000], ids=["line", "lines"])
+async def test_long_result_is_cut_in_its_card_whole_in_its_dialogs_and_sent_whole(
+    text: str, session: Session, hand: UiDriver
+) -> None:
+    dialog = await _opened(session, prompt(FILLED), ToolMocks({"get_balance": ToolMock(MockReply("fixed", text))}))
+    dialog.show_prompt()
+    await _run(dialog, hand)
+    (row,) = dialog.cards[0].call_rows
+    assert len(row.result.text()) < 2_100
+    assert row.result.text().count("\n") < 41
+    assert f"{len(text):,}" in row.result.all.text()
+    assert dialog.state.text() == "Answered, after 2 requests."
+    assert (dialog.document.messages[-2].content == text) is True  # no diff of long texts
+    row.result.all.click()
+    whole = _dialog(WholeText)
+    assert isinstance(whole, WholeText)
+    await hand.until(lambda: whole.text.exact_text == text, "the whole text")
+    assert whole.text.document().findBlockByNumber(0).length() < 2_300  # Qt lays out a paragraph at once
+    whole.reject()
+    form = dialog.answers.form
+    assert (form.answer().otherwise.text == text) is True
+    assert len(form.text.toPlainText()) < 21_000
+    form.whole.click()
+    mock = _dialog(EditDialog)
+    assert isinstance(mock, EditDialog)
+    mock.branch.click()
+    assert (dialog.book.tools["get_balance"].otherwise.text == text) is True
+    await hand.until(lambda: _dialog(EditDialog) is None, "the closed editor")
+    row.edit.click()
+    editor = _dialog(EditDialog)
+    assert isinstance(editor, EditDialog)
+    assert isinstance(editor.text, ExactEdit)
+    editor.text.select(len(text), len(text))
+    editor.text.insert_exact("!")
+    editor.branch.click()
+    assert (dialog.conversation.turns[dialog.cards[-1].turn_id].results[0].text == text + "!") is True
 
 
 @pytest.mark.parametrize("agree", [True, False])
