@@ -12,7 +12,7 @@ import sys
 from base64 import b64encode
 from bisect import bisect_left, bisect_right
 from codecs import encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from html import unescape
 from itertools import accumulate, takewhile
@@ -568,14 +568,18 @@ def key_forms(key: str | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def refuse_key_in(body: bytes, key: str) -> None:
-    """Raise InputError if a prompt contains the key: the model could repeat it, and it would be logged."""
+def refuse_key_in(body: bytes, key: str, others: Sequence[str] = ()) -> None:
+    """Raise InputError if a prompt contains the key or one of `others`: the model could repeat it, and it would be
+    logged."""
     if any(form.encode() in body for form in key_forms(key)):
         raise InputError.of(
             ("messages",),
             "the prompt has this endpoint's API key in it; nothing was sent.",
             "Take it out: the key is sent as a header, by itself.",
         )
+    if any(form.encode() in body for form in key_forms("\n".join(others))):
+        message = "the prompt has the API key of another endpoint in it; nothing was sent."
+        raise InputError.of(("messages",), message, "Take it out: the model could repeat it.")
 
 
 def redact_error(error: ApiError, key: str | None) -> ApiError:

@@ -82,7 +82,9 @@ def result_words(result: Result, now: float) -> str:
         return f"{word}, {seconds(max(now - result.started_at, 0.0))} so far"
     if result.ended_at is None or word.startswith("was not called"):
         return word
-    return f"{word} in {seconds(result.ended_at - result.started_at)}"
+    missing = ", ".join(f"{{{{{visible_line(problem.field)}}}}}" for problem in result.problems)
+    sent = f"; {missing} of the template was no argument and is sent as written" if missing else ""
+    return f"{word} in {seconds(result.ended_at - result.started_at)}{sent}"
 
 
 def end_words(ended: AgentLoopEnded) -> str:
@@ -183,11 +185,14 @@ class CallRow(QFrame):
     edit_asked = Signal(str)
     """Emitted with the call's id."""
 
-    def __init__(self, call: ToolCall) -> None:
+    def __init__(self, call: ToolCall, model_id: str | None = None) -> None:
+        """`model_id`: the id that the model gave it, if it has another one here."""
         super().__init__()
         self.call = call
         self.setProperty("look", "aside")
-        self.head = words(f"calls {visible_line(call.name)}", "strong")
+        reason = f"the model used {shortened(visible_line(model_id))} before" if model_id else "the model sent none"
+        changed = "" if model_id is None else f" with the id {visible_line(call.id)}: {reason}"
+        self.head = words(f"calls {visible_line(call.name)}{changed}", "strong")
         self.arguments = CutText(f"the arguments of {visible_line(call.name)}", mono=True)
         self.arguments.show_text(pretty(call.arguments))
         self.state = words("", "muted")
@@ -284,7 +289,7 @@ class TurnCard(QFrame):
     def _show_calls(self, turn: Turn, now: float, *, running: bool) -> None:
         for call in turn.calls:
             if call.id not in self._calls:
-                row = CallRow(call)
+                row = CallRow(call, turn.changed_ids.get(call.id))
                 row.edit_asked.connect(lambda call_id: self.result_asked.emit(self.turn_id, call_id))
                 self._calls[call.id] = row
                 self.calls.addWidget(row)

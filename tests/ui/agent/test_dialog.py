@@ -17,13 +17,15 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QMessageBox
 
+from playground.agent.conversation import Conversation, Result, Turn, from_fields, to_fields
 from playground.agent.service import tag_of
 from playground.agent.tool_mocks import FixedDelay, MockReply, ToolMock, ToolMocks
 from playground.cli.selftest import UiDriver
-from playground.prompt.document import Document
+from playground.prompt.document import Document, ToolCall
+from playground.prompt.field_errors import FieldError
 from playground.requestlog.filter import parse
 from playground.ui.agent.dialog import AgentDialog
-from playground.ui.agent.view import EditDialog, WholeText
+from playground.ui.agent.view import EditDialog, TurnCard, WholeText, result_words
 from playground.ui.panes.response.pane import TOOLS
 from playground.ui.session import Session
 from playground.ui.widgets.lossless_text_edit import ExactEdit
@@ -76,6 +78,25 @@ async def test_filler_call_result_and_answer_are_shown_and_tied_in_the_log(sessi
     tag = tag_of(dialog.conversation.id)
     chosen = parse(f"tag:{tag}", datetime.now(UTC))
     assert len(await log.page(chosen)) == 2
+
+
+def test_words_of_a_result_name_a_placeholder_without_an_argument() -> None:
+    problems = (FieldError(("gone.x",), "is missing."),)
+    result = Result("c", "get", "{{gone.x}}", problems=problems, started_at=0.0, ended_at=0.5)
+    assert result_words(result, 1.0) == (
+        "returned in 500 ms; {{gone.x}} of the template was no argument and is sent as written"
+    )
+
+
+@pytest.mark.parametrize(("own", "words"), [("", "the model sent none"), ("same", "the model used same before")])
+async def test_changed_id_of_a_call_is_mentioned_and_kept(own: str, words: str, session: Session) -> None:
+    call = ToolCall("call_0", "get_balance", "{}")
+    turn = Turn("t", None, prompt(FILLED), calls=(call,), changed_ids={"call_0": own})
+    conversation = from_fields(to_fields(Conversation(turn.document, {"t": turn})))
+    assert conversation.turns["t"].changed_ids == {"call_0": own}
+    card = TurnCard(1, "t")
+    card.show_turn(conversation.turns["t"], figures="", prefix="", added="", coming="", now=0.0, running=False)
+    assert card.call_rows[0].head.text() == f"calls get_balance with the id call_0: {words}"
 
 
 async def test_the_limit_ends_a_chain_that_never_does(session: Session, hand: UiDriver) -> None:
