@@ -16,8 +16,6 @@ from playground.prefix_cache.reach import RETENTIONS
 
 HELD = 0.95
 """Probability with which the cache holds at least the stated tokens."""
-LONGER = 1.25
-"""Factor of the lifetime up to which a pause after which a prefix was served may be shorter: one step of LIFETIMES."""
 _NEAR = 1.5
 """Factor within which a lifetime counts as the same."""
 
@@ -81,7 +79,7 @@ def lifetime_of(learned: LearnedParameters) -> Estimate:
         if before >= half:
             median = seconds
             break
-    if learned.hypotheses.at_random > 0.5 or learned.proofs.served_pauses[1] > LONGER * median:
+    if learned.hypotheses.at_random > 0.5 or learned.proofs.contradicts(median):
         return Estimate(None, 0.0, learned.reports)
     confidence = sum(weight for seconds, weight in pairs if median / _NEAR <= seconds <= median * _NEAR)
     return Estimate(round(median), min(confidence, UNPROVED), learned.reports)

@@ -60,6 +60,8 @@ _SERVER = frozenset(
 """Reasons without a position: their kind and cause, and those of the server. The cause of all others is unknown."""
 _BY_EDIT = frozenset(("edit_or_template", "edit_or_lost"))
 """Reasons that name an edit of the request body, not the difference in the order of the template."""
+_NO_EDIT = frozenset(("more_than_shared", "template_or_lost", "template_and_lost", "block_or_template"))
+"""Reasons by which no edit ended the prefix."""
 DAY_S = 86_400
 _PLACED = IN_THE_PROMPT - {"order", "removed", "added", "tools", "parameters"}
 SHORT_PAUSE_S = 20.0
@@ -286,7 +288,7 @@ def _made(
     """Return an explanation that blames no text. Its position is where the text differs, if that may be the cause."""
     kind, cause = _KINDS.get(reason, ("server", "server") if reason in _SERVER else ("unknown", "unknown"))
     edited = case.edit if reason in _BY_EDIT else case.found
-    may_be = cause in ("unknown", "parameters") and edited is not None and not case.extends
+    may_be = cause in ("unknown", "parameters") and reason not in _NO_EDIT and not case.extends
     return MissExplanation(
         kind,
         sentence(case, reason, candidates),
