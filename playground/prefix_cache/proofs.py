@@ -31,9 +31,9 @@ PAUSES = 60
 """Number of newest reports whose pause is stored."""
 CHANCE = 0.05
 """Probability that pauses separate hits from misses by chance, up to which a lifetime is the reason."""
-LONGER, LATER, SOONER = 1.25, 0.1, 0.25
-"""Factor by which a pause is clearly longer than a lifetime, one step of `LIFETIMES`; share of the hits that another
-program may explain, and share of the misses that other losses may."""
+LONGER, LATER = 1.25, 0.1
+"""Factor by which a pause is clearly longer than a lifetime, one step of `LIFETIMES`; and share of the hits that another
+program may explain."""
 LATE = 0.01
 """Probability that ages separate what was served from what was not by chance, up to which storage is late."""
 SPREAD = 3
@@ -227,12 +227,9 @@ class CacheProofs:
         return restarts is not None and restarts < RESTARTS
 
     def contradicts(self, lifetime_s: float) -> bool:
-        """Return whether reports tell against a lifetime that a use renews: more than `LATER` of the hits were after a
-        longer pause, or more than `SOONER` of the misses, and not only one, after a shorter one."""
-        hits, misses = ([one.seconds for one in self._pauses if one.hit is hit] for hit in (True, False))
-        longer = sum(one > LONGER * lifetime_s for one in hits)
-        shorter = sum(LONGER * one < lifetime_s for one in misses)
-        return longer > LATER * len(hits) or shorter > max(1.0, SOONER * len(misses))
+        """Return whether more than `LATER` of the hits were after a longer pause than a lifetime."""
+        hits = [one.seconds for one in self._pauses if one.hit]
+        return sum(one > LONGER * lifetime_s for one in hits) > LATER * len(hits)
 
     def forgets_after(self, seconds: float, pause: float, at: float) -> bool:
         """Return whether pauses longer than a lifetime alone separate misses from hits, which replicas and other
