@@ -108,7 +108,7 @@ _BEGIN = r"(?=[\\%=&xX\[<({\r\n\]0\x1b\x9b\x90\x98\x9d-\x9f])"
 """Finds quickly where something unfinished may begin."""
 _READINGS = {
     _NOISE: re.compile(
-        rf"""{_BEGIN}(?:{_UNFINISHED}|[\r\n][ \t]*(?:[0-9]{{1,5}}[ \t]*)?"""
+        rf"""{_BEGIN}(?:{_UNFINISHED}|(?:[\r\n]|{_LETTER})[ \t]*(?:[0-9]{{1,5}}[ \t]*)?"""
         rf"""|\](?:\([^()\s]{{0,99}})?|<?0(?:[xX][0-9a-fA-F]{{0,2}})?"""
         rf"""|<(?:{_IN_TAG}(?:["'][^"'<]{{0,99}})?|[/?]?(?:[A-Za-z!][^<>]{{0,99}})?))$"""
     ),
@@ -118,9 +118,7 @@ _READINGS = {
 """What is removed from a text before all but letters and digits, and the unfinished end of such: a key may be around
 tags, or in one."""
 _UNFINISHED_CHARS = 128
-_OPEN = re.compile(
-    rf"{_READINGS[_NOISE].pattern}|{_BEGIN}(?:{_LETTER}[ \t]*(?:[0-9]{{1,5}}[ \t]*)?|&[A-Za-z0-9]{{1,32}})$"
-)
+_OPEN = re.compile(rf"{_READINGS[_NOISE].pattern}|{_BEGIN}&[A-Za-z0-9]{{1,32}}$")
 """An end of a text that is read with what follows it."""
 _MOST_ENDS = 16
 _LONGEST_ESCAPE = 12
@@ -513,6 +511,9 @@ class KeySearch:
                 if removed is _NOTHING:
                     for begin, is_open in self._open_words(plain, layers):
                         ends.append((skipped + begin if is_open else len(text), skipped + begin))
+        run = len(text.rstrip(_BLOB_CHARS))
+        if len(text) - run >= _BLOB_LEAST and _text_of(text[run : run + _BLOB_BEGIN]):
+            ends.append((len(text), run))  # decoded from its beginning
         return min(end for end, _ in ends), min(context for _, context in ends)
 
     def _open_words(self, text: str, layers: list[_Layer]) -> Iterator[tuple[int, bool]]:
@@ -568,6 +569,8 @@ class SeenText:
         text = self.open + piece
         begun = _without(_OPEN, text)
         plain, layers = _decoded(begun, _OPEN)
+        if any(pattern is _BLOB for pattern, _ in layers):
+            return None  # what follows is decoded from its beginning
         if any(pattern is _NOTHING for pattern, _ in layers):
             # An escape or a tag whose first character is escaped goes on.
             begun = begun[: _outer([(len(plain) - 1, len(plain))], layers)[0][1]] if plain else ""
