@@ -82,6 +82,8 @@ _WORDS = re.compile("[a-z0-9]+")
 _NO_SIGNS = str.maketrans("", "", _SIGNS)
 _LABEL_CHARS = 32
 _MOST_LABELS = 512
+"""`_LABELLED`: words, with the signs of a key in them. `_SHORT`: a word of up to 3 characters, which no search of GRAM
+characters finds, and its label. The characters before a word that are kept for its label; the labels of a stream."""
 _NUMBER = re.compile(f"[0-9]{{{PIECE_CHARS}}}")
 
 _STRING = "(?:\x1b[]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]{0,99}"
@@ -237,7 +239,6 @@ def _character(found: re.Match[str]) -> str:
     return _escape(found[group], group)
 
 
-@lru_cache(maxsize=_MOST_KEPT)
 def _text_of(blob: str) -> str:
     """Return the text that a run of hex or base64 holds, also one that is cut; "" if it holds none."""
     if _HEX.fullmatch(blob):
