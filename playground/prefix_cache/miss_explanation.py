@@ -108,6 +108,12 @@ class MissExplanation(Struct, frozen=True):
     revised_by: str | None = None
     kept: bool = False
 
+    @property
+    def correctable(self) -> bool:
+        """Whether the report of a later request may exclude what this names."""
+        named = bool(self.candidates) or self.reason == "edit_or_off"
+        return named and not self.kept and self.cause not in IN_THE_PROMPT
+
     def expected_after_fix(self) -> MissExplanation:
         """Return the explanation for the first request after an automatic fix, if a changed prompt is the cause."""
         if self.kind not in ("differs", "order", "tools"):

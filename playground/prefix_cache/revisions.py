@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterator
 from msgspec import Struct
 from msgspec.structs import replace
 
-from playground.prefix_cache.difference import IN_THE_PROMPT
 from playground.prefix_cache.endpoint_model import EndpointCacheModel
 from playground.prefix_cache.forecast import CacheUsage
 from playground.prefix_cache.index import Match, Sent
@@ -39,9 +38,7 @@ class Revisions:
         self._open: deque[_Open] = deque(maxlen=OPEN)
 
     def add(self, sent: Sent, why: MissExplanation | None, usage: CacheUsage) -> None:
-        if why is None or usage.cached_tokens != 0 or why.cause in IN_THE_PROMPT:
-            return
-        if why.candidates or why.reason == "edit_or_off":
+        if why is not None and usage.cached_tokens == 0 and why.correctable:
             self._open.append(_Open(sent, why, why))
 
     def revise(self, cache: EndpointCacheModel, sent: Sent, cached: int) -> Iterator[tuple[str, MissExplanation]]:

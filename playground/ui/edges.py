@@ -111,6 +111,7 @@ class Destination(QFrame):
         self._text.setProperty("tone", "muted")
         self._text.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._text.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        self._text.setMinimumWidth(1)  # the action is whole in the narrowest window
         self._button = push_button("", "link", lambda: self._run())
         self._run: Callable[[], object] = lambda: None
         row_of(IconLabel("bolt"), self._text, self._button, on=self, margins=(0, 0, GRID, 0), spacing=6)
