@@ -120,6 +120,7 @@ async def _session(folder: Path, document: Document, opened: OpenedPrompt, optio
         for notice in workspace.notices:
             print_error(notice)
         show_log_notices(workspace)
+        workspace.tasks.start(workspace.recover_recordings(), "recover recorded requests")
         await workspace.remember_sent(endpoint)
         status = await _send(workspace, document, opened, endpoint, stopper, options)
         await wait_for_log(workspace, stopper.asked)  # the answer has been written and flushed

@@ -173,11 +173,17 @@ class ServerCache(Struct, frozen=True):
 
     @classmethod
     def of(cls, service: RequestService, endpoint: Endpoint, document: Document) -> ServerCache:
-        """Return what reports have taught of an endpoint, for rows of a document."""
+        """Return what reports have taught of an endpoint, for rows of a document.
+
+        Tokens are in proportion to the forecast of the document itself, so that both are one figure.
+        """
         cache, where, began = service.forecaster, (endpoint.id, endpoint.model), service.cache_began(endpoint)
         fields = {"model": endpoint.model, **document.parameters}
+        estimate = cache.counter(*where).estimate
+        counted = sum(map(estimate, _parts(*_template(document), document.variables)))
+        scale = service.forecast(document, endpoint).forecast.prompt_tokens / counted if counted else 1.0
         return cls(
-            cache.counter(*where).estimate,
+            lambda text: scale * estimate(text),
             cache.lifetime(*where),
             lambda shared: cache.served(shared, *where, fields),
             lambda sent: cache.shared(sent, *where, began),

@@ -392,7 +392,7 @@ class ReportLearner:
             return
         step, done = self._learned.units.step, set()
         scale = (usage.prompt_tokens or 0.0) / max(prediction.prompt.tokens, 1.0)
-        for one in prediction.outcomes:
+        for one in sorted(prediction.outcomes, key=lambda each: abs(each.size.tokens - cached)):
             order = self._requests.order_of(one.rendering)
             served = one.size.tokens // step * step
             if order in done or not one.depth or abs(served - cached) > step + 4 * one.size.error + 2:

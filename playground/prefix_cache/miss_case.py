@@ -10,6 +10,7 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
+from playground.prefix_cache.block_size import UNITS
 from playground.prefix_cache.difference import Difference, difference, moved_by_template, rewritten
 from playground.prefix_cache.message_content import OTHER_PART
 from playground.prefix_cache.miss_evidence import (
@@ -371,7 +372,7 @@ class MissCase(Struct, frozen=True, dict=True):
     def _as_forecast(self) -> bool:
         """Return whether the report is what the forecast held probable of a server that has lost nothing: evidence of
         lack of room and of answers that are not cached is weighed together there, and apart in `reuses`."""
-        block = max((block for block, weight in self.blocks if weight >= PARTLY), default=1) + self.known.rounding // 2
+        block = max((block for block, weight in self.blocks if weight >= PARTLY), default=1) + self.known.rounding.above
         whole = (
             one.weight
             for one in self.known.expected
@@ -381,8 +382,11 @@ class MissCase(Struct, frozen=True, dict=True):
 
     @property
     def _served_more(self) -> bool:
-        """Return whether the server has served more of this beginning before, in whole blocks."""
-        return self.known.served - self.cached > max(self.known.block, NEAR)
+        """Return whether the server has served more of this beginning before, in whole blocks, and not more than it
+        has: then the report was of another one."""
+        served = self.known.served
+        possible = served <= self.shared.tokens + 3 * self.shared.error + NEAR
+        return possible and served - self.cached > max(self.known.block, NEAR) + self.known.rounding.below
 
     @property
     def _ends_where_older_one_did(self) -> bool:
@@ -404,12 +408,13 @@ class MissCase(Struct, frozen=True, dict=True):
         known = counted or self.served_as_long
         least = PART if known else UNSURE_PART
         if counted and self.extends:
-            unit = gcd(self.cached, *self.known.figures)  # the block divides it
+            unit = gcd(self.cached, *self.known.figures)  # the block divides it, and the unit of rounding
             least = max((block for block in SMALL_BLOCKS if not unit % block), default=1)
+            least += max((rounding - 1 for rounding in UNITS if not unit % rounding), default=0)
         if not self.cached or missed < max(least, self.known.block) + 3 * sure.error:
             return False
         if known:
-            least, highest = sure.tokens - 3 * sure.error - SAME, self.cached + self.known.rounding // 2
+            least, highest = sure.tokens - 3 * sure.error - SAME, self.cached + self.known.rounding.above
             allowed = (weight for block, weight in self.blocks if least // block * block <= highest)
         else:
             allowed = (weight for block, weight in self.blocks if missed < block + 3 * sure.error + NEAR)
@@ -609,7 +614,7 @@ class MissCase(Struct, frozen=True, dict=True):
     @property
     def hidden_by_block(self) -> bool:
         """Return whether an incomplete last block is probably all that was not served."""
-        missed = self.shared.tokens - self.shared.error - self.cached - self.known.rounding
+        missed = self.shared.tokens - self.shared.error - self.cached - self.known.rounding.below
         if missed < PART or self.proved_blocks:
             return True
         return sum(weight for block, weight in self.blocks if missed < block) >= PROVED

@@ -8,7 +8,7 @@ from math import inf
 
 from msgspec import Struct
 
-from playground.prefix_cache.block_size import CacheUnit, Estimate, is_whole
+from playground.prefix_cache.block_size import EXACT, CacheUnit, Estimate, Rounding
 from playground.prefix_cache.cache_profile import lifetime_of
 from playground.prefix_cache.endpoint_model import EndpointCacheModel
 from playground.prefix_cache.forecast import CacheUsage, Prediction
@@ -100,8 +100,8 @@ class MissKnowledge(Struct, frozen=True):
     lifetime_s: float | None = None
     assumed_lifetime_s: float = 300.0
     blocks: Sequence[tuple[int, float]] = ()
-    rounding: int = 1
-    """The unit to which the server rounds what it reports."""
+    rounding: Rounding = EXACT
+    """How the server rounds what it reports."""
     longest: float = 0.0
     """≈ tokens of the longest beginning that any earlier request shares."""
     reuses: Sequence[ReuseEvidence] = ()
@@ -187,7 +187,8 @@ class MissKnowledge(Struct, frozen=True):
 
     def is_whole(self, cached: int, block: int) -> bool:
         """Return whether a report may be whole blocks, as this server reports them."""
-        return is_whole(cached, block, self.rounding)
+        first, last = self.rounding.whole(cached, block)
+        return first <= last
 
     def agrees(self, cached: int, size: Size) -> bool:
         """Return whether a report is what a server serves of so many shared tokens."""
@@ -198,10 +199,10 @@ class MissKnowledge(Struct, frozen=True):
 
     def in_blocks(self, cached: int, size: Size) -> bool:
         """Return whether a report is what a server serves of so many tokens, with blocks that reports allow."""
-        slack = 3 * size.error + NEAR + self.rounding // 2
+        slack = 3 * size.error + NEAR
         usual = [block for block, weight in self.blocks if weight >= PARTLY and self.is_whole(cached, block)]
-        missed = size.tokens - cached
-        return any(-slack <= missed <= max(block, NEAR) + slack for block in usual or (1,))
+        wholes = ((*self.rounding.whole(cached, block), block) for block in usual or (1,))
+        return any(first - slack <= size.tokens <= last + max(block, NEAR) + slack for first, last, block in wholes)
 
     def whole_blocks(self, cached: int, size: Size, near: float = NEAR) -> bool:
         """Return whether a report may be whole large blocks of so many tokens: hybrid models have blocks of 528."""

@@ -46,7 +46,7 @@ SEALS_PER_WRITE = 4
 """Steps (of SEALED_AT_ONCE blocks) in which too many waiting blocks are indexed after a write."""
 FLUSH_S = 0.2
 """Seconds that an event may wait in memory."""
-LOCK_PATIENCE_S = 0.5
+LOCK_PATIENCE_S = 1.0
 """Seconds for which a request waits while another process writes; its record is written later then."""
 RETRY_S = 2.0
 """Seconds between attempts to write unsaved requests."""

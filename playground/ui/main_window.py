@@ -33,6 +33,8 @@ from playground.ui.widgets.notice import EndNotice, SlimBar
 from playground.ui.window_state import COLUMNS, GROWTH, ROWS, Places
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from playground.prefix_cache.forecaster import PromptForecast
     from playground.ui.controllers.batch import BatchController
     from playground.ui.controllers.compare import CompareController
@@ -208,6 +210,7 @@ class MainWindow(QMainWindow):
         self.files.saved.connect(lambda _name: self.status.show_saved(f"Saved {datetime.now().astimezone():%H:%M}"))
         self.files.notice.connect(self.show_notice)
         self.files.import_requested.connect(lambda path: self.answers.log_paths.import_from(path))
+        self.files.rows_requested.connect(self._open_rows)
         self.files.changed.connect(self._show_file)
         self.prompt.prompt_tab.recent_files = lambda: self.recent.paths
         self.prompt.prompt_tab.file_chosen.connect(self.files.open_path)
@@ -479,6 +482,10 @@ class MainWindow(QMainWindow):
 
     def dragMoveEvent(self, event: QDragMoveEvent) -> None:
         self.files.take_drop(event)
+
+    def _open_rows(self, path: Path) -> None:
+        self.modes.show_mode("batch")
+        self.batch.files.open_file(path)
 
     def dropEvent(self, event: QDropEvent) -> None:
         self.files.take_drop(event)

@@ -212,6 +212,22 @@ def test_send_disk_that_fills_is_reported_with_exit_status_3(run: Run, prompt: P
     assert len(run("log", "--json").stdout.splitlines()) == 1
 
 
+def test_log_import_disk_that_fills_is_a_failure_and_no_invalid_input(run: Run, prompt: Path, tmp_path: Path) -> None:
+    body = json.loads(prompt.read_text())
+    body["messages"][0]["content"] += " " + os.urandom(100_000).hex()
+    prompt.write_text(json.dumps(body), "utf-8")
+    assert run("send", str(prompt), "--var", "name=x").returncode == 1  # it is too long, and logged
+    export = tmp_path / "one.jsonl"
+    assert run("log", "export", "-o", str(export), "--format", "jsonl").returncode == 0
+    environment = {**os.environ, "ELECTRON_PLAYGROUND_HOME": str(tmp_path / "other")}
+    assert run_text(["log"], environment).returncode == 0
+    done = run_text(["log", "import", str(export)], environment, file_limit=60 * 1024)
+    assert done.returncode == 1
+    assert "the request log could not take them up" in done.stderr
+    assert "FILE" not in done.stderr
+    assert run_text(["log"], environment).stdout == ""
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_ctrl_c_stops_the_stream_and_keeps_the_text(
     run: Run, prompt: Path, tmp_path: Path, simulator: SimulatorProcess

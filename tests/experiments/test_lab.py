@@ -13,20 +13,19 @@ from msgspec.structs import replace
 from playground.client.connection import Connection
 from playground.client.endpoint import Endpoint
 from playground.experiments.lab import (
-    Findings,
     Lab,
     LabPlan,
     LabProgress,
+    Reading,
     csv_rows,
-    findings,
     from_json,
     plan_blocks,
     plan_first_token,
     plan_lifetime,
     plan_repeats,
-    sentences,
     to_json,
 )
+from playground.experiments.lab_findings import Findings, findings, sentences
 from playground.prompt.document import Document, Json
 from playground.prompt.request import to_request
 from playground.runs.state import RunState
@@ -87,6 +86,29 @@ def test_it_finds_the_block_size_and_the_minimum(make_simulator: Start, block: i
     assert hit >= block
     assert missed is None or missed <= hit
     assert any(f"{found.block:,} tokens" in sentence for sentence in sentences(progress))
+
+
+def _progress_with(counts: list[int]) -> LabProgress:
+    """Return a plan of blocks in which the second request of each size reported one of these cached counts."""
+    plan = plan_blocks([2 * count for count in counts], seed=1)
+    readings = []
+    for number, count in enumerate(counts):
+        readings.append(Reading(2 * number, 0.0, "done", None, 2 * count, 0, None, None))
+        readings.append(Reading(2 * number + 1, 1.0, "done", None, 2 * count, count, None, 1.0))
+    return LabProgress(plan, "lab", tuple(readings))
+
+
+@pytest.mark.parametrize(
+    ("step", "divisor", "end"), [(1, 48, "is the block size."), (10, 10, "is not known."), (100, 100, "is not known.")]
+)
+def test_counts_that_may_be_rounded_down_prove_no_block_size(step: int, divisor: int, end: str) -> None:
+    progress = _progress_with([48 * blocks // step * step for blocks in (3, 5, 7, 10, 14)])
+    assert findings(progress).block == divisor
+    assert next(sentences(progress)).endswith(end)
+
+
+def test_counts_without_a_common_divisor_show_no_blocks() -> None:
+    assert "no blocks" in next(sentences(_progress_with([97, 104, 118, 131])))
 
 
 def test_it_finds_the_lifetime() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import pytest
 from msgspec import Struct, field
 
+from playground.prefix_cache.block_size import BlockSizeEstimator
 from playground.prefix_cache.forecast import CacheUsage
 from playground.prefix_cache.forecaster import CacheForecaster
 from playground.prefix_cache.index import Sent
@@ -34,8 +35,8 @@ def message(role: str, text: str) -> dict[str, Json]:
 class Blocks(Struct):
     """Caches of a server with replicas: whole blocks of words. `replicas`: the one that answers each request, in a
     circle; `off`: numbers of requests for which the cache is off, `users_off`: users; `slot`: only the newest request
-    is kept; `rounding`: reported figures are rounded to multiples of it; `limit`: no larger ones are reported;
-    `results`: the template writes so many of the newest results of tools, and clears older ones."""
+    is kept; `rounding`: reported figures are rounded to multiples of it, to the nearest or `down`; `limit`: no larger
+    ones are reported; `results`: the template writes so many of the newest results of tools, and clears older ones."""
 
     block: int = 16
     minimum: int = 0
@@ -47,6 +48,7 @@ class Blocks(Struct):
     slot: bool = False
     gap_s: float = 20.0
     rounding: int = 1
+    down: bool = False
     limit: int | None = None
     results: int | None = None
 
@@ -71,7 +73,7 @@ class Blocks(Struct):
         self.count += 1
         assert not (off and cached)
         generated = {"role": "assistant", "content": answer}
-        cached = round(cached / self.rounding) * self.rounding
+        cached = (cached // self.rounding if self.down else round(cached / self.rounding)) * self.rounding
         cached = cached if self.limit is None else min(cached, self.limit)
         usage = CacheUsage(len(tokens), cached, len(answer.split(" ")) + 1, 0, generated)
         return TrafficRecord(1e9 + self.gap_s * number, request, 200, f"r{number}", usage)
@@ -154,6 +156,25 @@ def test_end_of_a_block_is_no_loss_and_forecast_if_reports_are_rounded(block: in
         if one.usage and one.usage.cached_tokens is not None
     ]
     assert sum(near) >= len(near) - 2
+
+
+@pytest.mark.parametrize(("block", "rounding"), [(16, 10), (16, 50), (16, 100), (1, 10), (1, 100), (64, 25), (128, 10)])
+@pytest.mark.parametrize("length", [8, 40])
+def test_loss_that_rounding_down_explains_is_not_stated(block: int, rounding: int, length: int) -> None:
+    server = Blocks(block, rounding=rounding, down=True)
+    _, results = replayed(in_turn(server, 14, "ab", length=length))
+    stated = [result.explanation.cause for result in results if result.explanation]
+    assert stated == ["first", "edited"]
+
+
+@pytest.mark.parametrize("down", [False, True])
+def test_way_of_rounding_is_known_from_counted_sizes(down: bool) -> None:
+    units = BlockSizeEstimator()
+    for size in range(600, 1_600, 93):
+        whole = size // 16 * 16
+        units.learn(whole // 10 * 10 if down else round(whole / 10) * 10, float(size), 0.0)
+    assert (units.rounding.below, units.rounding.above) == ((0, 9) if down else (5, 5))
+    assert units.likely[0].block == 16
 
 
 def test_second_conversation_is_new_text_and_not_a_removed_history() -> None:

@@ -56,6 +56,7 @@ async def work():
     assert (await log.get(kept.run_id)).state().text == "half of an"  # get() sees to it that the notes are written
     for n in range(int(sys.argv[3])):
         await keep(log, record(f"child {n}"), answered())
+    assert await log.saved(60)  # another process may have held the file
     print(kept.run_id, flush=True)
     sys.stdin.read()
     await log.close()
@@ -353,6 +354,7 @@ async def test_two_processes_write_at_once_and_each_request_is_whole(tmp_path: P
             mine = [record(f"mine {n}") for n in range(150)]
             for one in mine:
                 await keep(log, one, answered())
+            assert await log.saved(60)
             for process in processes:
                 assert await asyncio.to_thread(said, process)
             rows = await log.page(EVERYTHING, None, 1_000)

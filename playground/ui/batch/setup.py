@@ -121,8 +121,10 @@ class BatchPlanner(QObject):
 
     async def made(self, spec: BatchSpec, endpoint: Endpoint, selection: Selection) -> DisplayedBatch:
         """Return the plan of a batch, new or stored. Raises InputError."""
-        cache = ServerCache.of(self._services.sender, endpoint, spec.document)
-        return await asyncio.to_thread(lambda: DisplayedBatch.of(prepare(spec, endpoint, cache), selection))
+        sender, document = self._services.sender, spec.document
+        return await asyncio.to_thread(
+            lambda: DisplayedBatch.of(prepare(spec, endpoint, ServerCache.of(sender, endpoint, document)), selection)
+        )
 
 
 HEIGHT_PX, WIDE_PX = 146, 840

@@ -303,7 +303,7 @@ class Requests(QObject):
             states.append(self._newest.run.state)
             if states[-1].phase != "done":
                 break
-        from playground.experiments.lab import verdict
+        from playground.experiments.repeats import verdict
 
         self.found.emit(verdict(states[0], states[-1]))
 

@@ -23,11 +23,10 @@ from playground.experiments.lab import (
     LabProgress,
     Reading,
     csv_rows,
-    findings,
     from_json,
-    sentences,
     to_json,
 )
+from playground.experiments.lab_findings import findings, sentences
 from playground.experiments.replay import Breaker, CacheHistory
 from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError
@@ -35,6 +34,7 @@ from playground.runs.metrics import counted, dollars, seconds, whole_seconds
 from playground.runs.state import RunState
 from playground.simulator.process import SimulatorError
 from playground.storage.json_file import JsonFile
+from playground.ui.dialogs.repeat import SECOND_MS
 from playground.ui.theme import GRID
 from playground.ui.widgets.figure_row import Chart, Series
 from playground.ui.widgets.form import combo_box, line_edit, progress_bar
@@ -137,7 +137,6 @@ def _unit(span_s: float) -> tuple[float, str]:
 
 
 EXPERIMENTS: tuple[Experiment, ...] = ("blocks", "lifetime", "repeats", "first_token")
-SECOND_MS = 500
 GUESS_S = 0.5
 """Assumed seconds per request before any measurement."""
 
@@ -147,6 +146,8 @@ class CacheLabServices(Struct, frozen=True):
 
     endpoint: Endpoint
     send: Callable[[Document], Awaitable[RunState]]
+    queued: Callable[[], str]
+    """Why and how long a request waits for its place within the plan's limits; "" if none waits."""
     file: Path
     start: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
     lock: asyncio.Lock
@@ -258,11 +259,12 @@ class CacheLabDialog(TaskDialog):
             self._show_buttons()
 
     def _show_wait(self) -> None:
-        """Count down to the next request while the experiment leaves the cache alone."""
+        """Count down to the next request while the experiment leaves the cache alone, or the plan's limit holds it."""
         left = self._lab.left_s if self._lab is not None else None
-        self.waits.setVisible(left is not None)
-        if left is not None:
-            self.waits.setText(f"The next request is sent in {whole_seconds(left)}.")
+        queued = self._services.queued() if self._lab is not None else ""
+        text = queued if left is None else f"The next request is sent in {whole_seconds(left)}."
+        self.waits.setVisible(bool(text))
+        self.waits.setText(text)
 
     def _read(self, progress: LabProgress) -> None:
         self.progress = progress

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -320,3 +321,24 @@ async def test_the_sample_with_tools_runs_to_an_answer(session: Session, hand: U
 
 def _dialog(kind: type) -> object | None:
     return next((w for w in QApplication.topLevelWidgets() if isinstance(w, kind) and w.isVisible()), None)
+
+
+async def test_the_newest_turn_stays_visible_unless_the_user_scrolled_up(session: Session, hand: UiDriver) -> None:
+    dialog = await _opened(session, prompt("no_end"))
+    bar = dialog.view.verticalScrollBar()
+    await _run(dialog, hand, limit=6)
+    await hand.until(lambda: bar.maximum() > 0 and bar.value() == bar.maximum(), "the newest turn")
+    assert not dialog.send_reply.isEnabled()
+    dialog.reply.setText("  ")
+    assert not dialog.send_reply.isEnabled()
+    dialog.reply.setText(" And then? ")
+    assert dialog.send_reply.isEnabled()
+    bar.setValue(0)
+    dialog.send_reply.click()
+    await hand.until(lambda: bar.value() == bar.maximum(), "the turn that the user asked for")
+    bar.setValue(0)
+    await hand.until(lambda: not dialog.running, "the end of the chain")
+    await asyncio.sleep(0)
+    assert bar.value() == 0
+    assert dialog.conversation.added(dialog.cards[6].turn_id)[-1].content == " And then? "
+    dialog.close()

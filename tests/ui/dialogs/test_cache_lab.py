@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from playground.cli.selftest import UiDriver
 from playground.client.endpoint import PLANS, Endpoint, Rates
@@ -14,6 +16,7 @@ from playground.experiments.lab import plan_lifetime, plan_repeats
 from playground.prompt.document import Document, Message
 from playground.requestlog.filter import EVERYTHING
 from playground.ui.dialogs.cache_lab import CacheLabDialog, cost_words
+from playground.ui.dialogs.repeat import RepeatDialog
 from playground.ui.session import Session
 from playground.ui.widgets.figure_row import Chart, Series, figure, round_up
 
@@ -50,6 +53,26 @@ async def test_it_runs_is_stopped_goes_on_and_is_in_the_log(session: Session, ha
     kept = (tmp_path / "data" / "cache_lab.json").read_text("utf-8")
     assert json.loads(kept)["experiment"] == "repeats"
     other.close()
+
+
+@pytest.mark.parametrize("kind", ["lab", "repeat"])
+async def test_a_request_that_waits_for_the_plan_counts_its_seconds(
+    session: Session, hand: UiDriver, kind: str
+) -> None:
+    endpoints, window = session.workspace.endpoints, session.window
+    endpoints.change(replace(endpoints.get("simulator"), plan=replace(PLANS["standard"], requests_per_minute=2)))
+    page: CacheLabDialog | RepeatDialog
+    if kind == "lab":
+        page = _lab(session)
+        page.use_plan(plan_repeats(4))
+    else:
+        page = window.program.repeat_dialog(window.prompt, window.requests)
+    page.go.click()
+    await hand.until(page.waits.isVisible, "the wait")
+    assert re.fullmatch(r"Queued, next to be sent, about (\d+ s|1 min)", page.waits.text())
+    page.go.click()
+    await hand.until(lambda: not page.running, "the stop")
+    assert not page.waits.isVisible()
 
 
 async def test_a_lifetime_that_was_found_is_used_in_forecasts(session: Session) -> None:

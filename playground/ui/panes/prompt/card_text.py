@@ -103,10 +103,16 @@ class CardText(Recolored, ExactEdit):
         self._color_marks()
         self.viewport().update()
 
+    def set_exact(self, text: str) -> None:
+        """Show another text; places of advice are of the one before."""
+        self._advised = ()
+        super().set_exact(text)
+
     def show_exact(self, text: str) -> None:
         """Show a text by its smallest change, which keeps the cursor if possible."""
         splice = self.exact.whole(text)
         if splice.removed or splice.inserted:
+            self._advised = ()
             self.apply(splice, select=False)
 
     def types_itself(self) -> bool:

@@ -11,6 +11,7 @@ from PySide6.QtCore import QEvent, QMimeData, QObject, QRect, Qt
 from PySide6.QtGui import QGuiApplication, QInputMethodEvent, QKeyEvent, QPaintEvent, QTextCursor
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QWidget
+from pytestqt.logging import _QtMessageCapture
 from pytestqt.qtbot import QtBot
 
 from playground.prompt.document import Document, Message
@@ -250,6 +251,20 @@ def test_card_text_long_text_of_few_lines_is_marked_where_it_is_painted(text: Ca
     assert "{{a}} has no value" in text.tip_at(moved.center().toPoint())
     text.set_advised(((0, 2, "advice"),))
     assert text.tip_at(text.geometry_of_text.areas(0, 1)[0].center().toPoint()) == "advice"
+
+
+@pytest.mark.parametrize("now", ["", "{{x", "other text", "😀"])
+@pytest.mark.parametrize("exactly", [True, False])
+def test_another_text_has_no_marks_of_the_advice_on_the_one_before(
+    text: CardText, now: str, exactly: bool, qtlog: _QtMessageCapture
+) -> None:
+    text.set_exact("{{x}} at 2026-11-30 12:00")
+    text.set_advised(((9, 25, "advice"),))
+    assert len(text.extraSelections()) == 2
+    (text.set_exact if exactly else text.show_exact)(now)
+    text.set_values({"x": "1"})
+    assert not text.extraSelections()
+    assert [record.message for record in qtlog.records if "out of range" in (record.message or "")] == []
 
 
 def test_marks_near_a_span_are_those_of_the_whole_text() -> None:
