@@ -159,6 +159,8 @@ class MissKnowledge(Struct, frozen=True):
     """Whether pauses longer than `lifetime_s` separate misses from hits, see `CacheProofs.forgets_after`."""
     point: Size | None = None
     """What a server serves that finds only certain points again, if this one does, see `KeptPoints`."""
+    limit: int = 0
+    """The most that the server may cache or report of a prompt, see `KeptPoints.limit`; 0: no limit is known."""
     served_pauses: tuple[float, float] = (inf, 0.0)
     """The shortest and the longest time since it was used after which a prefix was served, in seconds."""
     served: int = 0
@@ -290,6 +292,7 @@ def knowledge_of(
         inside=learned.proofs.inside,
         forgets=_forgets(learned, prediction, lifetime),
         point=reach.kept(point, reach.steps[-1].depth, 0) if point is not None and reach.steps else None,
+        limit=learned.kept_points.limit,
         served_pauses=learned.proofs.served_pauses,
         served=reach.served,
         ended=[tokens for _, tokens in reach.counted],
