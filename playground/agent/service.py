@@ -43,7 +43,6 @@ from playground.client.redact import redact
 from playground.prompt.document import Document, Json, Message, Tool
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import content_id, parse_bytes
-from playground.prompt.limits import refuse_empty
 from playground.runs.record import group_tag
 from playground.runs.run import Run
 from playground.runs.state import measure
@@ -209,8 +208,6 @@ class AgentService:
         return on_event
 
     async def _send(self, conversation_id: str, document: Document, began: Callable[[Run], None]) -> None:
-        refuse_empty(document)
-
         def dispatched(dispatch: PendingRequest) -> None:
             self.dispatches[dispatch.run.id] = dispatch
             began(dispatch.run)

@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from playground.client.endpoint import Endpoint, PlanLimits, Rates
-from playground.experiments.batch_rows import BatchRow
+from playground.experiments.batch_rows import BatchRow, document_of
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prompt.document import Document, places
 from playground.runs.service import RequestService
@@ -44,11 +44,6 @@ class PlannedRow(Struct, frozen=True):
     @property
     def chars(self) -> int:
         return sum(map(len, self.parts))
-
-
-def document_of(document: Document, row: BatchRow, columns: Mapping[str, str]) -> Document:
-    values = {name: row.values.get(column, "") for name, column in columns.items()}
-    return replace(document, variables={**document.variables, **values})
 
 
 def _template(document: Document) -> tuple[list[str], list[str]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Mapping
 from copy import copy
+from itertools import product
 from math import erf, exp, gcd, log, sqrt
 
 from msgspec import Struct
@@ -24,10 +26,12 @@ _BLOCKS = {
     512: 0.03,
     1024: 0.03,
 }
-_LARGEST = 2048
+UNUSUAL, _UNUSUAL = range(48, 2049, 16), 1e-4
+"""Blocks that hybrid models have, as 528, and the probability of each behind rounded reports."""
 NEVER = 1 << 40
 _MINIMUMS = {0: 0.78, 256: 0.03, 512: 0.04, 1024: 0.11, 2048: 0.03, NEVER: 0.01}
-"""Probabilities before any report. The last minimum: nothing is ever cached."""
+"""Probabilities before any report: 16 is the block of most open engines, 128 that of the largest vendor, and 1,024 its
+minimum. The last minimum: nothing is ever cached."""
 SURE = 0.7
 """Probability from which a minimum is named."""
 _ODD = 1e-5
@@ -41,16 +45,29 @@ _FLOOR = -30.0
 _LOOSE = 512.0
 """Tokens of doubt where the shared size is unknown."""
 _MAX_SEEN = 2_000
+_BESIDE = 0.1
+"""Probability that a block ends so far from the shared size that only another one explains the report."""
+_FAR = 0.05
+"""Probability that a size is wrong by about three times its standard deviation and four tokens."""
+_DIVISOR, _DIVISOR_COST, _DIVISOR_REPORTS = range(3, 2049), 2.0, range(3, 41)
+"""Blocks that are no usual ones: their sizes, the logarithm of how much less probable one is that only the reports
+suggest, and the number of different figures from which, and up to which, their common divisor is one."""
 ROUNDED, PROMPTS, MOST_PROMPTS = 5, 4, 64
 """Common divisor of so many different prompt sizes from which a server rounds its reports, and how many are kept."""
-ROUNDS = 0.05
-"""Probability that a server rounds cached tokens to tens, before any report: no usual block is a multiple of ten."""
+ROUNDS = {10: 0.05, 5: 0.01}
+"""Probability that a server rounds cached tokens to multiples of ten, or of five, before any report: no usual block is
+one."""
 WHOLE = 0.1
 """Probability of another figure from such a server, as that of a whole prompt."""
-_ROUNDINGS = (10, 20, 50, 100)
-"""Tokens to which servers round what they report."""
+UNITS = (5, 10, 20, 25, 50, 100, 200, 250, 500, 1000)
+"""Tokens to multiples of which servers round what they report."""
+SIZES, MOST_SIZES, MISTAKEN = 1000.0, 4, 0.2
+"""Sizes that a prefix may have if no other request tells; sizes that are kept of one figure; and the probability that
+such a size is wrong, or a part of it was lost."""
 _NEWEST = 40
 """Figures that tell enough of the blocks behind rounded ones."""
+_OTHER_WAY = 0.03
+"""Probability of a way of rounding from which it may explain a report, though another one is more probable."""
 
 
 class Estimate(Struct, frozen=True):
@@ -71,43 +88,97 @@ class Estimate(Struct, frozen=True):
         return f"{degree}, from {self.reports} report{'' if self.reports == 1 else 's'}"
 
 
-def is_whole(cached: int, block: int, rounding: int = 1) -> bool:
-    """Return whether a report may be whole blocks, rounded to the nearest multiple of `rounding`."""
-    return abs(cached - round(cached / block) * block) <= rounding // 2
+class Rounding(Struct, frozen=True):
+    """How a server rounds: it reports a multiple of `unit` if it served up to `below` tokens less, or `above` more."""
+
+    unit: int = 1
+    below: int = 0
+    above: int = 0
+
+    @property
+    def width(self) -> int:
+        """Return how many sizes are reported as the same."""
+        return self.below + self.above + 1
+
+    def reported(self, tokens: int) -> int:
+        """Return what is reported of so many tokens."""
+        return (tokens + self.below) // self.unit * self.unit
+
+    def is_whole(self, cached: int, block: int) -> bool:
+        """Return whether a report may be whole blocks."""
+        first, last = self.whole(cached, block)
+        return first <= last
+
+    def whole(self, cached: int, block: int) -> tuple[int, int]:
+        """Return the fewest and the most tokens in whole blocks that are reported so; none: the first is the larger."""
+        return -((self.below - cached) // block) * block, (cached + self.above) // block * block
+
+
+EXACT = Rounding()
+
+
+def common_unit(figures: Collection[int], rounding: Rounding) -> int:
+    """Return the largest unit of which all figures may be whole ones: rounded figures have no common divisor."""
+    if rounding == EXACT:
+        return gcd(*figures)
+    fitting = (block for block in reversed(UNUSUAL) if all(rounding.is_whole(figure, block) for figure in figures))
+    return next(fitting, 1)
+
+
+def _ways(unit: int) -> tuple[Rounding, Rounding]:
+    """Return both ways of rounding: to the nearest multiple, and down."""
+    return Rounding(unit, unit // 2, unit // 2), Rounding(unit, 0, unit - 1)
+
+
+def rounded_off(figures: Collection[int]) -> int:
+    """Return how many tokens a server may leave out by rounding down, by the usual unit that divides all figures."""
+    return max((unit - 1 for unit in (10, 50, 100) if not gcd(*figures) % unit), default=0)
+
+
+def possible_units(cached: int, parts: int, rounding: Rounding) -> Iterable[int]:
+    """Return the blocks of which a report may be so many `parts`; of a rounded one multiples of 16."""
+    least, most = -((rounding.below - cached) // parts), (cached + rounding.above) // parts
+    return range(least, most + 1) if rounding == EXACT else range(-(-least // 16) * 16, most + 1, 16)
 
 
 class CacheUnit(Struct, frozen=True):
-    """A block and a minimum in tokens, with their probability. `rounding`: what is reported is rounded to this unit."""
+    """A block and a minimum in tokens, with their probability, and how reports are rounded."""
 
     block: int
     minimum: int
     weight: float
-    rounding: int = 1
+    rounding: Rounding = EXACT
 
     def served(self, shared: float) -> float:
         """Return what a cache with this unit reports of so many shared tokens."""
         # 1,152.0 tokens may be estimated as 1,151.9999.
         whole = int((shared + 1e-6) // self.block) * self.block
-        return float(round(whole / self.rounding) * self.rounding) if whole >= self.minimum else 0.0
+        return float(self.rounding.reported(whole)) if whole >= self.minimum else 0.0
 
     def chance(self, cached: int, shared: float, error: float) -> float:
         """Return the probability of a report of `cached` tokens if `shared` ± `error` tokens are in the cache."""
         scale = sqrt(error * error + 0.25)
-        least = max(self.block, self.minimum)
         if cached == 0:
-            return _below(least, shared, scale)
-        if not is_whole(cached, self.block, self.rounding) or cached < self.minimum - self.rounding // 2:
+            return _below(max(self.block, self.minimum), shared, scale)
+        first, last = self.rounding.whole(cached, self.block)
+        if first > last or last < self.minimum:
             return 0.0
-        around = self.rounding // 2
-        first = -((around - cached) // self.block) * self.block  # multiples of the block that are reported so
-        last = (cached + around) // self.block * self.block
         return _below(last + self.block, shared, scale) - _below(first, shared, scale)
 
 
 def _below(limit: float, shared: float, scale: float) -> float:
-    near = 0.5 * (1 + erf((limit - shared) / (scale * 1.4142)))
-    far = 0.5 * (1 + erf((limit - shared) / ((3 * scale + 4) * 1.4142)))
-    return 0.95 * near + 0.05 * far
+    """Return the probability that a size is below a limit. `scale`: its standard deviation."""
+    near, far = (0.5 * (1 + erf((limit - shared) / (one * sqrt(2)))) for one in (scale, 3 * scale + 4))
+    return (1 - _FAR) * near + _FAR * far
+
+
+class _Rounded(Struct, frozen=True):
+    """The most probable way of rounding, with the blocks behind it and their probabilities, and what all ways of this
+    unit allow that reports do not exclude. No blocks: reports are exact."""
+
+    way: Rounding = EXACT
+    blocks: Mapping[int, float] = {}
+    possible: Rounding = EXACT
 
 
 class BlockSizeEstimator:
@@ -119,13 +190,16 @@ class BlockSizeEstimator:
             for block, chance in _BLOCKS.items()
             for minimum, share in _MINIMUMS.items()
         }
-        self._seen: dict[int, int] = {}
+        self._seen: dict[int, None] = {}
+        """Figures above 0, each once, the oldest first."""
         self._prompts: set[int] = set()
         """Reported tokens of whole prompts. The same prompt again tells nothing about rounding."""
         self._misses = 0
         self._likely: tuple[CacheUnit, ...] | None = None
         self._step: tuple[int, float] | None = None
-        self._behind: tuple[int, dict[int, float]] | None = None
+        self._sizes: dict[int, list[float]] = {}
+        """By figure: counted tokens that earlier requests shared. An estimate may come from the figure itself."""
+        self._behind: _Rounded | None = None
 
     def add_prompt(self, tokens: int) -> None:
         """Add the reported tokens of a whole prompt, which has no whole blocks but by chance."""
@@ -143,23 +217,23 @@ class BlockSizeEstimator:
         self._likely = self._behind = None
 
     def _served(self, cached: int, shared: float | None, error: float) -> None:
-        times = self._seen.get(cached, 0)
-        if len(self._seen) < _MAX_SEEN or times:
-            self._seen[cached] = times + 1
-        if times and times != 5:
-            # The same figure again is the same prefix again: it tells nothing new about the block.
-            return
-        self._add_common_divisor()
+        if shared is not None and not error:
+            known = self._sizes.setdefault(cached, [])
+            if len(known) < MOST_SIZES and shared not in known:
+                known.append(shared)
+        again = cached in self._seen  # the same prefix: it tells nothing new about the block
+        if not again:
+            if len(self._seen) < _MAX_SEEN:
+                self._seen[cached] = None
+            self._add_common_divisor()
         slack = 2 * error + 2 if shared is not None else _LOOSE
         for (block, minimum), value in self._logs.items():
-            if cached % block:
-                chance = _ODD
-            else:
-                chance = block / (block + 2 * slack)
+            chance = _LOST * _LOST if cached < minimum else 1.0
+            if cached % block and not again:
+                chance *= _ODD
+            elif not again:
                 near = 0.0 if shared is None else max(cached - shared, shared - cached - block, 0.0)
-                chance *= 0.1 if near > slack else 1.0
-            if cached < minimum:
-                chance *= _LOST * _LOST
+                chance *= (_BESIDE if near > slack else 1.0) * block / (block + 2 * slack)
             self._logs[block, minimum] = value + log(chance)
         self._normalize()
 
@@ -178,32 +252,34 @@ class BlockSizeEstimator:
         self._step = None
 
     def _add_common_divisor(self) -> None:
-        """Add a block that is no power of two if three or more different figures share it."""
-        if len(self._seen) < 3 or len(self._seen) > 40:
-            return
+        """Add the common divisor of some figures as a block, if it is none yet. Up to four of them have told against
+        the best block that divides it."""
         common = gcd(*self._seen)
-        if not 2 < common <= _LARGEST or (common, 0) in self._logs:
+        if len(self._seen) not in _DIVISOR_REPORTS or common not in _DIVISOR or (common, 0) in self._logs:
             return
         best = max(block for block, _ in self._logs if common % block == 0)
+        gained = log(common / best) * min(len(self._seen), 4) - _DIVISOR_COST
         for minimum in _MINIMUMS:
-            self._logs[common, minimum] = self._logs[best, minimum] + log(common / best) * min(len(self._seen), 4) - 2
+            self._logs[common, minimum] = self._logs[best, minimum] + gained
 
     @property
     def likely(self) -> tuple[CacheUnit, ...]:
         """Blocks and minimums that the reports allow, with probabilities (sum 1), the most probable first."""
         if self._likely is None:
             weights = {key: exp(value) for key, value in self._logs.items()}
-            rounding, behind = self._behind_rounded
-            if behind:
+            rounded = self._rounds
+            if rounded.blocks:
                 least = dict.fromkeys((minimum for _, minimum in weights), 0.0)
                 for (_, minimum), weight in weights.items():
                     least[minimum] += weight
-                weights = {(block, minimum): w * one for block, w in behind.items() for minimum, one in least.items()}
-            total = sum(weights.values())
-            kept = {key: weight for key, weight in weights.items() if weight >= _FEW * total}
-            total = sum(kept.values())
-            units = (CacheUnit(block, max(minimum, block), w / total, rounding) for (block, minimum), w in kept.items())
-            self._likely = tuple(sorted(units, key=lambda unit: -unit.weight))
+                pairs = product(rounded.blocks.items(), least.items())
+                weights = {(block, minimum): one * other for (block, one), (minimum, other) in pairs}
+            enough = _FEW * sum(weights.values())
+            kept = sorted(((w, key) for key, w in weights.items() if w >= enough), key=lambda one: -one[0])
+            total = sum(weight for weight, _ in kept)
+            self._likely = tuple(
+                CacheUnit(block, max(minimum, block), weight / total, rounded.way) for weight, (block, minimum) in kept
+            )
         return self._likely
 
     @property
@@ -212,52 +288,69 @@ class BlockSizeEstimator:
         return tuple(self._seen)
 
     @property
-    def rounding(self) -> int:
-        """The unit to which the server rounds what it reports; 1: it does not."""
-        return self._behind_rounded[0]
+    def rounding(self) -> Rounding:
+        """How the server may round what it reports, by all ways that reports allow."""
+        return self._rounds.possible
 
     @property
-    def _behind_rounded(self) -> tuple[int, dict[int, float]]:
-        """The same, and the blocks that rounded reports allow, with probabilities; empty: reports are exact."""
+    def _rounds(self) -> _Rounded:
         if self._behind is None:
-            self._behind = 1, {}
-            if self._seen and self._rounded(self._exact_block()[0]) > 0.5:
-                figures = list(self._seen)[-_NEWEST:]
-                logs = {
-                    (unit, block): log(chance)
-                    + sum(
-                        log(max(block, unit) * (1 - WHOLE))
-                        if not one % unit and is_whole(one, block, unit)
-                        else log(WHOLE)
-                        for one in figures
-                    )
-                    for unit in _ROUNDINGS
-                    for block, chance in _BLOCKS.items()
-                }
-                best = max(logs, key=logs.__getitem__)
-                blocks: dict[int, float] = {}
-                for (unit, block), value in logs.items():
-                    if unit == best[0]:
-                        blocks[block] = exp(value - logs[best])
-                total = sum(blocks.values())
-                self._behind = best[0], {block: weight / total for block, weight in blocks.items()}
+            rounded = self._seen and self._rounded(self._exact_block()[0]) > 0.5
+            self._behind = self._behind_rounded() if rounded else _Rounded()
         return self._behind
+
+    def _behind_rounded(self) -> _Rounded:
+        """Return how the server rounds, and which blocks its reports allow."""
+        logs = {
+            (way, block): log(chance) + self._fit(CacheUnit(block, block, 1.0, way))
+            for unit in UNITS
+            for way in _ways(unit)
+            for block, chance in _BLOCKS.items()
+        }
+        best = max(logs.values())
+        sums: dict[Rounding, float] = {}
+        for (way, _), value in logs.items():
+            sums[way] = sums.get(way, 0.0) + exp(value - best)
+        way = max(sums, key=sums.__getitem__)
+        ways = [one for one in _ways(way.unit) if sums[one] >= _OTHER_WAY * sums[way]]
+        possible = Rounding(way.unit, max(one.below for one in ways), max(one.above for one in ways))
+        fits = {block: logs[way, block] for block in _BLOCKS}
+        for block in UNUSUAL:
+            fits.setdefault(block, log(_UNUSUAL) + self._fit(CacheUnit(block, block, 1.0, way)))
+        best = max(fits.values())
+        blocks = {block: exp(value - best) for block, value in fits.items() if value - best > log(_FEW)}
+        total = sum(blocks.values())
+        return _Rounded(way, {block: weight / total for block, weight in blocks.items()}, possible)
+
+    def _fit(self, unit: CacheUnit) -> float:
+        """Return the logarithm of the probability of the newest figures, up to a factor that is the same for all
+        units."""
+        total = 0.0
+        for figure in list(self._seen)[-_NEWEST:]:
+            if figure % unit.rounding.unit or not unit.rounding.is_whole(figure, unit.block):
+                total += log(WHOLE)
+                continue
+            any_size = float(max(unit.block, unit.rounding.unit))  # so many of `SIZES` are reported so
+            fits = [unit.chance(figure, size, 0.0) for size in self._sizes.get(figure, ())]
+            chances = [MISTAKEN * any_size + (1 - MISTAKEN) * SIZES * one for one in fits] or [any_size]
+            total += sum(log((1 - WHOLE) * one) for one in chances)
+        return total
 
     def beside(self, cached: int | None) -> BlockSizeEstimator:
         """Return the estimator that also knows, from a report that it has not learned, whether reports are rounded."""
         made = copy(self)
-        made._seen = {**self._seen, **({cached: 1} if cached else {})}
+        made._seen = {**self._seen, **({cached: None} if cached else {})}
         made._likely = made._behind = None
         return made if made.rounding != self.rounding else self
 
     def is_whole(self, cached: int, block: int) -> bool:
         """Return whether a report may be whole blocks, as this server reports them."""
-        return is_whole(cached, block, self.rounding)
+        return self.rounding.is_whole(cached, block)
 
     @property
     def step(self) -> int:
         """The most probable block in tokens, or the unit to which reports are rounded, if that is larger."""
-        return max(self._best_block()[0], self.rounding)
+        return max(self._best_block()[0], self.rounding.unit)
 
     @property
     def block(self) -> Estimate:
@@ -273,10 +366,11 @@ class BlockSizeEstimator:
         if len(self._prompts) >= PROMPTS and gcd(*self._prompts) >= ROUNDED:
             return 1.0
         unit = gcd(block, 16) if block % 16 else block  # no other block is a multiple of five
-        by_chance = gcd(unit, 10) / 10
-        odds = ROUNDS
-        for figure in self._seen:
-            odds *= WHOLE if figure % 10 else 1 / by_chance
+        odds = 0.0
+        for multiple, chance in ROUNDS.items():
+            by_chance = gcd(unit, multiple) / multiple
+            fitting = sum(not figure % multiple for figure in self._seen)
+            odds += chance * WHOLE ** (len(self._seen) - fitting) / by_chance**fitting
         return odds / (1 + odds)
 
     @property
@@ -308,7 +402,7 @@ class BlockSizeEstimator:
         return next((size for size in known if sum(w for least, w in weights if least >= size) >= SURE * total), None)
 
     def _best_block(self) -> tuple[int, float]:
-        behind = self._behind_rounded[1]
+        behind = self._rounds.blocks
         return max(behind.items(), key=lambda item: item[1]) if behind else self._exact_block()
 
     def _exact_block(self) -> tuple[int, float]:
@@ -328,7 +422,7 @@ class BlockSizeEstimator:
         for block, minimum, value in table:
             if block > 0:
                 self._logs[block, minimum] = value
-        self._seen = dict.fromkeys((figure for figure in seen if figure > 0), 1)
+        self._seen = dict.fromkeys(figure for figure in seen if figure > 0)
         self._misses = misses
         self._normalize()
         self._likely = self._behind = None

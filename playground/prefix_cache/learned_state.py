@@ -9,13 +9,13 @@ from typing import Any
 import msgspec
 from msgspec.structs import asdict
 
-from playground.prefix_cache.block_size import SMALL_BLOCK, BlockSizeEstimator
+from playground.prefix_cache.block_size import SMALL_BLOCK, BlockSizeEstimator, common_unit
 from playground.prefix_cache.difference import differing, that_may_matter
 from playground.prefix_cache.forecast import CacheUsage, Prediction
 from playground.prefix_cache.hypotheses import ANSWERS, IRRELEVANT, PLACES, Hypotheses, ReportOutcome
 from playground.prefix_cache.index import Sent
 from playground.prefix_cache.prefix_size import MISJUDGED, NEAR, Measure, Residuals, Size
-from playground.prefix_cache.proofs import SAME, UNLIKELY, CacheOff, CacheProofs, ends_at
+from playground.prefix_cache.proofs import PART, SAME, UNLIKELY, CacheOff, CacheProofs, ends_at
 from playground.prefix_cache.reach import KINDS, KeptPoints, Reach
 from playground.prefix_cache.round_robin import RoundRobin
 from playground.prefix_cache.sent_requests import SentRequests
@@ -209,7 +209,9 @@ class ReportLearner:
         if cached is not None and not self._may_be_too_early(prediction, cached):
             self._prove_shared(prediction, run_id, cached)
             self._learn_cache(prediction, cached, prediction.counted(usage), run_id)
-            if usage.prompt_tokens is not None:  # else the estimates may be wrong by more than they tell
+            limited = cached == self._learned.kept_points.limited_to
+            # Without counted prompts the estimates may be wrong by more than they tell.
+            if usage.prompt_tokens is not None and not limited:
                 self._exclude(prediction, cached)
 
     def _may_be_too_early(self, prediction: Prediction, cached: int) -> bool:
@@ -244,11 +246,19 @@ class ReportLearner:
             hypotheses.tools_seen += 1
         best = prediction.best
         units = self._learned.units.likely[:6]
-        self._prove(prediction, cached)
-        plain = prediction.plain
         step = self._learned.units.step
         if not self._learned.units.is_whole(cached, step):
             step = 1  # it is not the block of this server
+        points = self._learned.kept_points
+        if reach.steps and (cached or not prediction.off):
+            depth = reach.steps[-1].depth
+            kept = {kind: reach.kept(kind, depth, points.figure(kind)) for kind in KINDS}
+            points.add(cached, kept, reach.size(depth), step)
+            if points.limited_to == cached < reach.size(depth).tokens - PART:
+                self._learned.units.learn(cached)
+                return  # what is not served is no evidence of a loss
+        self._prove(prediction, cached)
+        plain = prediction.plain
         self._learned.add_forecast(wrong=abs(cached - prediction.interval.tokens) > max(step, NEAR))
         if prediction.shared_in_turn and plain is not None:
             blocks = (
@@ -265,10 +275,6 @@ class ReportLearner:
         if prediction.off and not cached:
             self._learn_unit(prediction, cached, best)
             return  # no evidence of points, lifetime or room
-        if reach.steps:
-            depth = reach.steps[-1].depth
-            points = {kind: reach.kept(kind, depth, self._learned.kept_points.newest) for kind in KINDS}
-            self._learned.kept_points.add(cached, points, reach.size(depth), step)
         self._learn_unit(prediction, cached, best)
         lost = hypotheses.learn(cached, prompt, prediction.reaches, units)
         if lost > 0.5 and hypotheses.routings()[0] > 0.5 and best is not None:
@@ -301,7 +307,8 @@ class ReportLearner:
         if not any(
             -SAME <= end - cached < max(units.step, SAME) for end in ends
         ):  # else a state of the earlier request
-            proofs.add_ended(prediction.reach, prediction.measure.view, cached, units.step, units.figures)
+            unit = common_unit({cached, *units.figures} - {0}, units.rounding)
+            proofs.add_ended(prediction.reach, prediction.measure.view, cached, units.step, units.figures, unit)
         if compared is None or not tokens or not prediction.view.text.startswith(compared.text):
             return
         if prediction.now - compared.at <= SOON_S:
@@ -386,7 +393,10 @@ class ReportLearner:
             return
         step, done = self._learned.units.step, set()
         scale = (usage.prompt_tokens or 0.0) / max(prediction.prompt.tokens, 1.0)
-        for one in prediction.outcomes:
+        outcomes = prediction.outcomes
+        if usage.prompt_tokens is not None:  # else the sizes are estimates
+            outcomes = sorted(outcomes, key=lambda one: abs(one.size.tokens - cached))
+        for one in outcomes:
             order = self._requests.order_of(one.rendering)
             served = one.size.tokens // step * step
             if order in done or not one.depth or abs(served - cached) > step + 4 * one.size.error + 2:

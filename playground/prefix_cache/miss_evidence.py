@@ -8,7 +8,7 @@ from math import inf
 
 from msgspec import Struct
 
-from playground.prefix_cache.block_size import CacheUnit, Estimate, is_whole
+from playground.prefix_cache.block_size import EXACT, CacheUnit, Estimate, Rounding, common_unit, possible_units
 from playground.prefix_cache.cache_profile import lifetime_of
 from playground.prefix_cache.endpoint_model import EndpointCacheModel
 from playground.prefix_cache.forecast import CacheUsage, Prediction
@@ -100,8 +100,8 @@ class MissKnowledge(Struct, frozen=True):
     lifetime_s: float | None = None
     assumed_lifetime_s: float = 300.0
     blocks: Sequence[tuple[int, float]] = ()
-    rounding: int = 1
-    """The unit to which the server rounds what it reports."""
+    rounding: Rounding = EXACT
+    """How the server rounds what it reports."""
     longest: float = 0.0
     """≈ tokens of the longest beginning that any earlier request shares."""
     reuses: Sequence[ReuseEvidence] = ()
@@ -159,6 +159,8 @@ class MissKnowledge(Struct, frozen=True):
     """Whether pauses longer than `lifetime_s` separate misses from hits, see `CacheProofs.forgets_after`."""
     point: Size | None = None
     """What a server serves that finds only certain points again, if this one does, see `KeptPoints`."""
+    limit: int = 0
+    """The most that the server may cache or report of a prompt, see `KeptPoints.limit`; 0: no limit is known."""
     served_pauses: tuple[float, float] = (inf, 0.0)
     """The shortest and the longest time since it was used after which a prefix was served, in seconds."""
     served: int = 0
@@ -183,9 +185,13 @@ class MissKnowledge(Struct, frozen=True):
         """Tokens of a part from which its loss is more than an incomplete last block."""
         return max(PART, 1.5 * self.block)
 
+    def common_unit(self, cached: int) -> int:
+        """Return the largest unit of which this report and all earlier ones may be whole ones."""
+        return common_unit({*self.figures, cached} - {0}, self.rounding)
+
     def is_whole(self, cached: int, block: int) -> bool:
         """Return whether a report may be whole blocks, as this server reports them."""
-        return is_whole(cached, block, self.rounding)
+        return self.rounding.is_whole(cached, block)
 
     def agrees(self, cached: int, size: Size) -> bool:
         """Return whether a report is what a server serves of so many shared tokens."""
@@ -196,18 +202,22 @@ class MissKnowledge(Struct, frozen=True):
 
     def in_blocks(self, cached: int, size: Size) -> bool:
         """Return whether a report is what a server serves of so many tokens, with blocks that reports allow."""
-        slack = 3 * size.error + NEAR + self.rounding // 2
+        slack = 3 * size.error + NEAR
         usual = [block for block, weight in self.blocks if weight >= PARTLY and self.is_whole(cached, block)]
-        missed = size.tokens - cached
-        return any(-slack <= missed <= max(block, NEAR) + slack for block in usual or (1,))
+        wholes = ((*self.rounding.whole(cached, block), block) for block in usual or (1,))
+        return any(first - slack <= size.tokens <= last + max(block, NEAR) + slack for first, last, block in wholes)
 
     def whole_blocks(self, cached: int, size: Size, near: float = NEAR) -> bool:
         """Return whether a report may be whole large blocks of so many tokens: hybrid models have blocks of 528."""
-        missed, slack = size.tokens - cached, 3 * size.error + near
-        if not cached or missed < -slack:
+        rounding, slack = self.rounding, 3 * size.error + near
+        if not cached or size.tokens < cached - rounding.below - slack:
             return False
-        units = (cached // parts for parts in range(1, 9) if not cached % parts)
-        return any(missed < unit + slack and not any(figure % unit for figure in self.figures) for unit in units)
+        for parts in range(1, 9):
+            for unit in possible_units(cached, parts, rounding):
+                enough = size.tokens - parts * unit < unit + slack
+                if enough and all(rounding.is_whole(figure, unit) for figure in self.figures):
+                    return True
+        return False
 
     def none_so_short(self, tokens: float) -> bool:
         """Return whether no report so far shows that the server caches a prefix of so few tokens."""
@@ -289,6 +299,7 @@ def knowledge_of(
         inside=learned.proofs.inside,
         forgets=_forgets(learned, prediction, lifetime),
         point=reach.kept(point, reach.steps[-1].depth, 0) if point is not None and reach.steps else None,
+        limit=learned.kept_points.limit,
         served_pauses=learned.proofs.served_pauses,
         served=reach.served,
         ended=[tokens for _, tokens in reach.counted],

@@ -243,7 +243,7 @@ class Predictor:
             share = single * one.weight
             kept = one.size
             if points.kind is not None:
-                kept = reaches[one.rendering].kept(points.kind, one.depth, points.newest)
+                kept = reaches[one.rendering].kept(points.kind, one.depth, points.figure(points.kind))
             sizes.append((share * (1 - rate), kept if kept.tokens < one.size.tokens else one.size))
             if share * rate > 0.003:
                 sizes += self._lost(one, reaches, share * rate)

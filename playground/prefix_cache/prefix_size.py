@@ -294,7 +294,7 @@ def interval(sizes: Iterable[tuple[float, Size]], units: Sequence[CacheUnit], mo
             for tokens, weight in spread:
                 served = (
                     unit.served(tokens)
-                    if unit.block > 1 or unit.rounding > 1
+                    if unit.block > 1 or unit.rounding.unit > 1
                     else round(tokens)
                     if tokens >= unit.minimum
                     else 0.0

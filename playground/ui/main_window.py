@@ -15,7 +15,7 @@ from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDragMoveEvent, QDropEve
 from PySide6.QtWidgets import QDialog, QFrame, QMainWindow, QMenu, QSplitter, QWidget
 
 from playground.export.terminal import visible_line
-from playground.prompt.limits import EMPTY, is_empty
+from playground.prompt.limits import empty_prompt
 from playground.services import AppServices
 from playground.ui.actions import MENUS, RECENT, Actions, WindowActions
 from playground.ui.appearance import Appearance, WheelZoom
@@ -413,7 +413,8 @@ class MainWindow(QMainWindow):
 
     def _show_file(self) -> None:
         self.top.show_file(self.files.name, self.files.dirty)
-        self.top.show_refusal(EMPTY.removesuffix(".") if is_empty(self.prompt.document()) else "")
+        problem = empty_prompt(self.prompt.document())
+        self.top.show_refusal(str(problem).removesuffix(".") if problem else "")
 
     def _show_key_missing(self, sentence: str) -> None:
         self._notice_until = "sent"

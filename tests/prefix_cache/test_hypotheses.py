@@ -119,7 +119,7 @@ def test_one_prompt_that_is_sent_again_does_not_say_that_reports_are_rounded() -
     for figure in (256, 512, 768, 1024, 1280):
         units.add_prompt(1500)
         units.learn(figure, figure + 100.0, 5.0)
-    assert units.rounding == 1
+    assert units.rounding.unit == 1
     assert units.likely[0].served(600.0) == 512.0
 
 

@@ -13,7 +13,6 @@ from PySide6.QtGui import QKeySequence
 from PySide6.QtWidgets import QMainWindow
 
 from playground.client.endpoint import ELECTRON_ID
-from playground.prompt.limits import refuse_empty
 from playground.runs.metrics import counted
 from playground.services import AppServices
 from playground.storage.paths import write_shared
@@ -191,7 +190,6 @@ class DialogController(QObject):
         ahead = ahead_of(workspace, document, requests.current.run.state if requests.current else None)
 
         async def send(group: str) -> RunState:
-            refuse_empty(document)
             return await self._send_beside(requests, document, endpoint, group)
 
         queued = partial(self._queued, "repeat")

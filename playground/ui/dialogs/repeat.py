@@ -14,7 +14,7 @@ from PySide6.QtWidgets import QLabel, QWidget
 
 from playground.client.endpoint import PlanLimits, Rates, price
 from playground.experiments.batch_plan import plan_batch
-from playground.experiments.lab import MOST, Drift, drift, repeat
+from playground.experiments.repeats import MOST, Drift, drift, repeat
 from playground.prefix_cache.text_compare import snippet
 from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError
