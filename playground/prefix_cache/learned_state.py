@@ -15,7 +15,7 @@ from playground.prefix_cache.forecast import CacheUsage, Prediction
 from playground.prefix_cache.hypotheses import ANSWERS, IRRELEVANT, PLACES, Hypotheses, ReportOutcome
 from playground.prefix_cache.index import Sent
 from playground.prefix_cache.prefix_size import MISJUDGED, NEAR, Measure, Residuals, Size
-from playground.prefix_cache.proofs import PART, SAME, UNLIKELY, CacheOff, CacheProofs, ends_at
+from playground.prefix_cache.proofs import PART, SAME, CacheOff, CacheProofs, ends_at
 from playground.prefix_cache.reach import KINDS, KeptPoints, Reach
 from playground.prefix_cache.round_robin import RoundRobin
 from playground.prefix_cache.sent_requests import SentRequests
@@ -54,12 +54,6 @@ class LearnedParameters:
     def several_possible(self) -> bool:
         """Whether there may be several replicas, so that reports are compared with replicas in turn."""
         return bool(self.round_robin.replicas or self.hypotheses.at_random >= SEVERAL or self._wrong >= WRONG)
-
-    @property
-    def one_cache(self) -> bool:
-        """Whether reports exclude replicas that are chosen at random or in turn."""
-        several = self.round_robin.replicas or self.round_robin.possible or self.hypotheses.at_random > UNLIKELY
-        return self.proofs.one_cache and not several
 
 
 class _Estimator(msgspec.Struct):

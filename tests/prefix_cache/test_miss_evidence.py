@@ -206,7 +206,6 @@ def continued(cached: int, found: MissKnowledge) -> set[str]:
     [
         ({}, {"not_stored", "room", "replica"}),
         ({"newer": [Size(404.0, 1.0)]}, {"not_stored", "restart", "room", "replica"}),
-        ({"one_cache": True}, {"not_stored", "room"}),
         ({"room_kept": True, "served_pauses": (5.0, 60.0)}, {"not_stored", "replica"}),
         ({"late_s": 20.0}, {"not_stored"}),
     ],
@@ -266,6 +265,8 @@ def test_parameter_is_a_candidate_beside_an_edit_that_explains_that_nothing_was_
     assert why is not None
     assert why.reason == "short_or_lost"
     assert ("parameters" in [candidate.code for candidate in why.candidates]) is (user != "u1")
+    assert why.position is not None
+    assert (why.position.index, why.position.text) == (0, "10:42")
 
 
 @pytest.mark.parametrize(("cached", "reason"), [(48, "template_or_lost"), (320, "lost")])

@@ -186,6 +186,14 @@ def test_loss_of_a_replica_is_stated_though_large_blocks_of_rounded_reports_are_
     assert "replica" in {candidate.code for candidate in found.candidates}
 
 
+def test_replica_is_a_candidate_after_many_hits() -> None:
+    """Requests with the same beginning reach the same replica, unless it is busy."""
+    _, results = replayed(chat(Blocks(replicas=(*(0,) * 39, 1)), 40, length=20))
+    found = results[-1].explanation
+    assert found is not None
+    assert "replica" in {candidate.code for candidate in found.candidates}
+
+
 @pytest.mark.parametrize("down", [False, True])
 def test_way_of_rounding_is_known_from_counted_sizes(down: bool) -> None:
     units = BlockSizeEstimator()
