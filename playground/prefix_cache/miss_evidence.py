@@ -275,12 +275,12 @@ def knowledge_of(
         ended_gap_s=prediction.now - running.ended_at if running and running.ended_at is not None else None,
         expected=_expected(cache, prediction),
         units=units.likely[:6],
-        shorter=[reach.size(reach.steps[at].depth) for at in reach.groups[:-1]],
+        shorter=reach.newer,
         newer=[
-            one.size(one.steps[at].depth)
-            for rendering, one in prediction.reaches.items()
-            if learned.hypotheses.weights[rendering] >= PARTLY
-            for at in one.groups[:-1]
+            size
+            for one, reach in prediction.reaches.items()
+            if learned.hypotheses.weights[one] >= PARTLY
+            for size in reach.newer
         ],
         room_kept=learned.hypotheses.room <= NO_ROOM / 10 and learned.proofs.room_kept(reach),
         one_cache=learned.one_cache,
