@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import asdict
 
-from playground.prefix_cache.block_size import SMALL_BLOCK, BlockSizeEstimator
+from playground.prefix_cache.block_size import SMALL_BLOCK, BlockSizeEstimator, common_unit
 from playground.prefix_cache.difference import differing, that_may_matter
 from playground.prefix_cache.forecast import CacheUsage, Prediction
 from playground.prefix_cache.hypotheses import ANSWERS, IRRELEVANT, PLACES, Hypotheses, ReportOutcome
@@ -307,7 +307,8 @@ class ReportLearner:
         if not any(
             -SAME <= end - cached < max(units.step, SAME) for end in ends
         ):  # else a state of the earlier request
-            proofs.add_ended(prediction.reach, prediction.measure.view, cached, units.step, units.figures)
+            unit = common_unit({cached, *units.figures} - {0}, units.rounding)
+            proofs.add_ended(prediction.reach, prediction.measure.view, cached, units.step, units.figures, unit)
         if compared is None or not tokens or not prediction.view.text.startswith(compared.text):
             return
         if prediction.now - compared.at <= SOON_S:
@@ -395,7 +396,10 @@ class ReportLearner:
             return
         step, done = self._learned.units.step, set()
         scale = (usage.prompt_tokens or 0.0) / max(prediction.prompt.tokens, 1.0)
-        for one in sorted(prediction.outcomes, key=lambda each: abs(each.size.tokens - cached)):
+        outcomes = prediction.outcomes
+        if usage.prompt_tokens is not None:  # else the sizes are estimates
+            outcomes = sorted(outcomes, key=lambda one: abs(one.size.tokens - cached))
+        for one in outcomes:
             order = self._requests.order_of(one.rendering)
             served = one.size.tokens // step * step
             if order in done or not one.depth or abs(served - cached) > step + 4 * one.size.error + 2:

@@ -10,7 +10,7 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from playground.prefix_cache.block_size import UNITS
+from playground.prefix_cache.block_size import EXACT, rounded_off
 from playground.prefix_cache.difference import Difference, difference, moved_by_template, rewritten
 from playground.prefix_cache.message_content import OTHER_PART
 from playground.prefix_cache.miss_evidence import (
@@ -55,6 +55,8 @@ THRESHOLDS = (256, 512, LARGE_BLOCK, 2048, 4096)
 """Usual minimums and large blocks in tokens."""
 SMALL_BLOCKS = (2, 4, *range(8, int(PART) + 1, 8))
 """Blocks of tokens that may hide a loss of less than `PART`."""
+HIDDEN = 0.15
+"""Probability of blocks behind rounded reports that hide a loss, from which it is not stated."""
 EXPECTED = 0.3
 """Probability that the forecast gave to the loss of a part from which a report is explained by it."""
 EXPLAINED = 1e-3
@@ -362,8 +364,10 @@ class MissCase(Struct, frozen=True, dict=True):
             return ""
         if self.cached and self._served_more:
             return "part"
-        if not self._less_than_usual:
-            return "part or block" if self._ends_where_older_one_did else ""
+        hidden = self._hidden
+        if hidden >= PARTLY:
+            rounded = self.known.rounding != EXACT and hidden < HIDDEN
+            return "part or block" if rounded or self._ends_where_older_one_did else ""
         if not self.known.whole_blocks(self.cached, self.sure, SAME):
             return "part"
         return "" if self.proved_blocks else "part or block"
@@ -401,7 +405,8 @@ class MissCase(Struct, frozen=True, dict=True):
         return chance >= EXPECTED
 
     @property
-    def _less_than_usual(self) -> bool:
+    def _hidden(self) -> float:
+        """Return the probability of blocks that hide what is missing; 1 if it is too little for any."""
         sure = self.sure
         missed = sure.tokens - self.cached
         counted = sure.error <= COUNTED
@@ -410,15 +415,15 @@ class MissCase(Struct, frozen=True, dict=True):
         if counted and self.extends:
             unit = gcd(self.cached, *self.known.figures)  # the block divides it, and the unit of rounding
             least = max((block for block in SMALL_BLOCKS if not unit % block), default=1)
-            least += max((rounding - 1 for rounding in UNITS if not unit % rounding), default=0)
+            least += rounded_off((unit,))
         if not self.cached or missed < max(least, self.known.block) + 3 * sure.error:
-            return False
+            return 1.0
         if known:
             least, highest = sure.tokens - 3 * sure.error - SAME, self.cached + self.known.rounding.above
             allowed = (weight for block, weight in self.blocks if least // block * block <= highest)
         else:
             allowed = (weight for block, weight in self.blocks if missed < block + 3 * sure.error + NEAR)
-        return sum(allowed) < PARTLY
+        return sum(allowed)
 
     @property
     def newer_alone(self) -> bool:
@@ -440,9 +445,8 @@ class MissCase(Struct, frozen=True, dict=True):
     def in_coarser_units(self) -> bool:
         """Return whether all reports are multiples of a unit that is larger than what is missing, such as the
         checkpoints of a hybrid model: all that such a cache has may have been served."""
-        figures = set(self.known.figures) - {0}
-        unit = gcd(self.cached, *figures)
-        several = bool(figures) and not self.known.in_turn
+        unit = self.known.common_unit(self.cached)
+        several = bool(self.known.figures) and not self.known.in_turn
         return several and unit > self.known.block and self.shared.tokens - self.cached < unit
 
     @cached_property
@@ -622,10 +626,10 @@ class MissCase(Struct, frozen=True, dict=True):
     @property
     def proved_blocks(self) -> bool:
         """Return whether several reports are multiples of a large unit, which smaller blocks hardly give by chance."""
-        figures = {self.cached, *self.known.figures} - {0}
-        unit = gcd(*figures)
+        figures, unit = {self.cached, *self.known.figures} - {0}, self.known.common_unit(self.cached)
         blocks = [(block, weight) for block, weight in self.blocks if block < unit]
-        chance = sum(weight * (block / unit) ** (len(figures) - 1) for block, weight in blocks)
+        width = self.known.rounding.width
+        chance = width * sum(weight * (max(block, width) / unit) ** (len(figures) - 1) for block, weight in blocks)
         return bool(blocks) and chance <= BY_CHANCE * sum(weight for _, weight in blocks)
 
     @property

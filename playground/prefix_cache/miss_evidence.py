@@ -8,7 +8,7 @@ from math import inf
 
 from msgspec import Struct
 
-from playground.prefix_cache.block_size import EXACT, CacheUnit, Estimate, Rounding
+from playground.prefix_cache.block_size import EXACT, CacheUnit, Estimate, Rounding, common_unit, possible_units
 from playground.prefix_cache.cache_profile import lifetime_of
 from playground.prefix_cache.endpoint_model import EndpointCacheModel
 from playground.prefix_cache.forecast import CacheUsage, Prediction
@@ -185,10 +185,13 @@ class MissKnowledge(Struct, frozen=True):
         """Tokens of a part from which its loss is more than an incomplete last block."""
         return max(PART, 1.5 * self.block)
 
+    def common_unit(self, cached: int) -> int:
+        """Return the largest unit of which this report and all earlier ones may be whole ones."""
+        return common_unit({*self.figures, cached} - {0}, self.rounding)
+
     def is_whole(self, cached: int, block: int) -> bool:
         """Return whether a report may be whole blocks, as this server reports them."""
-        first, last = self.rounding.whole(cached, block)
-        return first <= last
+        return self.rounding.is_whole(cached, block)
 
     def agrees(self, cached: int, size: Size) -> bool:
         """Return whether a report is what a server serves of so many shared tokens."""
@@ -206,11 +209,15 @@ class MissKnowledge(Struct, frozen=True):
 
     def whole_blocks(self, cached: int, size: Size, near: float = NEAR) -> bool:
         """Return whether a report may be whole large blocks of so many tokens: hybrid models have blocks of 528."""
-        missed, slack = size.tokens - cached, 3 * size.error + near
-        if not cached or missed < -slack:
+        rounding, slack = self.rounding, 3 * size.error + near
+        if not cached or size.tokens < cached - rounding.below - slack:
             return False
-        units = (cached // parts for parts in range(1, 9) if not cached % parts)
-        return any(missed < unit + slack and not any(figure % unit for figure in self.figures) for unit in units)
+        for parts in range(1, 9):
+            for unit in possible_units(cached, parts, rounding):
+                enough = size.tokens - parts * unit < unit + slack
+                if enough and all(rounding.is_whole(figure, unit) for figure in self.figures):
+                    return True
+        return False
 
     def none_so_short(self, tokens: float) -> bool:
         """Return whether no report so far shows that the server caches a prefix of so few tokens."""

@@ -13,6 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from playground.prefix_cache import miss_sentences
+from playground.prefix_cache.block_size import EXACT
 from playground.prefix_cache.difference import (
     IN_THE_PROMPT,
     TITLES,
@@ -256,7 +257,7 @@ def _identical(case: MissCase) -> MissExplanation | None:
     if generated is not None:
         return generated
     # A server that has served parts of messages in usual blocks does not keep one large block of an unusual size.
-    usual = case.known.inside and bool(case.known.figures)
+    usual = case.known.inside and bool(case.known.figures) and case.known.rounding == EXACT
     if case.missing == "part" or case.expected_less or (case.missing and usual):
         return _lost(case, "partly_lost")
     if case.missing:

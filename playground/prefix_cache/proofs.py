@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from math import comb, gcd, inf
+from math import comb, inf
 
 from msgspec import Struct
 
+from playground.prefix_cache.block_size import rounded_off
 from playground.prefix_cache.difference import COMPARED_ELSEWHERE, HARMLESS, Parameters, parameters_of, that_may_matter
 from playground.prefix_cache.prefix_size import NEAR, Size
 from playground.prefix_cache.reach import CLOSING, Reach
@@ -290,8 +291,11 @@ class CacheProofs:
                 self.stored_s = min(self.stored_s, age)
             before = size.tokens
 
-    def add_ended(self, reach: Reach, view: CacheView, cached: int, block: int, figures: Sequence[int]) -> None:
-        """Add a report with what earlier requests share, the prompt in that order, and the figures reported before."""
+    def add_ended(
+        self, reach: Reach, view: CacheView, cached: int, block: int, figures: Sequence[int], unit: int
+    ) -> None:
+        """Add a report with what earlier requests share, the prompt in that order, the figures reported before, and the
+        largest unit of which all may be whole ones."""
         if self.inside or not cached or not reach.steps:
             return
         if not cached % CHECKPOINT or near_figure(cached, figures):
@@ -304,8 +308,9 @@ class CacheProofs:
         beyond = cached - whole.tokens > block + NEAR + 3 * whole.error
         if beyond and -slack <= shared.tokens - cached <= slack:
             self.inside = shared.error > 0.0  # a size without error is that of a whole prompt
-        elif gcd(cached, *figures) < CHECKPOINT / 2:
-            self.inside = bool(figures) and not any(ends_at(cached, reach.size(end), block, PROOF) for end in ends)
+        elif unit < CHECKPOINT / 2:
+            most = max(block, GENERATION) + rounded_off((cached, *figures))
+            self.inside = bool(figures) and not any(ends_at(cached, reach.size(end), most, PROOF) for end in ends)
 
     def add_moved(self, sizes: Mapping[Order, Size], plain: Size, cached: int, block: int) -> None:
         """Add a report with what earlier requests share in each order that moves text, and in a plain one."""
@@ -354,7 +359,7 @@ class CacheProofs:
         """Return the seconds after a request up to which its prefix is not stored; 0 unless all of what older requests
         alone were served of is younger than all that was served whole, which is no chance."""
         lost = [age for age, _, _ in self._losses]
-        if not lost or not self._kept or max(lost) >= min(self._kept):
+        if not lost or not self._kept or max(lost) >= min(*self._kept, STORED_S):
             return 0.0
         chance = 1 / comb(len(lost) + len(self._kept), len(lost))
         return (max(lost) + min(self._kept)) / 2 if chance <= LATE else 0.0

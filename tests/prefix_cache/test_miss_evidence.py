@@ -162,7 +162,7 @@ def test_replicas_at_random_are_excluded_by_reports_of_all_that_the_newest_reque
     assert proofs.one_cache is one
 
 
-@pytest.mark.parametrize(("lost_s", "late_s"), [(4.0, 32.0), (70.0, 0.0)])
+@pytest.mark.parametrize(("lost_s", "late_s"), [(4.0, 32.0), (40.0, 0.0), (70.0, 0.0)])
 def test_prefix_is_late_if_all_losses_are_younger_than_what_was_served(lost_s: float, late_s: float) -> None:
     proofs = CacheProofs()
     steps = [MatchStep(1_000, 1, 2), MatchStep(2_000, 0, 1)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import gcd
+
 import pytest
 
 from playground.prefix_cache.endpoint_model import EndpointCacheModel
@@ -102,7 +104,7 @@ def test_add_ended_report_up_to_a_difference_inside_a_message_proves_that_parts_
         (message_ends(prompt)[1], message_ends(prompt)[1] // 4 // 16 * 16, 0.5, (), False),
     ):
         proofs = CacheProofs()
-        proofs.add_ended(reach(depth, error=error), prompt, cached, 16, figures)
+        proofs.add_ended(reach(depth, error=error), prompt, cached, 16, figures, gcd(cached, *figures))
         assert proofs.inside == proof, (depth, cached)
 
 
@@ -111,7 +113,7 @@ def test_add_ended_report_that_is_no_end_and_no_checkpoint_proves_that_parts_are
     depth = message_ends(prompt)[1]
     for cached, figures, proof in ((624, (1_072,), True), (512, (1_072,), False), (528, (1_056,), False)):
         proofs = CacheProofs()
-        proofs.add_ended(reach(depth), prompt, cached, 16, figures)
+        proofs.add_ended(reach(depth), prompt, cached, 16, figures, gcd(cached, *figures))
         assert proofs.inside == proof, cached
 
 
@@ -128,8 +130,17 @@ def test_add_ended_report_a_few_tokens_before_a_counted_end_proves_nothing() -> 
     depth = message_ends(prompt)[1]
     for apart, proof in ((6, False), (30, True), (-1, False), (-9, True)):
         proofs = CacheProofs()
-        proofs.add_ended(reach(depth), prompt, depth // 4 - apart, 1, (1_073,))
+        proofs.add_ended(reach(depth), prompt, depth // 4 - apart, 1, (1_073,), 1)
         assert proofs.inside == proof, apart
+
+
+def test_add_ended_report_that_may_be_the_rounded_end_of_a_message_proves_nothing() -> None:
+    prompt = view(RULES, LOG, "Yes.")
+    end = message_ends(prompt)[0] // 4
+    for cached, proof in ((end // 50 * 50, False), (end // 50 * 50 - 50, True)):
+        proofs = CacheProofs()
+        proofs.add_ended(reach(message_ends(prompt)[1]), prompt, cached, 1, (cached + 250,), 50)
+        assert proofs.inside == proof, cached
 
 
 HITS = [(60.0 * number, 30.0, True) for number in range(1, 30)]
