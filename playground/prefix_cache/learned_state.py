@@ -317,9 +317,12 @@ class ReportLearner:
                 if weights[one] >= IRRELEVANT:
                     sizes.setdefault(name, []).append(reach.longest)
         ages = prediction.reach.ages
+        newer = [
+            size for one, reach in prediction.reaches.items() if weights[one] >= IRRELEVANT for size in reach.newer
+        ]
         for names in (ANSWERS, tuple(dict.fromkeys(PLACES.values()))):
             self._learned.proofs.exclude(
-                {name: sizes[name] for name in names if name in sizes}, cached, step, ages[-1] if ages else 0.0
+                {name: sizes[name] for name in names if name in sizes}, cached, step, ages[-1] if ages else 0.0, newer
             )
 
     def _prove_in_turn(self, prediction: Prediction, cached: int, shared: Size, block: int) -> None:

@@ -280,10 +280,10 @@ def knowledge_of(
         expected=_expected(cache, prediction),
         units=units.likely[:6],
         newer=[
-            one.size(one.steps[at].depth)
-            for rendering, one in prediction.reaches.items()
-            if learned.hypotheses.weights[rendering] >= PARTLY
-            for at in one.groups[:-1]
+            size
+            for one, reach in prediction.reaches.items()
+            if learned.hypotheses.weights[one] >= PARTLY
+            for size in reach.newer
         ],
         room_kept=learned.hypotheses.room <= NO_ROOM / 10 and learned.proofs.room_kept(reach),
         off_for=prediction.off_for,

@@ -216,18 +216,18 @@ def _changed(case: MissCase, found: Difference) -> MissExplanation:
         return _differs(case, found)
     if case.cached == 0 and case.at_the_end and case.minimum and case.shared.tokens < case.minimum:
         return _below_minimum(case)
+    # Templates write other fields in different places, so that the prefix may end before the estimated place.
+    certain = case.served_as_long or case.expected_less
     if not case.parameters:
-        why = _perhaps_lost(case, found)
+        why = _perhaps_lost(case, found, certain=certain)
     else:
         less = case.expected_less or case.missing or case.loss_proved or case.less_than_edit_leaves
-        why = _by_parameters(case) if less else None
+        why = _by_parameters(case) if less and (certain or found.part.kind == "content") else None
     return why or _differs(case, found, _candidates(case) if case.more_may_be_lost else ())
 
 
-def _perhaps_lost(case: MissCase, found: Difference) -> MissExplanation | None:
+def _perhaps_lost(case: MissCase, found: Difference, *, certain: bool) -> MissExplanation | None:
     """Explain a report of less than the difference leaves, with the same parameters."""
-    # Templates write other fields in different places, so that the prefix may end before the estimated place.
-    certain = case.served_as_long or case.expected_less
     lost = case.missing == "part" or case.expected_less or case.loss_proved
     if lost and (certain or found.part.kind == "content"):
         return _lost(case, "partly_lost", certain=certain)
