@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import MAX_FILE_BYTES, OpenedPrompt, file_text, parse
 from playground.prompt.import_formats.api_bodies import open_json, open_json_lines
-from playground.prompt.import_formats.snippets import CALL, CALL_ENDS, open_curl, open_snippet
+from playground.prompt.import_formats.call_values import CALL, CALL_ENDS
+from playground.prompt.import_formats.snippets import open_curl, open_snippet
 from playground.prompt.import_formats.yaml_files import open_yaml
 from playground.prompt.json_text import JsonBoundsError, json_lines, loads
 from playground.prompt.secret_names import LEAST_CHARS, MASK, is_placeholder
