@@ -20,7 +20,11 @@ ACCEPTED = (
     "Accepted: a prompt file, a request body, a list of messages, a curl command, Python or JavaScript with an SDK "
     "call, OpenAI batch lines, and the formats of Anthropic, Langfuse, GitHub Models, Prompty, dotprompt and promptfoo."
 )
-_CURL = re.compile(r"(?:\$\s+)?(?:\S*[/\\])?curl(?:\.exe)?\s")
+_CURL = re.compile(
+    r"(?:[ \t]*(?:#[^\n]*+|set -\w++|(?:export[ \t]+)?[A-Za-z_]\w*=(?:'[^']*+'|\"(?:[^\"\\]|\\.)*+\"|[^\s;'\"])*+|)"
+    r"[ \t]*[;\n])*+\s*+(?:\$\s+)?(?:\S*[/\\])?curl(?:\.exe)?\s"
+)
+"""A curl command; comments and variables that are set may be before it."""
 _YAML_NAMES = (".yml", ".yaml", ".prompty", ".prompt")
 
 
