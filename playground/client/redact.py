@@ -13,9 +13,9 @@ from base64 import b64decode, b64encode
 from bisect import bisect_left, bisect_right
 from codecs import encode
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 from html import unescape
-from itertools import accumulate, takewhile
+from itertools import accumulate, compress, count, takewhile
 from operator import eq
 from string import ascii_letters, ascii_lowercase, ascii_uppercase, digits
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -70,13 +70,16 @@ _BYTES = re.compile("[\xc2-\xf4][\x80-\xbf]{1,3}")
 _BLOB = re.compile("[A-Za-z0-9+/_-]{16,}={0,2}")
 """What may be a text in base64 or hex."""
 _HEX, _STANDARD = re.compile("[0-9A-Fa-f]{16,}"), str.maketrans("-_", "+/", "=")
+_BEGINS_TEXT = re.compile(
+    r"(?:[2-7][0-9A-Fa-f]|0[09AaDd]){8}|.{0,3}?(?:[A-Za-f][A-HQ-Xg-nw-z0-3][ABEFIJMNQRUVYZcdghklopstwx014589].){3}"
+)
 _BLOB_CHARS = f"{ascii_letters}{digits}+/_-"
 _BLOB_BEGIN, _BLOB_LEAST = 32, 16
 _TEXT_BYTES = bytes([0, 9, 10, 13, *range(32, 127)])
 _ENCODED = (_ESCAPE, _BYTES, _BLOB)
 _MOST_LAYERS = 8
 _SIGNS = "-_+/"
-_LABELLED = re.compile(rf"[A-Za-z0-9](?:[{re.escape(_SIGNS)}]*[A-Za-z0-9])*")
+_LABELLED = re.compile(rf"([A-Za-z0-9]+(?:[{re.escape(_SIGNS)}]+[A-Za-z0-9]+)*)")
 _SHORT = re.compile(r"((?<![A-Za-z0-9])[A-Za-z]*|)[0-9]*([^A-Za-z0-9]+)([A-Za-z0-9]{1,3})(?![A-Za-z0-9])")
 _WORDS = re.compile("[a-z0-9]+")
 _NO_SIGNS = str.maketrans("", "", _SIGNS)
@@ -125,6 +128,7 @@ _OPEN = re.compile(rf"{_READINGS[_NOISE].pattern}|{_BEGIN}&[A-Za-z0-9]{{1,32}}$"
 _MOST_ENDS = 16
 _LONGEST_ESCAPE = 12
 _MOST_KEPT = 4096
+_BLOCK = 1024
 
 _BESIDE, _FOREIGN = re.compile(r"[^0-9A-Za-z]+"), re.compile(r"[^\W\x00-\x7f]")
 _BESIDE_ANY = re.compile(r"[\W_]+")
@@ -171,8 +175,12 @@ def _mask_of(secret: str) -> str:
 
 def key_spans(text: str, key: str | None) -> list[Span]:
     """Return where these keys, their parts, and what looks like a key stand in `text`."""
-    spans = key_search(key).spans(text)
-    plain, layers = _decoded(_replaced(text, spans, lambda secret: "…" * len(secret)))
+    search = key_search(key)
+    decoded = _decoded(text)
+    spans = search.spans_in(text, *decoded)
+    if spans:
+        decoded = _decoded(_replaced(text, spans, lambda secret: "…" * len(secret)))
+    plain, layers = decoded
     if "sk" in plain:
         found = _outer([one.span() for one in _LOOKS_LIKE_A_KEY.finditer(plain)], layers)
         spans = joined(spans + _with_backslashes(text, found))
@@ -215,7 +223,7 @@ def _decoded(text: str, unfinished: re.Pattern[str] | None = None) -> tuple[str,
     while found and len(layers) < _MOST_LAYERS:
         found = False
         for pattern in _ENCODED:
-            if (plain := pattern.sub(_character, text)) != text:
+            if (pattern is not _BYTES or not text.isascii()) and (plain := pattern.sub(_character, text)) != text:
                 layers.append((pattern, text))
                 text, found = plain, True
                 if unfinished and (whole := _without(unfinished, text)) != text:
@@ -241,6 +249,8 @@ def _character(found: re.Match[str]) -> str:
 
 def _text_of(blob: str) -> str:
     """Return the text that a run of hex or base64 holds, also one that is cut; "" if it holds none."""
+    if not _BEGINS_TEXT.match(blob):
+        return ""
     if _HEX.fullmatch(blob):
         found = _if_text(bytes.fromhex(blob[: len(blob) // 2 * 2]))
         if found:
@@ -267,6 +277,9 @@ def _escape(code: str, group: int) -> str:
 def _outer(spans: list[Span], layers: list[_Layer]) -> list[Span]:
     """Return where these parts of a plain text stand in the text before its layers were removed."""
     for pattern, source in reversed(layers if spans else ()):
+        if len(source) > _MOST_KEPT and (pattern is _BESIDE or pattern is _BESIDE_ANY):
+            spans = _between(pattern, source, spans)
+            continue
         known = len(source) <= _MOST_KEPT  # a stream asks again for the same text
         starts, ends, removed = _removed(pattern, source) if known else _removed.__wrapped__(pattern, source)
         spans = [
@@ -274,6 +287,22 @@ def _outer(spans: list[Span], layers: list[_Layer]) -> list[Span]:
             for start, end in spans
         ]
     return spans
+
+
+def _between(beside: re.Pattern[str], text: str, spans: list[Span]) -> list[Span]:
+    """Return where these letters and digits of a long text stand in it, from their number in each of its blocks."""
+    blocks = [text[at : at + _BLOCK] for at in range(0, len(text), _BLOCK)]
+    ends = list(accumulate(len(_bare(block, beside)) for block in blocks))
+
+    @cache
+    def places(number: int) -> list[int]:
+        return [at for at, one in enumerate(blocks[number], number * _BLOCK) if not beside.match(one)]
+
+    def place(letter: int) -> int:
+        number = bisect_right(ends, letter)
+        return places(number)[letter - ends[number]]  # counted from the end of its block
+
+    return [(place(start), place(end - 1) + 1) for start, end in spans]
 
 
 @lru_cache(maxsize=32)
@@ -318,7 +347,7 @@ def _without(unfinished: re.Pattern[str], text: str) -> str:
 
 
 def _folded(text: str) -> str:
-    return text if text.isascii() else text.translate(_wide())
+    return text if text.isascii() or _wide().keys().isdisjoint(map(ord, set(text))) else text.translate(_wide())
 
 
 def _lower(text: str) -> str:
@@ -407,19 +436,24 @@ class KeySearch:
 
         `is_cut`: the text may go on, with the rest of a key.
         """
+        return self.spans_in(text, *_decoded(text), least, is_cut=is_cut) if self.places else []
+
+    def spans_in(
+        self, text: str, plain: str, layers: list[_Layer], least: int = PART_CHARS, *, is_cut: bool = False
+    ) -> list[Span]:
+        """Return the same if the text is decoded already."""
         if not self.places:
             return []
-        spans, (decoded, layers) = list[Span](), _decoded(text)
-        if layers:
-            spans += self._spans(text, [], least, is_cut=is_cut)  # the digits of an escape may be the key's
-        return joined(spans + self._spans(decoded, layers, least, is_cut=is_cut))
+        # The digits of an escape may be the key's.
+        spans = self._spans(text, [], least, is_cut=is_cut) if layers else []
+        return joined(spans + self._spans(plain, layers, least, is_cut=is_cut))
 
     def _spans(self, text: str, layers: list[_Layer], least: int, *, is_cut: bool) -> list[Span]:
         decoded, spans = _folded(text), list[Span]()
         for plain, removed in _readings(decoded).items():
             secret = self._secrets(plain, least, is_cut=is_cut)
             spans += _outer(secret, [(removed, decoded)] if plain != decoded else [])
-        for words in self._known_words(decoded):
+        for words in self._words_with_key(decoded) if least >= PART_CHARS else self._known_words(decoded):
             for span in self._secrets("".join(decoded[start:end] for start, end in words), least):
                 spans += _parts_of(words, span) if span[1] - span[0] >= least else ()
         return _with_backslashes(layers[0][1] if layers else text, _outer(joined(spans), layers))
@@ -432,6 +466,39 @@ class KeySearch:
         labelled = [words for words in _labelled(text).values() if len(words) >= least]
         bare = [_bare("".join([text[start:end] for start, end in words])) for words in labelled]
         return labelled if self._is_known("\n".join(bare)) else []
+
+    def _words_with_key(self, text: str) -> list[list[Span]]:
+        """Return the words behind each label that together have characters of a key, of which none has them all.
+
+        Only words that are in the key, or begin or end with characters of it, can be the ones that have its pieces.
+        """
+        gap, *parts = _LABELLED.split(text)
+        words, gaps = parts[::2], parts[1:-1:2]
+        if len(words) < 3:
+            return []
+        unique = list(set(words))
+        letters = "\n".join(unique).encode().translate(_LOWER, _SIGNS.encode()).decode().split("\n")
+        places, short = self.places, self.short
+        bare = {
+            word: one
+            for word, one in zip(unique, letters, strict=True)
+            if one in short or one[:GRAM] in places or one[-GRAM:] in places
+        }
+        behind: dict[tuple[str, str], list[str]] = {}
+        for at in compress(count(), map(bare.__contains__, words[1:])):
+            behind.setdefault((words[at].strip(digits), gaps[at].rstrip(_SIGNS)), []).append(bare[words[at + 1]])
+        labels = {label for label, pieces in behind.items() if self._is_known("".join(pieces))}
+        if not labels:
+            return []
+        before, between = ({*one} for one in zip(*labels, strict=True))
+        before = {word for word in unique if word.strip(digits) in before}
+        between = {one for one in set(gaps) if one.rstrip(_SIGNS) in between}
+        ends = list(accumulate(map(len, parts), initial=len(gap)))
+        found: dict[tuple[str, str], list[Span]] = {label: [] for label in labels}
+        for at in compress(count(), map(before.__contains__, words[:-1])):
+            if gaps[at] in between and (label := (words[at].strip(digits), gaps[at].rstrip(_SIGNS))) in found:
+                found[label].append((ends[2 * at + 2], ends[2 * at + 3]))
+        return [spans for spans in found.values() if len(spans) > 1]
 
     def _is_known(self, letters: str) -> bool:
         return not self._grams.isdisjoint(zip(letters, letters[1:], letters[2:], letters[3:], strict=False))
@@ -463,7 +530,8 @@ class KeySearch:
         runs: list[tuple[int, _Form, int, int]] = []
         done: dict[tuple[str, int], int] = {}
         places, first, last = self.places, 0, 0
-        hits = [at for at in range(0, len(bare) - GRAM + 1, self._step) if bare[at : at + GRAM] in places][::-1]
+        grams = zip(*(bare[at :: self._step] for at in range(GRAM)), strict=False)
+        hits = [*compress(range(0, len(bare), self._step), map(self._grams.__contains__, grams))][::-1]
         while hits:
             at, known, same = hits.pop(), last, ("\n", "", 0)
             if first <= at and at + GRAM <= last:
