@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -63,6 +62,14 @@ class Recalled(Struct, frozen=True):
     why: MissExplanation | None
     times: TurnTimes
     """When each piece of the answer arrived."""
+
+
+def recover_recordings(folder: Path) -> None:
+    """Let a child process write the requests of killed Recorders to the log, if there are any. Returns when it ends."""
+    if (folder / "recorder-spool").is_dir():
+        from playground.recorder.spool import recover_killed  # not in the first frame
+
+        recover_killed(folder)
 
 
 class AppServices:
@@ -277,17 +284,7 @@ class AppServices:
 
     async def recover_recordings(self) -> None:
         """Let a child process write the requests of killed Recorders to the log, if there are any."""
-        from playground.child_process import program_command  # not in the first frame
-
-        spools = self.folder / "recorder-spool"
-        command = [*program_command(), "record", "--recover", "--data-dir", str(self.folder)]
-
-        def recover() -> None:
-            if next(spools.glob("*.spool"), None) is not None:
-                quiet = subprocess.DEVNULL
-                subprocess.run(command, stdin=quiet, stdout=quiet, stderr=quiet, check=False)
-
-        await asyncio.to_thread(recover)
+        await asyncio.to_thread(recover_recordings, self.folder)
 
     async def restore_folder(self) -> bool:
         """Create the data folder again if it was deleted: draft, settings, endpoints and a new log.

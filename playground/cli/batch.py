@@ -162,6 +162,7 @@ class _Job:
             for notice in services.notices:
                 print_error(notice)
             show_log_notices(services)
+            services.tasks.start(services.recover_recordings(), "recover recorded requests")
             await services.remember_sent(endpoint)
             if self._options.dry_run:
                 self._print_forecasts(self._plan(services, endpoint))

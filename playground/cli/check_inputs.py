@@ -355,10 +355,13 @@ async def opened_log(option: str, folder: str | None) -> AsyncIterator[RequestLo
     """Open the log in a data folder for reading. Raises InputError that names `option`."""
     from playground.requestlog.log import RequestLog
     from playground.requestlog.records import LogUnavailableError
+    from playground.services import recover_recordings
     from playground.storage.paths import data_folder
 
     try:
-        log = await RequestLog.open(data_folder(folder, os.environ, reading=True), reading=True)
+        opened = data_folder(folder, os.environ, reading=True)
+        await asyncio.to_thread(recover_recordings, opened)
+        log = await RequestLog.open(opened, reading=True)
     except LogUnavailableError as error:
         raise InputError.of((option,), str(error)) from error
     try:

@@ -30,6 +30,7 @@ from playground.requestlog.log import RequestLog
 from playground.requestlog.records import LogRow, LogUnavailableError, StoredRun
 from playground.runs.metrics import Figure, counted, input_figure, output_figure, seconds
 from playground.runs.summary import rounded_ms
+from playground.services import recover_recordings
 from playground.storage.paths import data_folder, write_private, write_shared
 
 Work: TypeAlias = Callable[[RequestLog], Awaitable[int]]
@@ -124,6 +125,8 @@ async def _import(store: RequestLog, name: str) -> Imported:
             await asyncio.to_thread(_copy, name, copy)
             return await import_file(store, copy)
     except OSError as error:
+        if error.errno is None:  # of the log
+            raise OSError(f"{name} cannot be imported: {error}.") from None
         raise InputError.of(("FILE",), f"{name} cannot be imported: {error.strerror or error}.") from None
 
 
@@ -269,6 +272,7 @@ def log(options: argparse.Namespace) -> int:
     reading = action not in CHANGES
     folder = data_folder(options.data_dir, os.environ, reading=reading)
     try:
+        recover_recordings(folder)
         status = asyncio.run(_with_log(folder, work, reading=reading))
         sys.stdout.flush()
         return status

@@ -22,7 +22,7 @@ from playground.prompt.document import Document, names
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.files import OpenedPrompt, read_input, refuse_repeated
 from playground.prompt.import_formats import open_any_bytes
-from playground.prompt.limits import check
+from playground.prompt.limits import check, refuse_empty
 from playground.prompt.request import missing_variables
 from playground.prompt.secret_values import masked_address
 from playground.runs.run import Run
@@ -48,6 +48,7 @@ def send(options: argparse.Namespace) -> int:
     """
     opened = open_prompt(options.file)
     document = _with_values(opened.document, options.var)
+    refuse_empty(document)
     folder = data_folder(options.data_dir, os.environ)
     try:
         return asyncio.run(_session(folder, document, opened, options))
@@ -119,6 +120,7 @@ async def _session(folder: Path, document: Document, opened: OpenedPrompt, optio
         for notice in workspace.notices:
             print_error(notice)
         show_log_notices(workspace)
+        workspace.tasks.start(workspace.recover_recordings(), "recover recorded requests")
         await workspace.remember_sent(endpoint)
         status = await _send(workspace, document, opened, endpoint, stopper, options)
         await wait_for_log(workspace, stopper.asked)  # the answer has been written and flushed

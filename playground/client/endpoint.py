@@ -220,15 +220,15 @@ class Cost(Struct, frozen=True):
 
 
 def cost(usage: Usage | None, rates: Rates) -> Cost:
-    """Return the cost of one request."""
-    if usage is None:
+    """Return the cost of one request. Counts that contradict each other have none."""
+    if usage is None or usage.contradicts:
         return Cost()
-    wrong = usage.prompt_tokens is not None and usage.fresh_tokens is None
     return Cost(
         fresh=price(usage.fresh_tokens, rates.fresh),
         cached=price(usage.cached_tokens, rates.cached),
-        output=price(usage.completion_tokens, rates.output),
-        saved=None if usage.cached_tokens is None or wrong else rates.saved(usage.cached_tokens),
+        # A total above its parts has output that is not counted in them, such as reasoning.
+        output=None if usage.parts_left_out > 0 else price(usage.completion_tokens, rates.output),
+        saved=None if usage.cached_tokens is None else rates.saved(usage.cached_tokens),
     )
 
 

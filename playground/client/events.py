@@ -130,6 +130,22 @@ class Usage(msgspec.Struct, frozen=True):
             return None
         return self.prompt_tokens - self.cached_tokens
 
+    @property
+    def parts_left_out(self) -> int:
+        """Return the tokens by which the total exceeds prompt and completion; negative if it is less. 0: not known."""
+        if self.prompt_tokens is None or self.completion_tokens is None or self.total_tokens is None:
+            return 0
+        return self.total_tokens - self.prompt_tokens - self.completion_tokens
+
+    @property
+    def contradicts(self) -> bool:
+        """Return whether no reading makes all counts right: more cached tokens than prompt, or a total below its parts.
+
+        A total without the cached tokens is right where another field has them.
+        """
+        is_more = None not in (self.prompt_tokens, self.cached_tokens) and self.fresh_tokens is None
+        return is_more or self.parts_left_out + (self.cached_tokens or 0) < 0
+
 
 class UsageReported(Event, frozen=True, tag="usage"):
     """The usage that the server reported."""

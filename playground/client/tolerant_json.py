@@ -57,8 +57,18 @@ def usage_of(fields: object) -> Usage | None:
     if prompt is None:
         prompt = _input(fields)
     output = _first(fields, ("completion_tokens", "output_tokens"))
-    usage = Usage(prompt, output, count(fields.get("total_tokens")), cached)
+    total, reasoning = count(fields.get("total_tokens")), _reasoning(fields)
+    if is_below_reasoning(prompt, output, total, reasoning):
+        output = None
+    usage = Usage(prompt, output, total, cached)
     return None if usage == _NOTHING else usage
+
+
+def is_below_reasoning(prompt: int | None, output: int | None, total: int | None, reasoning: int | None) -> bool:
+    """Return whether a completion count is below its reasoning tokens, which the total does not count apart (xAI)."""
+    if output is None or reasoning is None or reasoning <= output:
+        return False
+    return prompt is None or total is None or total < prompt + output + reasoning
 
 
 def usage_of_timings(fields: object) -> Usage | None:
@@ -122,6 +132,12 @@ def _cached(fields: Mapping[str, object]) -> int | None:
         if found is not None:
             return found
     return None
+
+
+def _reasoning(fields: Mapping[str, object]) -> int | None:
+    details = (fields.get(name) for name in ("completion_tokens_details", "output_tokens_details"))
+    places = (*(place for place in details if isinstance(place, dict)), fields)
+    return next((found for place in places if (found := count(place.get("reasoning_tokens"))) is not None), None)
 
 
 def _places(fields: Mapping[str, object]) -> Iterator[Mapping[str, object]]:

@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from playground.client.endpoint import Endpoint, PlanLimits, Rates
-from playground.experiments.batch_rows import BatchRow
+from playground.experiments.batch_rows import BatchRow, document_of
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prompt.document import Document, places
 from playground.runs.service import RequestService
@@ -44,11 +44,6 @@ class PlannedRow(Struct, frozen=True):
     @property
     def chars(self) -> int:
         return sum(map(len, self.parts))
-
-
-def document_of(document: Document, row: BatchRow, columns: Mapping[str, str]) -> Document:
-    values = {name: row.values.get(column, "") for name, column in columns.items()}
-    return replace(document, variables={**document.variables, **values})
 
 
 def _template(document: Document) -> tuple[list[str], list[str]]:
@@ -178,11 +173,17 @@ class ServerCache(Struct, frozen=True):
 
     @classmethod
     def of(cls, service: RequestService, endpoint: Endpoint, document: Document) -> ServerCache:
-        """Return what reports have taught of an endpoint, for rows of a document."""
+        """Return what reports have taught of an endpoint, for rows of a document.
+
+        Tokens are in proportion to the forecast of the document itself, so that both are one figure.
+        """
         cache, where, began = service.forecaster, (endpoint.id, endpoint.model), service.cache_began(endpoint)
         fields = {"model": endpoint.model, **document.parameters}
+        estimate = cache.counter(*where).estimate
+        counted = sum(map(estimate, _parts(*_template(document), document.variables)))
+        scale = service.forecast(document, endpoint).forecast.prompt_tokens / counted if counted else 1.0
         return cls(
-            cache.counter(*where).estimate,
+            lambda text: scale * estimate(text),
             cache.lifetime(*where),
             lambda shared: cache.served(shared, *where, fields),
             lambda sent: cache.shared(sent, *where, began),

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
@@ -149,7 +150,7 @@ class BatchTotals(Sums):
 def cost_of(state: RunState, rates: Rates) -> float | None:
     """Return dollars: of input and output, or of the input only if no rate for output is set; None if unknown."""
     priced = cost(state.usage, rates)
-    return priced.total if priced.total is not None else priced.input
+    return priced.input if rates.output is None else priced.total
 
 
 def tokens_of(result: Mapping[str, Json]) -> tuple[int | None, int | None]:
@@ -285,6 +286,7 @@ class ResultFile:
         """Length and digest of the file as an earlier run has written it, or was about to when it was killed."""
         self._file: io.FileIO | None = None
         self._notes: io.FileIO | None = None
+        self._writing = Lock()
         self._lock = _lock(path)
         if path is None:
             return
@@ -419,8 +421,9 @@ class ResultFile:
         if self._file is None:
             print(text, end="", flush=True)
             return
-        self._append(text.encode())
-        self._note_line(self._file_line())
+        with self._writing:  # rows end in several threads, and length and digest in the note are of one state
+            self._append(text.encode())
+            self._note_line(self._file_line())
 
     def _append(self, line: bytes) -> None:
         assert self._file is not None

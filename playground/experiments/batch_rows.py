@@ -9,15 +9,17 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from playground.prompt.document import Document, names, render
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.files import read_input
 from playground.prompt.json_text import as_utf8, json_lines, loads, repeated_name
-from playground.prompt.limits import refuse_empty
+from playground.prompt.limits import empty_prompt, refuse_empty
 from playground.runs.metrics import counted
 from playground.tools.schema import check_schema, check_value, matches_within_limit, pattern_error
 
+_MOST_NUMBERS = 10
 KINDS = ("contains", "equals", "regex", "schema", "max-tokens")
 
 
@@ -214,23 +216,46 @@ def column_notes(document: Document, rows: Sequence[BatchRow], columns: Mapping[
     """Yield which variables have the prompt's value in all or some rows, and the columns that are not used."""
     unused = [column for column in columns_of(rows) if column not in columns.values()]
     rest = f" Columns that are not used: {', '.join(unused)}." if unused else ""
+    empty = set(empty_rows(document, rows, columns))
     for name in names(document.messages):
         column = columns.get(name)
-        lacking = [row.number for row in rows if column is None or column not in row.values]
+        lacking = [row for row in rows if (column is None or column not in row.values) and row.number not in empty]
         if lacking:
             sent = "no row has a column for it, so the prompt's value is sent."
             if column is not None:
                 sent = f"{counted(len(lacking), 'row')} without {column}: an empty text is sent."
             yield f"variables.{name}: {sent}{rest}"
+    if empty:
+        yield empty_rows_note(sorted(empty))
+
+
+def document_of(document: Document, row: BatchRow, columns: Mapping[str, str]) -> Document:
+    """Return the prompt of a row."""
+    values = {name: row.values.get(column, "") for name, column in columns.items()}
+    return replace(document, variables={**document.variables, **values})
+
+
+def empty_rows(document: Document, rows: Iterable[BatchRow], columns: Mapping[str, str]) -> list[int]:
+    """Return the numbers of the rows whose prompt is empty: they are not sent."""
+    if empty_prompt(document_of(document, BatchRow(0, {}), columns)) is None:
+        return []  # whatever the values of a row are
+    return [row.number for row in rows if empty_prompt(document_of(document, row, columns))]
+
+
+def empty_rows_note(numbers: Sequence[int]) -> str:
+    """Return a sentence on the rows whose prompt is empty."""
+    shown = ", ".join(f"{number:,}" for number in numbers[:_MOST_NUMBERS])
+    more = f" and {len(numbers) - _MOST_NUMBERS:,} more" if len(numbers) > _MOST_NUMBERS else ""
+    rows = "Row" if len(numbers) == 1 else "Rows"
+    return f"{rows} {shown}{more}: not sent, because the prompt is empty (rows are counted from 0)."
 
 
 def map_columns(document: Document, rows: Sequence[BatchRow], mapping: Mapping[str, str]) -> dict[str, str]:
     """Return the column of each variable: from `mapping` (variable to column), else the column of the same name.
 
     A variable with a value in the prompt needs no column. Raises InputError for a column that does not exist, for a
-    variable with neither a column nor a value, and for an empty prompt.
+    variable with neither a column nor a value, and for a prompt that is empty in every row.
     """
-    refuse_empty(document)
     columns = columns_of(rows)
     variables = names(document.messages)
     unknown = [name for name in mapping if name not in variables]
@@ -246,4 +271,6 @@ def map_columns(document: Document, rows: Sequence[BatchRow], mapping: Mapping[s
             "has no column in the data and no value in the prompt.",
             f"Columns: {', '.join(columns)}. Map one with --map {open_names[0]}=COLUMN.",
         )
+    if rows and len(empty_rows(document, rows, chosen)) == len(rows):
+        refuse_empty(document_of(document, rows[0], chosen))
     return chosen

@@ -37,7 +37,7 @@ from playground.experiments.comparison import (
     text_changes,
     without_marker,
 )
-from playground.experiments.lab import answer_text
+from playground.experiments.repeats import answer_text
 from playground.prompt.document import Document, names
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import load

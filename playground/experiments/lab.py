@@ -1,4 +1,4 @@
-"""Repeated requests: the cache lab, with plans of a known cost that are resumed at any step; equality of answers.
+"""The cache lab: plans of a known cost, run step by step, and their form on disk from which they are resumed.
 
 Every prompt begins with unique words, so that no earlier request shares its first block. It is answered with one
 token, since only the input matters.
@@ -7,21 +7,17 @@ token, since only the input matters.
 from __future__ import annotations
 
 import asyncio
-import math
 import random
-import statistics
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from playground.prefix_cache.text_compare import common_prefix
 from playground.prompt.document import Document, Json, Message
-from playground.runs.metrics import counted, percent, seconds
 from playground.runs.state import RunState
 
 Experiment = Literal["blocks", "lifetime", "repeats", "first_token"]
@@ -69,6 +65,10 @@ class LabPlan(Struct, frozen=True, forbid_unknown_fields=True):
         """Return the total waiting time in seconds; gaps run in parallel."""
         return max(self.gaps, default=0.0)
 
+    def tokens_of(self, step: int) -> float:
+        """Return the input tokens (≈) of a step."""
+        return len(self.prompts[self.steps[step].prompt]) / CHARS_A_TOKEN
+
     def document(self, step: int) -> Document:
         text = self.prompts[self.steps[step].prompt]
         return Document(
@@ -86,10 +86,13 @@ def plan_blocks(sizes: Sequence[int] = SIZES, seed: int | None = None) -> LabPla
 
 
 def plan_lifetime(gaps_s: Sequence[float] = GAPS_S) -> LabPlan:
-    """Plan one prompt per gap: all are sent first, and each is sent again after its gap."""
+    """Plan one prompt per gap, sent twice in a row and once more after its gap.
+
+    The second request shows whether the server serves this prompt at all: it may have no cache, or several.
+    """
     prompts = [_prompt(MODEST) for _ in gaps_s]
     steps = [
-        *(LabStep(number, 0.0) for number in range(len(prompts))),
+        *(LabStep(number, 0.0) for number in range(len(prompts)) for _ in range(2)),
         *(LabStep(n, gap) for n, gap in enumerate(gaps_s)),
     ]
     return _plan("lifetime", prompts, steps, tuple(gaps_s))
@@ -114,8 +117,8 @@ PLANS: Mapping[Experiment, Callable[[], LabPlan]] = {
 
 
 def _plan(experiment: Experiment, prompts: list[str], steps: list[LabStep], gaps: tuple[float, ...] = ()) -> LabPlan:
-    tokens = sum(len(prompts[step.prompt]) / CHARS_A_TOKEN for step in steps)
-    return LabPlan(experiment, tuple(prompts), tuple(steps), tokens, gaps)
+    plan = LabPlan(experiment, tuple(prompts), tuple(steps), gaps=gaps)
+    return replace(plan, tokens=sum(map(plan.tokens_of, range(len(steps)))))
 
 
 def _prompt(size: int, seed: int | None = None) -> str:
@@ -159,7 +162,28 @@ class LabProgress(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def done(self) -> bool:
-        return len(self.readings) >= len(self.plan.steps)
+        """Return whether no step is left, or only those after a wait and the server does not report cached tokens."""
+        taken, steps = len(self.readings), self.plan.steps
+        return taken >= len(steps) or (steps[taken].gap_s > 0 and self.unreported)
+
+    @property
+    def again(self) -> list[Reading]:
+        """Return the readings of requests whose prompt had been sent before."""
+        return [reading for reading in self.readings if reading.gap_s is not None]
+
+    @property
+    def unreported(self) -> bool:
+        """Return whether no request that was sent again has a report of cached tokens."""
+        again = self.again
+        return bool(again) and all(reading.cached_tokens is None for reading in again)
+
+    @property
+    def tokens(self) -> float:
+        """Return the input tokens (≈) of the whole plan, by the prompt tokens that were reported so far."""
+        known = [reading for reading in self.readings if reading.prompt_tokens]
+        expected = sum(self.plan.tokens_of(reading.step) for reading in known)
+        reported = sum(reading.prompt_tokens or 0 for reading in known)
+        return self.plan.tokens * (reported / expected if expected else 1.0)
 
 
 class Lab:
@@ -262,251 +286,3 @@ def csv_rows(progress: LabProgress) -> list[Sequence[object]]:
         sent = progress.plan.experiment, reading.step, prompt, f"{reading.at:.3f}"
         rows.append((*sent, *("" if figure is None else figure for figure in figures)))
     return rows
-
-
-ENOUGH = 4
-"""Least number of distinct cached counts whose common divisor is reported as the block size."""
-
-
-class Findings(Struct, frozen=True):
-    """Results of an experiment; None is *not determined*. Tokens as reported; times in seconds.
-
-    `block`: every cached count was a whole number of these. `minimum`: (largest prompt that missed, smallest that
-    hit). `lifetime`: (longest gap that hit, shortest that missed). `hits`, `again`: equal requests that were served
-    from the cache, of how many that were sent again.
-    """
-
-    block: int | None = None
-    minimum: tuple[int | None, int | None] = (None, None)
-    lifetime: tuple[float | None, float | None] = (None, None)
-    hits: int = 0
-    again: int = 0
-    cold_ttft: tuple[float, ...] = ()
-    warm_ttft: tuple[float, ...] = ()
-    unreported: bool = False
-
-    @property
-    def lifetime_s(self) -> float | None:
-        """Return the lifetime for the forecast: the longest gap that hit, if a longer one missed; else None."""
-        hit, missed = self.lifetime
-        return hit if hit is not None and missed is not None and hit < missed else None
-
-
-def findings(progress: LabProgress) -> Findings:
-    again = [reading for reading in progress.readings if reading.gap_s is not None]
-    known = [reading for reading in again if reading.cached_tokens is not None]
-    experiment = progress.plan.experiment
-    return Findings(
-        block=_block(known) if experiment == "blocks" else None,
-        minimum=_minimum(known) if experiment == "blocks" else (None, None),
-        lifetime=_lifetime(known) if experiment == "lifetime" else (None, None),
-        hits=sum(1 for reading in known if reading.cached_tokens),
-        again=len(known),
-        cold_ttft=tuple(r.ttft_s for r in progress.readings if r.gap_s is None and r.ttft_s is not None),
-        warm_ttft=tuple(r.ttft_s for r in known if r.cached_tokens and r.ttft_s is not None),
-        unreported=bool(again) and not known,
-    )
-
-
-def _block(known: list[Reading]) -> int | None:
-    counts = {reading.cached_tokens for reading in known if reading.cached_tokens}
-    return math.gcd(*(count for count in counts if count)) if len(counts) >= ENOUGH else None
-
-
-def _minimum(known: list[Reading]) -> tuple[int | None, int | None]:
-    hit = min((r.prompt_tokens for r in known if r.cached_tokens and r.prompt_tokens), default=None)
-    below = [r.prompt_tokens for r in known if r.cached_tokens == 0 and r.prompt_tokens]
-    missed = max((tokens for tokens in below if hit is None or tokens < hit), default=None)
-    return missed, hit
-
-
-def _lifetime(known: list[Reading]) -> tuple[float | None, float | None]:
-    gaps = [(reading.gap_s or 0.0, bool(reading.cached_tokens)) for reading in known]
-    missed = min((gap for gap, hit in gaps if not hit), default=None)
-    return max((gap for gap, hit in gaps if hit), default=None), missed
-
-
-def sentences(progress: LabProgress) -> Iterator[str]:
-    """Return one sentence per finding; values that the server did not report are named as unknown."""
-    found = findings(progress)
-    if found.unreported:
-        yield "This server does not report cached tokens: nothing can be found out about its cache."
-        return
-    yield from {
-        "blocks": _blocks_sentences,
-        "lifetime": _lifetime_sentences,
-        "repeats": _repeats_sentences,
-        "first_token": _first_token_sentences,
-    }[progress.plan.experiment](found)
-
-
-def _blocks_sentences(found: Findings) -> Iterator[str]:
-    missed, hit = found.minimum
-    if found.block is not None:
-        yield f"Every cached count is a multiple of {found.block:,} tokens: that, or a part of it, is the block size."
-    if hit is None:
-        yield "No prompt was served from the cache." if found.again else "No prompt was sent twice yet."
-    elif missed is None:
-        yield f"The smallest prompt that was sent ({hit:,} tokens) was cached already."
-    else:
-        yield f"The least that is cached lies between {missed:,} and {hit:,} tokens of prompt."
-
-
-def _lifetime_sentences(found: Findings) -> Iterator[str]:
-    hit, missed = found.lifetime
-    if hit is not None and missed is not None and hit < missed:
-        yield f"An unused prefix stayed cached for {seconds(hit)} and was gone after {seconds(missed)}."
-    elif hit is not None and missed is not None:
-        gone = seconds(missed)
-        yield f"A prefix stayed cached for {seconds(hit)}, another was gone after {gone}: time is not the only cause."
-    elif hit is not None:
-        yield f"A prefix was still there after {seconds(hit)}, the longest gap so far."
-    elif missed is not None:
-        yield f"A prefix was gone after {seconds(missed)}, the shortest gap."
-
-
-def _repeats_sentences(found: Findings) -> Iterator[str]:
-    if found.again:
-        share = percent(found.hits / found.again)
-        yield f"{found.hits} of {found.again} requests that were sent again were served from the cache ({share})."
-
-
-def _first_token_sentences(found: Findings) -> Iterator[str]:
-    for name, times in (("cold", found.cold_ttft), ("warm", found.warm_ttft)):
-        if times:
-            middle, late = seconds(statistics.median(times)), seconds(_ninetieth(times))
-            yield f"{name}: median {middle}, 90th percentile {late} ({counted(len(times), 'request')})."
-    if found.cold_ttft and found.warm_ttft:
-        saved = statistics.median(found.cold_ttft) - statistics.median(found.warm_ttft)
-        word = "saves" if saved >= 0 else "costs"
-        yield f"The cache {word} {seconds(abs(saved))} of the time to first token, by the medians."
-
-
-def _ninetieth(times: tuple[float, ...]) -> float:
-    return sorted(times)[min(math.ceil(0.9 * len(times)) - 1, len(times) - 1)]
-
-
-def verdict(first: RunState, second: RunState) -> str:
-    """Return the conclusion from two equal requests in a row, in one or two sentences."""
-    for name, state in (("first", first), ("second", second)):
-        if state.phase != "done":
-            return f"Caching could not be verified: the {name} request ended as {state.phase}."
-    usage = second.usage
-    if usage is None or usage.cached_tokens is None:
-        return "Caching could not be verified: this server does not report cached tokens."
-    if usage.cached_tokens == 0:
-        size = "" if usage.prompt_tokens is None else f" ({usage.prompt_tokens:,} tokens)"
-        return (
-            "The second of two equal requests reports 0 cached tokens. Either this server has no prefix cache, or the "
-            f"prompt{size} is below the least it caches."
-        )
-    if usage.prompt_tokens is not None and usage.fresh_tokens is None:
-        return (
-            f"Caching could not be verified: the second request reports {usage.cached_tokens:,} cached of "
-            f"{usage.prompt_tokens:,} input tokens, which cannot be right."
-        )
-    size = f" of {usage.prompt_tokens:,}" if usage.prompt_tokens else ""
-    share = f" ({percent(usage.cached_tokens / usage.prompt_tokens)})" if usage.prompt_tokens else ""
-    return (
-        f"Caching works: {usage.cached_tokens:,}{size} tokens of the second request came from the "
-        f"cache{share}.{_faster(first, second)}{_already(first)}"
-    )
-
-
-def _faster(first: RunState, second: RunState) -> str:
-    if first.ttft_s is None or second.ttft_s is None:
-        return ""
-    return f" Time to first token {seconds(first.ttft_s)}, then {seconds(second.ttft_s)}."
-
-
-def _already(first: RunState) -> str:
-    if first.usage is None or not first.usage.cached_tokens:
-        return ""
-    return f" The first had {first.usage.cached_tokens:,} from earlier requests already."
-
-
-MOST = 200
-"""Maximum number of requests in one experiment."""
-
-
-class RepeatedAnswer(Struct, frozen=True):
-    """One answer: its text with its tool calls, and the request_ids of the requests that got it."""
-
-    text: str
-    request_ids: tuple[str | None, ...]
-
-    @property
-    def count(self) -> int:
-        return len(self.request_ids)
-
-
-class Drift(Struct, frozen=True):
-    """`answers` has each different answer, the most frequent first; `failed` requests ended without one.
-
-    `differs_at` is for each answer the code point at which it first differs from the first of them (None for itself).
-    """
-
-    asked: int
-    answers: tuple[RepeatedAnswer, ...]
-    failed: int
-
-    @property
-    def answered(self) -> int:
-        return sum(answer.count for answer in self.answers)
-
-    @property
-    def share_equal(self) -> float | None:
-        """Return the share of answers that equal the most frequent one, 0 to 1; None without answers."""
-        return self.answers[0].count / self.answered if self.answers else None
-
-    def differs_at(self, index: int) -> int | None:
-        """Return the code point at which answer `index` first differs from the most frequent one."""
-        first, other = self.answers[0].text, self.answers[index].text
-        if first == other:
-            return None
-        return common_prefix(first, other)
-
-    @property
-    def sentence(self) -> str:
-        lost = f" {self.failed} ended without an answer." if self.failed else ""
-        if not self.answers:
-            return f"None of {self.asked} requests got an answer."
-        if len(self.answers) == 1:
-            return f"All {self.answered} answers are equal.{lost}"
-        equal = f"{self.answers[0].count} of {self.answered} answers are equal ({percent(self.share_equal)})"
-        return f"{equal}; there are {len(self.answers)} different ones.{lost}"
-
-
-def drift(states: Sequence[RunState]) -> Drift:
-    """Summarize repeated requests. A stopped or failed one counts as unanswered."""
-    groups: dict[str, list[str | None]] = {}
-    for state in states:
-        if state.phase == "done":
-            groups.setdefault(answer_text(state), []).append(state.request_id)
-    answers = sorted((RepeatedAnswer(text, tuple(ids)) for text, ids in groups.items()), key=lambda a: -a.count)
-    return Drift(len(states), tuple(answers), sum(1 for state in states if state.phase != "done"))
-
-
-def answer_text(state: RunState) -> str:
-    """Return the text and the tool calls without call ids, which differ in every response."""
-    calls = [f"{call.name}({call.arguments})" for _, call in sorted(state.tool_calls.items())]
-    return "\n".join((state.text, *calls)) if calls else state.text
-
-
-async def repeat(
-    send: Callable[[], Awaitable[RunState]], times: int, at_once: int, ended: Callable[[RunState], None]
-) -> list[RunState]:
-    """Send `times` times, at most `at_once` in parallel; call `ended` after each. Cancelling stops those in flight."""
-    free = asyncio.Semaphore(at_once)
-    states: list[RunState] = []
-
-    async def one() -> None:
-        async with free:
-            state = await send()
-        states.append(state)
-        ended(state)
-
-    async with asyncio.TaskGroup() as group:
-        for _ in range(times):
-            group.create_task(one())
-    return states

@@ -26,7 +26,8 @@ UNPROVED = 0.85
 never exclude a lifetime that a use does not renew."""
 STICKY = 0.65
 """Confidence of a single cache: no report excludes replicas that are chosen by the user, the conversation or the
-prompt's beginning, as all requests that share a prefix reach the same one."""
+prompt's beginning, as all requests that share a prefix reach the same one; and of a place of the tools while reports
+without cached tokens, which a loss explains as well, are all that speaks against another one."""
 
 SMALL = 0.9
 """Probability of a cache with little room from which reports prove no replicas at random."""
@@ -155,6 +156,9 @@ def profile(learned: LearnedParameters) -> CacheProfile:
     sure, cached = max(answers, 1 - answers), answers >= 0.5
     excludes = learned.proofs.excludes
     other_answers, other_places = (ANSWERS[not cached],), orders.keys() - {position}
+    # The same place but for a few tokens, which no report tells apart.
+    beside = {"inside", "first_user"} if position in ("inside", "first_user") else {position}
+    told = learned.proofs.doubts(orders.keys() - beside)
     known = learned.reports >= 3
     return CacheProfile(
         replace(units.block, confidence=min(units.block.confidence, 0.99)),
@@ -163,7 +167,7 @@ def profile(learned: LearnedParameters) -> CacheProfile:
         Property(cached, sure if excludes(other_answers) else min(sure, UNPROVED))
         if known and sure >= 0.75
         else Property(None, 0.0),
-        Property(position, orders[position] if excludes(other_places) else min(orders[position], UNPROVED))
+        Property(position, min(orders[position], 1.0 if excludes(other_places) else UNPROVED if told else STICKY))
         if hypotheses.tools_seen and orders[position] >= 0.6
         else Property(None, 0.0),
         _replicas(learned) if known else Estimate(None, 0.0, learned.reports),

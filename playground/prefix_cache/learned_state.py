@@ -15,7 +15,7 @@ from playground.prefix_cache.forecast import CacheUsage, Prediction
 from playground.prefix_cache.hypotheses import ANSWERS, IRRELEVANT, PLACES, Hypotheses, ReportOutcome
 from playground.prefix_cache.index import Sent
 from playground.prefix_cache.prefix_size import MISJUDGED, NEAR, Measure, Residuals, Size
-from playground.prefix_cache.proofs import SAME, CacheOff, CacheProofs, ends_at
+from playground.prefix_cache.proofs import PART, SAME, CacheOff, CacheProofs, ends_at
 from playground.prefix_cache.reach import KINDS, KeptPoints, Reach
 from playground.prefix_cache.round_robin import RoundRobin
 from playground.prefix_cache.sent_requests import SentRequests
@@ -203,7 +203,9 @@ class ReportLearner:
         if cached is not None and not self._may_be_too_early(prediction, cached):
             self._prove_shared(prediction, run_id, cached)
             self._learn_cache(prediction, cached, prediction.counted(usage), run_id)
-            if usage.prompt_tokens is not None:  # else the estimates may be wrong by more than they tell
+            limited = cached == self._learned.kept_points.limited_to
+            # Without counted prompts the estimates may be wrong by more than they tell.
+            if usage.prompt_tokens is not None and not limited:
                 self._exclude(prediction, cached)
 
     def _may_be_too_early(self, prediction: Prediction, cached: int) -> bool:
@@ -238,11 +240,19 @@ class ReportLearner:
             hypotheses.tools_seen += 1
         best = prediction.best
         units = self._learned.units.likely[:6]
-        self._prove(prediction, cached)
-        plain = prediction.plain
         step = self._learned.units.step
         if not self._learned.units.is_whole(cached, step):
             step = 1  # it is not the block of this server
+        points = self._learned.kept_points
+        if reach.steps and (cached or not prediction.off):
+            depth = reach.steps[-1].depth
+            kept = {kind: reach.kept(kind, depth, points.figure(kind)) for kind in KINDS}
+            points.add(cached, kept, reach.size(depth), step)
+            if points.limited_to == cached < reach.size(depth).tokens - PART:
+                self._learned.units.learn(cached)
+                return  # what is not served is no evidence of a loss
+        self._prove(prediction, cached)
+        plain = prediction.plain
         self._learned.add_forecast(wrong=abs(cached - prediction.interval.tokens) > max(step, NEAR))
         if prediction.shared_in_turn and plain is not None:
             blocks = (
@@ -259,10 +269,6 @@ class ReportLearner:
         if prediction.off and not cached:
             self._learn_unit(prediction, cached, best)
             return  # no evidence of points, lifetime or room
-        if reach.steps:
-            depth = reach.steps[-1].depth
-            points = {kind: reach.kept(kind, depth, self._learned.kept_points.newest) for kind in KINDS}
-            self._learned.kept_points.add(cached, points, reach.size(depth), step)
         self._learn_unit(prediction, cached, best)
         lost = hypotheses.learn(cached, prompt, prediction.reaches, units)
         if lost > 0.5 and hypotheses.routings()[0] > 0.5 and best is not None:
@@ -311,9 +317,12 @@ class ReportLearner:
                 if weights[one] >= IRRELEVANT:
                     sizes.setdefault(name, []).append(reach.longest)
         ages = prediction.reach.ages
+        newer = [
+            size for one, reach in prediction.reaches.items() if weights[one] >= IRRELEVANT for size in reach.newer
+        ]
         for names in (ANSWERS, tuple(dict.fromkeys(PLACES.values()))):
             self._learned.proofs.exclude(
-                {name: sizes[name] for name in names if name in sizes}, cached, step, ages[-1] if ages else 0.0
+                {name: sizes[name] for name in names if name in sizes}, cached, step, ages[-1] if ages else 0.0, newer
             )
 
     def _prove_in_turn(self, prediction: Prediction, cached: int, shared: Size, block: int) -> None:

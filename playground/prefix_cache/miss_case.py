@@ -51,7 +51,7 @@ UNRENDERED = 0.1
 MOVING = 0.6
 """Probability from which the explanation says that a template moves tools or system text, or marks the last turn: a
 large block, a minimum or another replica look the same in single reports."""
-THRESHOLDS = (256, 512, LARGE_BLOCK)
+THRESHOLDS = (256, 512, LARGE_BLOCK, 2048, 4096)
 """Usual minimums and large blocks in tokens."""
 SMALL_BLOCKS = (2, 4, *range(8, int(PART) + 1, 8))
 """Blocks of tokens that may hide a loss of less than `PART`."""
@@ -195,6 +195,20 @@ class MissCase(Struct, frozen=True, dict=True):
         """Return the tokens of the beginning that the request's own model knows."""
         return min(self.shared.tokens, self.known.longest) if self.other_model else self.shared.tokens
 
+    @cached_property
+    def findable(self) -> float:
+        """Return the tokens that each kind of server finds again: while this one may find only whole messages, those
+        before the message with the difference."""
+        found = self.found
+        if self.known.inside or found is None or self.extends or self.other_model or found.part.kind == "tool":
+            return self.own_tokens
+        return min(self.own_tokens, self._before_message(found.part.index).tokens)
+
+    def _before_message(self, index: int) -> Size:
+        """Return the tokens in front of a message in the order that explains the report best."""
+        parts = arranged(self.now, self.order).parts
+        return self._evidence.size(min(part.start for part in parts if part.kind != "tool" and part.index == index))
+
     @property
     def minimum(self) -> int | None:
         """Return the minimum if reports support it for prefixes of this size: a whole prompt of that size, sent again,
@@ -208,7 +222,7 @@ class MissCase(Struct, frozen=True, dict=True):
     def may_be_short(self) -> bool:
         """Return whether the prefix is below the known minimum, or may be below an unknown one: nothing as short was
         served so far."""
-        if self.cached or self.own_tokens >= 1.1 * LARGE_BLOCK:
+        if self.cached or self.own_tokens >= 1.1 * THRESHOLDS[-1]:
             return not self.cached and self.own_tokens < (self.minimum or 0)
         least = min(self.known.figures, default=inf)
         known_block = len(self.known.figures) > 1 and gcd(*self.known.figures) == least
@@ -218,8 +232,8 @@ class MissCase(Struct, frozen=True, dict=True):
     @property
     def shorter_than_served(self) -> bool:
         """Return whether all that was served so far is longer than the prefix, so that reports exclude no minimum."""
-        size = self.own_tokens
-        return not self.cached and self.minimum is None and size < LARGE_BLOCK and self.known.none_so_short(size)
+        size = self.findable
+        return not self.cached and self.minimum is None and size < THRESHOLDS[-1] and self.known.none_so_short(size)
 
     @property
     def keeps_points(self) -> bool:
@@ -248,15 +262,18 @@ class MissCase(Struct, frozen=True, dict=True):
         return ends_at_point(self.cached, point, self.known.block)
 
     @property
+    def at_limit(self) -> bool:
+        """Return whether the report is the largest one so far, again for a prompt that shares more."""
+        return 0 < self.known.limit == self.cached and self.shared.tokens - self.cached >= PART
+
+    @property
     def keeps_messages(self) -> bool:
         """Return whether nothing of the message with the difference was served, but all before it, and no report has
         shown that the server finds a part of a message again."""
         found = self.found
         if self.known.inside or found is None or self.extends or found.part.kind != "content":
             return False
-        parts = arranged(self.now, self.order).parts
-        start = min(part.start for part in parts if part.kind != "tool" and part.index == found.part.index)
-        before = self._evidence.size(start)
+        before = self._before_message(found.part.index)
         if self.shared.tokens - before.tokens < PART + 3 * self.shared.error:
             return False
         if self.cached:
@@ -494,7 +511,7 @@ class MissCase(Struct, frozen=True, dict=True):
     @property
     def off_proved(self) -> bool:
         """Return whether the cache is off for these parameters, and no minimum explains that nothing was served."""
-        return not self.cached and bool(self.known.off_for) and not self.known.none_so_short(self.shared.tokens)
+        return not self.cached and bool(self.known.off_for) and not self.known.none_so_short(self.findable)
 
     @property
     def used_apart(self) -> bool:
@@ -581,6 +598,14 @@ class MissCase(Struct, frozen=True, dict=True):
         if not self.known.whole_blocks(self.cached, self.shared):
             return True
         return missed >= PART + 3 * self.shared.error and not self.proved_blocks
+
+    @property
+    def hidden_by_block(self) -> bool:
+        """Return whether an incomplete last block is probably all that was not served."""
+        missed = self.shared.tokens - self.shared.error - self.cached - self.known.rounding.below
+        if missed < PART or self.proved_blocks:
+            return True
+        return sum(weight for block, weight in self.blocks if missed < block) >= PROVED
 
     @property
     def proved_blocks(self) -> bool:

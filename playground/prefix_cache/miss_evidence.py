@@ -156,6 +156,8 @@ class MissKnowledge(Struct, frozen=True):
     """Whether pauses longer than `lifetime_s` separate misses from hits, see `CacheProofs.forgets_after`."""
     point: Size | None = None
     """What a server serves that finds only certain points again, if this one does, see `KeptPoints`."""
+    limit: int = 0
+    """The most that the server may cache or report of a prompt, see `KeptPoints.limit`; 0: no limit is known."""
     served_pauses: tuple[float, float] = (inf, 0.0)
     """The shortest and the longest time since it was used after which a prefix was served, in seconds."""
     served: int = 0
@@ -278,10 +280,10 @@ def knowledge_of(
         expected=_expected(cache, prediction),
         units=units.likely[:6],
         newer=[
-            one.size(one.steps[at].depth)
-            for rendering, one in prediction.reaches.items()
-            if learned.hypotheses.weights[rendering] >= PARTLY
-            for at in one.groups[:-1]
+            size
+            for one, reach in prediction.reaches.items()
+            if learned.hypotheses.weights[one] >= PARTLY
+            for size in reach.newer
         ],
         room_kept=learned.hypotheses.room <= NO_ROOM / 10 and learned.proofs.room_kept(reach),
         off_for=prediction.off_for,
@@ -292,6 +294,7 @@ def knowledge_of(
         inside=learned.proofs.inside,
         forgets=_forgets(learned, prediction, lifetime),
         point=reach.kept(point, reach.steps[-1].depth, 0) if point is not None and reach.steps else None,
+        limit=learned.kept_points.limit,
         served_pauses=learned.proofs.served_pauses,
         served=reach.served,
         ended=[tokens for _, tokens in reach.counted],

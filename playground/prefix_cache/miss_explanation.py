@@ -113,6 +113,12 @@ class MissExplanation(Struct, frozen=True):
     revised_by: str | None = None
     kept: bool = False
 
+    @property
+    def correctable(self) -> bool:
+        """Whether the report of a later request may exclude what this names."""
+        named = bool(self.candidates) or self.reason == "edit_or_off"
+        return named and not self.kept and self.cause not in IN_THE_PROMPT
+
     def expected_after_fix(self) -> MissExplanation:
         """Return the explanation for the first request after an automatic fix, if a changed prompt is the cause."""
         if self.kind not in ("differs", "order", "tools"):
@@ -212,18 +218,18 @@ def _changed(case: MissCase, found: Difference) -> MissExplanation:
         return _differs(case, found)
     if case.cached == 0 and case.at_the_end and case.minimum and case.shared.tokens < case.minimum:
         return _below_minimum(case)
+    # Templates write other fields in different places, so that the prefix may end before the estimated place.
+    certain = case.served_as_long or case.expected_less
     if not case.parameters:
-        why = _perhaps_lost(case, found)
+        why = _perhaps_lost(case, found, certain=certain)
     else:
         less = case.expected_less or case.missing or case.loss_proved or case.less_than_edit_leaves
-        why = _by_parameters(case) if less else None
+        why = _by_parameters(case) if less and (certain or found.part.kind == "content") else None
     return why or _differs(case, found, _candidates(case) if case.more_may_be_lost else ())
 
 
-def _perhaps_lost(case: MissCase, found: Difference) -> MissExplanation | None:
+def _perhaps_lost(case: MissCase, found: Difference, *, certain: bool) -> MissExplanation | None:
     """Explain a report of less than the difference leaves, with the same parameters."""
-    # Templates write other fields in different places, so that the prefix may end before the estimated place.
-    certain = case.served_as_long or case.expected_less
     lost = case.missing == "part" or case.expected_less or case.loss_proved
     if lost and (certain or found.part.kind == "content"):
         return _lost(case, "partly_lost", certain=certain)
@@ -238,6 +244,8 @@ def _perhaps_lost(case: MissCase, found: Difference) -> MissExplanation | None:
         reason = "block_or_partly_lost"
     elif case.less_than_edit_leaves:
         reason = "edit_or_partly_lost"
+    elif _is_last(case, found) and _is_new(case, found) and not case.hidden_by_block:
+        reason = "block_or_partly_lost"
     else:
         return None
     return _made(case, reason, _candidates(case))
@@ -348,13 +356,11 @@ def _moved(case: MissCase, found: Difference) -> MissExplanation | None:
         return _made(case, "edit_or_template", place=found.shared)
     if case.may_be_blocks:
         return _made(case, "block_or_template")
-    if case.other_lost:
-        return _made(case, "template_and_lost", _candidates(case), place=found.shared)
-    if unproved:
-        return _made(case, "template_or_lost", _candidates(case), place=found.shared)
+    if case.other_lost or unproved:
+        reason: Reason = "template_and_lost" if case.other_lost else "template_or_lost"
+        return _made(case, "limit_or_lost" if case.at_limit else reason, _candidates(case), place=found.shared)
     turn = case.moved in TURN_ORDERS
-    reason: Reason = "template_marks_turn" if turn else "template_moves"
-    return _made(case, reason, place=found.shared)
+    return _made(case, "template_marks_turn" if turn else "template_moves", place=found.shared)
 
 
 def _generated_again(case: MissCase) -> MissExplanation | None:
@@ -424,7 +430,7 @@ def _lost(case: MissCase, reason: Reason, *, certain: bool = True) -> MissExplan
     """
     differs = case.found is not None and not case.extends
     moved = case.system_moved
-    if moved is not None:
+    if moved is not None and not case.at_limit:
         case = replace(case, found=moved, moved="system_last")
         return _made(case, "template_or_lost", _candidates(case), place=moved.shared)
     if case.edit is not None:
@@ -437,6 +443,8 @@ def _lost(case: MissCase, reason: Reason, *, certain: bool = True) -> MissExplan
         reason = "whole_message_or_lost"
     elif case.keeps_points:
         reason = "kept_points_or_lost"
+    elif case.at_limit:
+        reason = "limit_or_lost"
     return _made(case, reason, _candidates(case, short=reason != "short_or_lost"))
 
 
@@ -487,14 +495,37 @@ def _template_candidates(case: MissCase) -> Iterator[Candidate]:
     parts = (*case.now.parts, *case.earlier.view.parts)
     if any(part.kind == "reasoning" for part in parts):
         yield Candidate("reasoning_left_out")
+    if _older_may_be_rewritten(case):
+        yield Candidate("older_rewritten")
     moving = sum(
         one.weight
         for one in case.known.orders
         if BASE.get(one.order, one.order) in MOVING_ORDERS
-        and (not case.cached or one.longest is None or case.may_have_ended(one.longest))
+        and (
+            not (case.cached and case.known.inside)  # it may find less than the order leaves
+            or case.at_limit
+            or one.longest is None
+            or case.may_have_ended(one.longest)
+        )
     )
     if moving >= 0.02 and any(part.kind == "tool" or part.index > 1 for part in parts):
         yield Candidate("tools_moved")
+
+
+def _older_may_be_rewritten(case: MissCase) -> bool:
+    """Return whether all before the first answer or tool result that both requests have was served, in blocks that
+    reports allow, by a server that finds any beginning."""
+    now = arranged(case.now, case.order)
+    written = (
+        part.start
+        for part in now.parts
+        if part.kind == "role"
+        and part.index < case.earlier.view.messages
+        and now.text[part.start : part.end - 1] in ("assistant", "tool")
+    )
+    size = case.size(first) if (first := next(written, None)) is not None else None
+    whole = case.known.inside and not case.at_limit
+    return size is not None and (not whole or case.cached >= size.tokens or case.known.agrees(case.cached, size))
 
 
 def _differs(case: MissCase, found: Difference, candidates: tuple[Candidate, ...] = ()) -> MissExplanation:
@@ -502,9 +533,7 @@ def _differs(case: MissCase, found: Difference, candidates: tuple[Candidate, ...
     variable = _variable(case.document, found)
     part = found.part
     tool = _tool(found)
-    last = tool is None and 0 < part.index == max(
-        (one.index for one in case.now.parts if one.kind == "role"), default=0
-    )
+    last = tool is None and _is_last(case, found)
     reason: Reason = "new_text" if last and variable is None and _is_new(case, found) else "differs"
     reason = "edit_and_perhaps_lost" if candidates else reason
     return MissExplanation(
@@ -525,6 +554,11 @@ def _differs(case: MissCase, found: Difference, candidates: tuple[Candidate, ...
         reason=reason,
         candidates=candidates,
     )
+
+
+def _is_last(case: MissCase, found: Difference) -> bool:
+    last = max((one.index for one in case.now.parts if one.kind == "role"), default=0)
+    return found.part.kind != "tool" and 0 < found.part.index == last
 
 
 def _is_new(case: MissCase, found: Difference) -> bool:

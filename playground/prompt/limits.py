@@ -12,7 +12,7 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from playground.prompt.document import ROLES, Document, Json, Message, Tool
+from playground.prompt.document import ROLES, Document, Json, Message, Tool, names, render
 from playground.prompt.field_errors import FieldError, InputError, Path
 from playground.prompt.json_text import MAX_DIGITS, JsonBoundsError, loads
 
@@ -21,15 +21,54 @@ CONTEXT_TOKENS = 32_768
 EMPTY = "The prompt is empty: type it, or open one."
 
 
-def is_empty(document: Document) -> bool:
-    """Return whether no message has a text or a tool call: there is nothing to send."""
-    return not any(message.content or message.tool_calls for message in document.messages)
+_VISIBLE = re.compile(
+    r"[^\s\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+    r"\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+"""A character that is displayed: no space, control or blank (U+2800), and none that Unicode calls ignorable."""
+_NO_CONTENT = frozenset(("name", "cache_control"))
+"""Undocumented fields of a message that the model does not read as its content."""
+_MOST_NAMES = 5
+
+
+def empty_prompt(document: Document) -> FieldError | None:
+    """Return an error that says what is empty if the prompt, with its values, has nothing to send; otherwise None.
+
+    A visible character in any message is enough, and so is a tool call, a tool's result, or a picture or other content
+    in an undocumented field. A variable without a value is another error.
+    """
+    if any(_has_content(message, document.variables) for message in document.messages):
+        return None
+    if blank := [f"{{{{{name}}}}}" for name in names(document.messages)]:
+        more = [f"{len(blank) - _MOST_NAMES:,} more"] if len(blank) > _MOST_NAMES else []
+        *most, last = (*blank[:_MOST_NAMES], *more)
+        words = f"{', '.join(most)} and {last} have" if most else f"{last} has"
+        return FieldError((), f"The prompt is empty: {words} no visible text.", f"Give {blank[0]} a value.")
+    if any(message.content for message in document.messages):
+        return FieldError((), "The prompt is empty: it has only spaces and invisible characters.")
+    return FieldError((), EMPTY)
+
+
+def _has_content(message: Message, variables: Mapping[str, str]) -> bool:
+    if message.tool_calls or message.tool_call_id or is_visible(render(message.content or "", variables).text):
+        return True
+    fields = loads(message.extra) if message.extra else None
+    return isinstance(fields, dict) and any(_is_given(v) for name, v in fields.items() if name not in _NO_CONTENT)
+
+
+def _is_given(value: object) -> bool:
+    return is_visible(value) if isinstance(value, str) else bool(value)
+
+
+def is_visible(text: str) -> bool:
+    """Return whether a text has a character that is displayed."""
+    return _VISIBLE.search(text) is not None
 
 
 def refuse_empty(document: Document) -> None:
     """Raise InputError if there is nothing to send."""
-    if is_empty(document):
-        raise InputError.of((), EMPTY)
+    if problem := empty_prompt(document):
+        raise InputError(problem)
 
 
 class Limit(Struct, frozen=True):
@@ -224,6 +263,12 @@ def _tool_choice(value: Json, tools: tuple[Tool, ...]) -> Iterator[FieldError]:
 
 
 def _warnings(document: Document) -> Iterator[FieldError]:
+    if not empty_prompt(document):  # an empty prompt is refused as a whole
+        for index, message in enumerate(document.messages):
+            if message.role == "user" and not _has_content(message, document.variables):
+                yield FieldError(
+                    ("messages", index, "content"), "has no visible text.", "The model is asked nothing here."
+                )
     yield from _partners(document.messages)
     yield from _same_names(document.tools)
     for index, tool in enumerate(document.tools):

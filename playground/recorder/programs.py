@@ -106,7 +106,7 @@ def figures(rows: Sequence[LogRow]) -> Figures:
         cached_tokens += cached
         if row.ttft_s is not None:
             (warm if cached else cold).append(row.ttft_s)
-        price = input_cost(row)
+        price = row.cost.input
         if price is not None:
             paid.append(price)
     return Figures(
@@ -119,12 +119,6 @@ def figures(rows: Sequence[LogRow]) -> Figures:
         sum(paid) if paid else None,
         len(paid),
     )
-
-
-def input_cost(row: LogRow) -> float | None:
-    """Return dollars for the prompt of a request; None if tokens or rates are not known."""
-    fresh, cached = fresh_tokens(row), row.cached_tokens
-    return None if fresh is None or cached is None else row.rates.input_cost(fresh, cached)
 
 
 def fresh_tokens(row: LogRow) -> int | None:
@@ -332,7 +326,7 @@ def _costs(losses: ProgramLosses, program: int, requests: Sequence[RecordedReque
         sum(row.prompt_tokens or 0 for row in rows) if reported else None,
         sum(row.cached_tokens or 0 for row in rows) if reported else None,
         sum(leak.tokens for leak in leaks),
-        _sum([input_cost(row) for row in rows]),
+        _sum([row.cost.input for row in rows]),
         sum(leak.dollars or 0.0 for leak in leaks) if priced else None,
     )
     return leaks, saved

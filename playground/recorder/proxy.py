@@ -60,8 +60,9 @@ _DONE_BYTES = 32
 DONE_WAIT_S = 0.1
 """Longest wait of a stream's [DONE] for the end of the body, or for what an endpoint sends after it."""
 _PATH_CHARS = 120
-MAX_WRONG_PATHS = 50
+MAX_WRONG_PATHS = 5
 """Different sentences about wrong paths; requests with others are counted together."""
+_OTHER_PATHS = "Requests with other paths were answered with 404."
 MAX_AFTER_DONE_BYTES = 65_536
 MAX_RESENT_BYTES = 8_388_608
 """A request up to this size is sent again if a reused connection turns out to be closed."""
@@ -71,7 +72,7 @@ class Recorder:
     """The server. `key` replaces the caller's Authorization if it is given.
 
     `on_wrong_path` receives a sentence about a request whose path the Recorder or the endpoint does not have: the first
-    one, and again with their number after 10, 100, … of them.
+    one, and again with their number after 10, 100, … of them; at the end the number of those that have no sentence.
     """
 
     def __init__(
@@ -102,6 +103,8 @@ class Recorder:
     async def close(self) -> None:
         for server in self._servers:
             server.close()
+        if (others := self._wrong_paths.pop(_OTHER_PATHS, 0)) > 1:
+            self._on_wrong_path(f"{_OTHER_PATHS} ({others:,} such requests in total.)")
         for task in list(self._connections):
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
@@ -152,7 +155,7 @@ class Recorder:
             shown = "a path without the token" if self.access.token else masked_address(path)[:_PATH_CHARS]
             sentence = f"{request.method.decode('latin-1')} {shown} was answered with 404. {reason}"
             if sentence not in self._wrong_paths and len(self._wrong_paths) >= MAX_WRONG_PATHS:
-                sentence = "Requests with other paths were answered with 404."
+                sentence = _OTHER_PATHS
             self._wrong_paths[sentence] += 1
             count = self._wrong_paths[sentence]
             if f"{count}".strip("0") == "1":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import struct
+import subprocess
 import uuid
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct, field
 
+from playground.child_process import program_command
 from playground.recorder.feed_messages import (
     Begin,
     Closed,
@@ -221,6 +223,23 @@ def orphans(folder: Path, *, held: str = "", wait_s: float = 0.0) -> Iterator[Or
         orphan = _read(paths)
         orphan.locks = locks
         yield orphan
+
+
+def recover_killed(folder: Path) -> None:
+    """Let a child process write the requests of killed Recorders to the log, if there are any. Returns when it ends.
+
+    Spools of Recorders that run, and those that another process recovers, are left alone.
+    """
+    if next((folder / FOLDER).glob("*.spool"), None) is None:
+        return
+    for orphan in orphans(folder):
+        orphan.release()
+        if orphan.paths:
+            quiet = subprocess.DEVNULL
+            command = [*program_command(), "record", "--recover", "--data-dir", str(folder)]
+            with suppress(OSError):
+                subprocess.run(command, stdin=quiet, stdout=quiet, stderr=quiet, check=False)
+            return
 
 
 def _order(path: Path) -> tuple[str, int]:

@@ -132,15 +132,20 @@ _ESTIMATED = (
     "THEN r.status IS NOT NULL ELSE r.attempts > 0 OR r.phase NOT IN ('stopped', 'interrupted') END "
     "THEN r.prompt_tokens_estimated END)"
 )
+# The rule of Usage.contradicts.
+_ADDS_UP = (
+    "r.cached_tokens <= r.prompt_tokens AND "
+    "coalesce(r.total_tokens + r.cached_tokens >= r.prompt_tokens + r.completion_tokens, 1)"
+)
 _SUMS = f"""SELECT g.rates, count(*),
 sum(r.owner IS NOT NULL OR r.phase IN ({_RUNNING})), sum(r.owner IS NULL AND r.phase = 'failed'),
 sum(r.owner IS NULL AND r.phase IN ('stopped', 'interrupted')),
 sum(r.prompt_tokens), count(r.prompt_tokens),
 sum({_ESTIMATED}), count({_ESTIMATED}),
 sum(r.cached_tokens), count(r.cached_tokens), sum(r.completion_tokens), count(r.completion_tokens),
-count(CASE WHEN r.cached_tokens <= r.prompt_tokens THEN 1 END),
-coalesce(sum(CASE WHEN r.cached_tokens <= r.prompt_tokens THEN r.prompt_tokens END), 0),
-coalesce(sum(CASE WHEN r.cached_tokens <= r.prompt_tokens THEN r.cached_tokens END), 0),
+count(CASE WHEN {_ADDS_UP} THEN 1 END),
+coalesce(sum(CASE WHEN {_ADDS_UP} THEN r.prompt_tokens END), 0),
+coalesce(sum(CASE WHEN {_ADDS_UP} THEN r.cached_tokens END), 0),
 min(r.started_us), max(r.started_us + CAST(r.duration_s * 1000000 AS INTEGER))
 FROM tags CROSS JOIN runs AS r ON r.number = tags.number CROSS JOIN targets AS g ON g.id = r.target
 WHERE tags.tag = ? GROUP BY r.target"""

@@ -25,7 +25,7 @@ from playground.requestlog.filter import EVERYTHING, LogFilter
 from playground.requestlog.log_reads import LogReads, Worker
 from playground.requestlog.records import AddedRuns, EndedRun, LogUnavailableError, RecoveryProgress, StoredRun
 from playground.requestlog.recovery import Ready, advance, open_log, recovery_steps, reopen
-from playground.requestlog.store import FILE_NAME, identity, is_damage, is_undecodable
+from playground.requestlog.store import FILE_NAME, identity, is_busy, is_damage, is_undecodable
 from playground.requestlog.summary import summarize
 from playground.requestlog.writer import BATCH, IDLE_BATCH, SEALED_AT_ONCE, Writer
 from playground.runs.record import RequestRecord
@@ -46,6 +46,8 @@ SEALS_PER_WRITE = 4
 """Steps (of SEALED_AT_ONCE blocks) in which too many waiting blocks are indexed after a write."""
 FLUSH_S = 0.2
 """Seconds that an event may wait in memory."""
+LOCK_PATIENCE_S = 1.0
+"""Seconds for which a request waits while another process writes; its record is written later then."""
 RETRY_S = 2.0
 """Seconds between attempts to write unsaved requests."""
 
@@ -148,7 +150,10 @@ class RequestLog(LogReads):
         return self._on_changed.subscribe(callback)
 
     async def begin(self, record: RequestRecord) -> None:
-        """Store a request before it is sent: it is on disk on return, or `on_notice` callbacks were called."""
+        """Store a request before it is sent.
+
+        It is on disk on return, unless another process holds the file or `on_notice` callbacks were called.
+        """
         if (writer := self._writer) is not None:
             await self._settled(record.run_id, lambda: writer.begin(record))
 
@@ -170,7 +175,7 @@ class RequestLog(LogReads):
         explanation: Json = None,
         saved: Callable[[], None] | None = None,
     ) -> None:
-        """End a run that has begun: it is on disk on return, or `on_notice` callbacks were called.
+        """End a run that has begun. It is on disk on return with the exceptions of `begin`.
 
         Args:
             forecast: replaces the cache forecast with which the run began.
@@ -192,7 +197,8 @@ class RequestLog(LogReads):
         try:
             added = await self._attempt(lambda writer: writer.add(runs), AddedRuns())
         except sqlite3.Error as error:
-            raise OSError(f"the request log could not take them up: {error}") from error
+            reason = "another program holds it" if is_busy(error) else error
+            raise OSError(f"the request log could not take them up: {reason}") from error
         self._write_worker.submit(self._seal_later)
         return added
 
@@ -359,7 +365,11 @@ class RequestLog(LogReads):
         self._changes.append((run_id, change, waiting))
         if len(self._changes) == 1:
             self._write_worker.submit(self._settle)
-        await asyncio.shield(waiting)
+        while not (await asyncio.wait([waiting], timeout=LOCK_PATIENCE_S))[0]:
+            if self._writer is not None and self._writer.waits_for_lock:
+                waiting.add_done_callback(lambda done: done.cancelled() or done.exception())
+                return
+        waiting.result()
 
     async def _change(self, function: Callable[[sqlite3.Connection], list[str]], *, durable: bool = True) -> None:
         await self._write(lambda writer: writer.change(function, durable))

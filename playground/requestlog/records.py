@@ -10,10 +10,10 @@ from typing import overload
 
 from msgspec import Struct
 
-from playground.client.endpoint import Rates
-from playground.client.events import AnyEvent
+from playground.client.endpoint import Cost, Rates, cost
+from playground.client.events import AnyEvent, Usage
 from playground.prompt.document import Json
-from playground.runs.metrics import counted
+from playground.runs.metrics import WRONG_USAGE, counted
 from playground.runs.record import EndpointKind, RequestRecord, RequestSource
 from playground.runs.state import ENDED, Phase, RunState, fold
 
@@ -102,6 +102,13 @@ class LogRow(Struct, frozen=True):
     tags: tuple[str, ...] = ()
     group: LogGroup | None = None
     warning: str = ""
+
+    @property
+    def cost(self) -> Cost:
+        """Return the cost at the rates of the time of sending. A usage report that cannot be right has none."""
+        if WRONG_USAGE in self.warning:
+            return Cost()
+        return cost(Usage(self.prompt_tokens, self.completion_tokens, None, self.cached_tokens), self.rates)
 
     @property
     def is_output_estimated(self) -> bool:

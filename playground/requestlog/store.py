@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import stat
@@ -461,7 +462,8 @@ def _newer(path: Path, found: int) -> str:
 def cause_of(path: Path, error: BaseException) -> BaseException:
     """Return the system's error behind one of SQLite, which has no number, if the file cannot be written."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return (write_error(path) or error) if code in _NO_ROOM_CODES else error
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) if code == sqlite3.SQLITE_FULL else error
+    return (write_error(path) or full) if code in _NO_ROOM_CODES else error
 
 
 def reason_of(error: BaseException) -> str:

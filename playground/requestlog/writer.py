@@ -125,6 +125,8 @@ class Writer:
         `is_replaced`: whether another process has set the file aside.
         """
         self._report, self._changed, self._damaged, self._is_replaced = report, changed, damaged, is_replaced
+        self.waits_for_lock = False
+        """Whether a transaction waits until other processes end theirs. May be read by any thread."""
         self._live: dict[str, LiveRun] = {}
         self._given_up = self._given_up_cut = 0
         """Requests that are no longer in memory and not in the log, and those of which the log has the beginning."""
@@ -153,10 +155,15 @@ class Writer:
     @contextmanager
     def _change(self, durable: bool) -> Iterator[None]:
         """Run a transaction in a file that no other process has set aside."""
-        with transaction(self._connection, durable):
-            if self._is_replaced():
-                raise ReplacedFileError("Another process has set the request log aside")
-            yield
+        self.waits_for_lock = True
+        try:
+            with transaction(self._connection, durable):
+                self.waits_for_lock = False
+                if self._is_replaced():
+                    raise ReplacedFileError("Another process has set the request log aside")
+                yield
+        finally:
+            self.waits_for_lock = False
 
     @contextmanager
     def _transaction(self, durable: bool) -> Iterator[None]:

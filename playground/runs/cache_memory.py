@@ -69,6 +69,8 @@ class CacheMemory:
         self._submit, self._on_error = submit, on_error
         self._saved = 0.0
         self._dirty = False
+        self._failed = ""
+        """Why the last save failed: a batch on a full disk saves every few seconds."""
         self._states: dict[tuple[str, str], LearnedState] | None = None
         self._known: set[tuple[str, str]] = set()
 
@@ -136,7 +138,10 @@ class CacheMemory:
         try:
             write_private(self._path, data)
         except OSError as error:
-            return f"What was learned about the cache could not be saved: {error.strerror or error}."
+            reason = error.strerror or str(error)
+            is_known, self._failed = self._failed == reason, reason
+            return "" if is_known else f"What was learned about the cache could not be saved: {reason}."
+        self._failed = ""
         return ""
 
 

@@ -29,6 +29,7 @@ def finish_text(reason: str | None) -> str:
 
 UNKNOWN = "—"
 APPROXIMATELY = "≈"
+WRONG_USAGE = "The usage report cannot be right"
 State = Literal["reported", "estimated", "unknown"]
 
 
@@ -149,7 +150,10 @@ def input_figure(
     return Figure.reported(reported, why)
 
 
-_COUNT = r'"((?:prompt|input|completion|output|cached)_tokens)"\s*:\s*([^\s,{}\[\]]+)'
+_COUNT = re.compile(
+    r'"((?:prompt|input|completion|output|total|cached|reasoning|audio|cache_read_input|cache_creation_input)_tokens)"'
+    r'\s*:\s*("[^"]*"|\[[^\]]*\]|\{[^}]*\}|[^\s,{}\[\]]+)'
+)
 
 USAGE_EVENTS = 3
 """The last events of a stream, among which the usage is."""
@@ -158,26 +162,54 @@ USAGE_EVENTS = 3
 def unusable_counts(state: RunState) -> str:
     """Return the reported counts that are no number of tokens, as the server wrote them; "" if there are none.
 
-    They are named, and neither stored as counts nor learned from: negative ones, fractions, true, 10¹⁵.
+    They are named, and neither stored as counts nor learned from: negative ones, fractions, true, 10¹⁵, and a
+    completion below its reasoning tokens.
     """
-    found = {
-        name: f"{name} {text}"
+    # Imported here, as below: the first frame needs only the forms of figures.
+    from playground.client.tolerant_json import is_below_reasoning
+
+    written = _written_counts(state)
+    counts = {name: _count(text) for name, text in written}
+    found = dict.fromkeys(f"{name} {text}" for name, text in written if _count(text) is None)
+    names = ("prompt_tokens", "completion_tokens", "total_tokens", "reasoning_tokens")
+    prompt, output, total, reasoning = map(counts.get, names)
+    if is_below_reasoning(prompt, output, total, reasoning):
+        found[f"completion_tokens {output} with reasoning_tokens {reasoning}"] = None
+    return ", ".join(found)
+
+
+def _written_counts(state: RunState) -> list[tuple[str, str]]:
+    """Return the counts of the usage report of an ended run: names, and values as JSON texts."""
+    return [
+        (name, text)
         for event in (state.raw[-USAGE_EVENTS:] if state.ended else ())
         if '"usage"' in event.data
-        for name, text in re.findall(_COUNT, event.data[event.data.rindex('"usage"') :])
-        if text != "null" and not _is_count(text)
-    }
-    return ", ".join(found.values())
+        for name, text in _COUNT.findall(event.data[event.data.rindex('"usage"') :])
+        if text != "null"
+    ]
 
 
-def _is_count(text: str) -> bool:
-    # Imported here, as below: the first frame needs only the forms of figures.
+def left_out_of_parts(state: RunState) -> int:
+    """Return the tokens of a reported total that neither its parts nor the server's way of counting explain.
+
+    Reasoning may be in the total only: as a count of its own (xAI), or without one (Gemini).
+    """
+    excess = state.usage.parts_left_out if state.usage is not None else 0
+    if excess <= 0 or state.reasoning or ("reasoning_tokens", str(excess)) in _written_counts(state):
+        return 0
+    return 0 if any(_GEMINI.search(event.data) for event in state.raw[-USAGE_EVENTS:]) else excess
+
+
+_GEMINI = re.compile(r'"model"\s*:\s*"[^"]*gemini', re.IGNORECASE)
+
+
+def _count(text: str) -> int | None:
     from playground.client.tolerant_json import count
 
     try:
-        return count(json.loads(text)) is not None
+        return count(json.loads(text))
     except ValueError:
-        return False
+        return None
 
 
 def received_tokens(state: RunState) -> float | None:

@@ -28,6 +28,7 @@ from playground.prefix_cache.view import DocumentView
 from playground.prompt.document import Document, Json
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import dump
+from playground.prompt.limits import refuse_empty
 from playground.prompt.request import to_request
 from playground.runs.metrics import not_plausible, unusable_counts
 
@@ -189,7 +190,7 @@ class RequestService:
         `explicit`: the endpoint's URL was named on the command line, so SMALLEST_API_KEY may go to it on loopback.
         `run_id`: the id under which the run is logged; None makes a new one. `tag`, `tags`: see
         PendingRequest.
-        Raises InputError if a variable has no value, there is no message, a key is missing, or the prompt contains
+        Raises InputError if a variable has no value, the prompt is empty, a key is missing, or the prompt contains
         the key; SimulatorError if the simulator does not start. Errors of the exchange are in the run's state and
         never raised.
         """
@@ -198,6 +199,7 @@ class RequestService:
         from playground.runs.run import Run
 
         request = await self._in_model_thread(partial(to_request, document, endpoint.model))
+        refuse_empty(document)
         endpoint = await self._simulation.resolve(endpoint)
         secret = await self._key(endpoint, explicit)
         if secret is not None:

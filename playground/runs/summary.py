@@ -14,7 +14,7 @@ from playground.client.events import ApiError, Usage
 from playground.client.tolerant_json import choices_of
 from playground.prompt.document import Json
 from playground.prompt.json_text import JsonBoundsError, loads, read_json
-from playground.runs.metrics import unusable_counts
+from playground.runs.metrics import WRONG_USAGE, left_out_of_parts, unusable_counts
 from playground.runs.state import RunState
 
 if TYPE_CHECKING:
@@ -89,13 +89,12 @@ def warnings(state: RunState, further: Mapping[int, RunState] | None = None) -> 
     if state.more_after_done:
         found.append(MORE_AFTER_DONE)
     if wrong := _wrong_usage(state):
-        found.append(ApiError("wrong_usage", "The usage report cannot be right", f"It says: {wrong}."))
+        found.append(ApiError("wrong_usage", WRONG_USAGE, f"It says: {wrong}."))
     return (*found, *(ApiError("noted", title) for title in state.noted))
 
 
 def _wrong_usage(state: RunState) -> str:
-    """Return the reported counts that are none, or contradict each other. A total above its parts is right where a
-    server counts thinking in it alone (Gemini), and one without the cached tokens where another field has them."""
+    """Return the reported counts that are none, or contradict each other."""
     usage = state.usage or Usage(None, None, None, None)
     prompt, output, total, cached = (
         usage.prompt_tokens,
@@ -103,11 +102,12 @@ def _wrong_usage(state: RunState) -> str:
         usage.total_tokens,
         usage.cached_tokens,
     )
+    found = [unusable_counts(state)]
     if prompt is not None and cached is not None and cached > prompt:
-        return f"{cached:,} cached of {prompt:,} input tokens"
-    if prompt is not None and output is not None and total is not None and total + (cached or 0) < prompt + output:
-        return f"{prompt:,} input and {output:,} output tokens, {total:,} in total"
-    return unusable_counts(state)
+        found.append(f"{cached:,} cached of {prompt:,} input tokens")
+    if usage.parts_left_out + (cached or 0) < 0 or left_out_of_parts(state):
+        found.append(f"{prompt:,} input and {output:,} output tokens, {total:,} in total")
+    return "; ".join(filter(None, found))
 
 
 def _of_choice(state: RunState) -> Iterator[ApiError]:

@@ -15,7 +15,7 @@ from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDragMoveEvent, QDropEve
 from PySide6.QtWidgets import QDialog, QFrame, QMainWindow, QMenu, QSplitter, QWidget
 
 from playground.export.terminal import visible_line
-from playground.prompt.limits import EMPTY, is_empty
+from playground.prompt.limits import empty_prompt
 from playground.services import AppServices
 from playground.ui.actions import MENUS, RECENT, Actions, WindowActions
 from playground.ui.appearance import Appearance, WheelZoom
@@ -33,6 +33,8 @@ from playground.ui.widgets.notice import EndNotice, SlimBar
 from playground.ui.window_state import COLUMNS, GROWTH, ROWS, Places
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from playground.prefix_cache.forecaster import PromptForecast
     from playground.ui.controllers.batch import BatchController
     from playground.ui.controllers.compare import CompareController
@@ -208,6 +210,7 @@ class MainWindow(QMainWindow):
         self.files.saved.connect(lambda _name: self.status.show_saved(f"Saved {datetime.now().astimezone():%H:%M}"))
         self.files.notice.connect(self.show_notice)
         self.files.import_requested.connect(lambda path: self.answers.log_paths.import_from(path))
+        self.files.rows_requested.connect(self._open_rows)
         self.files.changed.connect(self._show_file)
         self.prompt.prompt_tab.recent_files = lambda: self.recent.paths
         self.prompt.prompt_tab.file_chosen.connect(self.files.open_path)
@@ -410,7 +413,8 @@ class MainWindow(QMainWindow):
 
     def _show_file(self) -> None:
         self.top.show_file(self.files.name, self.files.dirty)
-        self.top.show_refusal(EMPTY.removesuffix(".") if is_empty(self.prompt.document()) else "")
+        problem = empty_prompt(self.prompt.document())
+        self.top.show_refusal(str(problem).removesuffix(".") if problem else "")
 
     def _show_key_missing(self, sentence: str) -> None:
         self._notice_until = "sent"
@@ -478,6 +482,10 @@ class MainWindow(QMainWindow):
 
     def dragMoveEvent(self, event: QDragMoveEvent) -> None:
         self.files.take_drop(event)
+
+    def _open_rows(self, path: Path) -> None:
+        self.modes.show_mode("batch")
+        self.batch.files.open_file(path)
 
     def dropEvent(self, event: QDropEvent) -> None:
         self.files.take_drop(event)

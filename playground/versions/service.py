@@ -18,8 +18,6 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct, field
 
-from playground.client.endpoint import cost
-from playground.client.events import Usage
 from playground.export.masking import masked_text, masked_value
 from playground.export.terminal import fenced, markdown_line, visible, visible_line
 from playground.prefix_cache.token_estimator import TokenEstimator
@@ -72,9 +70,8 @@ def version_figures(version: Version, rows: Mapping[str, LogRow]) -> VersionFigu
         if row.prompt_tokens is None or row.cached_tokens is None or row.cached_tokens > row.prompt_tokens:
             continue
         prompt, cached = prompt + row.prompt_tokens, cached + row.cached_tokens
-        price = cost(Usage(row.prompt_tokens, row.completion_tokens, None, row.cached_tokens), row.rates).input
-        if price is not None:
-            costs.append(price)
+        if row.cost.input is not None:
+            costs.append(row.cost.input)
     per_thousand = sum(costs) / len(costs) * 1_000 if costs else None
     return VersionFigures(len(found), cached / prompt if prompt else None, per_thousand)
 

@@ -235,6 +235,23 @@ def test_batch_invalid_option_is_named_and_nothing_is_sent(
     assert made.served() == 0
 
 
+def test_batch_rows_with_an_empty_prompt_are_named_and_not_sent(project: MakeProject) -> None:
+    made = project()
+    (made.folder / "prompt.json").write_text('{"messages": [{"role": "user", "content": "{{question}}"}]}', "utf-8")
+    (made.folder / "data.csv").write_text('question\nhi\n" "\nho\n\u200b\n', "utf-8")
+    done = made.run("-o", str(made.folder / "out.jsonl"))
+    assert done.returncode == 1
+    assert "Rows 1, 3: not sent, because the prompt is empty" in done.stderr
+    assert made.served() == 2
+    phases = {row["row"]: (row["phase"], row["attempts"]) for row in results(made.folder / "out.jsonl")}
+    assert phases == {0: ("done", 1), 1: ("failed", 0), 2: ("done", 1), 3: ("failed", 0)}
+    (made.folder / "data.csv").write_text('question\n" "\n\u200b\n', "utf-8")
+    done = made.run("-o", str(made.folder / "none.jsonl"))
+    assert done.returncode == 2
+    assert "The prompt is empty: {{question}} has no visible text." in done.stderr
+    assert not (made.folder / "none.jsonl").exists()
+
+
 @pytest.mark.parametrize("suffix", ["jsonl", "csv"])
 def test_batch_merge_of_shards_has_every_row_once_in_order(project: MakeProject, suffix: str) -> None:
     made = project()

@@ -131,6 +131,29 @@ def test_bad_input_names_the_field_and_sends_nothing(
     assert run("log").stdout == ""
 
 
+@pytest.mark.parametrize(
+    ("content", "value", "words"),
+    [
+        ("", None, "The prompt is empty: type it, or open one."),
+        (
+            [{"type": "text", "text": ""}, {"type": "text", "text": "\u200b"}],
+            None,
+            "only spaces and invisible characters.",
+        ),
+        ("{{name}}", "\u00a0", "The prompt is empty: {{name}} has no visible text. Give {{name}} a value."),
+    ],
+)
+def test_send_empty_prompt_is_refused_and_changes_nothing(
+    run: Run, tmp_path: Path, content: Any, value: str | None, words: str
+) -> None:
+    file = tmp_path / "empty.json"
+    file.write_text(json.dumps({"model": "electron", "messages": [{"role": "user", "content": content}]}), "utf-8")
+    done = run("send", str(file), "--no-check", *(() if value is None else ("--var", f"name={value}")))
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert not (tmp_path / "data").exists()
+
+
 @pytest.mark.parametrize("content", ["", "[]", '{"messages": 7}', '{"messages": [{"role": "robot", "content": "x"}]}'])
 def test_a_file_that_is_no_prompt(run: Run, tmp_path: Path, content: str) -> None:
     file = tmp_path / "other.json"
@@ -187,6 +210,22 @@ def test_send_disk_that_fills_is_reported_with_exit_status_3(run: Run, prompt: P
     assert "could not be saved" in done.stderr
     assert "Traceback" not in done.stderr
     assert len(run("log", "--json").stdout.splitlines()) == 1
+
+
+def test_log_import_disk_that_fills_is_a_failure_and_no_invalid_input(run: Run, prompt: Path, tmp_path: Path) -> None:
+    body = json.loads(prompt.read_text())
+    body["messages"][0]["content"] += " " + os.urandom(100_000).hex()
+    prompt.write_text(json.dumps(body), "utf-8")
+    assert run("send", str(prompt), "--var", "name=x").returncode == 1  # it is too long, and logged
+    export = tmp_path / "one.jsonl"
+    assert run("log", "export", "-o", str(export), "--format", "jsonl").returncode == 0
+    environment = {**os.environ, "ELECTRON_PLAYGROUND_HOME": str(tmp_path / "other")}
+    assert run_text(["log"], environment).returncode == 0
+    done = run_text(["log", "import", str(export)], environment, file_limit=60 * 1024)
+    assert done.returncode == 1
+    assert f"{export} cannot be imported: the request log could not take them up: " in done.stderr
+    assert "FILE" not in done.stderr
+    assert run_text(["log"], environment).stdout == ""
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")

@@ -49,9 +49,13 @@ def _choice(index: int, **fields: object) -> str:
     return _event({"choices": [{"index": index, **fields}]})
 
 
-def _usage(prompt: int, output: int, total: int, cached: int) -> str:
+def _usage(prompt: object, output: object, total: object, cached: object, **more: object) -> str:
     fields = {"prompt_tokens": prompt, "completion_tokens": output, "total_tokens": total}
-    return _event({"choices": [], "usage": {**fields, "prompt_tokens_details": {"cached_tokens": cached}}})
+    return _event({"choices": [], "usage": {**fields, "prompt_tokens_details": {"cached_tokens": cached}, **more}})
+
+
+def _reasoning(tokens: int) -> dict[str, object]:
+    return {"completion_tokens_details": {"reasoning_tokens": tokens}}
 
 
 TEXT = _event({"choices": [{"index": 0, "delta": {"content": "hi"}}]})
@@ -152,7 +156,17 @@ ANSWERED = {
     "more cached than input": TEXT + _finish() + _usage(10, 5, 15, 50) + DONE,
     "total below its parts": TEXT + _finish() + _usage(10, 5, 14, 0) + DONE,
     "negative usage": TEXT + _finish() + _usage(-10, 5, -5, 0) + DONE,
-    "total with thinking": TEXT + _finish() + _usage(10, 5, 99, 0) + DONE,
+    "total of a fraction": TEXT + _finish() + _usage(10, 5, 15.5, 0) + DONE,
+    "total that is a text": TEXT + _finish() + _usage(10, 5, "15 in all", 0) + DONE,
+    "count that is a list": TEXT + _finish() + _usage([10], 5, 15, 0) + DONE,
+    "total above its parts": TEXT + _finish() + _usage(10, 5, 99, 0) + DONE,
+    "reasoning above the output": TEXT + _finish() + _usage(10, 5, 15, 0, **_reasoning(9)) + DONE,
+    "negative reasoning": TEXT + _finish() + _usage(10, 5, 15, 0, **_reasoning(-9)) + DONE,
+    "total with the reasoning of xAI": TEXT + _finish() + _usage(10, 5, 99, 0, **_reasoning(84)) + DONE,
+    "total with thinking": TEXT
+    + _finish()
+    + _usage(10, 5, 99, 0).replace('{"choices"', '{"model": "gemini-3", "choices"')
+    + DONE,
     "pings that are JSON": TEXT + "".join(map(_event, (None, 7, "ping", []))) + _finish() + DONE,
     "whole body as a stream": json.dumps({"choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}]}),
     "two streams": 2 * (TEXT + _finish() + USAGE + DONE),
@@ -250,7 +264,20 @@ WARNED |= dict.fromkeys(
 )
 WARNED |= {"two calls of one id": "repeated_call_id", "half of a character": "replaced_text"}
 WARNED |= {"bytes that are no text": "replaced_text"}
-WARNED |= dict.fromkeys(("more cached than input", "total below its parts", "negative usage"), "wrong_usage")
+WARNED |= dict.fromkeys(
+    (
+        "more cached than input",
+        "total below its parts",
+        "negative usage",
+        "total of a fraction",
+        "total that is a text",
+        "count that is a list",
+        "total above its parts",
+        "reasoning above the output",
+        "negative reasoning",
+    ),
+    "wrong_usage",
+)
 WARNED |= {"further choice without a finish": "no_finish_reason", "further choice cut": "length"}
 ALL = FAILED | ANSWERED
 PHASES = dict.fromkeys(FAILED, "failed") | dict.fromkeys(ANSWERED, "done")

@@ -96,6 +96,14 @@ def test_decoder_tool_call_pieces_go_to_their_index_and_without_one_to_the_last_
         ({"prompt_tokens": 5, "prompt_tokens_details": {"cached_tokens": None}}, Usage(5, None, None, None)),
         ({"prompt_tokens": 5, "prompt_tokens_details": {"cached_tokens": 0}}, Usage(5, None, None, 0)),
         ({"prompt_tokens": 5.0, "completion_tokens": "2", "total_tokens": True}, Usage(5, None, None, None)),
+        (
+            {"prompt_tokens": 5, "completion_tokens": 2, "completion_tokens_details": {"reasoning_tokens": 3}},
+            Usage(5, None, None, None),
+        ),
+        (
+            {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 10, "reasoning_tokens": 3},
+            Usage(5, 2, 10, None),
+        ),
         ({"prompt_tokens": -1, "completion_tokens": 10**30, "total_tokens": 6}, Usage(None, None, 6, None)),
     ],
 )

@@ -47,6 +47,19 @@ def test_input_of_a_forecast_needs_both_rates() -> None:
         assert (one.input_cost(200, 800), one.saved(1e6)) == (None, None)
 
 
+@pytest.mark.parametrize("usage", [Usage(10, 1, 11, 12), Usage(10, 5, 14, 0)])
+def test_counts_that_contradict_each_other_have_no_cost(usage: Usage) -> None:
+    assert usage.contradicts
+    assert cost(usage, Rates(0.40, 0.10, 1.00)) == Cost()
+
+
+def test_output_of_a_total_above_its_parts_is_unknown() -> None:
+    told = cost(Usage(10, 5, 99, 0), Rates(0.40, 0.10, 1.00))
+    assert (told.output, told.total) == (None, None)
+    assert told.input == pytest.approx(4e-6)
+    assert not Usage(10, 5, 13, 2).contradicts, "the total is without the cached tokens"
+
+
 def test_more_cached_than_sent_is_no_figure_to_reckon_with() -> None:
     assert Usage(10, 1, 11, 12).fresh_tokens is None
     assert cost(Usage(10, 1, 11, 12), Rates(0.40, 0.10)).fresh is None

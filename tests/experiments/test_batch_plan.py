@@ -30,7 +30,7 @@ from playground.experiments.batch_rows import (
     rows_of_requests,
 )
 from playground.prefix_cache.forecast import CacheUsage
-from playground.prefix_cache.forecaster import CacheForecaster
+from playground.prefix_cache.forecaster import CacheForecaster, PromptForecast
 from playground.prefix_cache.index import Sent
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.view import view_of_document
@@ -173,7 +173,13 @@ COLUMNS = {"shop": "shop", "question": "question"}
 
 def test_forecast_knows_the_requests_in_the_cache_and_what_reports_have_taught() -> None:
     forecaster, endpoint = CacheForecaster(300.0, lambda: 1_000.0), Endpoint("e", "E", "http://127.0.0.1:1/v1")
-    service = cast("RequestService", SimpleNamespace(forecaster=forecaster, cache_began=lambda _endpoint: began))
+
+    def look(document: Document, endpoint: Endpoint) -> PromptForecast:
+        return forecaster.look(document, endpoint.id, endpoint.model, began)
+
+    service = cast(
+        "RequestService", SimpleNamespace(forecaster=forecaster, cache_began=lambda _endpoint: began, forecast=look)
+    )
     rows = mixed(2, 3)
 
     def cached() -> float:

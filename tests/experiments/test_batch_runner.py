@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import hashlib
 import io
 import shutil
+import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -121,6 +124,12 @@ def some_results() -> list[dict[str, Json]]:
         result_of(1, values, finished(ODD, usage), Rates(0.4, 0.1), {"contains=x": True}),
         failed_result(0, values, "no message"),
     ]
+
+
+def test_result_of_usage_without_completion_tokens_has_no_cost_if_output_is_priced() -> None:
+    state = finished("yes", Usage(prompt_tokens=10, completion_tokens=None, total_tokens=None, cached_tokens=0))
+    assert result_of(1, {}, state, Rates(0.4, 0.1, 1.0), {})["cost"] is None
+    assert result_of(1, {}, state, Rates(0.4, 0.1), {})["cost"] == pytest.approx(4e-6)
 
 
 @pytest.mark.parametrize("name", ["out.csv", "out.jsonl"])
@@ -291,6 +300,23 @@ def test_result_file_changed_answer_is_noticed_also_after_a_kill(tmp_path: Path,
     again = ResultFile(copy, resume=True)
     assert not again.is_changed, "the changed answers were taken"
     again.close(complete=True)
+
+
+def test_result_file_written_by_several_threads_has_a_true_note_at_every_moment(tmp_path: Path) -> None:
+    """A kill between any two lines of the note must not make the results look changed."""
+    path, interval = tmp_path / "out.jsonl", sys.getswitchinterval()
+    file = ResultFile(path, resume=False)
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(file.write, ({**some_results()[0], "row": number} for number in range(100))))
+    finally:
+        sys.setswitchinterval(interval)
+        file.close(complete=False)
+    data = path.read_bytes()
+    noted = [line.split()[1:] for line in path.with_name("out.jsonl.batch").read_text().splitlines() if "file" in line]
+    assert len(noted) == 101
+    assert [hashlib.sha256(data[: int(length)]).hexdigest() for length, _ in noted] == [digest for _, digest in noted]
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "csv"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 from aiohttp import web
@@ -13,20 +13,19 @@ from msgspec.structs import replace
 from playground.client.connection import Connection
 from playground.client.endpoint import Endpoint
 from playground.experiments.lab import (
-    Findings,
     Lab,
     LabPlan,
     LabProgress,
+    Reading,
     csv_rows,
-    findings,
     from_json,
     plan_blocks,
     plan_first_token,
     plan_lifetime,
     plan_repeats,
-    sentences,
     to_json,
 )
+from playground.experiments.lab_findings import Findings, findings, sentences
 from playground.prompt.document import Document, Json
 from playground.prompt.request import to_request
 from playground.runs.state import RunState
@@ -89,6 +88,29 @@ def test_it_finds_the_block_size_and_the_minimum(make_simulator: Start, block: i
     assert any(f"{found.block:,} tokens" in sentence for sentence in sentences(progress))
 
 
+def _progress_with(counts: list[int]) -> LabProgress:
+    """Return a plan of blocks in which the second request of each size reported one of these cached counts."""
+    plan = plan_blocks([2 * count for count in counts], seed=1)
+    readings = []
+    for number, count in enumerate(counts):
+        readings.append(Reading(2 * number, 0.0, "done", None, 2 * count, 0, None, None))
+        readings.append(Reading(2 * number + 1, 1.0, "done", None, 2 * count, count, None, 1.0))
+    return LabProgress(plan, "lab", tuple(readings))
+
+
+@pytest.mark.parametrize(
+    ("step", "divisor", "end"), [(1, 48, "is the block size."), (10, 10, "is not known."), (100, 100, "is not known.")]
+)
+def test_counts_that_may_be_rounded_down_prove_no_block_size(step: int, divisor: int, end: str) -> None:
+    progress = _progress_with([48 * blocks // step * step for blocks in (3, 5, 7, 10, 14)])
+    assert findings(progress).block == divisor
+    assert next(sentences(progress)).endswith(end)
+
+
+def test_counts_without_a_common_divisor_show_no_blocks() -> None:
+    assert "no blocks" in next(sentences(_progress_with([97, 104, 118, 131])))
+
+
 def test_it_finds_the_lifetime() -> None:
     now = 1_000.0
 
@@ -119,14 +141,73 @@ def test_it_finds_the_lifetime() -> None:
     assert found.lifetime_s == 99.0
 
 
+def _read(plan: LabPlan, cached: Sequence[int | None], *, ttft_s: list[float] | None = None) -> LabProgress:
+    """Return a progress in which step n reported `cached[n]`; every prompt was 900 tokens long."""
+    readings, before = list[Reading](), dict[int, float]()
+    for number, count in enumerate(cached):
+        step = plan.steps[number]
+        at = before[step.prompt] + (step.gap_s or 0.5) if step.prompt in before else 1_000.0 + number
+        gap = at - before[step.prompt] if step.prompt in before else None
+        time_s = None if ttft_s is None else ttft_s[number]
+        readings.append(Reading(number, at, "done", None, 900, count, time_s, gap))
+        before[step.prompt] = at
+    return LabProgress(plan, "lab", tuple(readings))
+
+
+@pytest.mark.parametrize(
+    ("at_once", "later", "said", "lifetime"),
+    [
+        ([0, 0, 0], [0, 0, 0], "No prompt was served from the cache, not even 500 ms after it was sent.", None),
+        ([896, 896, 896], [896, 896, 0], "An unused prefix stayed cached for 30.0 s and was gone after 60.0 s.", 30.0),
+        ([896, 0, 896], [896, 0, 0], "time is not the only cause.", None),
+        ([896, 896, 896], [0, 0, 0], "stayed cached for 500 ms and was gone after 15.0 s.", 0.5),
+    ],
+    ids=["no cache", "a lifetime", "several caches", "a short lifetime"],
+)
+def test_a_lifetime_is_stated_only_if_prompts_are_served_when_sent_again_at_once(
+    at_once: list[int], later: list[int], said: str, lifetime: float | None
+) -> None:
+    progress = _read(plan_lifetime((15.0, 30.0, 60.0)), [n for hit in at_once for n in (0, hit)] + later)
+    assert "\n".join(sentences(progress)).endswith(said)
+    assert findings(progress).lifetime_s == lifetime
+
+
+def test_waits_are_left_out_if_cached_tokens_are_not_reported() -> None:
+    plan = plan_lifetime((15.0, 30.0))
+    assert not _read(plan, [None, None, None]).done
+    assert _read(plan, [None, None, None, None]).done
+    assert not _read(plan, [0, 0, None, None]).done
+
+
+def test_the_tokens_of_a_plan_follow_the_reports() -> None:
+    plan = plan_lifetime((15.0, 30.0))
+    sent = sum(map(plan.tokens_of, range(2)))
+    assert _read(plan, []).tokens == pytest.approx(plan.tokens)
+    assert _read(plan, [0, 0]).tokens == pytest.approx(plan.tokens * 1_800 / sent)
+
+
+@pytest.mark.parametrize(
+    ("warm", "said"),
+    [
+        ([0.1] * 10, "The cache saves 400 ms of the time to first token, by the median of the pairs."),
+        ([0.1] * 7 + [0.9] * 3, "Not clear: the cached prompt was faster in 7 of 10 pairs."),
+        ([0.9] * 10, "The cache costs 400 ms of the time to first token, by the median of the pairs."),
+    ],
+)
+def test_a_difference_of_times_is_stated_if_chance_does_not_explain_it(warm: list[float], said: str) -> None:
+    times = [time for each in warm for time in (0.5, each)]
+    progress = _read(plan_first_token(10), [0, 896] * 10, ttft_s=times)
+    assert list(sentences(progress))[-1] == said
+
+
 def test_it_counts_hits_and_times_first_tokens(make_simulator: Start) -> None:
     simulator = make_simulator(*FAST)
     found = findings(_run(simulator.base_url, plan_repeats(6)))
     assert (found.hits, found.again) == (5, 5)
     progress = _run(simulator.base_url, plan_first_token(3))
     found = findings(progress)
-    assert (len(found.cold_ttft), len(found.warm_ttft)) == (3, 3)
-    assert any(sentence.startswith("The cache ") for sentence in sentences(progress))
+    assert len(found.pairs) == 3
+    assert [sentence.split(":")[0] for sentence in sentences(progress)] == ["cold", "warm", "Not clear"]
 
 
 def test_stopped_in_the_middle_it_goes_on_where_it_was(make_simulator: Start) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from playground.client.endpoint import PLANS, Rates
 from playground.client.events import AttemptStarted, Completed, ContentDelta, HeadersReceived, Stopped, ToolCallDelta
-from playground.experiments.lab import drift, repeat
+from playground.experiments.repeats import drift, repeat
 from playground.runs.state import RunState, fold
 from playground.ui.dialogs.repeat import Ahead, seconds_of, what_it_takes
 

@@ -11,7 +11,7 @@ from playground.client.events import (
     Usage,
     UsageReported,
 )
-from playground.experiments.lab import verdict
+from playground.experiments.repeats import verdict
 from playground.runs.state import RunState, fold
 
 

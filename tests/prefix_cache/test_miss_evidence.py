@@ -142,6 +142,16 @@ def test_place_is_excluded_by_more_than_it_leaves_or_by_losses_that_are_no_chanc
     assert not proofs.excludes({"first"})
 
 
+def test_place_is_not_excluded_by_losses_where_newer_requests_end_or_by_wrong_estimates() -> None:
+    newer, unsure, beyond = CacheProofs(), CacheProofs(), CacheProofs()
+    for cached in (400, 416):
+        sizes = place("first", cached + 8.0) | place("inside", 1_000.0)
+        newer.exclude(sizes, cached, 16, 60.0, [Size(cached + 4.0, 1.0)])
+        unsure.exclude({**sizes, "first": [Size(cached + 8.0, 60.0)]}, cached, 16, 60.0)
+    beyond.exclude(place("first", 1_000.0) | place("inside", 300.0), 1_504, 16, 60.0)
+    assert not any(proofs.excludes({name}) for proofs in (newer, unsure, beyond) for name in ("first", "inside"))
+
+
 @pytest.mark.parametrize(("whole", "one"), [(3, False), (9, True)])
 def test_replicas_at_random_are_excluded_by_reports_of_all_that_the_newest_request_has(whole: int, one: bool) -> None:
     proofs = CacheProofs()

@@ -16,6 +16,7 @@ from playground.prefix_cache.prefix_size import Size
 from playground.prefix_cache.proofs import CacheProofs, message_ends
 from playground.prefix_cache.reach import Reach
 from playground.prefix_cache.view import CacheView, Order, view_of_fields
+from playground.prompt.document import Json
 from tests.prefix_cache.test_miss_sentences import CLEARING
 
 RULES = "You are a clerk of the harbour office. Name the crate, the shelf and the ship. " * 40
@@ -47,7 +48,7 @@ def test_explain_miss_changed_clock_in_a_long_message_is_not_cleared_before_a_pa
     inside: bool, reason: str
 ) -> None:
     """The only breakpoint of the gateway is the end of the system text, with a clock in its last line."""
-    then, now = (view(f"{RULES * 2}Time: 08:{minute}", "Which crate?") for minute in ("00", "01"))
+    then, now = (view(f"{RULES * 6}Time: 08:{minute}", "Which crate?") for minute in ("00", "01"))
     why = explained(now, then, 0, known(16, inside=inside))
     assert why is not None
     assert why.reason == reason
@@ -196,3 +197,34 @@ def test_forgets_after_one_loss_is_enough_if_another_prefix_was_kept_meanwhile()
         proofs.add_served(one, 992, 16, float(moment))
     assert proofs.forgets_after(120.0, 350.0, 3_520.0)
     assert not proofs.forgets_after(120.0, 350.0, 3_900.0)
+
+
+@pytest.mark.parametrize(("large", "reason"), [(0.4, "block_or_partly_lost"), (0.95, "new_text")])
+def test_explain_miss_new_text_does_not_follow_all_that_was_served_if_only_an_unproved_block_hides_the_rest(
+    large: float, reason: str
+) -> None:
+    """1,024 of about 1,540 tokens by one replica of two with blocks of 128; 1,024 is the only figure so far."""
+    then, now = (view(RULES, LOG * 3 + question) for question in ("Which crate is it?", "Who took the keys?"))
+    orders = [OrderEvidence("inside", 1.0, lambda offset: Size(offset / 4.6, 60.0))]
+    blocks = [(1_024, large), (128, 1.0 - large)]
+    found = MissKnowledge(orders, 1_024, blocks=blocks, figures=(1_024,), all_orders=orders, inside=False)
+    why = explained(now, then, 1_024, found)
+    assert why is not None
+    assert why.reason == reason
+
+
+@pytest.mark.parametrize(("figures", "cause"), [((), "tools"), ((784,), "parameters")])
+def test_explain_miss_other_users_first_prompt_is_no_loss_while_the_size_before_its_tools_is_an_estimate(
+    figures: tuple[int, ...], cause: str
+) -> None:
+    def body(user: str) -> dict[str, Json]:
+        tool: dict[str, Json] = {"type": "function", "function": {"name": f"find_{user}", "description": LOG}}
+        messages: list[Json] = [{"role": "system", "content": RULES}, {"role": "user", "content": f"I am {user}"}]
+        return {"model": "m", "user": user, "messages": messages, "tools": [tool]}
+
+    then, now = body("ada"), body("bob")
+    earlier = EarlierRequest(view_of_fields(then), then, "id", 10.0)
+    knowledge = known(16, figures, inside=True)
+    why = explain_miss(view_of_fields(now), now, earlier, CacheUsage(1_300, 640), knowledge)
+    assert why is not None
+    assert why.cause == cause

@@ -15,11 +15,13 @@ from playground.prompt.field_errors import InputError
 from playground.prompt.files import dump, load
 from playground.prompt.limits import (
     CONTEXT_TOKENS,
+    EMPTY,
     EXTRA_FIELDS,
     PARAMETERS,
     LimitFinding,
     check,
     context_finding,
+    empty_prompt,
     invalid_errors,
     parse,
     show,
@@ -369,3 +371,51 @@ def test_odd_parameter_values_in_a_document_are_handled_everywhere(
         except InputError:
             return
         assert again in (value, None) or shown == value or BY_NAME[name].kind in ("choice", "text", "stop")
+
+
+NO_GLYPH = " \n\t\u00a0\u2028\u200b\u2060\ufeff\u00ad\u034f\u3164\ufe0f\U000e0041\u2800\x00"
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        (Document(), EMPTY),
+        (talk(Message("system", ""), Message("user", "")), EMPTY),
+        (talk(Message("user", NO_GLYPH)), "The prompt is empty: it has only spaces and invisible characters."),
+        (
+            replace(talk(Message("user", " {{q}}\n")), variables={"q": "\u200b"}),
+            "The prompt is empty: {{q}} has no visible text.",
+        ),
+        (
+            replace(talk(Message("system", "{{a}}"), Message("user", "{{b}}")), variables={"a": "", "b": " "}),
+            "The prompt is empty: {{a}} and {{b}} have no visible text.",
+        ),
+        (talk(Message("user", "", extra='{"name":"ann","cache_control":{"type":"ephemeral"},"images":[]}')), EMPTY),
+    ],
+)
+def test_empty_prompt_names_what_is_empty(document: Document, words: str) -> None:
+    problem = empty_prompt(document)
+    assert problem is not None
+    assert problem.message == words
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        talk(Message("system", "You are kind."), Message("user", "")),
+        talk(Message("user", "\u200b\u0301")),
+        talk(Message("user", "{{q}}")),
+        replace(talk(Message("user", "{{q}}")), variables={"q": "."}),
+        talk(Message("assistant", None, (CALL,))),
+        talk(Message("tool", "", tool_call_id="call_1")),
+        talk(Message("user", "", extra='{"images":["aGk="]}')),
+    ],
+)
+def test_empty_prompt_with_anything_to_send_returns_none(document: Document) -> None:
+    assert empty_prompt(document) is None
+
+
+def test_check_user_message_without_visible_text_beside_others_is_a_warning() -> None:
+    document = talk(Message("system", "You are kind."), Message("user", "\u00a0"))
+    assert paths(check(document), refused=False) == [("messages", 1, "content")]
+    assert check(talk(Message("user", "\u00a0"))) == ()

@@ -820,4 +820,8 @@ async def test_wrong_paths_are_counted_and_not_reported_for_ever() -> None:
     icons = [sentence for sentence in sentences if "favicon" in sentence]
     assert ["10 " in icon for icon in icons] == [False, True, False]
     assert "100 " in icons[-1]
-    assert len(icons) < len(sentences) < 60
+    others = [sentence for sentence in sentences if "other paths" in sentence]
+    assert len(sentences) == len(icons) + 4 + len(others)
+    assert len(others) == 4  # the 1st, 10th, 100th and 1,000th
+    await recorder.close()
+    assert sentences[len(icons) + 4 + len(others) :] == [f"{others[0]} (1,996 such requests in total.)"]

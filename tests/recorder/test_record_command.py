@@ -316,8 +316,9 @@ def test_record_first_turn_sent_again_after_a_failure_stays_in_its_conversation(
     assert other not in (None, first)
 
 
+@pytest.mark.parametrize("command", ["", "log list", "send", "check"])
 def test_record_both_processes_killed_finished_requests_are_in_the_log_after_the_next_start(
-    recording: Recording,
+    recording: Recording, command: str
 ) -> None:
     answers = [post(recording, {**BODY, "user": str(number)}) for number in range(3)]
     forwarding = psutil.Process(recording._process.pid)
@@ -327,9 +328,22 @@ def test_record_both_processes_killed_finished_requests_are_in_the_log_after_the
     forwarding.kill()
     child.kill()
     recording._process.communicate(timeout=60)
-    services = AppServices(recording.folder, os.environ, Tasks(lambda _name, _error: None))
-    asyncio.run(services.recover_recordings())
-    states = {stored.state().request_id: stored.state().phase for stored in recording.runs()}
+    environment = dict(os.environ, ELECTRON_PLAYGROUND_HOME=str(recording.folder))
+    if command == "log list":
+        listed = run_text(["log", "list", "--json"], environment).stdout.splitlines()
+        assert [json.loads(line)["request_id"] for line in listed] == [
+            answer.headers["x-request-id"] for answer in reversed(answers)
+        ]
+    elif command == "send":
+        (recording.folder / "p.json").write_text('{"messages": [{"role": "user", "content": "hi"}]}', "utf-8")
+        run_text(["send", str(recording.folder / "p.json"), "--base-url", "http://127.0.0.1:9/v1"], environment)
+    elif command == "check":
+        assert "4 checked" in run_text(["check", "--log", "source:recorder"], environment).stdout
+    else:
+        services = AppServices(recording.folder, os.environ, Tasks(lambda _name, _error: None))
+        asyncio.run(services.recover_recordings())
+    runs = [stored for stored in recording.runs() if stored.record.source == "recorder"]
+    states = {stored.state().request_id: stored.state().phase for stored in runs}
     assert states == {answer.headers["x-request-id"]: "done" for answer in answers}
     assert not list((recording.folder / "recorder-spool").iterdir())
 

@@ -56,6 +56,7 @@ async def work():
     assert (await log.get(kept.run_id)).state().text == "half of an"  # get() sees to it that the notes are written
     for n in range(int(sys.argv[3])):
         await keep(log, record(f"child {n}"), answered())
+    assert await log.saved(60)  # another process may have held the file
     print(kept.run_id, flush=True)
     sys.stdin.read()
     await log.close()
@@ -328,6 +329,21 @@ async def test_file_that_another_program_holds_is_said_and_written_when_it_is_fr
         assert [row.run_id for row in await log.page(EVERYTHING)] == [kept.run_id]
 
 
+async def test_request_does_not_wait_for_another_program_that_holds_the_file(tmp_path: Path) -> None:
+    async with opened(tmp_path) as log:
+        hearing = Hearing(log)
+        kept = record("while it is locked")
+        with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            await keep(log, kept, answered())
+            assert hearing.told == []  # the first attempt to write still waits
+            assert await log.page(EVERYTHING) == []
+            other.execute("ROLLBACK")
+        assert await log.saved(60)
+        assert hearing.told == []
+        assert [(row.run_id, row.phase) for row in await log.page(EVERYTHING)] == [(kept.run_id, "done")]
+
+
 async def test_two_processes_write_at_once_and_each_request_is_whole(tmp_path: Path) -> None:
     processes = [child(tmp_path, "runs", 150) for _ in range(2)]
 
@@ -338,6 +354,7 @@ async def test_two_processes_write_at_once_and_each_request_is_whole(tmp_path: P
             mine = [record(f"mine {n}") for n in range(150)]
             for one in mine:
                 await keep(log, one, answered())
+            assert await log.saved(60)
             for process in processes:
                 assert await asyncio.to_thread(said, process)
             rows = await log.page(EVERYTHING, None, 1_000)

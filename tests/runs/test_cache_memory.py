@@ -103,3 +103,24 @@ async def test_remember_damaged_file_is_set_aside_and_rebuilt_from_the_log(tmp_p
     assert aside.read_bytes() == damaged
     assert len(messages) == 1
     assert aside.name in messages[0]
+
+
+def test_save_that_fails_again_for_the_same_reason_is_reported_once(tmp_path: Path) -> None:
+    folder, said = tmp_path / "data", list[str]()
+    memory = CacheMemory(folder, CacheForecaster(300.0), lambda write, report: report(write()), said.append)
+
+    def save() -> list[str]:
+        memory._dirty = True
+        memory.save()
+        return [sentence for sentence in said if sentence]
+
+    folder.write_text("a file", "utf-8")  # in the way of the folder
+    assert len(save()) == 1
+    assert len(save()) == 1
+    folder.unlink()
+    folder.mkdir()
+    assert len(save()) == 1
+    (folder / FILE).unlink()
+    folder.rmdir()
+    folder.write_text("a file", "utf-8")
+    assert len(save()) == 2

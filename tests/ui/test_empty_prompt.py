@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from playground.cli.selftest import UiDriver
 from playground.experiments.batch_rows import BatchRow
+from playground.prompt.document import Document, Message
 from playground.prompt.limits import EMPTY
 from playground.requestlog.filter import EVERYTHING
 from playground.ui.session import Session
@@ -30,7 +31,7 @@ async def test_every_command_that_sends_the_prompt_says_that_it_is_empty(session
     window.notice_bar.hide()
     window.modes.show_mode("compare")
     window.compare.send()
-    assert window.notice_bar.words == EMPTY
+    assert window.notice_bar.words == f"Column A: {EMPTY}"
     assert not window.compare.running
     window.modes.show_mode("batch")
     await window.batch.use_rows((BatchRow(0, {"a": "b"}),), "rows")
@@ -39,5 +40,10 @@ async def test_every_command_that_sends_the_prompt_says_that_it_is_empty(session
     assert not window.batch.page.setup.error.isHidden()
     window.actions_table["send"].trigger()
     assert window.batch.session is None
+    window.modes.show_mode("prompt")
+    window.prompt.set_document(Document(messages=(Message("user", "{{q}}"),), variables={"q": "\u00a0"}))
+    assert not window.top._send.isEnabled()
+    window.actions_table["send"].trigger()
+    assert window.notice_bar.words == "The prompt is empty: {{q}} has no visible text. Give {{q}} a value."
     assert log is not None
     assert (await log.count(EVERYTHING)).n == 0

@@ -31,6 +31,10 @@ class Report(Struct):
         if sentence not in self.notes:
             self.notes.append(sentence)
 
+    def left_out(self, what: str, why: str = "") -> None:
+        """Add the sentence about what was not carried over."""
+        self.note(f"{what} was left out{': ' if why else ''}{why}.")
+
 
 def opened_body(
     fields: Mapping[str, Json], report: Report, *, variables: Mapping[str, str] | None = None, name: str = ""

@@ -65,6 +65,8 @@ class AgentDialog(AgentView):
         self._conversation = service.conversation or Conversation(prompt())
         self._end: str | None = None
         self._step = "Running"
+        self._follows = True
+        """Whether the newest turn stays visible: until the user scrolls up, and again from the end on."""
         self.cards: list[TurnCard] = []
         """The turns of the visible branch."""
         self._frame = QTimer(self)
@@ -80,6 +82,10 @@ class AgentDialog(AgentView):
     def _connect(self) -> None:
         self.go.clicked.connect(self.run_or_stop)
         self.reply.returnPressed.connect(self.send_next_message)
+        self.reply.textChanged.connect(lambda _text: self._show_sendable())
+        bar = self.view.verticalScrollBar()
+        bar.valueChanged.connect(self._scrolled)
+        bar.rangeChanged.connect(lambda _least, most: bar.setValue(most) if self._follows else None)
         self.send_reply.clicked.connect(self.send_next_message)
         self.branch.activated.connect(lambda row: self.show_turn(self.branch.itemData(row)))
         self.answers.changed.connect(lambda book: self._service.keep_book(self._conversation.root, book))
@@ -149,11 +155,22 @@ class AgentDialog(AgentView):
         self._run(None, ())
 
     def send_next_message(self) -> None:
-        text = self.reply.text().strip()
-        if self.running or not text or self._end is None:
+        text = self.reply.text()
+        if not self._sendable():
             return
         self.reply.clear()
         self._run(self._end, (Message("user", text),))
+
+    def _sendable(self) -> bool:
+        return not self.running and self._end is not None and bool(self.reply.text().strip())
+
+    def _show_sendable(self) -> None:
+        self.send_reply.setEnabled(self._sendable())
+        reason = "Run the agent loop first" if self._end is None else "Type the next user message"
+        self.send_reply.setToolTip("" if self.running or self._sendable() else reason)
+
+    def _scrolled(self, value: int) -> None:
+        self._follows = value >= self.view.verticalScrollBar().maximum() - GRID
 
     def go_on(self, turn_id: str) -> None:
         """Continue from a turn: answer its open calls and send the next request."""
@@ -166,6 +183,7 @@ class AgentDialog(AgentView):
 
     def _run(self, at: str | None, add: tuple[Message, ...]) -> None:
         self._loop = self._service.loop(self._conversation, self.ask.ask, self._heard, self.limit.value())
+        self._follows = True
         self._task = self._workspace.tasks.start(self._see_through(self._loop, at, add), "run until answer")
         self._frame.start()
         self._show_running()
@@ -202,8 +220,9 @@ class AgentDialog(AgentView):
 
     def _show_running(self) -> None:
         self.go.setText("Stop" if self.running else "Run agent loop")
-        for widget in (self.limit, self.branch, self.reply, self.send_reply, *self.ways.values()):
+        for widget in (self.limit, self.branch, self.reply, *self.ways.values()):
             widget.setEnabled(not self.running)
+        self._show_sendable()
         self.ways["timeline"].setEnabled(True)
         if self.running:
             self._step = "Running"
@@ -227,8 +246,7 @@ class AgentDialog(AgentView):
         self._fit_cards(path)
         self.empty.setVisible(not path)
         now = self._loop.now() if self._loop is not None else 0.0
-        bar = self.view.verticalScrollBar()
-        at_end = bar.value() >= bar.maximum() - GRID
+        self._show_sendable()
         for card, turn in zip(self.cards, path, strict=True):
             card.show_turn(
                 turn,
@@ -242,8 +260,6 @@ class AgentDialog(AgentView):
         if self.running:
             self.state.setText(f"{self._step}{' · waits for you' if self.ask.isVisible() else ''}")
         self.totals.setText(totals_words(conversation, self._end if path else None))
-        if at_end and self.running:
-            QTimer.singleShot(0, lambda: bar.setValue(bar.maximum()))
 
     def _coming(self) -> str:
         calls = self._loop.coming if self._loop is not None and self.running else ()

@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QComboBox, QFrame, QGridLayout, QLabel, QVBoxLayou
 
 from playground.client.endpoint import Endpoint
 from playground.experiments.batch_plan import BatchForecast, Order, ServerCache
-from playground.experiments.batch_rows import KINDS, columns_of
+from playground.experiments.batch_rows import KINDS, columns_of, empty_rows, empty_rows_note
 from playground.experiments.batch_session import BatchSpec, PreparedBatch, Selection, prepare
 from playground.export.terminal import visible_line
 from playground.prompt.field_errors import FieldError, InputError
@@ -41,7 +41,7 @@ class DisplayedBatch(Struct, frozen=True):
     selection: Selection
     displayed: Displayed
     gaps: str = ""
-    """What to know of rows without a value for a variable of the prompt; empty if there are none."""
+    """What to know of rows that are not sent, and of rows without a value for a variable; empty if there are none."""
 
     @classmethod
     def of(cls, prepared: PreparedBatch, selection: Selection) -> DisplayedBatch:
@@ -54,15 +54,20 @@ class DisplayedBatch(Struct, frozen=True):
 def _gaps(prepared: PreparedBatch) -> str:
     """Return a sentence on the rows whose value of a variable is empty."""
     rows: dict[str, list[int]] = {}
+    spec = prepared.spec
+    empty = set(empty_rows(spec.document, spec.rows, prepared.plan.columns))
     for line in prepared.lines:
+        if line.item.row.number in empty:
+            continue
         for name, value in line.item.document.variables.items():
             if name in prepared.plan.columns and not value:
                 rows.setdefault(name, []).append(line.item.row.number)
-    return " ".join(
+    gaps = [
         f"{len(found):,} {'row has' if len(found) == 1 else 'rows have'} no value for {visible_line(name)}"
         f" ({'row' if len(found) == 1 else 'the first is row'} {min(found):,}): sent with an empty text."
         for name, found in rows.items()
-    )
+    ]
+    return " ".join([empty_rows_note(sorted(empty)), *gaps] if empty else gaps)
 
 
 class BatchPlanner(QObject):
@@ -116,8 +121,10 @@ class BatchPlanner(QObject):
 
     async def made(self, spec: BatchSpec, endpoint: Endpoint, selection: Selection) -> DisplayedBatch:
         """Return the plan of a batch, new or stored. Raises InputError."""
-        cache = ServerCache.of(self._services.sender, endpoint, spec.document)
-        return await asyncio.to_thread(lambda: DisplayedBatch.of(prepare(spec, endpoint, cache), selection))
+        sender, document = self._services.sender, spec.document
+        return await asyncio.to_thread(
+            lambda: DisplayedBatch.of(prepare(spec, endpoint, ServerCache.of(sender, endpoint, document)), selection)
+        )
 
 
 HEIGHT_PX, WIDE_PX = 146, 840

@@ -26,7 +26,7 @@ from playground.experiments.comparison import (
 from playground.experiments.comparison_session import ColumnSlot, ComparisonSession
 from playground.export.pages import table_text
 from playground.prompt.document import Document
-from playground.prompt.limits import EMPTY, is_empty
+from playground.prompt.limits import empty_prompt
 from playground.ui.compare.column import ColumnView
 from playground.ui.compare.files import CompareFiles
 from playground.ui.compare.page import ComparePage, CompareTools, VariantDialog
@@ -372,9 +372,10 @@ class CompareController(QObject):
         """Send all columns. Earlier results of this page are replaced; their requests stay in the log."""
         if self.running or self._reading:
             return
-        if any(is_empty(slot.variant.document) for slot in self.slots):
-            self.notice.emit(EMPTY)
-            return
+        for letter, slot in zip(LETTERS, self.slots, strict=False):
+            if problem := empty_prompt(self.session.document_of(slot)):
+                self.notice.emit(f"Column {letter}: {problem}")
+                return
         self.session.begin()
         self._task = self._start(self._run(), "send a comparison")
         self._show_columns()

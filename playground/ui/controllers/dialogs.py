@@ -13,7 +13,6 @@ from PySide6.QtGui import QKeySequence
 from PySide6.QtWidgets import QMainWindow
 
 from playground.client.endpoint import ELECTRON_ID
-from playground.prompt.limits import refuse_empty
 from playground.runs.metrics import counted
 from playground.services import AppServices
 from playground.storage.paths import write_shared
@@ -32,6 +31,9 @@ if TYPE_CHECKING:
     from playground.lint.model import Finding
     from playground.prompt.document import Document, Json, Tool
     from playground.requestlog.records import StoredRun
+    from playground.runs.record import GroupKind
+    from playground.runs.run import Run
+    from playground.runs.service import PendingRequest
     from playground.runs.state import RunState
     from playground.ui.controllers.request import Requests
     from playground.ui.dialogs.cache_lab import CacheLabDialog, ReplayDialog
@@ -77,6 +79,8 @@ class DialogController(QObject):
         self.show_page: Callable[[QDialog, int], None] = lambda page, _width: page.show()
         """Shows a dialog in the side panel, at a preferred width in device-independent pixels."""
         self._lab_lock = asyncio.Lock()
+        self._beside: dict[str, list[Run]] = {}
+        """Runs of the cache lab and of *Repeat*, by the kind of their group."""
         self._pages: dict[str, QDialog] = {}
 
     def use_actions(self, actions: Actions) -> None:
@@ -186,19 +190,30 @@ class DialogController(QObject):
         ahead = ahead_of(workspace, document, requests.current.run.state if requests.current else None)
 
         async def send(group: str) -> RunState:
-            refuse_empty(document)
             return await self._send_beside(requests, document, endpoint, group)
 
-        return self._page("repeat", lambda: RepeatDialog(ahead, send, workspace.tasks.start, self.window))
+        queued = partial(self._queued, "repeat")
+        return self._page("repeat", lambda: RepeatDialog(ahead, send, queued, workspace.tasks.start, self.window))
 
     async def _send_beside(
         self, requests: Requests, document: Document, endpoint: Endpoint, group: str, tag: str = ""
     ) -> RunState:
         """Send a request that the log lists in a group; the response pane does not show it."""
-        sent = await self._workspace.sender.send(
-            document, endpoint, lambda sending: requests.sent_beside(sending.run.id), tag=tag, tags=[group]
-        )
+        runs = self._beside.setdefault(group.partition(":")[0], [])
+
+        def begun(sending: PendingRequest) -> None:
+            runs.append(sending.run)
+            requests.sent_beside(sending.run.id)
+
+        sent = await self._workspace.sender.send(document, endpoint, begun, tag=tag, tags=[group])
         return sent.run.state
+
+    def _queued(self, kind: GroupKind) -> str:
+        """Return why and how long a request of a kind of group waits for the plan's limits; "" if none does."""
+        from playground.ui.panes.response.labels import waiting
+
+        runs = self._beside[kind] = [run for run in self._beside.get(kind, ()) if not run.state.ended]
+        return next((waiting(run.state, run.clock()) for run in runs if run.state.queued is not None), "")
 
     def cache_lab(self, requests: Requests) -> CacheLabDialog:
         from playground.experiments.lab import FILE as LAB_FILE
@@ -213,7 +228,8 @@ class DialogController(QObject):
 
         def make() -> CacheLabDialog:
             file = workspace.folder / LAB_FILE
-            services = CacheLabServices(endpoint, send, file, workspace.tasks.start, self._lab_lock)
+            queued = partial(self._queued, "lab")
+            services = CacheLabServices(endpoint, send, queued, file, workspace.tasks.start, self._lab_lock)
             dialog = CacheLabDialog(services, self.window)
             dialog.lifetime_found.connect(
                 lambda found: workspace.settings.set("cache_lifetime_s", max(10, min(round(found), 86_400)))

@@ -66,6 +66,8 @@ class Files(QObject):
     """The prompt was saved: the path before (None: it had no file), and the PromptFile."""
     file_used = Signal(object)
     """A prompt file (Path) was opened or saved."""
+    rows_requested = Signal(object)
+    """The path of a table whose rows are to be opened in Batch mode."""
     import_requested = Signal(object)
     """A file (Path) that is not a prompt but may be a log or HAR."""
 
@@ -193,12 +195,17 @@ class Files(QObject):
         self._tasks.start(self.open_all([path]), "open a file")
 
     async def open_all(self, paths: Sequence[Path]) -> None:
-        """Open each file in a tab; logs and HAR files are imported. Errors are reported through `notice`."""
+        """Open each file in a tab; logs and HAR files are imported, tables are opened in Batch mode.
+
+        Errors are reported through `notice`.
+        """
         said: list[str] = []
         self.notice.connect(said.append)
         for path in paths:
             if is_log(path):
                 await self._open_lines(path)
+            elif path.suffix.lower() in (".csv", ".tsv"):
+                self.rows_requested.emit(path)
             else:
                 await self.open_file(path, in_tab=True)
         self.notice.disconnect(said.append)

@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QDialog, QDialogButtonBox, QFormLayout, QWidget
 
 from playground.prefix_cache.forecast import clock_time, left
 from playground.prompt.document import Document
-from playground.prompt.limits import EMPTY, is_empty
+from playground.prompt.limits import empty_prompt
 from playground.runs.keep_warm import KeepWarm, KeepWarmOffer, offer
 from playground.runs.metrics import counted
 from playground.runs.record import group_tag
@@ -116,8 +116,8 @@ class KeepWarmController(QObject):
             self._end(page, "")
             return None
         document = page.document
-        if is_empty(document):
-            self.notice.emit(EMPTY)
+        if problem := empty_prompt(document):
+            self.notice.emit(str(problem))
             return None
         offered = offer(self._services.forecast(document), self._services.endpoint)
         if offered is None:

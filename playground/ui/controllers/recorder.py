@@ -27,13 +27,13 @@ from playground.runs.metrics import seconds
 from playground.services import AppServices
 from playground.simulator.process import SimulatorError
 from playground.ui.actions import COPY_FORMS
-from playground.ui.controllers.recorder_requests import RecordedRequests, leak_causes
+from playground.ui.controllers.recorder_requests import RecordedRequests
 from playground.ui.controllers.request import logged_model, logged_request
 from playground.ui.modes import ModeView
+from playground.ui.panes.log.details import RowDetail
 from playground.ui.recorder.bars import Compared, RecorderTools
 from playground.ui.recorder.page import RecorderPage, Shown
 from playground.ui.recorder.programs import LeakDialog, previews
-from playground.ui.recorder.table import RowCause
 from playground.ui.theme import Theme
 from playground.ui.widgets.labels import copy_text
 from playground.ui.widgets.layouts import repeating_timer, single_timer
@@ -88,13 +88,12 @@ class RecorderController(QObject):
         """Number of the newest row when the display was paused; None: it is not paused."""
         self._filter: LogFilter = EVERYTHING
         self._compared: tuple[LogRow, str] | None = None
-        self._detailed: LogRow | None = None
-        """The row whose request is displayed in the tabs Request and Inspector."""
+        self._detailed: tuple[LogRow, RowDetail | None] | None = None
+        """The row whose request is displayed in the tabs Request and Inspector, and its explanation."""
         self._follow = RecordedRequests(workspace)
         self._reading = False
         self._analysed: tuple[str, ...] = ()
         self._analysis_due = 0.0
-        self._leak_causes: dict[str, RowCause] = {}
         self._timer = repeating_timer(self, LOOK_MS, self._look)
         self._typing = single_timer(self, TYPING_MS, self._apply_filter)
         self._selecting = single_timer(self, SELECTING_MS, self._show_selected)
@@ -312,17 +311,7 @@ class RecorderController(QObject):
     async def _show_rows(self) -> None:
         if self._filter.terms:
             await self._show_matches()
-        self.page.show_requests(Shown(tuple(self._follow.rows), self._causes()))
-
-    def _causes(self) -> dict[str, RowCause]:
-        """Return the stored causes, and leaks for requests whose stored cause names no text of the prompt."""
-        stored = self._follow.causes
-        leaks = {
-            run_id: cause
-            for run_id, cause in self._leak_causes.items()
-            if run_id in stored and stored[run_id].tone == "muted"
-        }
-        return {**stored, **leaks}
+        self.page.show_requests(Shown(tuple(self._follow.rows), dict(self._follow.details)))
 
     async def _analyse(self) -> None:
         requests = self._follow.requests()
@@ -331,8 +320,7 @@ class RecorderController(QObject):
             analysis: Analysis = await asyncio.to_thread(analyse, requests)
             self._analysed, self._analysis_due = run_ids, time.monotonic() + ANALYSE_S
             if self._paused_at is None:
-                self._leak_causes = leak_causes(analysis, [request.row for request in requests])
-                self.page.show_analysis(analysis, self._causes(), frozenset(run_ids))
+                self.page.show_analysis(analysis, frozenset(run_ids))
             else:
                 self._analysed = ()
 
@@ -422,21 +410,23 @@ class RecorderController(QObject):
             self.page.ask(name)
 
     async def _set_rates(self) -> None:
-        recalled = await self._workspace.recall(self._detailed.run_id) if self._detailed is not None else None
+        recalled = await self._workspace.recall(self._detailed[0].run_id) if self._detailed is not None else None
         if recalled is not None:
             self.rates_wanted.emit(recalled.stored.record.endpoint_id)
 
     def _show_selected(self) -> None:
         self._show_difference()
         row = self.page.detailed_row()
-        if row is not None and row != self._detailed:
-            self._detailed = row
+        key = None if row is None else (row, self._follow.details.get(row.run_id))
+        if row is not None and key != self._detailed:
+            self._detailed = key
             self._begin(self._show_detail(row), "show a recorded request")
 
     async def _show_detail(self, row: LogRow) -> None:
+        key = self._detailed
         recalled = await self._workspace.recall(row.run_id)
-        if row is not self._detailed:
-            return  # another request was selected meanwhile
+        if key is not self._detailed:
+            return  # another request was selected meanwhile, or the explanation corrected
         shown = (None, None) if recalled is None else (logged_request(recalled), logged_model(recalled))
         self.page.show_detail(*shown)
 

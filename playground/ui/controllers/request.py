@@ -15,7 +15,7 @@ from playground.client.events import AnyEvent, HeadersReceived
 from playground.prefix_cache.forecast import ago
 from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError
-from playground.prompt.limits import EMPTY, LimitFinding, check, context_finding, is_empty
+from playground.prompt.limits import LimitFinding, check, context_finding, empty_prompt
 from playground.runs.record import asked_in
 from playground.runs.state import RunState
 from playground.services import AppServices, Recalled
@@ -248,8 +248,8 @@ class Requests(QObject):
         document = self._prompt.document()
         if self.running or self._prompt.composing():
             return
-        if is_empty(document):
-            self.notice.emit(EMPTY)
+        if problem := empty_prompt(document):
+            self.notice.emit(str(problem))
             return
         checked = () if self._workspace.endpoint.kind == "other" else check(document)
         refused = next((finding for finding in checked if finding.refused), None)
@@ -303,7 +303,7 @@ class Requests(QObject):
             states.append(self._newest.run.state)
             if states[-1].phase != "done":
                 break
-        from playground.experiments.lab import verdict
+        from playground.experiments.repeats import verdict
 
         self.found.emit(verdict(states[0], states[-1]))
 

@@ -23,11 +23,10 @@ from playground.experiments.lab import (
     LabProgress,
     Reading,
     csv_rows,
-    findings,
     from_json,
-    sentences,
     to_json,
 )
+from playground.experiments.lab_findings import findings, sentences
 from playground.experiments.replay import Breaker, CacheHistory
 from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError
@@ -35,6 +34,7 @@ from playground.runs.metrics import counted, dollars, seconds, whole_seconds
 from playground.runs.state import RunState
 from playground.simulator.process import SimulatorError
 from playground.storage.json_file import JsonFile
+from playground.ui.dialogs.repeat import SECOND_MS
 from playground.ui.theme import GRID
 from playground.ui.widgets.figure_row import Chart, Series
 from playground.ui.widgets.form import combo_box, line_edit, progress_bar
@@ -137,7 +137,6 @@ def _unit(span_s: float) -> tuple[float, str]:
 
 
 EXPERIMENTS: tuple[Experiment, ...] = ("blocks", "lifetime", "repeats", "first_token")
-SECOND_MS = 500
 GUESS_S = 0.5
 """Assumed seconds per request before any measurement."""
 
@@ -147,6 +146,8 @@ class CacheLabServices(Struct, frozen=True):
 
     endpoint: Endpoint
     send: Callable[[Document], Awaitable[RunState]]
+    queued: Callable[[], str]
+    """Why and how long a request waits for its place within the plan's limits; "" if none waits."""
     file: Path
     start: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
     lock: asyncio.Lock
@@ -258,11 +259,12 @@ class CacheLabDialog(TaskDialog):
             self._show_buttons()
 
     def _show_wait(self) -> None:
-        """Count down to the next request while the experiment leaves the cache alone."""
+        """Count down to the next request while the experiment leaves the cache alone, or the plan's limit holds it."""
         left = self._lab.left_s if self._lab is not None else None
-        self.waits.setVisible(left is not None)
-        if left is not None:
-            self.waits.setText(f"The next request is sent in {whole_seconds(left)}.")
+        queued = self._services.queued() if self._lab is not None else ""
+        text = queued if left is None else f"The next request is sent in {whole_seconds(left)}."
+        self.waits.setVisible(bool(text))
+        self.waits.setText(text)
 
     def _read(self, progress: LabProgress) -> None:
         self.progress = progress
@@ -280,7 +282,8 @@ class CacheLabDialog(TaskDialog):
                 self.setWindowTitle(f"Cache lab (its progress cannot be saved: {error.strerror or error})")
 
     def _show(self) -> None:
-        self.cost.setText(cost_words(self._plan, self._services.endpoint))
+        tokens = self.progress.tokens if self.progress else self._plan.tokens
+        self.cost.setText(cost_words(self._plan, tokens, self._services.endpoint))
         taken = len(self.progress.readings) if self.progress else 0
         self.bar.setRange(0, len(self._plan.steps))
         self.bar.setValue(taken)
@@ -332,22 +335,22 @@ class CacheLabDialog(TaskDialog):
                 task.cancel()
 
 
-def cost_words(plan: LabPlan, endpoint: Endpoint) -> str:
+def cost_words(plan: LabPlan, tokens: float, endpoint: Endpoint) -> str:
     """Return requests, ≈ tokens, money and time, displayed before anything is sent."""
     limits = endpoint.plan
     busy = plan_batch(len(plan.steps), 1, limits.requests_per_minute, GUESS_S)
     time = seconds(max(busy, plan.idle_s))
-    cost = price(plan.tokens, endpoint.rates.fresh)
-    money = "cost unknown: no rate is set" if cost is None else f"at most ≈ {dollars(cost)} of input"
+    cost = price(tokens, endpoint.rates.fresh)
+    money = "cost unknown: no rate is set" if cost is None else f"≈ {dollars(cost)} of input if nothing is cached"
     within = f" within {limits.name}'s limits" if limits.requests_per_minute else ""
-    return f"{counted(len(plan.steps), 'request')}, ≈ {plan.tokens:,.0f} tokens, {money}, about {time}{within}."
+    return f"{counted(len(plan.steps), 'request')}, ≈ {tokens:,.0f} tokens, {money}, about {time}{within}."
 
 
 def chart_of(progress: LabProgress | None) -> tuple[list[Series], str, str]:
     """Return the series of an experiment's chart, and the names of its axes."""
     if progress is None:
         return [], "", ""
-    again = [r for r in progress.readings if r.gap_s is not None and r.cached_tokens is not None]
+    again = [reading for reading in progress.again if reading.cached_tokens is not None]
     if progress.plan.experiment == "blocks":
         points = tuple((float(r.prompt_tokens or 0), float(r.cached_tokens or 0)) for r in again)
         return [Series("sent again", points, "warm_edge")], "prompt tokens", "cached tokens"

@@ -14,7 +14,7 @@ from PySide6.QtWidgets import QLabel, QWidget
 
 from playground.client.endpoint import PlanLimits, Rates, price
 from playground.experiments.batch_plan import plan_batch
-from playground.experiments.lab import MOST, Drift, drift, repeat
+from playground.experiments.repeats import MOST, Drift, drift, repeat
 from playground.prefix_cache.text_compare import snippet
 from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError
@@ -26,7 +26,7 @@ from playground.simulator.process import SimulatorError
 from playground.ui.theme import GRID
 from playground.ui.widgets.form import progress_bar, spin_box
 from playground.ui.widgets.labels import copy_text, push_button
-from playground.ui.widgets.layouts import STRETCH, column_of, row_of
+from playground.ui.widgets.layouts import STRETCH, column_of, repeating_timer, row_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
 from playground.ui.widgets.task_dialog import TaskDialog, button_box, resize_dialog
@@ -66,6 +66,9 @@ def seconds_of(states: Sequence[RunState]) -> float | None:
         if state.phase == "done" and state.ended_at is not None and state.attempts
     ]
     return median(times) if times else None
+
+
+SECOND_MS = 500
 
 
 class SendsInSeries:
@@ -160,12 +163,21 @@ class RepeatDialog(SendsInSeries, TaskDialog):
     tag = "repeat"
 
     def __init__(
-        self, ahead: Ahead, send: Callable[[str], Coroutine[Any, Any, RunState]], start: Start, parent: QWidget
+        self,
+        ahead: Ahead,
+        send: Callable[[str], Coroutine[Any, Any, RunState]],
+        queued: Callable[[], str],
+        start: Start,
+        parent: QWidget,
     ) -> None:
+        """`queued`: why and how long a request waits for its place within the plan's limits; "" if none waits."""
         super().__init__(parent)
         self.setWindowTitle("Repeat")
         self._ahead, self._send = ahead, send
         self._drift: Drift | None = None
+        self._queued, self.waits = queued, words("", "muted")
+        self.waits.hide()
+        self._second = repeating_timer(self, SECOND_MS, self._show_wait)
         self.build_series(start, "repeat the prompt", "In parallel")
         self.found = self.said = words("", "strong")
         self.table = plain_table("Different answers", _COLUMNS, 2, {0: 60, 1: 150})
@@ -180,6 +192,16 @@ class RepeatDialog(SendsInSeries, TaskDialog):
     async def send_once(self, group: str) -> RunState:
         return await self._send(group)
 
+    def _show_running(self) -> None:
+        super()._show_running()
+        self._second.start() if self.running else self._second.stop()
+        self._show_wait()
+
+    def _show_wait(self) -> None:
+        text = self._queued() if self.running else ""
+        self.waits.setVisible(bool(text))
+        self.waits.setText(text)
+
     def _lay_out(self) -> None:
         row = row_of(QLabel("Runs"), self.times, QLabel("In parallel"), self.at_once, STRETCH)
         close = button_box(self.close, self.go, self.copy)
@@ -188,6 +210,7 @@ class RepeatDialog(SendsInSeries, TaskDialog):
             row,
             self.cost,
             self.progress,
+            self.waits,
             self.found,
             (self.table, 1),
             close,

@@ -112,7 +112,9 @@ class RecorderTools(QWidget):
         width = scaled(_URL_PX if level == 0 else _SHORT_URL_PX)
         self.url.setMaximumWidth(width)
         self.url.setMinimumWidth(width if level < 2 else scaled(_LEAST_URL_PX))
-        self.url.setProperty("zoomApplied", zoom_factor())  # the width is in the present text size
+        if self.url.property("zoomApplied") != zoom_factor():  # width and font are in the present text size
+            self.url.setProperty("zoomApplied", zoom_factor())
+            self.url.setFont(mono_font(12))
         set_label(self.pause, "" if compact else "Resume" if self._paused else "Pause")
         start = "Record" if compact else "Start recording"
         set_label(self.button, start if not self._running else "" if compact else "Stop")
@@ -226,7 +228,9 @@ class TokenBars(QWidget):
         cached, prompt = sum(cached for _, cached in both), sum(prompt for prompt, _ in both)
         leaks = sum(row.run_id in leaking for row in shown)
         text = f"{counted(len(shown), 'request')}, {cached:,} of {prompt:,} prompt tokens cached, {leaks} with a leak"
-        self.setAccessibleDescription(text if both else "No request has reported cached tokens")
+        text = text if both else "No request has reported cached tokens"
+        self.setAccessibleDescription(text)
+        self.setToolTip(text)
         self._repaint.start()
 
     def show_zoom(self) -> None:
@@ -272,6 +276,8 @@ class TokenBars(QWidget):
         fresh = sum(prompt for prompt, _ in both) - cached
         x, base = float(self._left), float(scaled(15))
         for label, solid in ((f"cached {cached:,}", True), (f"fresh {fresh:,}", False)):
+            if x + 14 + painter.fontMetrics().horizontalAdvance(label) > self.width():
+                return  # the tooltip has it
             mark = QRectF(x, base - 9, 9, 9)
             painter.setPen(QPen(self._theme.warm_edge if solid else self._theme.fresh_outline, 1))
             painter.setBrush(self._theme.warm_edge if solid else self._theme.line)
@@ -280,7 +286,8 @@ class TokenBars(QWidget):
             painter.drawText(QPointF(x + 14, base), label if both else f"{label.split()[0]} —")
             x += 34 + painter.fontMetrics().horizontalAdvance(label)
         painter.setBrush(Qt.BrushStyle.NoBrush)
-        if any(row.run_id in self._leaking for row in self._rows):
+        fits = x + 14 + painter.fontMetrics().horizontalAdvance("leak") <= self.width()
+        if fits and any(row.run_id in self._leaking for row in self._rows):
             self._paint_dots(painter, [QPointF(x + 4, base - 4)])
             painter.setPen(self._theme.muted)
             painter.drawText(QPointF(x + 14, base), "leak")
@@ -308,7 +315,8 @@ class TokenBars(QWidget):
         if len(self._rows) > 1:
             end = self._place(len(self._rows) - 1).right()
             at = max(end - painter.fontMetrics().horizontalAdvance(last), area.left() + scaled(70))
-            painter.drawText(QPointF(at, self.height() - 5), last)
+            if at + painter.fontMetrics().horizontalAdvance(last) <= self.width():
+                painter.drawText(QPointF(at, self.height() - 5), last)
 
     def _paint_bars(self, painter: QPainter, most: float) -> None:
         """Draw all bars of one kind at once: one call for each bar takes three times as long."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence, Set
 
 from msgspec import Struct, field
-from msgspec.structs import replace
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QHideEvent, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QBoxLayout, QFrame, QMenu, QPushButton, QSplitter, QStackedWidget, QTabWidget, QWidget
@@ -17,17 +16,18 @@ from playground.runs.state import ENDED
 from playground.ui.modes import Pane
 from playground.ui.panes.inspector.figures import InspectorModel
 from playground.ui.panes.inspector.pane import InspectorPane
+from playground.ui.panes.log.details import RowDetail
 from playground.ui.panes.log.filter_line import FilterLine
 from playground.ui.panes.log.pane import EmptyPage
 from playground.ui.panes.response.raw_tabs import DisplayedRequest, RequestTab
 from playground.ui.recorder.bars import ConnectPanel, DifferenceStrip, TokenBars
 from playground.ui.recorder.programs import LeaksPanel, ProgramList
-from playground.ui.recorder.table import RecordedModel, RecordedTable, RowCause
+from playground.ui.recorder.table import RecordedModel, RecordedTable
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme, scaled
 from playground.ui.widgets.icons import icon_button, set_icon, set_label
 from playground.ui.widgets.labels import push_button, toned
-from playground.ui.widgets.layouts import PageArea, column_of, row_of, scrolled
+from playground.ui.widgets.layouts import FlowLayout, PageArea, column_of, row_of, scrolled
 from playground.ui.widgets.notice import SlimBar, words
 from playground.ui.widgets.row_table import FIRST_PAD_PX
 from playground.ui.widgets.tab_bar import tab_bar
@@ -44,17 +44,17 @@ MAX_BODIES = 300
 """Newest requests that are analysed."""
 _WIDE_PX = 1_180
 """Least width with words on the buttons beside the filter."""
-_SIDES_SHARE = 0.55
+_SIDES_SHARE = 0.53
 """Largest share of both sides in the page's width."""
-_SIDES_PX = {True: (212, 316), False: (164, 304)}
+_SIDES_PX = {True: (212, 316), False: (160, 304)}
 """Widths of programs and leaks in a wide page, and in a narrow one."""
 
 
 class Shown(Struct, frozen=True):
-    """Recorded rows, newest first, and the causes of their misses."""
+    """Recorded rows, newest first, and their stored explanations by run_id."""
 
     rows: Sequence[LogRow] = ()
-    causes: Mapping[str, RowCause] = field(default_factory=dict)
+    details: Mapping[str, RowDetail] = field(default_factory=dict)
 
 
 class RecorderPage(QWidget):
@@ -97,6 +97,8 @@ class RecorderPage(QWidget):
         self.buttons = {name: push_button("", icon=(name, "text"), name=label) for name, label in LABELS.items()}
         """Without words: the first resize adds them if there is room, so that a narrow window does not grow."""
         self._wide: bool | None = None
+        self._divided = False
+        """Whether the user has moved a handle since the page became wide or narrow."""
         self.more = icon_button("more", "More for the selected request")
         self.analysis = Analysis()
         self._analysed: Set[str] = frozenset()
@@ -115,7 +117,8 @@ class RecorderPage(QWidget):
         set_icon(self.scope, "close", "muted")
         self.more.setPopupMode(self.more.ToolButtonPopupMode.InstantPopup)
         self.more.setMenu(QMenu(self.more))
-        row = row_of((self.filter_line, 1), self.scope, *self.buttons.values(), self.more, spacing=GRID)
+        row = FlowLayout()
+        row.add_all((self.filter_line, self.scope, *self.buttons.values(), self.more))
         top = column_of(head, self.bars, row, self.wrong, margins=(FIRST_PAD_PX, GRID, FIRST_PAD_PX, GRID), spacing=6)
         self.wrong.hide()
         self.no_match.show_message(NO_MATCH, clear=True)
@@ -130,8 +133,9 @@ class RecorderPage(QWidget):
         self.tabs.addTab(self.leaks, "Leaks")
         self.tabs.addTab(self.request, "Request")
         self.tabs.addTab(self.inspector, "Inspector")
-        self.tabs.addTab(self.connect_panel, "Connect")
-        self.tabs.setCurrentWidget(self.connect_panel)
+        connect = scrolled(self.connect_panel, sideways=False)
+        self.tabs.addTab(connect, "Connect")
+        self.tabs.setCurrentWidget(connect)
         self._split = split = QSplitter(Qt.Orientation.Horizontal)
         split.setHandleWidth(1)
         split.setChildrenCollapsible(False)
@@ -163,6 +167,7 @@ class RecorderPage(QWidget):
         self.start_button.setEnabled(not busy)
 
     def _connect(self) -> None:
+        self._split.splitterMoved.connect(lambda _at, _index: setattr(self, "_divided", True))
         self.start_button.clicked.connect(lambda _checked: self.start_wanted.emit())
         for name, button in self.buttons.items():
             button.clicked.connect(lambda _checked, name=name: self.ask(name))
@@ -199,17 +204,20 @@ class RecorderPage(QWidget):
         self._fit()
 
     def _fit(self) -> None:
-        """Set widths and labels when the page becomes wide or narrow in the text size."""
+        """Divide the page, unless the user has; set labels when it becomes wide or narrow in the text size."""
         wide = self.width() >= scaled(_WIDE_PX)
+        if wide != self._wide:
+            self._divided = False
+        if not self._divided:
+            left, right = map(scaled, _SIDES_PX[wide])
+            part = min(1.0, self.width() * _SIDES_SHARE / (left + right))
+            left, right = round(left * part), round(right * part)
+            self._split.setSizes([left, self.width() - left - right, right])
         if wide == self._wide:
             return
         self._wide = wide
         self._head.setDirection(QBoxLayout.Direction.LeftToRight if wide else QBoxLayout.Direction.TopToBottom)
         self._head.setSpacing(GRID * 2 if wide else 2)
-        left, right = map(scaled, _SIDES_PX[wide])
-        part = min(1.0, self.width() * _SIDES_SHARE / (left + right))
-        left, right = round(left * part), round(right * part)
-        self._split.setSizes([left, self.width() - left - right, right])
         for name, button in self.buttons.items():
             set_label(button, LABELS[name] if wide else "")
             button.setToolTip("" if wide else LABELS[name])
@@ -304,10 +312,9 @@ class RecorderPage(QWidget):
     def _show_programs(self) -> None:
         self.programs.show_programs(self._shown.rows, self._whole, self.analysis, pending=self._pending())
 
-    def show_analysis(self, analysis: Analysis, causes: Mapping[str, RowCause], run_ids: Set[str]) -> None:
-        """Show programs and leaks, and the causes that follow from them. `run_ids`: the requests that were analysed."""
+    def show_analysis(self, analysis: Analysis, run_ids: Set[str]) -> None:
+        """Show programs and leaks. `run_ids`: the requests that were analysed."""
         self.analysis, self._analysed = analysis, run_ids
-        self._shown = replace(self._shown, causes=causes)
         if self._leak is not None:
             key = self._leak.key
             self._leak = next((leak for leak in analysis.leaks if leak.key == key), self._leak)
@@ -373,7 +380,7 @@ class RecorderPage(QWidget):
             f"{counted(found.priced, 'request')} with reported usage."
         )
         current = self.table.current_row()
-        self.model.show_rows(rows, self._shown.causes)
+        self.model.show_rows(rows, self._shown.details)
         if current is not None and self.table.current_row() is None:
             self.table.select(current.run_id)  # the model was reset: rows came in another order
         self._list.setCurrentIndex(int(not rows))

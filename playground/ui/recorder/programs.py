@@ -14,6 +14,7 @@ from PySide6.QtWidgets import (
     QDialogButtonBox,
     QFrame,
     QLabel,
+    QSizePolicy,
     QStyle,
     QStyledItemDelegate,
     QStyleOptionViewItem,
@@ -41,6 +42,8 @@ from playground.ui.widgets.task_dialog import resize_dialog
 MAX_CONVERSATIONS = 50
 """Newest conversations listed below a program."""
 _TALL, _FLAT, _PAD = 48, 28, 12
+_LEAST_NAME = 4
+"""Characters of a name that are displayed before the rate is."""
 _KEY = Qt.ItemDataRole.UserRole
 _LINES = Qt.ItemDataRole.UserRole + 1
 """(name, hit rate, second line, requests, whether it has leaks)."""
@@ -179,8 +182,8 @@ class ProgramList(QTreeWidget):
             (self.invisibleRootItem() if parent is None else parent).addChild(item)
         if item.data(0, _LINES) != lines:
             item.setData(0, _LINES, lines)
-            item.setToolTip(0, plain_tip(name))
             spoken = ", ".join(filter(None, (name, f"{lines[1]} cached", second, count)))
+            item.setToolTip(0, plain_tip(spoken))
             item.setData(0, Qt.ItemDataRole.AccessibleTextRole, spoken)
         return item
 
@@ -231,8 +234,10 @@ class _Lines(QStyledItemDelegate):
         left, right = (Qt.AlignmentFlag.AlignVCenter | side for side in _SIDES)
         painter.setFont(self._small if conversation else self._strong)
         painter.setPen(theme.text)
-        painter.drawText(upper, right, rate)
-        upper.setRight(upper.right() - painter.fontMetrics().horizontalAdvance(rate) - 10)
+        beside = upper.adjusted(0, 0, -painter.fontMetrics().horizontalAdvance(rate) - 10, 0)
+        if beside.width() >= painter.fontMetrics().horizontalAdvance(name[:_LEAST_NAME]):  # else the tooltip has it
+            painter.drawText(upper, right, rate)
+            upper = beside
         elided = painter.fontMetrics().elidedText(name, Qt.TextElideMode.ElideRight, upper.width())
         painter.drawText(upper, left, elided)
         if second:
@@ -403,7 +408,9 @@ class _TotalsBox(QFrame):
         for name in ("served from cache", "fresh per request", "cost per 1,000"):
             figure = self.figures[name] = QLabel()
             figure.setFont(ui_font(13, tabular=True))
-            row = row_of((words(name), 1), figure)
+            label, row = QLabel(name), FlowLayout()  # the figure is below the name if there is no room beside it
+            label.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+            row.add_all((label, figure))
             column.addLayout(row)
         column.addWidget(self.note)
 

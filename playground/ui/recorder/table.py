@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-from msgspec import Struct
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPoint, QRect, Qt, Signal
 from PySide6.QtGui import QColor, QFontMetrics, QIcon, QKeyEvent, QPainter, QPaintEvent, QPixmap, QResizeEvent
 from PySide6.QtWidgets import QHeaderView, QMenu
 
 from playground.export.terminal import visible, visible_line
 from playground.requestlog.records import LogRow
-from playground.runs.metrics import UNKNOWN, Figure
-from playground.runs.state import ENDED
+from playground.runs.metrics import UNKNOWN
 from playground.ui.panes.log.columns import COLUMNS, Cell, status_icon
-from playground.ui.panes.log.details import NOTHING
+from playground.ui.panes.log.details import NOTHING, RowDetail
 from playground.ui.theme import Theme, current_theme, mono_font, scaled, ui_font, zoom_factor
 from playground.ui.widgets.icons import ROW_ICON_PX, paint_row_icon, row_icon
 from playground.ui.widgets.plain_table import plain_tip
@@ -36,8 +34,9 @@ from playground.ui.widgets.row_table import (
 )
 
 _NOWHERE = QModelIndex()
-_LOG = [column for column in COLUMNS if column.title in ("time", "status", "request_id", "in", "cached", "TTFT")]
-_TIME, _STATUS, _ID, _IN, _CACHED, _TTFT, _CAUSE = range(len(_LOG) + 1)
+_TITLES = "time", "status", "request_id", "in", "cached", "TTFT", "prefix"
+_LOG = [column for column in COLUMNS if column.title in _TITLES]
+_TIME, _STATUS, _ID, _IN, _CACHED, _TTFT, _CAUSE = range(len(_LOG))
 Spans: TypeAlias = tuple[tuple[int, int, int], ...]
 """Visible columns: number, left edge and width in device-independent pixels."""
 _FIGURES = frozenset((_IN, _CACHED, _TTFT))
@@ -51,27 +50,17 @@ _WIDE_PX = 840
 _BAR_TABLE_PX = 700
 """Least width of a narrow table with status codes and bars of cached tokens."""
 _ICON_COLUMN_PX = 40
-_CAUSE_PX, _LEAST_CAUSE_PX = 170, 120
-"""Least width of the cause beside more than the request_id, and beside one other column."""
+_CAUSE_PX, _LEAST_CAUSE_PX, _FIRST_CAUSE_PX = 170, 70, 120
+"""Least width of the cause beside more than the request_id, beside it alone, and before it in a scrolled table."""
 _NARROW_COLUMNS = (
     ((_TIME, _STATUS, _ID, _CACHED), _CAUSE_PX),
     ((_STATUS, _ID, _CACHED), _CAUSE_PX),
     ((_STATUS, _ID), _LEAST_CAUSE_PX),
-    ((_TIME, _STATUS), _LEAST_CAUSE_PX),
 )
-"""Columns of a narrow table: the first of these that leave the cause so much room, else the status alone, whose tooltip
-has the others."""
+"""Columns of a narrow table: the first of these that leave the cause so much room. Else the request_id is behind the
+cause, and the table scrolls sideways to it. The tooltip of the status has the other columns."""
 
 
-class RowCause(Struct, frozen=True):
-    """What broke the prefix of a request: a few words, the whole sentence, and a role of the theme."""
-
-    text: str
-    reason: str = ""
-    tone: str = "muted"
-
-
-NO_CAUSE = RowCause(UNKNOWN, "Known after the end of the request")
 ASKS = (
     ("open", "Open in Prompt mode", "Enter"),
     ("prompt", "Open as prompt, varying spans as variables", "O"),
@@ -93,8 +82,8 @@ class RecordedModel(QAbstractTableModel):
     def __init__(self) -> None:
         super().__init__()
         self.rows: list[LogRow] = []
-        self._causes: Mapping[str, RowCause] = {}
-        self._cells: dict[str, tuple[LogRow, RowCause, list[Cell]]] = {}
+        self._details: Mapping[str, RowDetail] = {}
+        self._cells: dict[str, tuple[LogRow, RowDetail, list[Cell]]] = {}
         """Cells of rows that were displayed: painting asks for each several times."""
         self._status_heading = True
         self.set_fonts()
@@ -103,9 +92,9 @@ class RecordedModel(QAbstractTableModel):
         self._fonts = mono_font(12), ui_font(12, tabular=True)
         self.repaint_rows()
 
-    def show_rows(self, rows: Sequence[LogRow], causes: Mapping[str, RowCause]) -> None:
+    def show_rows(self, rows: Sequence[LogRow], details: Mapping[str, RowDetail]) -> None:
         """Show these, newest first. New rows are inserted on top, so that selection and scroll position stay."""
-        self._causes = causes
+        self._details = details
         if len(self._cells) > 2 * len(rows) + 100:
             self._cells.clear()
         known = self.rows[0].number if self.rows else 0
@@ -142,7 +131,7 @@ class RecordedModel(QAbstractTableModel):
         return 0 if parent.isValid() else len(self.rows)
 
     def columnCount(self, parent: Index = _NOWHERE) -> int:
-        return 0 if parent.isValid() else _CAUSE + 1
+        return 0 if parent.isValid() else len(_LOG)
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         if orientation == Qt.Orientation.Vertical:
@@ -183,23 +172,22 @@ class RecordedModel(QAbstractTableModel):
         return self.row_cells(row)[column]
 
     def row_cells(self, row: LogRow) -> list[Cell]:
-        cause = self._causes.get(row.run_id, NO_CAUSE)
+        detail = self._details.get(row.run_id, NOTHING)
         known = self._cells.get(row.run_id)
-        if known is not None and known[0] is row and known[1] is cause:
+        if known is not None and known[0] is row and known[1] is detail:
             return known[2]
-        cells = [*(column.cell(row, NOTHING) for column in _LOG), _cause_cell(row, cause)]
+        cells = [column.cell(row, detail) for column in _LOG]
         cells = [Cell(visible_line(cell.text), cell.why, cell.tone) for cell in cells]
         time, tokens, cached, ttft = (cells[column].text for column in (_TIME, _IN, _CACHED, _TTFT))
         figures = f"{time} · In {tokens} · cached {cached} · TTFT {ttft}\nrequest_id {cells[_ID].text}"
         status = cells[_STATUS]
         cells[_STATUS] = Cell(status.text, "\n".join(filter(None, (status.why, figures))), status.tone)
-        self._cells[row.run_id] = row, cause, cells
+        self._cells[row.run_id] = row, detail, cells
         return cells
 
     @staticmethod
     def _alignment(column: int) -> Qt.AlignmentFlag:
-        right = column < _CAUSE and _LOG[column].figure
-        return RIGHT if right else LEFT
+        return RIGHT if _LOG[column].figure else LEFT
 
 
 _CELL_ROLES = frozenset(
@@ -211,15 +199,6 @@ _CELL_ROLES = frozenset(
         Qt.ItemDataRole.DecorationRole,
     )
 )
-
-
-def _cause_cell(row: LogRow, cause: RowCause) -> Cell:
-    if row.error_title:
-        return Cell(" ".join(row.error_title.split()), row.error_title, "failure")
-    if row.phase not in ENDED and row.forecast_cached is not None:
-        forecast = Figure.estimated(row.forecast_cached).text
-        return Cell(f"forecast {forecast} cached", "Forecast before it was sent; reported at its end", "muted")
-    return Cell(cause.text, cause.reason, cause.tone)
 
 
 class _RowPainter:
@@ -302,7 +281,6 @@ class RecordedTable(RowTable):
         self.setModel(model)
         self.recorded = model
         self._look = _RowPainter(theme)
-        self.horizontalHeader().setSectionResizeMode(_CAUSE, QHeaderView.ResizeMode.Stretch)
         self._wide: bool | None = None
         self._fit(wide=True)
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
@@ -341,14 +319,23 @@ class RecordedTable(RowTable):
                 for columns, least in _NARROW_COLUMNS
                 if self.width() - sum(px[column] for column in columns) >= scaled(least)
             )
-            shown = next(fitting, (_STATUS,))
+            shown = next(fitting, None)
+            scrolls = shown is None
+            shown = shown or (_STATUS, _ID)
             for column, width in px.items():
                 self.setColumnWidth(column, width)
                 self.setColumnHidden(column, column not in shown)
             self.recorded.show_status_heading(roomy)
         else:
+            scrolls = False
             self.setColumnWidth(_STATUS, scaled(_STATUS_PX if self.width() >= scaled(_ROOMY_PX) else _WIDTHS[_STATUS]))
             self.recorded.show_status_heading(True)
+        header = self.horizontalHeader()
+        header.moveSection(header.visualIndex(_CAUSE), _ID if scrolls else _CAUSE)
+        modes = QHeaderView.ResizeMode
+        header.setSectionResizeMode(_CAUSE, modes.Fixed if scrolls else modes.Stretch)
+        if scrolls:
+            self.setColumnWidth(_CAUSE, scaled(_FIRST_CAUSE_PX))
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw whole rows: to let the view ask for each cell takes ten times as long."""

@@ -15,7 +15,7 @@ from playground.prompt.field_errors import FieldError
 from playground.ui.theme import GRID
 from playground.ui.widgets.icons import IconLabel, icon
 from playground.ui.widgets.labels import push_button
-from playground.ui.widgets.layouts import column_of, row_of
+from playground.ui.widgets.layouts import FlowLayout, column_of, row_of
 
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QSystemTrayIcon
@@ -34,7 +34,8 @@ class SlimBar(QFrame):
         """The whole sentence."""
         self._words = words("")
         self._words.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self._row = row_of((self._words, 1), on=self, margins=(GRID * 2, 3, GRID, 3), spacing=GRID)
+        self._row = FlowLayout()
+        row_of((self._words, 1), self._row, on=self, margins=(GRID * 2, 3, GRID, 3), spacing=GRID)
         self._buttons: list[QPushButton] = []
         self.hide()
 

@@ -199,6 +199,52 @@ def test_open_curl_windows_carets_are_resolved() -> None:
     assert shown(CURL_CMD) == [("user", "hi")]
 
 
+def in_quotes(content: str) -> str:
+    return (
+        'curl https://h/v1/chat/completions -d "{\\"messages\\":[{\\"role\\":\\"user\\",\\"content\\":\\"'
+        + content
+        + '\\"}]}"'
+    )
+
+
+USER_U = """'{"messages": [{"role": "user", "content": "U"}]}'"""
+SHELL: dict[str, tuple[str, str, str]] = {
+    "escaped dollar": (in_quotes(r"price \$5 \`x\`"), "price $5 `x`", ""),
+    "variables": (in_quotes("Hi $USER_NAME and ${CITY}"), "Hi {{USER_NAME}} and {{CITY}}", "USER_NAME"),
+    "commands": (in_quotes("$(id -u) `date`"), "{{id_u}} {{date}}", "$(id -u)"),
+    "variable that is set": ("NAME=Ann; " + in_quotes("Hi $NAME"), "Hi Ann", ""),
+    "variable that is set twice": ("N=A; N=B; " + in_quotes("Hi $N"), "Hi {{N}}", "The expression N"),
+    "body in a variable": (f'BODY={USER_U}\ncurl https://h -d "$BODY"', "U", ""),
+    "between quotes": (
+        """curl https://h -d '{"messages": [{"role": "user", "content": "'"$Q"'"}]}'""",
+        "{{Q}}",
+        "The expression Q",
+    ),
+    "here document": (
+        "curl https://h -d @- <<'EOF'\n" + '{"messages": [{"role": "user", "content": "$A `id`"}]}\nEOF\necho done',
+        "$A `id`",
+        "",
+    ),
+    "here document with variables": (
+        "curl https://h -d @- <<EOF | jq .\n" + '{"messages": [{"role": "user", "content": "$A \\$B"}]}\nEOF',
+        "{{A}} $B",
+        "The expression A",
+    ),
+    "comment, export": (f"#!/bin/sh\n# test\nexport KEY=abc; curl https://h -d {USER_U} # end", "U", ""),
+    "output": (f"curl -s https://h -d {USER_U} 2>&1 | jq -r .x > out.txt", "U", ""),
+    "two commands": (f"curl https://h -d {USER_U}\ncurl https://h -d '[]'", "U", "1 other command was left out"),
+}
+
+
+@pytest.mark.parametrize("case", SHELL)
+def test_open_curl_shell_script_gives_what_the_command_sends_or_names_the_rest(case: str) -> None:
+    text, content, note = SHELL[case]
+    opened = open_any(text)
+    assert [message.content for message in opened.document.messages] == [content]
+    assert note in " ".join(opened.notes)
+    assert note or not opened.notes
+
+
 def test_open_snippet_python_literals_concatenation_and_f_strings() -> None:
     opened = open_any(PYTHON)
     document = opened.document

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -211,19 +212,32 @@ def test_an_address_of_the_persons_own_is_called_after_consent_only(tell: Tell, 
 
     async def story(session: Session, hand: UiDriver) -> None:
         book = ToolMocks({"get_balance": ToolMock(MockReply("http", url))})
-        dialog = await _opened(session, prompt(FILLED), book)
+        two = [calls(1, "get_balance"), calls(2, "get_balance")]
+        dialog = await _opened(session, prompt([two, ANSWER]), book)
+        questions: list[QMessageBox] = []
+        asked = session.window.chaining.service.allow_address
+
+        async def counted(url: str) -> bool:
+            asking = asyncio.ensure_future(asked(url))
+            await asyncio.sleep(0)
+            box = _dialog(QMessageBox)
+            assert isinstance(box, QMessageBox)
+            questions.append(box)
+            return await asking
+
+        session.window.chaining.service.allow_address = counted
         dialog.go.click()
-        await hand.until(lambda: _dialog(QMessageBox) is not None, "the question")
-        box = _dialog(QMessageBox)
-        assert isinstance(box, QMessageBox)
+        await hand.until(lambda: bool(questions), "the question")
+        (box,) = questions
         assert url in box.text()
         box.buttons()[0 if agree else 1].click()
         await hand.until(lambda: not dialog.running, "the answer")
-        (call,) = dialog.cards[0].call_rows
-        if agree:
-            assert json.loads(call.result.text()) == {"of": "AC-1"}
-        else:
-            assert "no consent" in call.result.text()
+        assert len(questions) == 1
+        for call in dialog.cards[0].call_rows:
+            if agree:
+                assert json.loads(call.result.text()) == {"of": "AC-1"}
+            else:
+                assert "no consent" in call.result.text()
 
     tell(story)
     server.shutdown()
@@ -320,3 +334,24 @@ async def test_the_sample_with_tools_runs_to_an_answer(session: Session, hand: U
 
 def _dialog(kind: type) -> object | None:
     return next((w for w in QApplication.topLevelWidgets() if isinstance(w, kind) and w.isVisible()), None)
+
+
+async def test_the_newest_turn_stays_visible_unless_the_user_scrolled_up(session: Session, hand: UiDriver) -> None:
+    dialog = await _opened(session, prompt("no_end"))
+    bar = dialog.view.verticalScrollBar()
+    await _run(dialog, hand, limit=6)
+    await hand.until(lambda: bar.maximum() > 0 and bar.value() == bar.maximum(), "the newest turn")
+    assert not dialog.send_reply.isEnabled()
+    dialog.reply.setText("  ")
+    assert not dialog.send_reply.isEnabled()
+    dialog.reply.setText(" And then? ")
+    assert dialog.send_reply.isEnabled()
+    bar.setValue(0)
+    dialog.send_reply.click()
+    await hand.until(lambda: bar.value() == bar.maximum(), "the turn that the user asked for")
+    bar.setValue(0)
+    await hand.until(lambda: not dialog.running, "the end of the chain")
+    await asyncio.sleep(0)
+    assert bar.value() == 0
+    assert dialog.conversation.added(dialog.cards[6].turn_id)[-1].content == " And then? "
+    dialog.close()

@@ -13,10 +13,10 @@ from typing import Any, cast
 
 import pytest
 from msgspec.structs import replace
-from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
-from PySide6.QtGui import QDropEvent, QGuiApplication, QTextCursor
+from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from PySide6.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication, QTextCursor
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QScrollArea, QWidget
+from PySide6.QtWidgets import QApplication, QScrollArea, QWidget
 from pytestqt.qtbot import QtBot
 
 from playground.cli.selftest import UiDriver
@@ -613,3 +613,28 @@ async def test_a_row_says_how_long_the_plan_makes_it_wait(session: Session) -> N
     assert (lines.wait_s, model.cell(lines[0], status)) == (0.0, "waits")
     run.state.apply(AttemptStarted(2.0, 1))
     assert model.cell(lines[0], status) == "sending"
+
+
+@pytest.mark.parametrize("suffix", ["csv", "TSV"])
+async def test_table_dropped_in_another_mode_is_planned_with_the_prompts_own_tokens(
+    session: Session, hand: UiDriver, tmp_path: Path, suffix: str
+) -> None:
+    window = session.window
+    values = {"shop": "Acme", "question": "When is my next bill due?"}
+    window.prompt.set_document(replace(PROMPT, variables=values))
+    window.requests.send_or_stop()
+    await hand.until(lambda: not window.requests.running, "a report")
+    file = tmp_path / f"rows.{suffix}"
+    tab = "\t" if suffix == "TSV" else ","
+    file.write_text("\n".join((tab.join(values), *[tab.join(values.values())] * 2)) + "\n", "utf-8")
+    dropped = QMimeData()
+    dropped.setUrls([QUrl.fromLocalFile(str(file))])
+    left, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    QApplication.sendEvent(window, QDragEnterEvent(QPoint(5, 5), Qt.DropAction.CopyAction, dropped, left, none))
+    QApplication.sendEvent(window, QDropEvent(QPointF(5, 5), Qt.DropAction.CopyAction, dropped, left, none))
+    await hand.until(lambda: window.modes.view("batch") is not None, "Batch mode")
+    await hand.until(lambda: window.batch.tools.run.isEnabled(), "the plan")
+    found = session.workspace.sender.forecast(window.prompt.document(), session.workspace.endpoint).forecast
+    assert f"context ≈ {round(found.prompt_tokens):,} of " in window.top.context.label
+    figure = window.batch.page.setup._figures["Prompt tokens"]
+    assert figure.value == f"≈ {2 * found.prompt_tokens:,.0f}"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from playground.cli.selftest import UiDriver
 from playground.client.endpoint import PLANS, Endpoint, Rates
@@ -14,6 +16,7 @@ from playground.experiments.lab import plan_lifetime, plan_repeats
 from playground.prompt.document import Document, Message
 from playground.requestlog.filter import EVERYTHING
 from playground.ui.dialogs.cache_lab import CacheLabDialog, cost_words
+from playground.ui.dialogs.repeat import RepeatDialog
 from playground.ui.session import Session
 from playground.ui.widgets.figure_row import Chart, Series, figure, round_up
 
@@ -52,6 +55,26 @@ async def test_it_runs_is_stopped_goes_on_and_is_in_the_log(session: Session, ha
     other.close()
 
 
+@pytest.mark.parametrize("kind", ["lab", "repeat"])
+async def test_a_request_that_waits_for_the_plan_counts_its_seconds(
+    session: Session, hand: UiDriver, kind: str
+) -> None:
+    endpoints, window = session.workspace.endpoints, session.window
+    endpoints.change(replace(endpoints.get("simulator"), plan=replace(PLANS["standard"], requests_per_minute=2)))
+    page: CacheLabDialog | RepeatDialog
+    if kind == "lab":
+        page = _lab(session)
+        page.use_plan(plan_repeats(4))
+    else:
+        page = window.program.repeat_dialog(window.prompt, window.requests)
+    page.go.click()
+    await hand.until(page.waits.isVisible, "the wait")
+    assert re.fullmatch(r"Queued, next to be sent, about (\d+ s|1 min)", page.waits.text())
+    page.go.click()
+    await hand.until(lambda: not page.running, "the stop")
+    assert not page.waits.isVisible()
+
+
 async def test_a_lifetime_that_was_found_is_used_in_forecasts(session: Session) -> None:
     lab = _lab(session)
     lab.lifetime_found.emit(120.4)
@@ -62,10 +85,12 @@ async def test_a_lifetime_that_was_found_is_used_in_forecasts(session: Session) 
 
 def test_the_cost_is_said_with_what_is_not_known() -> None:
     endpoint = Endpoint("e", "E", "http://127.0.0.1:9/v1", plan=PLANS["standard"], rates=Rates(0.4, 0.1))
-    assert "within Standard's limits" in cost_words(plan_repeats(20), endpoint)
-    assert "about 65.0 s" in cost_words(plan_repeats(20), endpoint)
-    assert "cost unknown" in cost_words(plan_lifetime((900.0,)), Endpoint("e", "E", "http://127.0.0.1:9/v1"))
-    assert "15 min" in cost_words(plan_lifetime((900.0,)), Endpoint("e", "E", "http://127.0.0.1:9/v1"))
+    repeats, lifetime = plan_repeats(20), plan_lifetime((900.0,))
+    assert "within Standard's limits" in cost_words(repeats, repeats.tokens, endpoint)
+    assert "about 65.0 s" in cost_words(repeats, repeats.tokens, endpoint)
+    without_rates = cost_words(lifetime, lifetime.tokens, Endpoint("e", "E", "http://127.0.0.1:9/v1"))
+    assert "cost unknown" in without_rates
+    assert "15 min" in without_rates
 
 
 @pytest.mark.parametrize(("value", "end"), [(0, 1), (1, 1), (3, 4), (17, 20), (410, 500), (0.03, 0.04), (812, 1000)])

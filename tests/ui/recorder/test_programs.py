@@ -59,12 +59,12 @@ def test_page_says_that_requests_are_analysed_until_all_ended_ones_are(qtbot: Qt
     page.show_requests(Shown(rows[1:]))
     assert page.leaks.none.text() == ANALYSING
     found = Analysis((Program("agent", ("run-1", "run-2", "run-3"), {}),))
-    page.show_analysis(found, {}, frozenset(("run-1", "run-2", "run-3")))
+    page.show_analysis(found, frozenset(("run-1", "run-2", "run-3")))
     assert page.leaks.none.text() == NONE_YET
     page.show_requests(Shown(rows))
     assert page.leaks.none.text() == ANALYSING
     running: Any = row(5, None, None, phase="streaming")
-    page.show_analysis(found, {}, frozenset(one.run_id for one in rows))
+    page.show_analysis(found, frozenset(one.run_id for one in rows))
     page.show_requests(Shown([running, *rows]))
     assert page.leaks.none.text() == NONE_YET
 

@@ -5,13 +5,19 @@ from __future__ import annotations
 import asyncio
 
 import httpx
+import msgspec
 import pytest
+from msgspec.structs import replace
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
 
 from playground.cli.selftest import UiDriver
+from playground.prefix_cache.miss_explanation import MissExplanation
+from playground.prefix_cache.miss_sentences import Candidate
 from playground.requestlog.filter import EVERYTHING
+from playground.requestlog.records import LogRow
+from playground.runs.record import read_explanation
 from playground.ui.recorder.programs import LeaksPanel
 from playground.ui.recorder.table import ASKS
 from playground.ui.session import Session
@@ -227,3 +233,77 @@ async def test_recorder_mode_window_of_1000_px_shows_all_tabs_whole(session: Ses
     assert isinstance(bar, PaneTabs)
     assert not bar.more.isVisible()
     assert bar.tabRect(bar.count() - 1).right() < bar.width()
+
+
+async def test_recorder_mode_table_and_inspector_show_the_stored_cause_also_after_a_correction(
+    session: Session, hand: UiDriver
+) -> None:
+    recorder = await recording(session, hand)
+    page, log = recorder.page, session.workspace.log
+    assert log is not None
+    for order in ("roam bill cancel plan", "bill plan roam cancel", "plan cancel bill roam", "roam plan cancel bill"):
+        functions = [{"name": name, "description": f"Return the {name} of a caller. " * 12} for name in order.split()]
+        tools = [{"type": "function", "function": function} for function in functions]
+        await post(recorder, body(0, tools=tools))
+    await hand.until(lambda: ended(recorder, 4) and analysed(recorder) == 4, "the requests and their analysis")
+    await hand.until(lambda: all(page.model.index(at, 6).data() not in ("", "—") for at in range(4)), "the causes")
+    page.tabs.setCurrentWidget(page.inspector)
+
+    async def shown(row: LogRow) -> tuple[str, MissExplanation | None]:
+        page.select(row.run_id)
+        await hand.until(lambda: page.inspector.id.id.displayed == row.request_id, "the request")
+        return str(page.model.index(page.model.rows.index(row), 6).data()), page.inspector.why._why
+
+    for row in list(page.model.rows):
+        cause, why = await shown(row)
+        stored = await log.explanations([row.number])
+        assert why == read_explanation(stored[row.number])
+        assert why is not None
+        assert cause == why.title[:1].lower() + why.title[1:]
+    first = page.model.rows[0]  # one that a leak has made expensive
+    _, why = await shown(first)
+    assert why is not None
+    recorder._follow.details.pop(first.run_id)  # it is read as if the server had given several reasons
+    several = replace(why, cause="server", candidates=(Candidate("restart"), Candidate("bypassed")))
+    await log.set_explanation(first.run_id, msgspec.to_builtins(several))
+    await hand.until(lambda: page.inspector.why._why == several, "the explanation")
+    assert page.model.index(0, 6).data().lower() == several.title.lower()
+    session.window.modes.show_mode("prompt")
+    table = session.window.log.model
+    headers = [table.headerData(at, Qt.Orientation.Horizontal) for at in range(table.columnCount())]
+
+    def logged() -> str:
+        return str(table.index(0, headers.index("Prefix")).data()).lower()
+
+    await hand.until(lambda: logged() == several.title.lower(), "the cause in the log")
+    corrected = replace(several, kept=True, sentence=f"{why.sentence} Corrected.")
+    await log.set_explanation(first.run_id, msgspec.to_builtins(corrected))  # as the recording process does
+    await hand.until(lambda: logged() == corrected.title.lower(), "the correction in the log")
+    session.window.modes.show_mode("recorder")
+    await hand.until(lambda: page.inspector.why._why == corrected, "the correction")
+    assert page.model.index(0, 6).data() == "probably cached, yet not served"
+
+
+async def test_recorder_mode_in_text_of_200_percent_fits_860_px_with_requests_a_leak_and_a_notice(
+    session: Session, hand: UiDriver
+) -> None:
+    window = session.window
+    recorder = await recording(session, hand)
+    await record(recorder, hand, 4)
+    page = recorder.page
+    await hand.until(lambda: analysed(recorder) == 4, "the leak")
+    session.workspace.settings.set("zoom", 200)
+    await hand.until(lambda: page.table.rowHeight(0) > 40, "large text")
+    page.leaks.cards[0].requests.click()
+    page.notice.show_message("The Recorder did not start. Port 8788 is in use.", [(name, str) for name in NOTICE])
+    await hand.until(lambda: page.scope.isVisible() and page.notice.isVisible(), "filter and notice")
+    window.resize(860, 700)
+    await hand.until(lambda: window.width() == 860, "860 px")
+    assert window.minimumSizeHint().width() <= 860
+    assert recorder.tools.url.font().pixelSize() == 24
+    assert not page.table.isColumnHidden(2)
+    session.workspace.settings.set("zoom", 100)
+    await hand.until(lambda: page.table.rowHeight(0) < 40, "small text")
+
+
+NOTICE = ("Try again", "Use a free port", "Dismiss")

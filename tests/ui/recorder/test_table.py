@@ -8,10 +8,12 @@ from PySide6.QtGui import QColor
 from PySide6.QtTest import QTest
 from pytestqt.qtbot import QtBot
 
+from playground.prefix_cache.miss_explanation import MissExplanation
 from playground.requestlog.records import LogRow
 from playground.ui import theme
+from playground.ui.panes.log.details import RowDetail
 from playground.ui.recorder.bars import TokenBars
-from playground.ui.recorder.table import ASKS, RecordedModel, RecordedTable, RowCause
+from playground.ui.recorder.table import ASKS, RecordedModel, RecordedTable
 from playground.ui.theme import load_theme
 from tests.recorder.rows import row
 
@@ -76,9 +78,11 @@ def test_cell_of_a_cause_changes_when_the_cause_is_known(qtbot: QtBot) -> None:
     made = [row(1, 900, 0)]
     table = table_of(qtbot, made)
     cause = table.recorded.index(0, 6)
-    assert cause.data() == "—"
-    table.recorded.show_rows(made, {"run-1": RowCause("date in message 1, line 1", "…", "variable_edge")})
-    assert cause.data() == "date in message 1, line 1"
+    assert cause.data() == ""
+    why = MissExplanation("differs", "Nothing behind it matches.", cause="date")
+    table.recorded.show_rows(made, {"run-1": RowDetail(explained=True, missed=why)})
+    assert cause.data() == "date"
+    assert cause.data(Qt.ItemDataRole.ToolTipRole) == "Nothing behind it matches."
     assert cause.data(Qt.ItemDataRole.ForegroundRole) == load_theme("light").variable_edge
 
 
@@ -140,20 +144,28 @@ def test_table_narrow_keeps_the_whole_request_id_and_the_figures_in_a_tooltip(qt
 
 
 @pytest.mark.parametrize(
-    ("width", "hidden"), [(430, [2, 3, 4, 5]), (470, [0, 3, 4, 5]), (570, [0, 3, 5]), (670, [3, 5]), (910, [])]
+    ("width", "hidden"), [(430, [0, 3, 4, 5]), (470, [0, 3, 4, 5]), (570, [0, 3, 5]), (670, [3, 5]), (910, [])]
 )
-def test_table_narrow_gives_room_to_the_cause_first(qtbot: QtBot, width: int, hidden: list[int]) -> None:
+def test_table_narrow_gives_room_to_request_id_and_cause_first(qtbot: QtBot, width: int, hidden: list[int]) -> None:
     table = table_of(qtbot, [row(1, 900, 16)], width=910)
     table.resize(width, table.height())
     assert [column for column in range(7) if table.isColumnHidden(column)] == hidden
     assert table.columnWidth(6) >= min(170, table.viewport().width() - 40 - 282)
+    qtbot.waitUntil(lambda: table.horizontalScrollBar().maximum() == 0)
 
 
-def test_table_in_large_text_shows_the_cause_without_scrolling(qtbot: QtBot, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_table_in_large_text_shows_the_cause_and_scrolls_to_the_whole_request_id(
+    qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(theme, "zoom_factor", lambda: 2.0)
     table = table_of(qtbot, [row(1, 900, 16)], width=393)
-    assert [column for column in range(7) if not table.isColumnHidden(column)] == [1, 6]
-    assert table.horizontalScrollBar().maximum() == 0
+    assert [column for column in range(7) if not table.isColumnHidden(column)] == [1, 2, 6]
+    assert table.columnViewportPosition(6) + table.columnWidth(6) <= table.viewport().width()
+    bar = table.horizontalScrollBar()
+    bar.setValue(bar.maximum())
+    assert table.columnViewportPosition(2) + table.columnWidth(2) == table.viewport().width()
+    table.resize(1_900, table.height())
+    assert table.horizontalHeader().visualIndex(6) == 6
     assert "request_id" in table.recorded.index(0, 1).data(Qt.ItemDataRole.ToolTipRole)
 
 

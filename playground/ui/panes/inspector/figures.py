@@ -15,6 +15,7 @@ from playground.client.events import Usage
 from playground.export.terminal import visible_line
 from playground.prefix_cache.forecast import Forecast, against_forecast, clock_time, left
 from playground.runs.metrics import (
+    WRONG_USAGE,
     Figure,
     dollars,
     finish_text,
@@ -202,6 +203,8 @@ def cost_lines(model: InspectorModel) -> dict[str, Line]:
     why = "The usage reported does not say enough"
     if model.state.usage is None:
         why = why_unknown(model.state, model.usage_asked)
+    elif model.state.usage.contradicts:
+        why = WRONG_USAGE
     saved = _maybe(price.saved, dollars, why)
     if model.rates.fresh is None or model.rates.cached is None:
         saved = Line("not priced", "A rate for fresh and one for cached input are needed", "muted")

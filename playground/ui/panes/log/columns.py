@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from playground.client.endpoint import cost
-from playground.client.events import Usage
 from playground.prefix_cache.forecast import against_forecast, ago
 from playground.requestlog.records import LogGroup, LogRow
 from playground.runs.metrics import (
     EARLY,
     UNKNOWN,
+    WRONG_USAGE,
     Figure,
     dollars,
     finish_text,
@@ -293,11 +292,11 @@ def _total(row: LogRow, detail: RowDetail) -> Cell:
 
 
 def _cost(row: LogRow, _detail: RowDetail) -> Cell:
-    usage = Usage(row.prompt_tokens, row.completion_tokens, None, row.cached_tokens)
-    priced = cost(usage, row.rates)
+    priced = row.cost
     if priced.input is None:
         unset = row.rates.fresh is None or row.rates.cached is None
-        return Cell(UNKNOWN, "Not priced: no rates are set for this endpoint" if unset else _why(row))
+        why = WRONG_USAGE if WRONG_USAGE in row.warning else _why(row)
+        return Cell(UNKNOWN, "Not priced: no rates are set for this endpoint" if unset else why)
     if priced.output is None:
         unset = row.rates.output is None
         return Cell(dollars(priced.input), f"Output is not part of it: {'not priced' if unset else 'unknown'}")

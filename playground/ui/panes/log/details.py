@@ -70,6 +70,11 @@ class RowDetail(Struct, frozen=True):
     explained: bool | None = None
     missed: MissExplanation | None = None
 
+    @property
+    def settled(self) -> bool:
+        """Whether the explanation is read, and no later report may correct it."""
+        return bool(self.explained) and not (self.missed is not None and self.missed.correctable)
+
 
 NOTHING = RowDetail()
 """Nothing more is known, or not yet."""
@@ -96,10 +101,10 @@ class Details:
         self._waiting.clear()
 
     def forget_unexplained(self, run_id: str) -> None:
-        """Read one request again, whose explanation may be new or corrected; of all (""), those without one."""
+        """Read one request again, whose explanation may be new or corrected; of all (""), each that may be."""
         self._forgotten.add(run_id)
         for known in [run_id] if run_id else list(self._known):
-            if known in self._known and (run_id or not self._known[known][1].explained):
+            if known in self._known and (run_id or not self._known[known][1].settled):
                 self._known[known] = (_OUTDATED, self._known[known][1])
 
     def of(self, row: LogRow) -> RowDetail:
@@ -160,7 +165,7 @@ class Details:
         self._keep(row, detail)
 
     def _keep(self, row: LogRow, detail: RowDetail) -> None:
-        if row.run_id in self._forgotten or (not detail.explained and "" in self._forgotten):
+        if row.run_id in self._forgotten or (not detail.settled and "" in self._forgotten):
             self._waiting.setdefault(row.run_id, row)
             return
         self._known[row.run_id] = (_version(row), detail)

@@ -103,10 +103,16 @@ class CardText(Recolored, ExactEdit):
         self._color_marks()
         self.viewport().update()
 
+    def set_exact(self, text: str) -> None:
+        """Show another text; places of advice are of the one before."""
+        self._advised = ()
+        super().set_exact(text)
+
     def show_exact(self, text: str) -> None:
         """Show a text by its smallest change, which keeps the cursor if possible."""
         splice = self.exact.whole(text)
         if splice.removed or splice.inserted:
+            self._advised = ()
             self.apply(splice, select=False)
 
     def types_itself(self) -> bool:
@@ -165,7 +171,7 @@ class CardText(Recolored, ExactEdit):
     def changing(self, position: int, removed: int, added: int) -> None:
         """Gaps follow their lines until the axes are known again."""
         self._found = None
-        self._lines.note_change(position, added)
+        self._lines.note_change(position, removed, added)
         for name, gap in self._gaps.items():
             if position < gap:
                 self._gaps[name] = max(gap + added - removed, position)

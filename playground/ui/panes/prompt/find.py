@@ -57,6 +57,8 @@ class FindBar(QFrame):
         self.replacement = line_edit("Replace with", "Replace with")
         self.case = push_button("Aa", "toggle", tip="Match case (Alt+C)")
         self.regex = push_button(".*", "toggle", tip="Regular expression (Alt+X)")
+        self._replaced = ""
+        """How many matches *Replace all* has replaced, until something else is searched."""
         self._fault = ""
         """Why the regular expression cannot be used; otherwise empty."""
         for toggle in (self.case, self.regex):
@@ -114,7 +116,7 @@ class FindBar(QFrame):
             self._start_search(show=False)
 
     def _start_search(self, *, show: bool = True) -> None:
-        self._matches, self._fault, self._current, self._show_first = [], "", -1, show
+        self._matches, self._fault, self._current, self._show_first, self._replaced = [], "", -1, show, ""
         self._search = matches(
             self._messages, self.line.text(), case=self.case.isChecked(), regex=self.regex.isChecked()
         )
@@ -148,6 +150,7 @@ class FindBar(QFrame):
     def step(self, step: int) -> None:
         """Go to the next (1) or the previous (-1) match, past the end to the beginning."""
         if self._matches:
+            self._replaced = ""
             self._current = (self._current + step) % len(self._matches)
             self._start = self._matches[self._current][:2]
             self._show()
@@ -178,12 +181,15 @@ class FindBar(QFrame):
                 pieces += content[end:at], self.replacement.text()
                 end = at + length
             texts[message] = "".join((*pieces, content[end:]))
-        self.replace_all_requested.emit(texts, len(self._matches))
+        count = len(self._matches)
+        self.replace_all_requested.emit(texts, count)
+        self._replaced = f"{count:,} replaced"
+        self._update_text()
 
     def _update_text(self) -> None:
         searching = self._search is not None
         missing = bool(self.line.text()) and not self._matches and not searching
-        restyle(self.line, bad=missing)
+        restyle(self.line, bad=missing and not self._replaced)
         self._wrong.setText(self._fault)
         self._wrong.setVisible(bool(self._fault))
         self.line.setAccessibleDescription(self._fault)
@@ -192,7 +198,8 @@ class FindBar(QFrame):
         else:
             more = "+" if searching else ""
             of = f"{self._current + 1:,} of " if self._current >= 0 else ""
-            self._count.setText("no match" if missing else f"{of}{len(self._matches):,}{more}")
+            found = "no match" if missing else f"{of}{len(self._matches):,}{more}"
+            self._count.setText(self._replaced or found)
         self.one.setEnabled(self._current >= 0)
         self.all.setEnabled(bool(self._matches) and not searching)
 

@@ -99,8 +99,18 @@ def test_replace_all_is_one_step(pane: PromptPane) -> None:
         "İstanbul oneone",
         "noneone",
     ]
+    assert pane.find_bar.count == "4 replaced"
+    pane.find_bar.step(1)
+    assert pane.find_bar.count.endswith(" of 8")
     pane.undo()
     assert tuple(message.content for message in pane.document().messages) == TEXTS
+    assert pane.find_bar.count.endswith(" of 4")
+    pane.find_bar.replacement.setText("")
+    pane.find_bar.replace_all()
+    assert pane.find_bar.count == "4 replaced"
+    assert pane.find_bar.line.property("bad") == "false"
+    pane.find_bar.line.setText("xyz")
+    assert pane.find_bar.count == "no match"
 
 
 def test_undo_does_not_join_typing_across_a_caret_move(pane: PromptPane) -> None:

@@ -11,6 +11,7 @@ from PySide6.QtCore import QEvent, QMimeData, QObject, QRect, Qt
 from PySide6.QtGui import QGuiApplication, QInputMethodEvent, QKeyEvent, QPaintEvent, QTextCursor
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QWidget
+from pytestqt.logging import _QtMessageCapture
 from pytestqt.qtbot import QtBot
 
 from playground.prompt.document import Document, Message
@@ -250,6 +251,38 @@ def test_card_text_long_text_of_few_lines_is_marked_where_it_is_painted(text: Ca
     assert "{{a}} has no value" in text.tip_at(moved.center().toPoint())
     text.set_advised(((0, 2, "advice"),))
     assert text.tip_at(text.geometry_of_text.areas(0, 1)[0].center().toPoint()) == "advice"
+
+
+def test_gap_follows_its_line_through_edits_above_it_and_closes_without_a_trace(text: CardText) -> None:
+    """The place of a gap is a number: a QTextCursor kept for it ended the process after changes of the theme."""
+    text.set_exact("one\ntwo\nthree\nfour")
+    plain = text.geometry_of_text.height()
+    text.set_gap("boundary", len("one\ntwo\nth"))
+    for splice in (Splice(0, "", "zero\n"), Splice(0, "zero\none\n", ""), Splice(0, "", "😀\nb\nc\n")):
+        text.apply(splice)
+    line = text.exact.text.index("three")
+    top = text.gap_top("boundary")
+    assert top is not None
+    assert top < text.geometry_of_text.spot(text.exact.unit(line)).top
+    text.set_gap("boundary", None)
+    assert text.geometry_of_text.height() == plain / 4 * text.blockCount()
+    text.set_gap("boundary", 0)
+    kept = [value for value in vars(text.geometry_of_text).values() if isinstance(value, list)]
+    assert not any(isinstance(one, QTextCursor) for value in kept for one in value)
+
+
+@pytest.mark.parametrize("now", ["", "{{x", "other text", "😀"])
+@pytest.mark.parametrize("exactly", [True, False])
+def test_another_text_has_no_marks_of_the_advice_on_the_one_before(
+    text: CardText, now: str, exactly: bool, qtlog: _QtMessageCapture
+) -> None:
+    text.set_exact("{{x}} at 2026-11-30 12:00")
+    text.set_advised(((9, 25, "advice"),))
+    assert len(text.extraSelections()) == 2
+    (text.set_exact if exactly else text.show_exact)(now)
+    text.set_values({"x": "1"})
+    assert not text.extraSelections()
+    assert [record.message for record in qtlog.records if "out of range" in (record.message or "")] == []
 
 
 def test_marks_near_a_span_are_those_of_the_whole_text() -> None:
