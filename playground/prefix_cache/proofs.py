@@ -32,7 +32,7 @@ PAUSES = 60
 CHANCE = 0.05
 """Probability that pauses separate hits from misses by chance, up to which a lifetime is the reason."""
 LONGER, LATER = 1.25, 0.1
-"""Factor by which a pause is clearly longer than a lifetime, one step of `LIFETIMES`; and share of the hits that another
+"""Factor by which a pause is clearly longer than a lifetime, one step of `LIFETIMES`; share of the hits that another
 program may explain."""
 LATE = 0.01
 """Probability that ages separate what was served from what was not by chance, up to which storage is late."""
