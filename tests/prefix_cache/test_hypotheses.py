@@ -7,7 +7,7 @@ import random
 import pytest
 
 from playground.prefix_cache.block_size import BlockSizeEstimator
-from playground.prefix_cache.cache_profile import profile
+from playground.prefix_cache.cache_profile import GUESS, lifetime_of, profile
 from playground.prefix_cache.endpoint_model import EndpointCacheModel
 from playground.prefix_cache.forecast import CacheUsage
 from playground.prefix_cache.index import Sent
@@ -43,7 +43,8 @@ def test_lifetime_is_found_between_survived_and_fatal_gaps() -> None:
     lifetime = profile(model.learned).lifetime
     assert lifetime.value is not None
     assert 500 <= lifetime.value <= 750
-    assert lifetime.confidence >= 0.7
+    assert lifetime.confidence == GUESS
+    assert lifetime_of(model.learned).confidence >= 0.7
 
 
 def test_lifetime_stays_after_one_report_that_contradicts_it() -> None:
