@@ -130,7 +130,7 @@ CASES: dict[str, tuple[str, str | bytes, int | str]] = {
         J({"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}]}),
         1,
     ),
-    "body.image": ("a.json", J({"messages": [U, IMG]}), "messages[1].content"),
+    "body.image": ("a.json", J({"messages": [U, IMG]}), "messages[1].content[0]"),
     "body.bad_role": ("a.json", J({"messages": [{"role": "root", "content": "x"}]}), "messages[0].role"),
     "body.messages_object": ("a.json", J({"messages": {"a": 1}}), "messages"),
     "body.cut": ("a.json", J(B)[:-3], "line 1, column 46"),
