@@ -126,7 +126,7 @@ async def _import(store: RequestLog, name: str) -> Imported:
             return await import_file(store, copy)
     except OSError as error:
         if error.errno is None:  # of the log
-            raise
+            raise OSError(f"{name} cannot be imported: {error}.") from None
         raise InputError.of(("FILE",), f"{name} cannot be imported: {error.strerror or error}.") from None
 
 

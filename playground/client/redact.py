@@ -9,15 +9,15 @@ from __future__ import annotations
 import json
 import re
 import sys
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from bisect import bisect_left, bisect_right
 from codecs import encode
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 from html import unescape
-from itertools import accumulate, takewhile
+from itertools import accumulate, compress, count, takewhile
 from operator import eq
-from string import ascii_lowercase, ascii_uppercase
+from string import ascii_letters, ascii_lowercase, ascii_uppercase, digits
 from typing import TYPE_CHECKING, Any, NamedTuple
 from unicodedata import normalize
 from urllib.parse import quote
@@ -67,7 +67,26 @@ _ESCAPE = re.compile(
 )
 _BYTES = re.compile("[\xc2-\xf4][\x80-\xbf]{1,3}")
 """A character that was escaped as its bytes in UTF-8."""
-_NESTED = 4
+_BLOB = re.compile("[A-Za-z0-9+/_-]{16,}={0,2}")
+"""What may be a text in base64 or hex."""
+_HEX, _STANDARD = re.compile("[0-9A-Fa-f]{16,}"), str.maketrans("-_", "+/", "=")
+_BEGINS_TEXT = re.compile(
+    r"(?:[2-7][0-9A-Fa-f]|0[09AaDd]){8}|.{0,3}?(?:[A-Za-f][A-HQ-Xg-nw-z0-3][ABEFIJMNQRUVYZcdghklopstwx014589].){3}"
+)
+_BLOB_CHARS = f"{ascii_letters}{digits}+/_-"
+_BLOB_BEGIN, _BLOB_LEAST = 32, 16
+_TEXT_BYTES = bytes([0, 9, 10, 13, *range(32, 127)])
+_ENCODED = (_ESCAPE, _BYTES, _BLOB)
+_MOST_LAYERS = 8
+_SIGNS = "-_+/"
+_LABELLED = re.compile(rf"([A-Za-z0-9]+(?:[{re.escape(_SIGNS)}]+[A-Za-z0-9]+)*)")
+_SHORT = re.compile(r"((?<![A-Za-z0-9])[A-Za-z]*|)[0-9]*([^A-Za-z0-9]+)([A-Za-z0-9]{1,3})(?![A-Za-z0-9])")
+_WORDS = re.compile("[a-z0-9]+")
+_NO_SIGNS = str.maketrans("", "", _SIGNS)
+_LABEL_CHARS = 32
+_MOST_LABELS = 512
+"""`_LABELLED`: words, with the signs of a key in them. `_SHORT`: a word of up to 3 characters, which no search of GRAM
+characters finds, and its label. The characters before a word that are kept for its label; the labels of a stream."""
 _NUMBER = re.compile(f"[0-9]{{{PIECE_CHARS}}}")
 
 _STRING = "(?:\x1b[]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]{0,99}"
@@ -81,7 +100,7 @@ _NOISE = re.compile(
     rf"{_TERMINAL}|{_TAG}|\n{_NUMBERED}|\r{_NUMBERED}|{_LETTER}(?:{_NUMBERED})?|0[xX](?=[0-9a-fA-F]{{2}}\b)"
 )
 _NOTHING = re.compile(r"(?!)")
-_escaped = re.compile(r"[\\%&]|=[89A-F]").search
+_encoded = re.compile("[\\\\%&]|=[89A-F]|[\xc2-\xf4][\x80-\xbf]|[A-Za-z0-9+/_-]{16}").search
 _special = re.compile(r"[<\\%&=\x1b\x90\x98\x9b\x9d-\x9f]|\]\(|[\r\n][ \t]*[0-9]|0[xX]").search
 """Finds where escapes and what is removed may begin."""
 _UNFINISHED_TEXT = (
@@ -94,7 +113,7 @@ _BEGIN = r"(?=[\\%=&xX\[<({\r\n\]0\x1b\x9b\x90\x98\x9d-\x9f])"
 """Finds quickly where something unfinished may begin."""
 _READINGS = {
     _NOISE: re.compile(
-        rf"""{_BEGIN}(?:{_UNFINISHED}|[\r\n][ \t]*(?:[0-9]{{1,5}}[ \t]*)?"""
+        rf"""{_BEGIN}(?:{_UNFINISHED}|(?:[\r\n]|{_LETTER})[ \t]*(?:[0-9]{{1,5}}[ \t]*)?"""
         rf"""|\](?:\([^()\s]{{0,99}})?|<?0(?:[xX][0-9a-fA-F]{{0,2}})?"""
         rf"""|<(?:{_IN_TAG}(?:["'][^"'<]{{0,99}})?|[/?]?(?:[A-Za-z!][^<>]{{0,99}})?))$"""
     ),
@@ -104,13 +123,12 @@ _READINGS = {
 """What is removed from a text before all but letters and digits, and the unfinished end of such: a key may be around
 tags, or in one."""
 _UNFINISHED_CHARS = 128
-_OPEN = re.compile(
-    rf"{_READINGS[_NOISE].pattern}|{_BEGIN}(?:{_LETTER}[ \t]*(?:[0-9]{{1,5}}[ \t]*)?|&[A-Za-z0-9]{{1,32}})$"
-)
+_OPEN = re.compile(rf"{_READINGS[_NOISE].pattern}|{_BEGIN}&[A-Za-z0-9]{{1,32}}$")
 """An end of a text that is read with what follows it."""
 _MOST_ENDS = 16
 _LONGEST_ESCAPE = 12
 _MOST_KEPT = 4096
+_BLOCK = 1024
 
 _BESIDE, _FOREIGN = re.compile(r"[^0-9A-Za-z]+"), re.compile(r"[^\W\x00-\x7f]")
 _BESIDE_ANY = re.compile(r"[\W_]+")
@@ -157,8 +175,12 @@ def _mask_of(secret: str) -> str:
 
 def key_spans(text: str, key: str | None) -> list[Span]:
     """Return where these keys, their parts, and what looks like a key stand in `text`."""
-    spans = key_search(key).spans(text)
-    plain, layers = _decoded(_replaced(text, spans, lambda secret: "…" * len(secret)))
+    search = key_search(key)
+    decoded = _decoded(text)
+    spans = search.spans_in(text, *decoded)
+    if spans:
+        decoded = _decoded(_replaced(text, spans, lambda secret: "…" * len(secret)))
+    plain, layers = decoded
     if "sk" in plain:
         found = _outer([one.span() for one in _LOOKS_LIKE_A_KEY.finditer(plain)], layers)
         spans = joined(spans + _with_backslashes(text, found))
@@ -191,30 +213,60 @@ def mask_across(texts: list[str], key: str | None) -> list[str]:
     return shown
 
 
-def _decoded(text: str) -> tuple[str, list[_Layer]]:
-    r"""Replace escapes in `text` (\u0073, \x73, \163, %73, &#115;, &shy;), also nested ones."""
+def _decoded(text: str, unfinished: re.Pattern[str] | None = None) -> tuple[str, list[_Layer]]:
+    r"""Replace escapes in `text` (\u0073, \x73, \163, %73, &#115;, &shy;, base64, hex), also nested ones.
+
+    `unfinished`: finds an end that is read with what follows it. It is left out, as a layer of _NOTHING.
+    """
     layers: list[_Layer] = []
-    if not _escaped(text):
-        return text, layers
-    while len(layers) < _NESTED and (plain := _ESCAPE.sub(_character, text)) != text:
-        layers.append((_ESCAPE, text))
-        text = plain
-    if (plain := _BYTES.sub(_character, text)) != text:
-        layers.append((_BYTES, text))
-    return plain, layers
+    found = _encoded(text) is not None
+    while found and len(layers) < _MOST_LAYERS:
+        found = False
+        for pattern in _ENCODED:
+            if (pattern is not _BYTES or not text.isascii()) and (plain := pattern.sub(_character, text)) != text:
+                layers.append((pattern, text))
+                text, found = plain, True
+                if unfinished and (whole := _without(unfinished, text)) != text:
+                    layers.append((_NOTHING, text))
+                    text = whole
+    return text, layers
 
 
-def _undecoded(text: str) -> tuple[str, list[_Layer]]:
+def _undecoded(text: str, _: re.Pattern[str] | None = None) -> tuple[str, list[_Layer]]:
     return text, []
 
 
 def _character(found: re.Match[str]) -> str:
     if found.re is _BYTES:
         return found[0].encode("latin-1").decode("utf-8", "replace")
+    if found.re is _BLOB:
+        return _text_of(found[0]) or found[0]
     if found.re is not _ESCAPE:
         return ""
     group = found.lastindex or 0
     return _escape(found[group], group)
+
+
+def _text_of(blob: str) -> str:
+    """Return the text that a run of hex or base64 holds, also one that is cut; "" if it holds none."""
+    if not _BEGINS_TEXT.match(blob):
+        return ""
+    if _HEX.fullmatch(blob):
+        found = _if_text(bytes.fromhex(blob[: len(blob) // 2 * 2]))
+        if found:
+            return found
+    blob = blob.translate(_STANDARD)
+    for skipped in range(4):  # a letter before it, as of `\\n`
+        if _if_text(b64decode(blob[skipped : skipped + 12])):
+            rest = blob[skipped:]
+            rest = rest[: len(rest) - (len(rest) % 4 == 1)]
+            if found := _if_text(b64decode(rest + "=" * (-len(rest) % 4))):
+                return blob[:skipped] + found
+    return ""
+
+
+def _if_text(data: bytes) -> str:
+    return "" if data.translate(None, _TEXT_BYTES) else data.decode("ascii")
 
 
 @lru_cache(maxsize=_MOST_KEPT)
@@ -225,6 +277,9 @@ def _escape(code: str, group: int) -> str:
 def _outer(spans: list[Span], layers: list[_Layer]) -> list[Span]:
     """Return where these parts of a plain text stand in the text before its layers were removed."""
     for pattern, source in reversed(layers if spans else ()):
+        if len(source) > _MOST_KEPT and (pattern is _BESIDE or pattern is _BESIDE_ANY):
+            spans = _between(pattern, source, spans)
+            continue
         known = len(source) <= _MOST_KEPT  # a stream asks again for the same text
         starts, ends, removed = _removed(pattern, source) if known else _removed.__wrapped__(pattern, source)
         spans = [
@@ -234,11 +289,27 @@ def _outer(spans: list[Span], layers: list[_Layer]) -> list[Span]:
     return spans
 
 
+def _between(beside: re.Pattern[str], text: str, spans: list[Span]) -> list[Span]:
+    """Return where these letters and digits of a long text stand in it, from their number in each of its blocks."""
+    blocks = [text[at : at + _BLOCK] for at in range(0, len(text), _BLOCK)]
+    ends = list(accumulate(len(_bare(block, beside)) for block in blocks))
+
+    @cache
+    def places(number: int) -> list[int]:
+        return [at for at, one in enumerate(blocks[number], number * _BLOCK) if not beside.match(one)]
+
+    def place(letter: int) -> int:
+        number = bisect_right(ends, letter)
+        return places(number)[letter - ends[number]]  # counted from the end of its block
+
+    return [(place(start), place(end - 1) + 1) for start, end in spans]
+
+
 @lru_cache(maxsize=32)
 def _removed(pattern: re.Pattern[str], source: str) -> tuple[list[int], list[int], list[int]]:
     """Return where the matches stood once they were replaced, and how much shorter the text is behind each."""
     starts, ends, removed, less = list[int](), list[int](), [0], 0
-    is_escape = pattern is _ESCAPE or pattern is _BYTES
+    is_escape = pattern in _ENCODED
     for found in pattern.finditer(source):
         size = len(_character(found)) if is_escape else 0
         begin, end = found.span()
@@ -266,13 +337,17 @@ def _readings(text: str) -> dict[str, re.Pattern[str]]:
 
 def _without(unfinished: re.Pattern[str], text: str) -> str:
     """Return the text without an unfinished end, and without one that is before that: `&lt;b` is a tag too."""
-    while found := unfinished.search(text, max(len(text) - _UNFINISHED_CHARS, 0)):
+    found = unfinished.search(text, max(len(text) - _UNFINISHED_CHARS, 0))
+    while found:
         text = text[: found.start()]
+        found = unfinished.search(text, max(len(text) - _UNFINISHED_CHARS, 0))
+        if found and found[0].startswith("&#"):
+            break  # complete: something follows it
     return text
 
 
 def _folded(text: str) -> str:
-    return text if text.isascii() else text.translate(_wide())
+    return text if text.isascii() or _wide().keys().isdisjoint(map(ord, set(text))) else text.translate(_wide())
 
 
 def _lower(text: str) -> str:
@@ -351,6 +426,9 @@ class KeySearch:
         self._begun = tuple(form.key[: at + 1].lower() for form, at in heads if at >= (form.secret or GRAM - 1))
         """Beginnings of keys with less than GRAM letters: a public prefix and a character, or GRAM characters."""
         self._heads, self._grams = {_bare(head, self._beside) for head in self._begun}, {*map(tuple, self.places)}
+        self.short = {
+            gram[at:end] for gram in self.places for at, end in ((0, 1), (0, 2), (0, 3), (1, 4), (2, 4), (3, 4))
+        }
         self._step = max(min(map(_shortest, forms.values()), default=GRAM) - GRAM + 1, 1)
 
     def spans(self, text: str, least: int = PART_CHARS, *, is_cut: bool = False) -> list[Span]:
@@ -358,58 +436,102 @@ class KeySearch:
 
         `is_cut`: the text may go on, with the rest of a key.
         """
+        return self.spans_in(text, *_decoded(text), least, is_cut=is_cut) if self.places else []
+
+    def spans_in(
+        self, text: str, plain: str, layers: list[_Layer], least: int = PART_CHARS, *, is_cut: bool = False
+    ) -> list[Span]:
+        """Return the same if the text is decoded already."""
         if not self.places:
             return []
-        spans, (decoded, layers) = list[Span](), _decoded(text)
-        if layers:
-            spans += self._spans(text, [], least, is_cut=is_cut)  # the digits of an escape may be the key's
-        return joined(spans + self._spans(decoded, layers, least, is_cut=is_cut))
+        # The digits of an escape may be the key's.
+        spans = self._spans(text, [], least, is_cut=is_cut) if layers else []
+        return joined(spans + self._spans(plain, layers, least, is_cut=is_cut))
 
     def _spans(self, text: str, layers: list[_Layer], least: int, *, is_cut: bool) -> list[Span]:
         decoded, spans = _folded(text), list[Span]()
         for plain, removed in _readings(decoded).items():
-            bare = _bare(plain, self._beside)
-            runs = self._runs(bare)
-            found = _outer([(start, start + end - place) for start, _, place, end in runs], [(self._beside, plain)])
-            secret = [
-                shown
-                for span, (start, form, place, end) in zip(found, runs, strict=True)
-                if (shown := _secret(form, place, end, plain, span, least, is_cut and start + end - place == len(bare)))
-            ]
+            secret = self._secrets(plain, least, is_cut=is_cut)
             spans += _outer(secret, [(removed, decoded)] if plain != decoded else [])
+        for words in self._words_with_key(decoded) if least >= PART_CHARS else self._known_words(decoded):
+            for span in self._secrets("".join(decoded[start:end] for start, end in words), least):
+                spans += _parts_of(words, span) if span[1] - span[0] >= least else ()
         return _with_backslashes(layers[0][1] if layers else text, _outer(joined(spans), layers))
+
+    def _known_words(self, text: str, least: int = 2) -> list[list[Span]]:
+        """Return the words behind each label, if all of them together have characters of a key.
+
+        `least`: how many words.
+        """
+        labelled = [words for words in _labelled(text).values() if len(words) >= least]
+        bare = [_bare("".join([text[start:end] for start, end in words])) for words in labelled]
+        return labelled if self._is_known("\n".join(bare)) else []
+
+    def _words_with_key(self, text: str) -> list[list[Span]]:
+        """Return the words behind each label that together have characters of a key, of which none has them all.
+
+        Only words that are in the key, or begin or end with characters of it, can be the ones that have its pieces.
+        """
+        gap, *parts = _LABELLED.split(text)
+        words, gaps = parts[::2], parts[1:-1:2]
+        if len(words) < 3:
+            return []
+        unique = list(set(words))
+        letters = "\n".join(unique).encode().translate(_LOWER, _SIGNS.encode()).decode().split("\n")
+        places, short = self.places, self.short
+        bare = {
+            word: one
+            for word, one in zip(unique, letters, strict=True)
+            if one in short or one[:GRAM] in places or one[-GRAM:] in places
+        }
+        behind: dict[tuple[str, str], list[str]] = {}
+        for at in compress(count(), map(bare.__contains__, words[1:])):
+            behind.setdefault((words[at].strip(digits), gaps[at].rstrip(_SIGNS)), []).append(bare[words[at + 1]])
+        labels = {label for label, pieces in behind.items() if self._is_known("".join(pieces))}
+        if not labels:
+            return []
+        before, between = ({*one} for one in zip(*labels, strict=True))
+        before = {word for word in unique if word.strip(digits) in before}
+        between = {one for one in set(gaps) if one.rstrip(_SIGNS) in between}
+        ends = list(accumulate(map(len, parts), initial=len(gap)))
+        found: dict[tuple[str, str], list[Span]] = {label: [] for label in labels}
+        for at in compress(count(), map(before.__contains__, words[:-1])):
+            if gaps[at] in between and (label := (words[at].strip(digits), gaps[at].rstrip(_SIGNS))) in found:
+                found[label].append((ends[2 * at + 2], ends[2 * at + 3]))
+        return [spans for spans in found.values() if len(spans) > 1]
+
+    def _is_known(self, letters: str) -> bool:
+        return not self._grams.isdisjoint(zip(letters, letters[1:], letters[2:], letters[3:], strict=False))
+
+    def _secrets(self, plain: str, least: int, *, is_cut: bool = False) -> list[Span]:
+        bare = _bare(plain, self._beside)
+        runs = self._runs(bare)
+        found = _outer([(start, start + end - place) for start, _, place, end in runs], [(self._beside, plain)])
+        return [
+            shown
+            for span, (start, form, place, end) in zip(found, runs, strict=True)
+            if (shown := _secret(form, place, end, plain, span, least, is_cut and start + end - place == len(bare)))
+        ]
 
     def masked(self, text: str) -> str:
         """Return the text with keys and their parts masked."""
         return masked(text, self.spans(text))
 
-    def known_end(self, before: set[str], text: str) -> tuple[set[str], str] | None:
-        """Return how a text ends, and its last part, which is read with what follows it.
-
-        The ends are of the letters and digits before that part, one for each way to read them. `before`: those of what
-        precedes the text. None: characters of a key are in the text, and `spans` finds the parts.
-        """
-        begun = _without(_OPEN, text)
-        plain = _decoded(begun)[0]
-        if plain != begun and _without(_OPEN, plain) != plain:
-            begun = plain = ""  # a tag whose `<` is escaped goes on
-        ends, rest = self._ends(before, {begun, plain}), text[len(begun) :]
-        return (ends, rest) if ends and (not rest or self._ends(ends, {rest, _decoded(rest)[0]})) else None
-
-    def _ends(self, before: set[str], ways: set[str]) -> set[str]:
+    def ends(self, before: set[str], ways: set[str]) -> set[str]:
         """Return how the letters and digits of a text end, raw and decoded; none if characters of a key are in it."""
         readings = {_bare(one, self._beside) for way in ways for one in _readings(_folded(way))}
         ends = {(end + bare)[1 - GRAM :] for end in before for bare in readings}
         letters = "\n".join((*readings, *(end + bare[: GRAM - 1] for end in before for bare in readings)))
-        is_known = not self._grams.isdisjoint(zip(letters, letters[1:], letters[2:], letters[3:], strict=False))
-        return set() if is_known or len(ends) > _MOST_ENDS or any(head in letters for head in self._heads) else ends
+        is_known = self._is_known(letters) or any(head in letters for head in self._heads)
+        return set() if is_known or len(ends) > _MOST_ENDS else ends
 
     def _runs(self, bare: str) -> list[tuple[int, _Form, int, int]]:
         """Return the parts of keys in the letters and digits of a text: where, and from and to where in which form."""
         runs: list[tuple[int, _Form, int, int]] = []
         done: dict[tuple[str, int], int] = {}
         places, first, last = self.places, 0, 0
-        hits = [at for at in range(0, len(bare) - GRAM + 1, self._step) if bare[at : at + GRAM] in places][::-1]
+        grams = zip(*(bare[at :: self._step] for at in range(GRAM)), strict=False)
+        hits = [*compress(range(0, len(bare), self._step), map(self._grams.__contains__, grams))][::-1]
         while hits:
             at, known, same = hits.pop(), last, ("\n", "", 0)
             if first <= at and at + GRAM <= last:
@@ -445,19 +567,36 @@ class KeySearch:
         skipped = max(len(text) - self.window, 0)
         readings = _READINGS if _special(text, skipped) else (_NOTHING,)
         ends = [(len(text), len(text))]
-        for way in (_decoded, _undecoded) if _escaped(text, skipped) else (_undecoded,):
+        for way in (_decoded, _undecoded):
             seen = set[str]()
             for removed in readings:
                 pattern = _READINGS[removed]
-                unfinished = pattern.search(text, max(len(text) - _UNFINISHED_CHARS, skipped))
-                plain, layers = way(text[skipped : unfinished.start() if unfinished else len(text)])
+                plain, layers = way(_without(pattern, text[skipped:]), pattern)
                 less = removed.sub("", _folded(_without(pattern, plain)))
                 if less not in seen:
                     seen.add(less)
-                    layers += (removed, _folded(plain)), (self._beside, less)
-                    begin, context = self._open_end(less, layers)
+                    begin, context = self._open_end(less, [*layers, (removed, _folded(plain)), (self._beside, less)])
                     ends.append((len(text) if begin is None else skipped + begin, skipped + context))
+                if removed is _NOTHING:
+                    for begin, is_open in self._open_words(plain, layers):
+                        ends.append((skipped + begin if is_open else len(text), skipped + begin))
+        run = len(text.rstrip(_BLOB_CHARS))
+        if len(text) - run >= _BLOB_LEAST and _text_of(text[run : run + _BLOB_BEGIN]):
+            ends.append((len(text), run))  # decoded from its beginning
         return min(end for end, _ in ends), min(context for _, context in ends)
+
+    def _open_words(self, text: str, layers: list[_Layer]) -> Iterator[tuple[int, bool]]:
+        """Yield where words behind a label begin that may go on as a part of a key behind its next place, and whether
+        there are several."""
+        for words in self._known_words(text, least=1):
+            start, end = words[-1]
+            period = start - words[-2][0] if len(words) > 1 else 0
+            if len(text) - end <= max(2 * period, 2 * _LABEL_CHARS):
+                joined = "".join(text[one:behind] for one, behind in words)
+                begin, _ = self._open_end(joined, [(self._beside, joined)])
+                if begin is not None:
+                    place = _outer(_parts_of(words, (begin, begin + 1)), layers)[0][0]
+                    yield place, begin < len(joined) - (end - start)
 
     def _open_end(self, less: str, layers: list[_Layer]) -> tuple[int | None, int]:
         bare = _bare(less, self._beside)
@@ -476,6 +615,93 @@ class KeySearch:
         context = max(begin - GRAM + 1, 0)
         spans = _outer([(one, one + 1) for one in (begin, context) if one < len(bare)], layers)
         return spans[0][0] if length else None, spans[-1][0] if spans else 0
+
+
+class SeenText:
+    """The text of a stream up to now. Decides whether a piece can pass without a search.
+
+    `ends`: how its letters and digits end, in each way to read it. `open`: its last part, which is read again with the
+    next piece. `run`: the beginning of a run of base64 or hex at its end. `labelled`: from the last word on that is a
+    label, `words`: the ends of the words behind each label.
+    """
+
+    __slots__ = ("_search", "before", "ends", "labelled", "open", "run", "words")
+
+    def __init__(self, search: KeySearch, text: str = "") -> None:
+        self._search, self.open = search, text
+        self.ends, self.words = {""}, dict[str, str]()
+        self.run = self.labelled = self.before = ""
+
+    def passes(self, piece: str) -> str | None:
+        """Return what was read of the text with this piece. None: characters of a key are in it, and `spans` finds the
+        parts."""
+        text = self.open + piece
+        begun = _without(_OPEN, text)
+        plain, layers = _decoded(begun, _OPEN)
+        if any(pattern is _BLOB for pattern, _ in layers):
+            return None  # what follows is decoded from its beginning
+        if any(pattern is _NOTHING for pattern, _ in layers):
+            # An escape or a tag whose first character is escaped goes on.
+            begun = begun[: _outer([(len(plain) - 1, len(plain))], layers)[0][1]] if plain else ""
+        ends, rest = self._search.ends(self.ends, {begun, plain}), text[len(begun) :]
+        if not ends or (rest and not self._search.ends(ends, {rest, _decoded(rest)[0]})):
+            return None
+        run = self.run + plain
+        blob = _BLOB.search(run) if len(run) >= _BLOB_LEAST else None
+        if (blob and _text_of(blob[0][:_BLOB_BEGIN])) or self._has_words(plain):
+            return None
+        self.run = run[len(run.rstrip(_BLOB_CHARS)) :][:_BLOB_BEGIN]
+        self.ends, self.open = ends, rest
+        return begun
+
+    def _has_words(self, text: str) -> bool:
+        """Return whether the words behind a label have characters of a key: short ones, as others are found anyway."""
+        text = self.labelled + _folded(text).translate(_NO_SIGNS)
+        words, places, begin = self.words, self._search.places, 0
+        has_piece = not self._search.short.isdisjoint(_WORDS.findall(text.lower()))
+        for found in _SHORT.finditer(text) if has_piece else ():
+            label, gap, word = found.groups()
+            if found.start() == begin:
+                label = label or self.before
+            known = words.get(label + gap, "") + word.lower()
+            grams = [known[at : at + GRAM] for at in range(len(known) - GRAM + 1)]
+            if any(gram in places and not gram.isdigit() for gram in grams):
+                return True  # digits alone are numbers that count
+            if found.end() == len(text):
+                break  # the word may go on
+            words[label + gap], self.before, begin = known[1 - GRAM :], word.strip(digits), found.end()
+        self.labelled = text[begin:]
+        if len(text) - begin > _LABEL_CHARS:
+            self.labelled, self.before = text[-_LABEL_CHARS:], ""
+        if len(words) > _MOST_LABELS:
+            words.clear()
+        return False
+
+
+def _labelled(text: str) -> dict[str, list[Span]]:
+    """Return the words behind each label: the word before them, without digits, and the signs between.
+
+    A key that a list or an object has in pieces is behind one label, as in `1. s`, `"i": 0, "c": "s"` or `<![CDATA[s`.
+    """
+    found: dict[str, list[Span]] = {}
+    before, last = "", len(text)
+    for word in _LABELLED.finditer(text):
+        start, end = word.span()
+        if last < start:
+            found.setdefault(before + text[last:start].rstrip(_SIGNS), []).append((start, end))
+        before, last = word[0].strip(digits), end
+    return found
+
+
+def _parts_of(words: list[Span], span: Span) -> list[Span]:
+    """Return where the parts of a text are that is these words."""
+    found, place = list[Span](), 0
+    for start, end in words:
+        first, last = max(span[0], place) - place + start, min(span[1], place + end - start) - place + start
+        if first < last:
+            found.append((first, last))
+        place += end - start
+    return found
 
 
 def _length(form: _Form, place: int, end: int, begin: int = 0) -> int:

@@ -16,6 +16,9 @@ from playground.client.redact import (
     GRAM,
     MARK_CHARS,
     MASK,
+    PIECE_CHARS,
+    KeySearch,
+    SeenText,
     key_search,
     mask_across,
     masked,
@@ -29,6 +32,7 @@ _LONG_PIECE = 256
 _MOST_KNOWN = 512
 """Maximum length of a text's end that counts for its next piece."""
 _DATA_PREFIX = re.compile(r"\s*data:\s*")
+_NO_DIGITS = re.compile("[^0-9]+")
 _LONE = re.compile("[\ud800-\udfff]")
 _decode = msgspec.json.Decoder().decode
 
@@ -36,19 +40,18 @@ _decode = msgspec.json.Decoder().decode
 class _Path:
     """The texts at one path, and the paths below it: names of an object, indexes of a list.
 
-    `tail` is the end of the text that was passed on, `ends` how its letters end in each way to read it, and `open` what
-    was passed on behind it and is read again with the next piece. `held` is the delayed text, `names` the joined names
-    of an object.
+    `tail` is the end of the text that was passed on, `seen` what is known of it, with what is read again with the next
+    piece. `held` is the delayed text, `names` the joined names of an object.
     `same` is a text that has passed twice, which passes without another search. `is_secret`: its name ends a key.
     """
 
-    __slots__ = ("below", "ends", "held", "is_secret", "names", "open", "previous", "same", "tail")
+    __slots__ = ("below", "held", "is_secret", "names", "previous", "same", "seen", "tail")
 
-    def __init__(self) -> None:
+    def __init__(self, search: KeySearch) -> None:
         self.below: dict[str | int | None, _Path] = {}
         self.is_secret = False
-        self.ends = {""}
-        self.held = self.tail = self.open = self.names = self.previous = self.same = ""
+        self.seen = SeenText(search)
+        self.held = self.tail = self.names = self.previous = self.same = ""
 
     @property
     def holds(self) -> bool:
@@ -66,7 +69,7 @@ class StreamMasker:
     def __init__(self, key: str | None) -> None:
         """`key`: one key, or several, one per line; without any, everything passes."""
         self._key, self._search = key, key_search(key)
-        self._root, self._plain = _Path(), _Path()
+        self._root, self._plain = _Path(self._search), _Path(self._search)
         self._changed = self._has_held = self.has_masked = False
         self._quotes = 0
 
@@ -79,7 +82,8 @@ class StreamMasker:
             return data
         self._quotes = 0
         shown = self._masked(data, last=last)
-        if shown is data and _quotes(data) == self._quotes and not self._search.has_number:
+        has_number = self._search.has_number and len(_NO_DIGITS.sub("", shown)) >= PIECE_CHARS
+        if shown is data and _quotes(data) == self._quotes and not has_number:
             return data
         # What is in no value, as one of a name that is repeated.
         return self._search.masked(shown)
@@ -145,9 +149,9 @@ class StreamMasker:
             step = _step(item, place if is_choices else None)
             one = path.below.get(step)
             if one is None:
-                one = path.below[step] = _Path()
+                one = path.below[step] = _Path(self._search)
                 if step is not None:  # the ids of tool calls may each have a piece
-                    one.below["id"] = path.below.setdefault("id", _Path())
+                    one.below["id"] = path.below.setdefault("id", _Path(self._search))
             if item.__class__ is dict:
                 self._object(item, one)
             elif item.__class__ is str:
@@ -163,7 +167,7 @@ class StreamMasker:
         for name, item in value.items():
             one = below.get(name)
             if one is None:
-                one = below[name] = _Path()
+                one = below[name] = _Path(self._search)
                 one.is_secret = self._ends_key(path, name)
             secret_names += [name] if one.is_secret else ()
             if item.__class__ is str:
@@ -186,12 +190,12 @@ class StreamMasker:
     def _with_held(self, value: Any, path: _Path) -> Any:
         """Add the delayed texts at and below a path to its value; parts of a key are masked. Returns the value."""
         if path.held and (value is None or isinstance(value, str)):
-            known, whole = len(path.open), path.open + path.held
+            known, whole = len(path.seen.open), path.seen.open + path.held
             spans = [(max(start, known), end) for start, end in self._search.spans(whole, is_cut=True) if end > known]
             value = (value or "") + masked(whole, spans)[known:]
             self.has_masked = self.has_masked or bool(spans)
             # The text may go on: its beginning remains known.
-            path.open, path.held = whole, ""
+            path.seen, path.held = SeenText(self._search, whole), ""
             self._changed = True
         for step, one in path.below.items():
             if not one.holds:
@@ -220,16 +224,15 @@ class StreamMasker:
 
     def _pass(self, text: _Path, piece: str) -> str:
         """Return the text that can be displayed after this piece of it."""
-        known, whole = None, text.open + piece
-        if not text.held and len(whole) <= _LONG_PIECE:
-            known = self._search.known_end(text.ends, whole)
-        if known is None:
+        read = None
+        if not text.held and len(text.seen.open) + len(piece) <= _LONG_PIECE:
+            read = text.seen.passes(piece)
+        if read is None:
             text.same = text.previous = ""
             shown = self._suspect(text, piece)
             self._has_held = self._has_held or bool(text.held)
         else:
-            shown, (text.ends, text.open) = piece, known
-            text.tail = (text.tail + whole[: len(whole) - len(text.open)])[-_MOST_KNOWN:]
+            shown, text.tail = piece, (text.tail + read)[-_MOST_KNOWN:]
             # Repeated once, its beginning was seen after its own end.
             text.same = piece if piece == text.previous and len(piece) >= GRAM else ""
             text.previous = piece
@@ -239,7 +242,8 @@ class StreamMasker:
         return shown
 
     def _suspect(self, text: _Path, piece: str) -> str:
-        known, whole = len(text.tail + text.open), text.tail + text.open + text.held + piece
+        before = text.tail + text.seen.open
+        known, whole = len(before), before + text.held + piece
         spans = self._search.spans(whole)
         end, context = self._search.open_end(whole)
         begin = max(min([end, *(one for one, behind in spans if one < end < behind)]), known)
@@ -249,13 +253,13 @@ class StreamMasker:
             text.held = whole[known:]
             return ""
         if begin != end:
-            context = self._search.open_end(whole[:begin])[1]
+            context = min(context, self._search.open_end(whole[:begin])[1])
         spans = [(max(one, known), behind) for one, behind in spans if known < behind <= begin]
         text.held = whole[begin:]
         masked_up_to = spans[-1][1] if spans else 0
         context = max(context - MARK_CHARS, 0)
         tail = MASK + whole[masked_up_to:begin] if masked_up_to > context else whole[context:begin]
-        text.tail, text.open, text.ends = "", tail[-_MOST_KNOWN:], {""}
+        text.tail, text.seen = "", SeenText(self._search, tail[-_MOST_KNOWN:])
         self.has_masked = self.has_masked or bool(spans)
         return masked(whole[:begin], spans)[known:]
 

@@ -65,6 +65,10 @@ class LabPlan(Struct, frozen=True, forbid_unknown_fields=True):
         """Return the total waiting time in seconds; gaps run in parallel."""
         return max(self.gaps, default=0.0)
 
+    def tokens_of(self, step: int) -> float:
+        """Return the input tokens (≈) of a step."""
+        return len(self.prompts[self.steps[step].prompt]) / CHARS_A_TOKEN
+
     def document(self, step: int) -> Document:
         text = self.prompts[self.steps[step].prompt]
         return Document(
@@ -82,10 +86,13 @@ def plan_blocks(sizes: Sequence[int] = SIZES, seed: int | None = None) -> LabPla
 
 
 def plan_lifetime(gaps_s: Sequence[float] = GAPS_S) -> LabPlan:
-    """Plan one prompt per gap: all are sent first, and each is sent again after its gap."""
+    """Plan one prompt per gap, sent twice in a row and once more after its gap.
+
+    The second request shows whether the server serves this prompt at all: it may have no cache, or several.
+    """
     prompts = [_prompt(MODEST) for _ in gaps_s]
     steps = [
-        *(LabStep(number, 0.0) for number in range(len(prompts))),
+        *(LabStep(number, 0.0) for number in range(len(prompts)) for _ in range(2)),
         *(LabStep(n, gap) for n, gap in enumerate(gaps_s)),
     ]
     return _plan("lifetime", prompts, steps, tuple(gaps_s))
@@ -110,8 +117,8 @@ PLANS: Mapping[Experiment, Callable[[], LabPlan]] = {
 
 
 def _plan(experiment: Experiment, prompts: list[str], steps: list[LabStep], gaps: tuple[float, ...] = ()) -> LabPlan:
-    tokens = sum(len(prompts[step.prompt]) / CHARS_A_TOKEN for step in steps)
-    return LabPlan(experiment, tuple(prompts), tuple(steps), tokens, gaps)
+    plan = LabPlan(experiment, tuple(prompts), tuple(steps), gaps=gaps)
+    return replace(plan, tokens=sum(map(plan.tokens_of, range(len(steps)))))
 
 
 def _prompt(size: int, seed: int | None = None) -> str:
@@ -155,7 +162,28 @@ class LabProgress(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def done(self) -> bool:
-        return len(self.readings) >= len(self.plan.steps)
+        """Return whether no step is left, or only those after a wait and the server does not report cached tokens."""
+        taken, steps = len(self.readings), self.plan.steps
+        return taken >= len(steps) or (steps[taken].gap_s > 0 and self.unreported)
+
+    @property
+    def again(self) -> list[Reading]:
+        """Return the readings of requests whose prompt had been sent before."""
+        return [reading for reading in self.readings if reading.gap_s is not None]
+
+    @property
+    def unreported(self) -> bool:
+        """Return whether no request that was sent again has a report of cached tokens."""
+        again = self.again
+        return bool(again) and all(reading.cached_tokens is None for reading in again)
+
+    @property
+    def tokens(self) -> float:
+        """Return the input tokens (≈) of the whole plan, by the prompt tokens that were reported so far."""
+        known = [reading for reading in self.readings if reading.prompt_tokens]
+        expected = sum(self.plan.tokens_of(reading.step) for reading in known)
+        reported = sum(reading.prompt_tokens or 0 for reading in known)
+        return self.plan.tokens * (reported / expected if expected else 1.0)
 
 
 class Lab:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterator
+from itertools import pairwise
 
 from msgspec import Struct
 
@@ -13,6 +14,8 @@ from playground.runs.metrics import counted, percent, seconds
 
 ENOUGH = 4
 """Least number of distinct cached counts whose common divisor is reported as the block size."""
+CHANCE = 0.05
+"""Probability of equal times from which pairs of times show no difference."""
 ROUNDED = 10
 """Servers that round what they report do so to multiples of this."""
 
@@ -22,7 +25,8 @@ class Findings(Struct, frozen=True):
 
     `block`: the greatest common divisor of the cached counts. `minimum`: (largest prompt that missed, smallest that
     hit). `lifetime`: (longest gap that hit, shortest that missed). `hits`, `again`: equal requests that were served
-    from the cache, of how many that were sent again.
+    from the cache, of how many that were sent again. `pairs`: times to first token of a new prompt, and of the same one
+    served from the cache.
     """
 
     block: int | None = None
@@ -30,8 +34,7 @@ class Findings(Struct, frozen=True):
     lifetime: tuple[float | None, float | None] = (None, None)
     hits: int = 0
     again: int = 0
-    cold_ttft: tuple[float, ...] = ()
-    warm_ttft: tuple[float, ...] = ()
+    pairs: tuple[tuple[float, float], ...] = ()
     unreported: bool = False
 
     @property
@@ -42,8 +45,7 @@ class Findings(Struct, frozen=True):
 
 
 def findings(progress: LabProgress) -> Findings:
-    again = [reading for reading in progress.readings if reading.gap_s is not None]
-    known = [reading for reading in again if reading.cached_tokens is not None]
+    known = [reading for reading in progress.again if reading.cached_tokens is not None]
     experiment = progress.plan.experiment
     return Findings(
         block=_block(known) if experiment == "blocks" else None,
@@ -51,9 +53,8 @@ def findings(progress: LabProgress) -> Findings:
         lifetime=_lifetime(known) if experiment == "lifetime" else (None, None),
         hits=sum(1 for reading in known if reading.cached_tokens),
         again=len(known),
-        cold_ttft=tuple(r.ttft_s for r in progress.readings if r.gap_s is None and r.ttft_s is not None),
-        warm_ttft=tuple(r.ttft_s for r in known if r.cached_tokens and r.ttft_s is not None),
-        unreported=bool(again) and not known,
+        pairs=tuple(_pairs(progress)) if experiment == "first_token" else (),
+        unreported=progress.unreported,
     )
 
 
@@ -67,6 +68,12 @@ def _minimum(known: list[Reading]) -> tuple[int | None, int | None]:
     below = [r.prompt_tokens for r in known if r.cached_tokens == 0 and r.prompt_tokens]
     missed = max((tokens for tokens in below if hit is None or tokens < hit), default=None)
     return missed, hit
+
+
+def _pairs(progress: LabProgress) -> Iterator[tuple[float, float]]:
+    for cold, warm in pairwise(progress.readings):
+        if cold.gap_s is None and warm.cached_tokens and cold.ttft_s is not None and warm.ttft_s is not None:
+            yield cold.ttft_s, warm.ttft_s
 
 
 def _lifetime(known: list[Reading]) -> tuple[float | None, float | None]:
@@ -93,7 +100,7 @@ def _blocks_sentences(found: Findings) -> Iterator[str]:
     missed, hit = found.minimum
     if found.block == 1:
         yield "The cached counts have no common divisor: no blocks of more than one token are visible."
-    elif found.block is not None and found.block % ROUNDED == 0:
+    elif found.block is not None and _may_be_rounded(found):
         yield (
             f"Every cached count is a multiple of {found.block:,} tokens: either that, or a part of it, is the block "
             "size, or the server rounds the counts that it reports, and the block size is not known."
@@ -104,8 +111,14 @@ def _blocks_sentences(found: Findings) -> Iterator[str]:
         yield "No prompt was served from the cache." if found.again else "No prompt was sent twice yet."
     elif missed is None:
         yield f"The smallest prompt that was sent ({hit:,} tokens) was cached already."
+    elif _may_be_rounded(found):
+        yield f"Prompts of {hit:,} tokens are reported as cached in part, those of {missed:,} tokens and fewer are not."
     else:
         yield f"The least that is cached lies between {missed:,} and {hit:,} tokens of prompt."
+
+
+def _may_be_rounded(found: Findings) -> bool:
+    return found.block is not None and found.block % ROUNDED == 0
 
 
 def _lifetime_sentences(found: Findings) -> Iterator[str]:
@@ -118,7 +131,7 @@ def _lifetime_sentences(found: Findings) -> Iterator[str]:
     elif hit is not None:
         yield f"A prefix was still there after {seconds(hit)}, the longest gap so far."
     elif missed is not None:
-        yield f"A prefix was gone after {seconds(missed)}, the shortest gap."
+        yield f"No prompt was served from the cache, not even {seconds(missed)} after it was sent."
 
 
 def _repeats_sentences(found: Findings) -> Iterator[str]:
@@ -128,14 +141,24 @@ def _repeats_sentences(found: Findings) -> Iterator[str]:
 
 
 def _first_token_sentences(found: Findings) -> Iterator[str]:
-    for name, times in (("cold", found.cold_ttft), ("warm", found.warm_ttft)):
-        if times:
-            middle, late = seconds(statistics.median(times)), seconds(_ninetieth(times))
-            yield f"{name}: median {middle}, 90th percentile {late} ({counted(len(times), 'request')})."
-    if found.cold_ttft and found.warm_ttft:
-        saved = statistics.median(found.cold_ttft) - statistics.median(found.warm_ttft)
-        word = "saves" if saved >= 0 else "costs"
-        yield f"The cache {word} {seconds(abs(saved))} of the time to first token, by the medians."
+    if not found.pairs:
+        return
+    cold, warm = zip(*found.pairs, strict=True)
+    for name, times in (("cold", cold), ("warm", warm)):
+        middle, late = seconds(statistics.median(times)), seconds(_ninetieth(times))
+        yield f"{name}: median {middle}, 90th percentile {late} ({counted(len(times), 'request')})."
+    faster, slower = sum(w < c for c, w in found.pairs), sum(w > c for c, w in found.pairs)
+    if _by_chance(max(faster, slower), len(found.pairs)) > CHANCE:
+        yield f"Not clear: the cached prompt was faster in {faster} of {counted(len(found.pairs), 'pair')}."
+        return
+    saved = statistics.median(c - w for c, w in found.pairs)
+    word = "saves" if faster > slower else "costs"
+    yield f"The cache {word} {seconds(abs(saved))} of the time to first token, by the median of the pairs."
+
+
+def _by_chance(most: int, pairs: int) -> float:
+    """Return the probability that at least `most` of the pairs differ in one direction by chance (sign test)."""
+    return sum(math.comb(pairs, n) for n in range(most, pairs + 1)) / 2.0**pairs
 
 
 def _ninetieth(times: tuple[float, ...]) -> float:

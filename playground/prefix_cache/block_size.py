@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from copy import copy
 from itertools import product
 from math import erf, exp, gcd, log, sqrt
@@ -26,6 +26,8 @@ _BLOCKS = {
     512: 0.03,
     1024: 0.03,
 }
+UNUSUAL, _UNUSUAL = range(48, 2049, 16), 1e-4
+"""Blocks that hybrid models have, as 528, and the probability of each behind rounded reports."""
 NEVER = 1 << 40
 _MINIMUMS = {0: 0.78, 256: 0.03, 512: 0.04, 1024: 0.11, 2048: 0.03, NEVER: 0.01}
 """Probabilities before any report: 16 is the block of most open engines, 128 that of the largest vendor, and 1,024 its
@@ -93,9 +95,19 @@ class Rounding(Struct, frozen=True):
     below: int = 0
     above: int = 0
 
+    @property
+    def width(self) -> int:
+        """Return how many sizes are reported as the same."""
+        return self.below + self.above + 1
+
     def reported(self, tokens: int) -> int:
         """Return what is reported of so many tokens."""
         return (tokens + self.below) // self.unit * self.unit
+
+    def is_whole(self, cached: int, block: int) -> bool:
+        """Return whether a report may be whole blocks."""
+        first, last = self.whole(cached, block)
+        return first <= last
 
     def whole(self, cached: int, block: int) -> tuple[int, int]:
         """Return the fewest and the most tokens in whole blocks that are reported so; none: the first is the larger."""
@@ -105,9 +117,28 @@ class Rounding(Struct, frozen=True):
 EXACT = Rounding()
 
 
+def common_unit(figures: Collection[int], rounding: Rounding) -> int:
+    """Return the largest unit of which all figures may be whole ones: rounded figures have no common divisor."""
+    if rounding == EXACT:
+        return gcd(*figures)
+    fitting = (block for block in reversed(UNUSUAL) if all(rounding.is_whole(figure, block) for figure in figures))
+    return next(fitting, 1)
+
+
 def _ways(unit: int) -> tuple[Rounding, Rounding]:
     """Return both ways of rounding: to the nearest multiple, and down."""
     return Rounding(unit, unit // 2, unit // 2), Rounding(unit, 0, unit - 1)
+
+
+def rounded_off(figures: Collection[int]) -> int:
+    """Return how many tokens a server may leave out by rounding down, by the usual unit that divides all figures."""
+    return max((unit - 1 for unit in (10, 50, 100) if not gcd(*figures) % unit), default=0)
+
+
+def possible_units(cached: int, parts: int, rounding: Rounding) -> Iterable[int]:
+    """Return the blocks of which a report may be so many `parts`; of a rounded one multiples of 16."""
+    least, most = -((rounding.below - cached) // parts), (cached + rounding.above) // parts
+    return range(least, most + 1) if rounding == EXACT else range(-(-least // 16) * 16, most + 1, 16)
 
 
 class CacheUnit(Struct, frozen=True):
@@ -283,16 +314,20 @@ class BlockSizeEstimator:
         way = max(sums, key=sums.__getitem__)
         ways = [one for one in _ways(way.unit) if sums[one] >= _OTHER_WAY * sums[way]]
         possible = Rounding(way.unit, max(one.below for one in ways), max(one.above for one in ways))
-        blocks = {block: exp(logs[way, block] - best) / sums[way] for block in _BLOCKS}
-        return _Rounded(way, blocks, possible)
+        fits = {block: logs[way, block] for block in _BLOCKS}
+        for block in UNUSUAL:
+            fits.setdefault(block, log(_UNUSUAL) + self._fit(CacheUnit(block, block, 1.0, way)))
+        best = max(fits.values())
+        blocks = {block: exp(value - best) for block, value in fits.items() if value - best > log(_FEW)}
+        total = sum(blocks.values())
+        return _Rounded(way, {block: weight / total for block, weight in blocks.items()}, possible)
 
     def _fit(self, unit: CacheUnit) -> float:
         """Return the logarithm of the probability of the newest figures, up to a factor that is the same for all
         units."""
         total = 0.0
         for figure in list(self._seen)[-_NEWEST:]:
-            first, last = unit.rounding.whole(figure, unit.block)
-            if figure % unit.rounding.unit or first > last:
+            if figure % unit.rounding.unit or not unit.rounding.is_whole(figure, unit.block):
                 total += log(WHOLE)
                 continue
             any_size = float(max(unit.block, unit.rounding.unit))  # so many of `SIZES` are reported so
@@ -310,8 +345,7 @@ class BlockSizeEstimator:
 
     def is_whole(self, cached: int, block: int) -> bool:
         """Return whether a report may be whole blocks, as this server reports them."""
-        first, last = self.rounding.whole(cached, block)
-        return first <= last
+        return self.rounding.is_whole(cached, block)
 
     @property
     def step(self) -> int:

@@ -10,7 +10,7 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from playground.prefix_cache.block_size import UNITS
+from playground.prefix_cache.block_size import EXACT, rounded_off
 from playground.prefix_cache.difference import Difference, difference, moved_by_template, rewritten
 from playground.prefix_cache.message_content import OTHER_PART
 from playground.prefix_cache.miss_evidence import (
@@ -51,10 +51,12 @@ UNRENDERED = 0.1
 MOVING = 0.6
 """Probability from which the explanation says that a template moves tools or system text, or marks the last turn: a
 large block, a minimum or another replica look the same in single reports."""
-THRESHOLDS = (256, 512, LARGE_BLOCK)
+THRESHOLDS = (256, 512, LARGE_BLOCK, 2048, 4096)
 """Usual minimums and large blocks in tokens."""
 SMALL_BLOCKS = (2, 4, *range(8, int(PART) + 1, 8))
 """Blocks of tokens that may hide a loss of less than `PART`."""
+HIDDEN = 0.15
+"""Probability of blocks behind rounded reports that hide a loss, from which it is not stated."""
 EXPECTED = 0.3
 """Probability that the forecast gave to the loss of a part from which a report is explained by it."""
 EXPLAINED = 1e-3
@@ -193,6 +195,20 @@ class MissCase(Struct, frozen=True, dict=True):
         """Return the tokens of the beginning that the request's own model knows."""
         return min(self.shared.tokens, self.known.longest) if self.other_model else self.shared.tokens
 
+    @cached_property
+    def findable(self) -> float:
+        """Return the tokens that each kind of server finds again: while this one may find only whole messages, those
+        before the message with the difference."""
+        found = self.found
+        if self.known.inside or found is None or self.extends or self.other_model or found.part.kind == "tool":
+            return self.own_tokens
+        return min(self.own_tokens, self._before_message(found.part.index).tokens)
+
+    def _before_message(self, index: int) -> Size:
+        """Return the tokens in front of a message in the order that explains the report best."""
+        parts = arranged(self.now, self.order).parts
+        return self._evidence.size(min(part.start for part in parts if part.kind != "tool" and part.index == index))
+
     @property
     def minimum(self) -> int | None:
         """Return the minimum if reports support it for prefixes of this size: a whole prompt of that size, sent again,
@@ -206,7 +222,7 @@ class MissCase(Struct, frozen=True, dict=True):
     def may_be_short(self) -> bool:
         """Return whether the prefix is below the known minimum, or may be below an unknown one: nothing as short was
         served so far."""
-        if self.cached or self.own_tokens >= 1.1 * LARGE_BLOCK:
+        if self.cached or self.own_tokens >= 1.1 * THRESHOLDS[-1]:
             return not self.cached and self.own_tokens < (self.minimum or 0)
         least = min(self.known.figures, default=inf)
         known_block = len(self.known.figures) > 1 and gcd(*self.known.figures) == least
@@ -216,8 +232,8 @@ class MissCase(Struct, frozen=True, dict=True):
     @property
     def shorter_than_served(self) -> bool:
         """Return whether all that was served so far is longer than the prefix, so that reports exclude no minimum."""
-        size = self.own_tokens
-        return not self.cached and self.minimum is None and size < LARGE_BLOCK and self.known.none_so_short(size)
+        size = self.findable
+        return not self.cached and self.minimum is None and size < THRESHOLDS[-1] and self.known.none_so_short(size)
 
     @property
     def keeps_points(self) -> bool:
@@ -246,15 +262,18 @@ class MissCase(Struct, frozen=True, dict=True):
         return ends_at_point(self.cached, point, self.known.block)
 
     @property
+    def at_limit(self) -> bool:
+        """Return whether the report is the largest one so far, again for a prompt that shares more."""
+        return 0 < self.known.limit == self.cached and self.shared.tokens - self.cached >= PART
+
+    @property
     def keeps_messages(self) -> bool:
         """Return whether nothing of the message with the difference was served, but all before it, and no report has
         shown that the server finds a part of a message again."""
         found = self.found
         if self.known.inside or found is None or self.extends or found.part.kind != "content":
             return False
-        parts = arranged(self.now, self.order).parts
-        start = min(part.start for part in parts if part.kind != "tool" and part.index == found.part.index)
-        before = self._evidence.size(start)
+        before = self._before_message(found.part.index)
         if self.shared.tokens - before.tokens < PART + 3 * self.shared.error:
             return False
         if self.cached:
@@ -345,8 +364,10 @@ class MissCase(Struct, frozen=True, dict=True):
             return ""
         if self.cached and self._served_more:
             return "part"
-        if not self._less_than_usual:
-            return "part or block" if self._ends_where_older_one_did else ""
+        hidden = self._hidden
+        if hidden >= PARTLY:
+            rounded = self.known.rounding != EXACT and hidden < HIDDEN
+            return "part or block" if rounded or self._ends_where_older_one_did else ""
         if not self.known.whole_blocks(self.cached, self.sure, SAME):
             return "part"
         return "" if self.proved_blocks else "part or block"
@@ -384,7 +405,8 @@ class MissCase(Struct, frozen=True, dict=True):
         return chance >= EXPECTED
 
     @property
-    def _less_than_usual(self) -> bool:
+    def _hidden(self) -> float:
+        """Return the probability of blocks that hide what is missing; 1 if it is too little for any."""
         sure = self.sure
         missed = sure.tokens - self.cached
         counted = sure.error <= COUNTED
@@ -393,25 +415,15 @@ class MissCase(Struct, frozen=True, dict=True):
         if counted and self.extends:
             unit = gcd(self.cached, *self.known.figures)  # the block divides it, and the unit of rounding
             least = max((block for block in SMALL_BLOCKS if not unit % block), default=1)
-            least += max((rounding - 1 for rounding in UNITS if not unit % rounding), default=0)
+            least += rounded_off((unit,))
         if not self.cached or missed < max(least, self.known.block) + 3 * sure.error:
-            return False
+            return 1.0
         if known:
             least, highest = sure.tokens - 3 * sure.error - SAME, self.cached + self.known.rounding.above
             allowed = (weight for block, weight in self.blocks if least // block * block <= highest)
         else:
             allowed = (weight for block, weight in self.blocks if missed < block + 3 * sure.error + NEAR)
-        return sum(allowed) < PARTLY
-
-    @property
-    def newer_alone(self) -> bool:
-        """Return whether exactly what newer requests share was served: an older one, which shares more, is lost."""
-        block = self.known.block if self.known.is_whole(self.cached, self.known.block) else 1
-        return any(
-            -NEAR / 2 <= size.tokens - self.cached <= block + NEAR / 2 and size.error <= NEAR / 2
-            for size in self.known.shorter
-            if self.shared.tokens - size.tokens >= PART
-        )
+        return sum(allowed)
 
     @property
     def blocks(self) -> list[tuple[int, float]]:
@@ -423,9 +435,8 @@ class MissCase(Struct, frozen=True, dict=True):
     def in_coarser_units(self) -> bool:
         """Return whether all reports are multiples of a unit that is larger than what is missing, such as the
         checkpoints of a hybrid model: all that such a cache has may have been served."""
-        figures = set(self.known.figures) - {0}
-        unit = gcd(self.cached, *figures)
-        several = bool(figures) and not self.known.in_turn
+        unit = self.known.common_unit(self.cached)
+        several = bool(self.known.figures) and not self.known.in_turn
         return several and unit > self.known.block and self.shared.tokens - self.cached < unit
 
     @cached_property
@@ -500,7 +511,7 @@ class MissCase(Struct, frozen=True, dict=True):
     @property
     def off_proved(self) -> bool:
         """Return whether the cache is off for these parameters, and no minimum explains that nothing was served."""
-        return not self.cached and bool(self.known.off_for) and not self.known.none_so_short(self.shared.tokens)
+        return not self.cached and bool(self.known.off_for) and not self.known.none_so_short(self.findable)
 
     @property
     def used_apart(self) -> bool:
@@ -526,12 +537,6 @@ class MissCase(Struct, frozen=True, dict=True):
     def may_lack_room(self) -> bool:
         """Return whether the cache may have had no room for the prefix."""
         return not self.known.room_kept or (self.unused_s or inf) > self.known.served_pauses[1]
-
-    @property
-    def may_be_elsewhere(self) -> bool:
-        """Return whether another replica may have had the prefix. The same parameters and beginning reach the same one,
-        unless it is chosen at random or in turn."""
-        return bool(self.parameters) or not self.extends or not self.known.one_cache
 
     @property
     def at_the_end(self) -> bool:
@@ -595,12 +600,20 @@ class MissCase(Struct, frozen=True, dict=True):
         return missed >= PART + 3 * self.shared.error and not self.proved_blocks
 
     @property
+    def hidden_by_block(self) -> bool:
+        """Return whether an incomplete last block is probably all that was not served."""
+        missed = self.shared.tokens - self.shared.error - self.cached - self.known.rounding.below
+        if missed < PART or self.proved_blocks:
+            return True
+        return sum(weight for block, weight in self.blocks if missed < block) >= PROVED
+
+    @property
     def proved_blocks(self) -> bool:
         """Return whether several reports are multiples of a large unit, which smaller blocks hardly give by chance."""
-        figures = {self.cached, *self.known.figures} - {0}
-        unit = gcd(*figures)
+        figures, unit = {self.cached, *self.known.figures} - {0}, self.known.common_unit(self.cached)
         blocks = [(block, weight) for block, weight in self.blocks if block < unit]
-        chance = sum(weight * (block / unit) ** (len(figures) - 1) for block, weight in blocks)
+        width = self.known.rounding.width
+        chance = width * sum(weight * (max(block, width) / unit) ** (len(figures) - 1) for block, weight in blocks)
         return bool(blocks) and chance <= BY_CHANCE * sum(weight for _, weight in blocks)
 
     @property

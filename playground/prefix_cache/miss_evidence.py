@@ -8,7 +8,7 @@ from math import inf
 
 from msgspec import Struct
 
-from playground.prefix_cache.block_size import EXACT, CacheUnit, Estimate, Rounding
+from playground.prefix_cache.block_size import EXACT, CacheUnit, Estimate, Rounding, common_unit, possible_units
 from playground.prefix_cache.cache_profile import lifetime_of
 from playground.prefix_cache.endpoint_model import EndpointCacheModel
 from playground.prefix_cache.forecast import CacheUsage, Prediction
@@ -134,14 +134,11 @@ class MissKnowledge(Struct, frozen=True):
     ended_gap_s: float | None = None
     expected: Sequence[Expected] = ()
     units: Sequence[CacheUnit] = ()
-    shorter: Sequence[Size] = ()
-    """Tokens of the beginnings that newer requests share, shorter than what any earlier one shares."""
     newer: Sequence[Size] = ()
-    """The same in each order that reports allow."""
+    """Tokens of the beginnings that newer requests share in each order that reports allow, shorter than what any
+    earlier one shares."""
     room_kept: bool = False
     """Whether reports exclude a cache of limited size."""
-    one_cache: bool = False
-    """Whether reports exclude replicas that are chosen at random or in turn."""
     off_for: str = ""
     """Parameters of the request for which the cache is off: nothing was ever served for them, and others were served
     too often for that to be chance."""
@@ -159,6 +156,8 @@ class MissKnowledge(Struct, frozen=True):
     """Whether pauses longer than `lifetime_s` separate misses from hits, see `CacheProofs.forgets_after`."""
     point: Size | None = None
     """What a server serves that finds only certain points again, if this one does, see `KeptPoints`."""
+    limit: int = 0
+    """The most that the server may cache or report of a prompt, see `KeptPoints.limit`; 0: no limit is known."""
     served_pauses: tuple[float, float] = (inf, 0.0)
     """The shortest and the longest time since it was used after which a prefix was served, in seconds."""
     served: int = 0
@@ -183,10 +182,13 @@ class MissKnowledge(Struct, frozen=True):
         """Tokens of a part from which its loss is more than an incomplete last block."""
         return max(PART, 1.5 * self.block)
 
+    def common_unit(self, cached: int) -> int:
+        """Return the largest unit of which this report and all earlier ones may be whole ones."""
+        return common_unit({*self.figures, cached} - {0}, self.rounding)
+
     def is_whole(self, cached: int, block: int) -> bool:
         """Return whether a report may be whole blocks, as this server reports them."""
-        first, last = self.rounding.whole(cached, block)
-        return first <= last
+        return self.rounding.is_whole(cached, block)
 
     def agrees(self, cached: int, size: Size) -> bool:
         """Return whether a report is what a server serves of so many shared tokens."""
@@ -204,11 +206,15 @@ class MissKnowledge(Struct, frozen=True):
 
     def whole_blocks(self, cached: int, size: Size, near: float = NEAR) -> bool:
         """Return whether a report may be whole large blocks of so many tokens: hybrid models have blocks of 528."""
-        missed, slack = size.tokens - cached, 3 * size.error + near
-        if not cached or missed < -slack:
+        rounding, slack = self.rounding, 3 * size.error + near
+        if not cached or size.tokens < cached - rounding.below - slack:
             return False
-        units = (cached // parts for parts in range(1, 9) if not cached % parts)
-        return any(missed < unit + slack and not any(figure % unit for figure in self.figures) for unit in units)
+        for parts in range(1, 9):
+            for unit in possible_units(cached, parts, rounding):
+                enough = size.tokens - parts * unit < unit + slack
+                if enough and all(rounding.is_whole(figure, unit) for figure in self.figures):
+                    return True
+        return False
 
     def none_so_short(self, tokens: float) -> bool:
         """Return whether no report so far shows that the server caches a prefix of so few tokens."""
@@ -273,15 +279,13 @@ def knowledge_of(
         ended_gap_s=prediction.now - running.ended_at if running and running.ended_at is not None else None,
         expected=_expected(cache, prediction),
         units=units.likely[:6],
-        shorter=[reach.size(reach.steps[at].depth) for at in reach.groups[:-1]],
         newer=[
-            one.size(one.steps[at].depth)
-            for rendering, one in prediction.reaches.items()
-            if learned.hypotheses.weights[rendering] >= PARTLY
-            for at in one.groups[:-1]
+            size
+            for one, reach in prediction.reaches.items()
+            if learned.hypotheses.weights[one] >= PARTLY
+            for size in reach.newer
         ],
         room_kept=learned.hypotheses.room <= NO_ROOM / 10 and learned.proofs.room_kept(reach),
-        one_cache=learned.one_cache,
         off_for=prediction.off_for,
         unproved_orders={one for one in MOVED_ORDERS if learned.round_robin.possible or not learned.proofs.moves(one)},
         in_turn=learned.round_robin.replicas > 0,
@@ -290,6 +294,7 @@ def knowledge_of(
         inside=learned.proofs.inside,
         forgets=_forgets(learned, prediction, lifetime),
         point=reach.kept(point, reach.steps[-1].depth, 0) if point is not None and reach.steps else None,
+        limit=learned.kept_points.limit,
         served_pauses=learned.proofs.served_pauses,
         served=reach.served,
         ended=[tokens for _, tokens in reach.counted],

@@ -13,6 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from playground.prefix_cache import miss_sentences
+from playground.prefix_cache.block_size import EXACT
 from playground.prefix_cache.difference import (
     IN_THE_PROMPT,
     TITLES,
@@ -57,6 +58,10 @@ _SERVER = frozenset(
     ("lost", "partly_lost", "other_replica", "template_moves", "template_marks_turn", "template_rewrites_calls")
 )
 """Reasons without a position: their kind and cause, and those of the server. The cause of all others is unknown."""
+_BY_EDIT = frozenset(("edit_or_template", "edit_or_lost"))
+"""Reasons that name an edit of the request body, not the difference in the order of the template."""
+_NO_EDIT = frozenset(("more_than_shared", "template_or_lost", "template_and_lost", "block_or_template"))
+"""Reasons by which no edit ended the prefix."""
 DAY_S = 86_400
 _PLACED = IN_THE_PROMPT - {"order", "removed", "added", "tools", "parameters"}
 SHORT_PAUSE_S = 20.0
@@ -213,20 +218,20 @@ def _changed(case: MissCase, found: Difference) -> MissExplanation:
         return _differs(case, found)
     if case.cached == 0 and case.at_the_end and case.minimum and case.shared.tokens < case.minimum:
         return _below_minimum(case)
-    older_lost = case.expected_less or (case.newer_alone and bool(case.missing))
+    # Templates write other fields in different places, so that the prefix may end before the estimated place.
+    certain = case.served_as_long or case.expected_less
     if not case.parameters:
-        why = _perhaps_lost(case, found, older_lost=older_lost)
+        why = _perhaps_lost(case, found, certain=certain)
     else:
-        less = older_lost or case.missing or case.loss_proved or case.less_than_edit_leaves
-        why = _by_parameters(case) if less else None
+        less = case.expected_less or case.missing or case.loss_proved or case.less_than_edit_leaves
+        why = _by_parameters(case) if less and (certain or found.part.kind == "content") else None
     return why or _differs(case, found, _candidates(case) if case.more_may_be_lost else ())
 
 
-def _perhaps_lost(case: MissCase, found: Difference, *, older_lost: bool) -> MissExplanation | None:
+def _perhaps_lost(case: MissCase, found: Difference, *, certain: bool) -> MissExplanation | None:
     """Explain a report of less than the difference leaves, with the same parameters."""
-    # Templates write other fields in different places, so that the prefix may end before the estimated place.
-    certain = case.served_as_long or older_lost
-    if (case.missing == "part" or older_lost or case.loss_proved) and (certain or found.part.kind == "content"):
+    lost = case.missing == "part" or case.expected_less or case.loss_proved
+    if lost and (certain or found.part.kind == "content"):
         return _lost(case, "partly_lost", certain=certain)
     if case.may_be_off:
         return _made(case, "edit_or_off")
@@ -239,6 +244,8 @@ def _perhaps_lost(case: MissCase, found: Difference, *, older_lost: bool) -> Mis
         reason = "block_or_partly_lost"
     elif case.less_than_edit_leaves:
         reason = "edit_or_partly_lost"
+    elif _is_last(case, found) and _is_new(case, found) and not case.hidden_by_block:
+        reason = "block_or_partly_lost"
     else:
         return None
     return _made(case, reason, _candidates(case))
@@ -254,7 +261,7 @@ def _identical(case: MissCase) -> MissExplanation | None:
     if generated is not None:
         return generated
     # A server that has served parts of messages in usual blocks does not keep one large block of an unusual size.
-    usual = case.known.inside and bool(case.known.figures)
+    usual = case.known.inside and bool(case.known.figures) and case.known.rounding == EXACT
     if case.missing == "part" or case.expected_less or (case.missing and usual):
         return _lost(case, "partly_lost")
     if case.missing:
@@ -286,14 +293,17 @@ def _answer_edited(case: MissCase) -> MissExplanation | None:
 def _made(
     case: MissCase, reason: Reason, candidates: tuple[Candidate, ...] = (), place: int | None = None
 ) -> MissExplanation:
-    """Return an explanation without a position."""
+    """Return an explanation that blames no text. Its position is where the text differs, if that may be the cause."""
     kind, cause = _KINDS.get(reason, ("server", "server") if reason in _SERVER else ("unknown", "unknown"))
+    edited = case.edit if reason in _BY_EDIT else case.found
+    may_be = cause in ("unknown", "parameters") and reason not in _NO_EDIT and not case.extends
     return MissExplanation(
         kind,
         sentence(case, reason, candidates),
         compared_with=case.earlier.request_id,
         cause=cause,
         place=place,
+        position=_position(case.now, edited, _tool(edited)) if may_be and edited is not None else None,
         reason=reason,
         candidates=candidates,
     )
@@ -346,13 +356,11 @@ def _moved(case: MissCase, found: Difference) -> MissExplanation | None:
         return _made(case, "edit_or_template", place=found.shared)
     if case.may_be_blocks:
         return _made(case, "block_or_template")
-    if case.other_lost:
-        return _made(case, "template_and_lost", _candidates(case), place=found.shared)
-    if unproved:
-        return _made(case, "template_or_lost", _candidates(case), place=found.shared)
+    if case.other_lost or unproved:
+        reason: Reason = "template_and_lost" if case.other_lost else "template_or_lost"
+        return _made(case, "limit_or_lost" if case.at_limit else reason, _candidates(case), place=found.shared)
     turn = case.moved in TURN_ORDERS
-    reason: Reason = "template_marks_turn" if turn else "template_moves"
-    return _made(case, reason, place=found.shared)
+    return _made(case, "template_marks_turn" if turn else "template_moves", place=found.shared)
 
 
 def _generated_again(case: MissCase) -> MissExplanation | None:
@@ -422,7 +430,7 @@ def _lost(case: MissCase, reason: Reason, *, certain: bool = True) -> MissExplan
     """
     differs = case.found is not None and not case.extends
     moved = case.system_moved
-    if moved is not None:
+    if moved is not None and not case.at_limit:
         case = replace(case, found=moved, moved="system_last")
         return _made(case, "template_or_lost", _candidates(case), place=moved.shared)
     if case.edit is not None:
@@ -435,6 +443,8 @@ def _lost(case: MissCase, reason: Reason, *, certain: bool = True) -> MissExplan
         reason = "whole_message_or_lost"
     elif case.keeps_points:
         reason = "kept_points_or_lost"
+    elif case.at_limit:
+        reason = "limit_or_lost"
     return _made(case, reason, _candidates(case, short=reason != "short_or_lost"))
 
 
@@ -454,7 +464,7 @@ def _candidates(case: MissCase, *, short: bool = True) -> tuple[Candidate, ...]:
         "not_stored": case.earlier.gap_s is not None and case.earlier.gap_s < min(known.stored_s + ANSWER_S, STORED_S),
         "restart": case.used_apart,
         "room": case.may_lack_room,
-        "replica": several and case.may_be_elsewhere,
+        "replica": several,
     }
     return (
         *([Candidate("switched_off" if unserved else "bypassed")] if unserved or case.may_be_bypassed else ()),
@@ -485,24 +495,45 @@ def _template_candidates(case: MissCase) -> Iterator[Candidate]:
     parts = (*case.now.parts, *case.earlier.view.parts)
     if any(part.kind == "reasoning" for part in parts):
         yield Candidate("reasoning_left_out")
+    if _older_may_be_rewritten(case):
+        yield Candidate("older_rewritten")
     moving = sum(
         one.weight
         for one in case.known.orders
         if BASE.get(one.order, one.order) in MOVING_ORDERS
-        and (not case.cached or one.longest is None or case.may_have_ended(one.longest))
+        and (
+            not (case.cached and case.known.inside)  # it may find less than the order leaves
+            or case.at_limit
+            or one.longest is None
+            or case.may_have_ended(one.longest)
+        )
     )
     if moving >= 0.02 and any(part.kind == "tool" or part.index > 1 for part in parts):
         yield Candidate("tools_moved")
+
+
+def _older_may_be_rewritten(case: MissCase) -> bool:
+    """Return whether all before the first answer or tool result that both requests have was served, in blocks that
+    reports allow, by a server that finds any beginning."""
+    now = arranged(case.now, case.order)
+    written = (
+        part.start
+        for part in now.parts
+        if part.kind == "role"
+        and part.index < case.earlier.view.messages
+        and now.text[part.start : part.end - 1] in ("assistant", "tool")
+    )
+    size = case.size(first) if (first := next(written, None)) is not None else None
+    whole = case.known.inside and not case.at_limit
+    return size is not None and (not whole or case.cached >= size.tokens or case.known.agrees(case.cached, size))
 
 
 def _differs(case: MissCase, found: Difference, candidates: tuple[Candidate, ...] = ()) -> MissExplanation:
     """Name a difference. `candidates`: why the server may have lost text in front of it, too."""
     variable = _variable(case.document, found)
     part = found.part
-    tool = found.tool if found.tool is not None else part.index if part.kind == "tool" else None
-    last = tool is None and 0 < part.index == max(
-        (one.index for one in case.now.parts if one.kind == "role"), default=0
-    )
+    tool = _tool(found)
+    last = tool is None and _is_last(case, found)
     reason: Reason = "new_text" if last and variable is None and _is_new(case, found) else "differs"
     reason = "edit_and_perhaps_lost" if candidates else reason
     return MissExplanation(
@@ -525,6 +556,11 @@ def _differs(case: MissCase, found: Difference, candidates: tuple[Candidate, ...
     )
 
 
+def _is_last(case: MissCase, found: Difference) -> bool:
+    last = max((one.index for one in case.now.parts if one.kind == "role"), default=0)
+    return found.part.kind != "tool" and 0 < found.part.index == last
+
+
 def _is_new(case: MissCase, found: Difference) -> bool:
     """Return whether all before the difference was served, and the message has another text from there on, as the next
     question of a program has: no value in a text that stays the same."""
@@ -540,6 +576,10 @@ def _is_new(case: MissCase, found: Difference) -> bool:
 def _content(view: CacheView, index: int) -> str:
     part = next((one for one in view.parts if one.kind == "content" and one.index == index), None)
     return "" if part is None else view.text[part.start : part.end - 1]
+
+
+def _tool(found: Difference) -> int | None:
+    return found.tool if found.tool is not None or found.part.kind != "tool" else found.part.index
 
 
 def _position(view: CacheView, found: Difference, tool: int | None) -> MissPosition:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Literal
 
 from msgspec import Struct
@@ -47,6 +47,7 @@ Reason = Literal[
     "block_or_partly_lost",
     "edit_or_off",
     "block_or_template",
+    "limit_or_lost",
 ]
 """What an explanation says, more finely than its cause. Two that are joined by "or" are both possible; ""; stored by an
 earlier version."""
@@ -59,6 +60,7 @@ CandidateCode = Literal[
     "room",
     "replica",
     "reasoning_left_out",
+    "older_rewritten",
     "tools_moved",
     "date",
     "running",
@@ -100,11 +102,13 @@ _CANDIDATES: dict[CandidateCode, str] = {
     # electron-api.md: requests go to the nearest of two regions, and nothing says that these share a cache.
     "replica": "another replica, or another region (after travel, or through a VPN)",
     "reasoning_left_out": "a template that leaves out the reasoning of earlier turns",
+    "older_rewritten": "a template that shortens or clears older messages, such as results of tools",
     "tools_moved": "a template that puts tools or system text before the last user message",
     "not_stored": "a prefix that was not stored yet (some servers need seconds after an answer)",
     "date": "the date, if the template prints it (midnight UTC was between both requests)",
 }
 UNREPORTED = "The server did not report cached tokens: what the cache did is unknown."
+_BY_TEMPLATE: Collection[CandidateCode] = ("reasoning_left_out", "older_rewritten", "tools_moved")
 AFTER_FIX = "The fix changed the prefix once; the next request can be served from the cache."
 _CLEARED = "The text of the prompt is not the cause"
 
@@ -127,6 +131,9 @@ def sentence(
     """Return the sentence of an explanation. `variable`: the one whose value contains the difference."""
     edit = reason in ("differs", "edit_and_perhaps_lost")
     text = _differs(case, variable) if edit else _SENTENCES[reason](case)
+    if reason in ("lost", "partly_lost"):
+        rewritten = any(one.code in _BY_TEMPLATE for one in candidates)
+        text += f" {_CLEARED}{', unless the template writes it in another way now' if rewritten else ''}."
     if edit and candidates:
         text += (
             " The server may have lost text before it, too: if its template writes the tools or the system text there, "
@@ -173,9 +180,9 @@ _SENTENCES: dict[Reason, Callable[[MissCase], str]] = {
         "template probably writes them in another way than the model generated them, so that the generated tokens are "
         f"not found again. {_CLEARED}: {_fresh(case)}."
     ),
-    "lost": lambda case: f"{_unserved(case)} {_CLEARED}.",
+    "lost": lambda case: _unserved(case),
     "partly_lost": lambda case: (
-        f"{_shared(case)}, yet only {case.cached:,} of ≈ {_whole(case):,.0f} tokens came from the cache. {_CLEARED}."
+        f"{_shared(case)}, yet only {case.cached:,} of ≈ {_whole(case):,.0f} tokens came from the cache."
     ),
     "other_replica": lambda case: (
         f"{_unserved(case)[:-1]}, as forecast: this server probably "
@@ -240,6 +247,10 @@ _SENTENCES: dict[Reason, Callable[[MissCase], str]] = {
     "block_or_template": lambda case: (
         f"Every byte of the earlier request is here, and {case.cached:,} tokens came from the cache. Either this "
         f"server caches whole blocks of so many tokens, or {_why(case)}."
+    ),
+    "limit_or_lost": lambda case: (
+        f"{_unserved(case)} Either this server caches or reports at most {case.cached:,} tokens of a prompt, the "
+        "largest figure so far, which longer prompts had before, or it did not find the rest."
     ),
 }
 

@@ -14,13 +14,16 @@ from msgspec import Struct, field
 from playground.prefix_cache.match_tree import MatchStep
 from playground.prefix_cache.prefix_size import NEAR, Size
 
-PointKind = Literal["messages", "requests", "states_256", "states_512", "states_1024", "start"]
+PointKind = Literal["messages", "requests", "states_256", "states_512", "states_1024", "start", "limit"]
 """Ends of messages; ends of earlier requests; these and states every 256, 512 or 1,024 tokens; what the newest report
-had, as with one breakpoint behind the system text."""
+had, as with one breakpoint behind the system text; any beginning up to the largest report."""
 STATES: dict[PointKind, int] = {"requests": 0, "states_256": 256, "states_512": 512, "states_1024": 1024}
-KINDS: tuple[PointKind, ...] = ("messages", *STATES, "start")
-KEPT, LEAST = 12, 3
-"""Latest reports that tell, and how many are needed."""
+KINDS: tuple[PointKind, ...] = ("messages", *STATES, "start", "limit")
+KEPT, LEAST, LIMITED = 12, 3, 2
+"""Latest reports that tell, how many are needed (of a limit twice as many, as figures grow with a conversation), and of
+how many lengths for a limit to be possible."""
+LOWEST, LENGTH = 256, 64
+"""Tokens: no limit is lower; and lengths of prompts that it shows in differ by as many."""
 BELIEVED, DOUBTED = 0.85, 0.6
 """Share of agreeing reports from which a kind is assumed, and below which it no longer is."""
 CLOSING = 4
@@ -35,8 +38,8 @@ class KeptPoints:
         self.kind: PointKind | None = None
         """None: any beginning in whole blocks, or it is not known."""
         self._agreed: dict[PointKind, deque[bool]] = {kind: deque(maxlen=KEPT) for kind in KINDS}
-        self.newest = 0
-        """The newest report above 0."""
+        self.newest = self.largest = 0
+        """The newest report above 0, and the largest one."""
         self._figures: dict[PointKind, set[int]] = {}
         """Different reports that agree, of this session."""
 
@@ -44,8 +47,23 @@ class KeptPoints:
     def proved(self) -> PointKind | None:
         """Return the kind if several different figures agree with it: where only what is in use is kept, the same start
         is served again and again, which looks like one point."""
-        several = self.kind not in (None, "start") and len(self._figures.get(self.kind, ())) >= LEAST
+        several = self.kind not in (None, "start", "limit") and len(self._figures.get(self.kind, ())) >= LEAST
         return self.kind if several else None
+
+    @property
+    def limit(self) -> int:
+        """Return the largest report if it was the same for longer prompts of several lengths: it may be all that the
+        server caches, or reports, of a prompt. 0: it was not."""
+        return self.largest if len(self._figures.get("limit", ())) >= LIMITED else 0
+
+    @property
+    def limited_to(self) -> int | None:
+        """Return the limit if so many reports agree with it that what longer prompts were not served is no loss."""
+        return self.largest if self.kind == "limit" else None
+
+    def figure(self, kind: PointKind) -> int:
+        """Return the tokens at which a kind may end, whatever the prompt."""
+        return self.largest if kind == "limit" else self.newest
 
     def add(self, cached: int, points: Mapping[PointKind, Size], shared: Size, block: int) -> None:
         """Add a report. `points`: what each kind serves of a prompt that shares so many tokens.
@@ -55,17 +73,26 @@ class KeptPoints:
         if not cached and not self.newest:
             return  # the cache may be off
         whole = ends_at_point(cached, shared, block)
+        larger = cached > self.largest
+        if larger:
+            self.largest = cached
+            self._agreed["limit"].clear()
+            self._figures.pop("limit", None)
         for kind, size in points.items():
             found = ends_at_point(cached, size, block)
+            if kind == "limit":
+                found = found and cached == self.largest >= LOWEST and not larger
             apart = shared.tokens - size.tokens > 2 * block + NEAR + 2 * (shared.error + size.error)
             if kind == "start" and apart and not found:
                 self._agreed[kind].clear()  # it is the same in each report, or it is no kind of server
             if apart and (found or whole):
                 self._agreed[kind].append(found)
                 if found:
-                    self._figures.setdefault(kind, set()).add(cached)
+                    told = int(shared.tokens) // LENGTH if kind == "limit" else cached
+                    self._figures.setdefault(kind, set()).add(told)
         self.newest = cached or self.newest
-        shares = {kind: sum(known) / len(known) for kind, known in self._agreed.items() if len(known) >= LEAST}
+        needed = {kind: 2 * LEAST if kind == "limit" else LEAST for kind in KINDS}
+        shares = {kind: sum(known) / len(known) for kind, known in self._agreed.items() if len(known) >= needed[kind]}
         best = max(shares, key=lambda kind: (shares[kind], kind == self.kind, len(self._agreed[kind])), default=None)
         if best is not None and shares[best] >= BELIEVED:
             self.kind = best
@@ -151,6 +178,11 @@ class Reach(Struct):
         return self.size(self.steps[-1].depth if self.steps else 0)
 
     @property
+    def newer(self) -> list[Size]:
+        """Return the tokens of the shorter prefixes that newer requests share."""
+        return [self.size(self.steps[at].depth) for at in self.groups[:-1]]
+
+    @property
     def needs(self) -> list[float]:
         """Return the tokens of room that each step needs, with all traffic since: what newer requests share is part of
         that traffic."""
@@ -213,12 +245,12 @@ class Reach(Struct):
             if start == len(LIFETIMES):
                 return
 
-    def kept(self, kind: PointKind, depth: int, newest: int) -> Size:
+    def kept(self, kind: PointKind, depth: int, figure: int) -> Size:
         """Return what a server that finds only points of a kind serves of a prompt that shares `depth` code points.
-        `newest`: tokens of the newest report above 0."""
-        if kind == "start":
+        `figure`: tokens at which the kind may end, see `KeptPoints.figure`."""
+        if kind in ("start", "limit"):
             size = self.size(depth)
-            return Size(newest, 0.0) if 0 < newest < size.tokens else size
+            return Size(figure, 0.0) if 0 < figure < size.tokens else size
         if kind == "messages":
             return self.size(max((end for end in self.ends if end <= depth + CLOSING), default=0))
         size, unit = self.size(depth), STATES[kind]

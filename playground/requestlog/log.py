@@ -25,7 +25,7 @@ from playground.requestlog.filter import EVERYTHING, LogFilter
 from playground.requestlog.log_reads import LogReads, Worker
 from playground.requestlog.records import AddedRuns, EndedRun, LogUnavailableError, RecoveryProgress, StoredRun
 from playground.requestlog.recovery import Ready, advance, open_log, recovery_steps, reopen
-from playground.requestlog.store import FILE_NAME, identity, is_damage, is_undecodable
+from playground.requestlog.store import FILE_NAME, identity, is_busy, is_damage, is_undecodable
 from playground.requestlog.summary import summarize
 from playground.requestlog.writer import BATCH, IDLE_BATCH, SEALED_AT_ONCE, Writer
 from playground.runs.record import RequestRecord
@@ -197,7 +197,8 @@ class RequestLog(LogReads):
         try:
             added = await self._attempt(lambda writer: writer.add(runs), AddedRuns())
         except sqlite3.Error as error:
-            raise OSError(f"the request log could not take them up: {error}") from error
+            reason = "another program holds it" if is_busy(error) else error
+            raise OSError(f"the request log could not take them up: {reason}") from error
         self._write_worker.submit(self._seal_later)
         return added
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QEvent, QObject, QRect, Qt
 from PySide6.QtGui import QAction, QShortcut
 from PySide6.QtWidgets import QFrame, QLabel, QMenu, QMenuBar, QSizePolicy, QToolButton, QWidget
 from shiboken6 import isValid
@@ -42,7 +42,9 @@ class StatusBar(QFrame):
         self.setProperty("small", "true")
         self.setFixedHeight(STATUS_HEIGHT_PX)
         self._in_flight = QLabel()
-        self._minute = QLabel()
+        self._minute = ElidedLabel("Requests", Qt.TextElideMode.ElideRight)
+        self._minute.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._minute.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
         self._error = ElidedLabel("Error", Qt.TextElideMode.ElideRight)
         self._error.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._recovery = QLabel()
@@ -58,13 +60,14 @@ class StatusBar(QFrame):
     def show_load(self, load: Load, plan: PlanLimits) -> None:
         """Show requests in flight and in this minute, with the plan's limits if it has any."""
         self._in_flight.setText(_used(load.in_flight, plan.in_flight, "in flight"))
-        self._minute.setText(_used(load.this_minute, plan.requests_per_minute, "this minute"))
         limit = plan.requests_per_minute
+        used = _used(load.this_minute, limit, "this minute")
         full = limit is not None and load.this_minute >= limit
         tip = "Requests of your windows, your commands and recorded programs. The account's other programs count too."
         if limit is not None and load.this_minute > limit:
             tip += " More requests than the plan allows: recorded programs are never delayed, or the plan was changed."
-        self._minute.setToolTip(tip + (" The next request of this program is queued." if full else ""))
+        tip += " The next request of this program is queued." if full else ""
+        self._minute.set_full_text(used, f"{used}. {tip}")
         restyle(self._minute, tone="variable" if full else "muted")
 
     def show_saved(self, words: str) -> None:
@@ -179,6 +182,25 @@ class RecentFilesMenu(QMenu):
                 action.setText(f"{action.text()} (missing)")
 
 
+MORE_PX = 28
+"""Width of the button of the menus that have no room, which Qt makes 12 pixels wide."""
+
+
+class _Menus(QMenuBar):
+    def __init__(self) -> None:
+        super().__init__()
+        for more in self.findChildren(QToolButton):
+            more.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Give the button its width whenever Qt has placed it."""
+        if isinstance(watched, QToolButton) and event.type() in (QEvent.Type.Resize, QEvent.Type.Move):
+            place = QRect(self.width() - MORE_PX, 0, MORE_PX, self.height())
+            if watched.geometry() != place:
+                watched.setGeometry(place)
+        return super().eventFilter(watched, event)
+
+
 class MenuRow(QFrame):
     """A menu bar that is part of the window; on macOS the system's menu bar has the menus."""
 
@@ -186,7 +208,7 @@ class MenuRow(QFrame):
         super().__init__()
         self.setProperty("look", "menurow")
         self.setFixedHeight(HEIGHT_PX)
-        self.menus = QMenuBar()
+        self.menus = _Menus()
         self.menus.setNativeMenuBar(sys.platform == "darwin")
         # All menus keep their room; the destination is elided first.
         self.menus.setSizePolicy(QSizePolicy.Policy.Minimum, QSizePolicy.Policy.Fixed)

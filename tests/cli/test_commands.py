@@ -223,7 +223,7 @@ def test_log_import_disk_that_fills_is_a_failure_and_no_invalid_input(run: Run, 
     assert run_text(["log"], environment).returncode == 0
     done = run_text(["log", "import", str(export)], environment, file_limit=60 * 1024)
     assert done.returncode == 1
-    assert "the request log could not take them up" in done.stderr
+    assert f"{export} cannot be imported: the request log could not take them up: " in done.stderr
     assert "FILE" not in done.stderr
     assert run_text(["log"], environment).stdout == ""
 

@@ -381,20 +381,21 @@ def test_an_endless_error_body_is_cut() -> None:
     assert len(told.error.body) == 65_536
 
 
-def test_a_redirect_is_told_and_not_followed() -> None:
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_told_and_not_followed(status: int) -> None:
     async def main() -> tuple[Told, Server]:
         async with serve(_sends(servers.whole(b"{}"))) as other:
             elsewhere = f"Location: {other.base_url}/chat/completions?key={KEY}\r\n"
             async with (
-                serve(_sends(servers.whole(b"", status="307 Temporary Redirect", extra=elsewhere))) as server,
+                serve(_sends(servers.whole(b"", status=f"{status} Moved", extra=elsewhere))) as server,
                 connected() as connection,
             ):
                 return Told(await _exchange(connection, server.endpoint), server), other
 
     told, other = asyncio.run(main())
-    assert told.error.status == 307
+    assert told.error.status == status
     assert other.base_url in told.error.advice
-    assert other.requests == []
+    assert (other.requests, other.connections) == ([], 0)
     assert KEY not in repr(told.events)
 
 

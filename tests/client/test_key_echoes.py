@@ -13,6 +13,7 @@ from unicodedata import normalize
 import pytest
 
 from playground.client.chunks import is_done
+from playground.client.credentials import stored_headers
 from playground.client.events import ContentDelta, RawEvent, ReasoningDelta, ToolCallDelta
 from playground.client.redact import MASK, redact
 from playground.client.response_decoder import ResponseDecoder
@@ -243,3 +244,109 @@ def test_form_of_a_key_is_masked_the_same_in_a_stream_cut_anywhere(form: str) ->
         before, _, after = shown.partition(MASK)
         assert (MASK + after, text.startswith(before)) == (MASK + whole.partition(MASK)[2], True), (pieces, shown)
         assert len(before) <= len(begun), (pieces, shown)
+
+
+def _rows(pieces: list[str], row: str, between: str = "") -> str:
+    return between.join(row % (place, piece) for place, piece in enumerate(pieces))
+
+
+def _as_base64(text: str) -> str:
+    return b64encode(text.encode()).decode()
+
+
+LISTS = {
+    "objects with an index": lambda pieces: json.dumps([{"i": at, "c": piece} for at, piece in enumerate(pieces)]),
+    "objects with an index as text": lambda pieces: _rows(pieces, '{"i":"%d","c":"%s"}', ","),
+    "an object with numbers as names": lambda pieces: json.dumps({str(at): piece for at, piece in enumerate(pieces)}),
+    "pairs": lambda pieces: json.dumps(list(enumerate(pieces))),
+    "JSON in JSON": lambda pieces: json.dumps(json.dumps([{"i": at, "c": one} for at, one in enumerate(pieces)])),
+    "YAML": lambda pieces: _rows(pieces, "- i: %d\n  c: %s", "\n"),
+    "CDATA": lambda pieces: "<![CDATA[" + "]]><![CDATA[".join(pieces) + "]]>",
+    "escaped CDATA": lambda pieces: "&lt;![CDATA[" + "]]&gt;&lt;![CDATA[".join(pieces) + "]]&gt;",
+    "a list": lambda pieces: _rows(pieces, "%d. %s", "\n"),
+    "a list in the arguments of a call": lambda pieces: json.dumps({"a": _rows(pieces, "%d. %s", "\n")}),
+    "a table": lambda pieces: _rows(pieces, "| %d | %s |", "\n"),
+    "words": lambda pieces: _rows(pieces, "letter %d is %s", ", "),
+}
+ECHOED = "sk-proj-9fQ2xLm7TzR4vWb8NcYd3KpHs6JgUe1A"
+
+
+def _longest_shown(text: str, pieces: list[str]) -> int:
+    """Return how many characters of the pieces in a row are in a text, each whole."""
+    longest = shown = 0
+    for piece in pieces:
+        found = re.search(rf"(?<![A-Za-z0-9]){re.escape(piece)}(?![A-Za-z0-9])", text)
+        shown = shown + len(piece) if found or not re.search("[A-Za-z]", piece) else 0
+        longest = max(longest, shown)
+    return longest
+
+
+@pytest.mark.parametrize("kind", LISTS)
+@pytest.mark.parametrize("size", [1, 3, 7])
+def test_key_with_each_piece_behind_a_label_is_masked(kind: str, size: int) -> None:
+    pieces = [ECHOED[at : at + size] for at in range(0, len(ECHOED), size)]
+    text = f"The key is {LISTS[kind](pieces)} thanks."
+    shown = redact(text, ECHOED)
+    assert (shown[:11], shown[-8:]) == ("The key is ", " thanks.")
+    assert _longest_shown(shown, pieces) < PART
+    for length in (1, 7):
+        streamed = _shown([text[at : at + length] for at in range(0, len(text), length)], ECHOED)
+        assert _longest_shown(streamed, pieces) < PART, streamed
+        assert streamed.endswith(" thanks.")
+
+
+def test_objects_with_masked_values_keep_their_names_and_numbers() -> None:
+    value = [{"i": at, "c": one} for at, one in enumerate(ECHOED.replace("-", ""))]
+    shown = json.loads(redact(json.dumps(value), ECHOED))
+    assert [one["i"] for one in shown] == list(range(len(value)))
+    assert {one["c"] for one in shown} == {MASK, "0"}  # a digit in quotes stays a digit
+
+
+def _escaped(form: str) -> str:
+    return "".join(form.format(ord(one)) for one in ECHOED)
+
+
+NESTED = {
+    "base64 twice": _as_base64(_as_base64(ECHOED)),
+    "base64 three times": _as_base64(_as_base64(_as_base64(ECHOED))),
+    "JSON escapes in base64": _as_base64(_escaped("\\u{:04x}")),
+    "base64 without padding": _as_base64('{"key":"' + _escaped("\\x{:02x}") + '"}').rstrip("="),
+    "hex in base64": _as_base64(f"user:{ECHOED.encode().hex()}"),
+    "base64 in hex": _as_base64(ECHOED).encode().hex(),
+    "entities in JSON escapes": _escaped("\\u0026#{};"),
+    "entities in octal escapes": _escaped("\\046#x{:x};"),
+    "entities in percent": "".join(f"%{one:02X}" for one in _escaped("&#{};").encode()),
+}
+
+
+@pytest.mark.parametrize("kind", NESTED)
+def test_key_in_nested_encodings_is_masked_also_in_a_stream(kind: str) -> None:
+    echo = NESTED[kind]
+    text = f"The key is {echo} thanks."
+    # Recognized as text from 16 characters on, and as a key from 4: of entities, with what begins the next one.
+    begun = max(40, len(echo) * (SHOWN_AT_ONCE + 1) // len(ECHOED))
+    for length in (1, 7, len(text)):
+        shown = _shown([text[at : at + length] for at in range(0, len(text), length)], ECHOED)
+        before, mask, after = shown.removeprefix("The key is ").partition(MASK)
+        assert (mask, after[-8:]) == (MASK, " thanks."), shown
+        assert (len(before) <= begun, len(after) <= len(" thanks.") + 8) == (True, True), shown
+    assert MASK in redact(text, ECHOED)
+
+
+@pytest.mark.parametrize("mark", ["\u0332", "\u0301", "\u200b", "\u00ad", "\u2060", "\ufe0f"])
+def test_mark_between_letters_is_read_from_its_bytes_in_a_header(mark: str) -> None:
+    value = mark.join(ECHOED).encode().decode("latin-1")
+    assert stored_headers([("x-echo", f"no {value} ok")], ECHOED) == (("x-echo", f"no {MASK} ok"),)
+
+
+def test_numbers_that_count_letters_of_answers_and_base64_stay() -> None:
+    random = Random(3)
+    texts = [json.dumps([{"id": at, "c": random.choice(ascii_letters)} for at in range(60)]) for _ in range(20)]
+    texts += ["\n".join(f"{at}. {random.choice('ABCDabcd')}" for at in range(80)) for _ in range(20)]
+    texts += [json.dumps([[random.randint(0, 9) for _ in range(9)] for _ in range(9)]) for _ in range(20)]
+    texts += [_as_base64("A plain text, long enough for several lines. " * count) for count in range(1, 9)]
+    texts += [b64encode(random.randbytes(300)).decode() for _ in range(20)]
+    for key in (ECHOED, "sk_bench_0123456789abcdef", "5d41402abc4b2a76b9719d911017c592"):
+        for text in texts:
+            assert redact(text, key) == text
+            assert _shown([text[at : at + 9] for at in range(0, len(text), 9)], key) == text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 from aiohttp import web
@@ -141,14 +141,73 @@ def test_it_finds_the_lifetime() -> None:
     assert found.lifetime_s == 99.0
 
 
+def _read(plan: LabPlan, cached: Sequence[int | None], *, ttft_s: list[float] | None = None) -> LabProgress:
+    """Return a progress in which step n reported `cached[n]`; every prompt was 900 tokens long."""
+    readings, before = list[Reading](), dict[int, float]()
+    for number, count in enumerate(cached):
+        step = plan.steps[number]
+        at = before[step.prompt] + (step.gap_s or 0.5) if step.prompt in before else 1_000.0 + number
+        gap = at - before[step.prompt] if step.prompt in before else None
+        time_s = None if ttft_s is None else ttft_s[number]
+        readings.append(Reading(number, at, "done", None, 900, count, time_s, gap))
+        before[step.prompt] = at
+    return LabProgress(plan, "lab", tuple(readings))
+
+
+@pytest.mark.parametrize(
+    ("at_once", "later", "said", "lifetime"),
+    [
+        ([0, 0, 0], [0, 0, 0], "No prompt was served from the cache, not even 500 ms after it was sent.", None),
+        ([896, 896, 896], [896, 896, 0], "An unused prefix stayed cached for 30.0 s and was gone after 60.0 s.", 30.0),
+        ([896, 0, 896], [896, 0, 0], "time is not the only cause.", None),
+        ([896, 896, 896], [0, 0, 0], "stayed cached for 500 ms and was gone after 15.0 s.", 0.5),
+    ],
+    ids=["no cache", "a lifetime", "several caches", "a short lifetime"],
+)
+def test_a_lifetime_is_stated_only_if_prompts_are_served_when_sent_again_at_once(
+    at_once: list[int], later: list[int], said: str, lifetime: float | None
+) -> None:
+    progress = _read(plan_lifetime((15.0, 30.0, 60.0)), [n for hit in at_once for n in (0, hit)] + later)
+    assert "\n".join(sentences(progress)).endswith(said)
+    assert findings(progress).lifetime_s == lifetime
+
+
+def test_waits_are_left_out_if_cached_tokens_are_not_reported() -> None:
+    plan = plan_lifetime((15.0, 30.0))
+    assert not _read(plan, [None, None, None]).done
+    assert _read(plan, [None, None, None, None]).done
+    assert not _read(plan, [0, 0, None, None]).done
+
+
+def test_the_tokens_of_a_plan_follow_the_reports() -> None:
+    plan = plan_lifetime((15.0, 30.0))
+    sent = sum(map(plan.tokens_of, range(2)))
+    assert _read(plan, []).tokens == pytest.approx(plan.tokens)
+    assert _read(plan, [0, 0]).tokens == pytest.approx(plan.tokens * 1_800 / sent)
+
+
+@pytest.mark.parametrize(
+    ("warm", "said"),
+    [
+        ([0.1] * 10, "The cache saves 400 ms of the time to first token, by the median of the pairs."),
+        ([0.1] * 7 + [0.9] * 3, "Not clear: the cached prompt was faster in 7 of 10 pairs."),
+        ([0.9] * 10, "The cache costs 400 ms of the time to first token, by the median of the pairs."),
+    ],
+)
+def test_a_difference_of_times_is_stated_if_chance_does_not_explain_it(warm: list[float], said: str) -> None:
+    times = [time for each in warm for time in (0.5, each)]
+    progress = _read(plan_first_token(10), [0, 896] * 10, ttft_s=times)
+    assert list(sentences(progress))[-1] == said
+
+
 def test_it_counts_hits_and_times_first_tokens(make_simulator: Start) -> None:
     simulator = make_simulator(*FAST)
     found = findings(_run(simulator.base_url, plan_repeats(6)))
     assert (found.hits, found.again) == (5, 5)
     progress = _run(simulator.base_url, plan_first_token(3))
     found = findings(progress)
-    assert (len(found.cold_ttft), len(found.warm_ttft)) == (3, 3)
-    assert any(sentence.startswith("The cache ") for sentence in sentences(progress))
+    assert len(found.pairs) == 3
+    assert [sentence.split(":")[0] for sentence in sentences(progress)] == ["cold", "warm", "Not clear"]
 
 
 def test_stopped_in_the_middle_it_goes_on_where_it_was(make_simulator: Start) -> None:

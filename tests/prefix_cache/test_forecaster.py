@@ -178,7 +178,8 @@ def test_explain_miss_history_replaced_points_at_the_character_where_the_message
 
 
 @pytest.mark.parametrize(
-    ("minimum", "size", "cause"), [(None, 310.0, "unknown"), (1_024, 310.0, "time"), (None, 1_600.0, "server")]
+    ("minimum", "size", "cause"),
+    [(None, 310.0, "unknown"), (1_024, 310.0, "time"), (None, 1_600.0, "unknown"), (None, 4_600.0, "server")],
 )
 def test_explain_miss_short_prefix_before_a_varying_value_is_not_called_the_servers_fault(
     minimum: int | None, size: float, cause: str
@@ -190,7 +191,7 @@ def test_explain_miss_short_prefix_before_a_varying_value_is_not_called_the_serv
 
     known = MissKnowledge([OrderEvidence("first", 1.0, lambda _offset: Size(size, 2.0))], minimum=minimum)
     earlier = EarlierRequest(body("12:27:26"), None, "id", 10.0)
-    found = explain_miss(body("12:27:49"), None, earlier, CacheUsage(4_200, 0), known)
+    found = explain_miss(body("12:27:49"), None, earlier, CacheUsage(8_200, 0), known)
     assert found is not None
     assert found.cause == cause
     assert ("12:27:49" in found.sentence) == (cause != "server")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import gcd
+
 import pytest
 
 from playground.prefix_cache.endpoint_model import EndpointCacheModel
@@ -14,6 +16,7 @@ from playground.prefix_cache.prefix_size import Size
 from playground.prefix_cache.proofs import CacheProofs, message_ends
 from playground.prefix_cache.reach import Reach
 from playground.prefix_cache.view import CacheView, Order, view_of_fields
+from playground.prompt.document import Json
 from tests.prefix_cache.test_miss_sentences import CLEARING
 
 RULES = "You are a clerk of the harbour office. Name the crate, the shelf and the ship. " * 40
@@ -45,7 +48,7 @@ def test_explain_miss_changed_clock_in_a_long_message_is_not_cleared_before_a_pa
     inside: bool, reason: str
 ) -> None:
     """The only breakpoint of the gateway is the end of the system text, with a clock in its last line."""
-    then, now = (view(f"{RULES * 2}Time: 08:{minute}", "Which crate?") for minute in ("00", "01"))
+    then, now = (view(f"{RULES * 6}Time: 08:{minute}", "Which crate?") for minute in ("00", "01"))
     why = explained(now, then, 0, known(16, inside=inside))
     assert why is not None
     assert why.reason == reason
@@ -101,7 +104,7 @@ def test_add_ended_report_up_to_a_difference_inside_a_message_proves_that_parts_
         (message_ends(prompt)[1], message_ends(prompt)[1] // 4 // 16 * 16, 0.5, (), False),
     ):
         proofs = CacheProofs()
-        proofs.add_ended(reach(depth, error=error), prompt, cached, 16, figures)
+        proofs.add_ended(reach(depth, error=error), prompt, cached, 16, figures, gcd(cached, *figures))
         assert proofs.inside == proof, (depth, cached)
 
 
@@ -110,7 +113,7 @@ def test_add_ended_report_that_is_no_end_and_no_checkpoint_proves_that_parts_are
     depth = message_ends(prompt)[1]
     for cached, figures, proof in ((624, (1_072,), True), (512, (1_072,), False), (528, (1_056,), False)):
         proofs = CacheProofs()
-        proofs.add_ended(reach(depth), prompt, cached, 16, figures)
+        proofs.add_ended(reach(depth), prompt, cached, 16, figures, gcd(cached, *figures))
         assert proofs.inside == proof, cached
 
 
@@ -127,8 +130,17 @@ def test_add_ended_report_a_few_tokens_before_a_counted_end_proves_nothing() -> 
     depth = message_ends(prompt)[1]
     for apart, proof in ((6, False), (30, True), (-1, False), (-9, True)):
         proofs = CacheProofs()
-        proofs.add_ended(reach(depth), prompt, depth // 4 - apart, 1, (1_073,))
+        proofs.add_ended(reach(depth), prompt, depth // 4 - apart, 1, (1_073,), 1)
         assert proofs.inside == proof, apart
+
+
+def test_add_ended_report_that_may_be_the_rounded_end_of_a_message_proves_nothing() -> None:
+    prompt = view(RULES, LOG, "Yes.")
+    end = message_ends(prompt)[0] // 4
+    for cached, proof in ((end // 50 * 50, False), (end // 50 * 50 - 50, True)):
+        proofs = CacheProofs()
+        proofs.add_ended(reach(message_ends(prompt)[1]), prompt, cached, 1, (cached + 250,), 50)
+        assert proofs.inside == proof, cached
 
 
 HITS = [(60.0 * number, 30.0, True) for number in range(1, 30)]
@@ -185,3 +197,34 @@ def test_forgets_after_one_loss_is_enough_if_another_prefix_was_kept_meanwhile()
         proofs.add_served(one, 992, 16, float(moment))
     assert proofs.forgets_after(120.0, 350.0, 3_520.0)
     assert not proofs.forgets_after(120.0, 350.0, 3_900.0)
+
+
+@pytest.mark.parametrize(("large", "reason"), [(0.4, "block_or_partly_lost"), (0.95, "new_text")])
+def test_explain_miss_new_text_does_not_follow_all_that_was_served_if_only_an_unproved_block_hides_the_rest(
+    large: float, reason: str
+) -> None:
+    """1,024 of about 1,540 tokens by one replica of two with blocks of 128; 1,024 is the only figure so far."""
+    then, now = (view(RULES, LOG * 3 + question) for question in ("Which crate is it?", "Who took the keys?"))
+    orders = [OrderEvidence("inside", 1.0, lambda offset: Size(offset / 4.6, 60.0))]
+    blocks = [(1_024, large), (128, 1.0 - large)]
+    found = MissKnowledge(orders, 1_024, blocks=blocks, figures=(1_024,), all_orders=orders, inside=False)
+    why = explained(now, then, 1_024, found)
+    assert why is not None
+    assert why.reason == reason
+
+
+@pytest.mark.parametrize(("figures", "cause"), [((), "tools"), ((784,), "parameters")])
+def test_explain_miss_other_users_first_prompt_is_no_loss_while_the_size_before_its_tools_is_an_estimate(
+    figures: tuple[int, ...], cause: str
+) -> None:
+    def body(user: str) -> dict[str, Json]:
+        tool: dict[str, Json] = {"type": "function", "function": {"name": f"find_{user}", "description": LOG}}
+        messages: list[Json] = [{"role": "system", "content": RULES}, {"role": "user", "content": f"I am {user}"}]
+        return {"model": "m", "user": user, "messages": messages, "tools": [tool]}
+
+    then, now = body("ada"), body("bob")
+    earlier = EarlierRequest(view_of_fields(then), then, "id", 10.0)
+    knowledge = known(16, figures, inside=True)
+    why = explain_miss(view_of_fields(now), now, earlier, CacheUsage(1_300, 640), knowledge)
+    assert why is not None
+    assert why.cause == cause

@@ -129,6 +129,11 @@ def test_word_in_camel_case_is_a_word(word: str) -> None:
     assert is_word(word)
 
 
+@pytest.mark.parametrize("text", ["jObCZGvGiCaY", "xkqzrtwpl", "QWRTPSDFGHJK", "aBcDeFgHiJkL"])
+def test_random_letters_are_no_word(text: str) -> None:
+    assert not is_word(text)
+
+
 @pytest.mark.parametrize(
     "name", ["primary key", "palabra clave", "ключевое слово", "password_min_length", "token_count", "routing_key"]
 )

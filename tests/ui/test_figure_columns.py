@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from PySide6.QtGui import QFont, QFontMetrics
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QWidget
+from pytestqt.qtbot import QtBot
 
 from playground.prefix_cache.difference import TITLES, Cause
 from playground.prefix_cache.miss_explanation import MissExplanation, MissPosition
 from playground.prefix_cache.miss_sentences import Reason
 from playground.ui.batch.model import WIDTHS
+from playground.ui.batch.page import BatchBar
+from playground.ui.controllers.log import NARROW_DROPS
+from playground.ui.panes.inspector.sections import CostSection
 from playground.ui.panes.log.columns import COLUMNS, cause_cell
 from playground.ui.recorder.table import _IN, _TTFT, _WIDTHS
 from playground.ui.theme import ui_font
@@ -49,6 +55,45 @@ def test_the_log_has_room_for_each_usual_cause_with_its_place(qapp: QApplication
     text = cause_cell(found).text
     assert text.endswith(" in message 12, line 34")
     assert _advance(text, ui_font(12)) <= PREFIX_PX_AT_1280 - 2 * PAD_PX
+
+
+def _is_below(value: QWidget, name: QWidget, below: bool) -> bool:
+    return (value.y() > name.y()) == below
+
+
+def test_a_figure_without_room_beside_its_name_is_below_it_and_whole(qtbot: QtBot) -> None:
+    section = CostSection()
+    qtbot.addWidget(section)
+    section.rows["saved"].show_value("$0.000384")
+    section.rows["output"].show_value("not priced")
+    for width, below in ((290, False), (170, True)):
+        section.setFixedWidth(width)
+        section.show()
+        value, name = section.rows["saved"]._value, section.rows["saved"]._caption
+        qtbot.waitUntil(partial(_is_below, value, name, below))
+        for row in section.rows.values():
+            assert row._value.width() >= QFontMetrics(row._value.font()).horizontalAdvance(row.value)
+        assert section.minimumSizeHint().width() <= 170
+
+
+def test_legend_of_a_batch_leaves_out_what_would_be_over_the_words_beside_it(qtbot: QtBot) -> None:
+    bar = BatchBar()
+    qtbot.addWidget(bar)
+    bar.headline.setText("12 of 12")
+    bar.eta.setText("finished")
+    bar.show_counts({"done": 12})
+    bar.show()
+    for width, names in ((800, ["finished", "failed", "running", "queued"]), (380, ["finished"]), (120, [])):
+        bar.setFixedWidth(width)
+        layout = bar.layout()
+        assert layout is not None
+        layout.activate()
+        assert [name for name, *_ in bar.legend(bar.fontMetrics())] == names
+    assert bar.toolTip() == "12 finished, 0 failed, 0 running, 0 queued"
+
+
+def test_log_keeps_input_and_cached_tokens_longer_than_the_cause() -> None:
+    assert NARROW_DROPS[-3:] == ("prefix", "in", "cached")
 
 
 def test_the_recorder_has_room_for_its_figures(qapp: QApplication) -> None:

@@ -13,7 +13,7 @@ from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtGui import QAccessible, QAccessibleInterface, QClipboard, QImage
 from PySide6.QtSvg import QSvgRenderer
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QTableWidget, QToolButton, QWidget
+from PySide6.QtWidgets import QApplication, QMenu, QTableWidget, QToolButton, QWidget
 from pytestqt.qtbot import QtBot
 
 from playground.cli.selftest import UiDriver
@@ -261,6 +261,7 @@ def test_status_bar_names_more_requests_than_the_plan_allows(qapp: QApplication)
     assert bar._in_flight.text() == "5 in flight, more than the plan's 3"
     assert bar._minute.text() == "15 this minute, more than the plan's 10"
     assert "recorded programs are never delayed" in bar._minute.toolTip()
+    assert bar._minute.minimumSizeHint().width() < bar._minute.sizeHint().width() / 2  # the tooltip has all of it
     bar.show_load(Load(5, 15), PLANS["none"])
     assert (bar._in_flight.text(), bar._minute.text()) == ("5 in flight", "15 this minute")
 
@@ -333,3 +334,9 @@ def test_button_of_the_menus_without_room_has_a_name_and_an_icon(qtbot: QtBot) -
     (more,) = row.menus.findChildren(QToolButton)
     assert more.accessibleName()
     assert not more.icon().isNull()
+    row.set_menus([QMenu(title, row) for title in ("File", "Edit", "View")])
+    row.menus.setFixedWidth(60)
+    row.show()
+    qtbot.waitUntil(more.isVisible)
+    assert more.width() >= 24
+    assert row.menus.rect().contains(more.geometry())

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from PySide6.QtCore import QRect, Qt, Signal
-from PySide6.QtGui import QDragEnterEvent, QDropEvent, QPainter, QPaintEvent, QShowEvent
+from PySide6.QtGui import QDragEnterEvent, QDropEvent, QFontMetrics, QPainter, QPaintEvent, QShowEvent
 from PySide6.QtWidgets import (
     QButtonGroup,
     QFrame,
@@ -66,7 +66,9 @@ class BatchBar(QWidget):
 
     def show_counts(self, counts: Mapping[str, int]) -> None:
         self._counts = dict(counts)
-        self.setAccessibleName(", ".join(f"{count:,} {name}" for name, _tone, count in self._parts()))
+        said = ", ".join(f"{count:,} {name}" for name, _tone, count in self._parts())
+        self.setAccessibleName(said)
+        self.setToolTip(said)
         self.update()
 
     def _parts(self) -> list[tuple[str, str, int]]:
@@ -78,11 +80,21 @@ class BatchBar(QWidget):
         )
         return [(name, tone, self._counts.get(status, 0)) for name, tone, status in names]
 
+    def legend(self, metrics: QFontMetrics) -> list[tuple[str, str, int]]:
+        """Return the parts of the legend: without room for all, those with rows, or none. The tooltip has them."""
+        room = self.width() - self.eta.x() - self.eta.sizeHint().width()
+        parts = self._parts()
+        for shown in (parts, [part for part in parts if part[2]]):
+            widths = (metrics.horizontalAdvance(f"{name} {count:,}") for name, _tone, count in shown)
+            if sum(widths) + (14 + GRID * 2) * len(shown) <= room:
+                return shown
+        return []
+
     def paintEvent(self, _event: QPaintEvent) -> None:
         painter, theme = QPainter(self), current_theme()
         painter.setFont(ui_font(12, tabular=True))
         right, metrics = self.width(), painter.fontMetrics()
-        for name, tone, count in reversed(self._parts()):
+        for name, tone, count in reversed(self.legend(metrics)):
             text = f"{name} {count:,}"
             right -= metrics.horizontalAdvance(text)
             failed = name == "failed" and count

@@ -166,7 +166,7 @@ MENU: tuple[tuple[str, str], ...] = (
 PIECES_PX = 78
 SHORT_PX, SHORT_PIECES_PX = 360, 42
 """Height of a column below which its differences from A take one line."""
-LEAST_PX, WITH_COST_PX, WITH_TTFT_PX = 300, 260, 350
+LEAST_PX, WITH_COST_PX, WITH_TTFT_PX = 290, 260, 350
 
 
 class ColumnView(QFrame):

@@ -35,7 +35,7 @@ KEEP_MS = 400
 """After the last drag of a column's edge."""
 
 
-NARROW_DROPS = ("answer", "cost", "total", "TTFT", "out", "in", "cached", "prefix")
+NARROW_DROPS = ("answer", "cost", "total", "TTFT", "out", "prefix", "in", "cached")
 """Columns that a log too narrow for all leaves out, the first one first; the tooltip of the time has their figures."""
 NARROW_WIDTHS = {"status": 96, "time": 82}
 """Widths of columns where even the fewest columns do not fit: the request_id is whole in any case."""

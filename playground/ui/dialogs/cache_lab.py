@@ -282,7 +282,8 @@ class CacheLabDialog(TaskDialog):
                 self.setWindowTitle(f"Cache lab (its progress cannot be saved: {error.strerror or error})")
 
     def _show(self) -> None:
-        self.cost.setText(cost_words(self._plan, self._services.endpoint))
+        tokens = self.progress.tokens if self.progress else self._plan.tokens
+        self.cost.setText(cost_words(self._plan, tokens, self._services.endpoint))
         taken = len(self.progress.readings) if self.progress else 0
         self.bar.setRange(0, len(self._plan.steps))
         self.bar.setValue(taken)
@@ -334,22 +335,22 @@ class CacheLabDialog(TaskDialog):
                 task.cancel()
 
 
-def cost_words(plan: LabPlan, endpoint: Endpoint) -> str:
+def cost_words(plan: LabPlan, tokens: float, endpoint: Endpoint) -> str:
     """Return requests, ≈ tokens, money and time, displayed before anything is sent."""
     limits = endpoint.plan
     busy = plan_batch(len(plan.steps), 1, limits.requests_per_minute, GUESS_S)
     time = seconds(max(busy, plan.idle_s))
-    cost = price(plan.tokens, endpoint.rates.fresh)
-    money = "cost unknown: no rate is set" if cost is None else f"at most ≈ {dollars(cost)} of input"
+    cost = price(tokens, endpoint.rates.fresh)
+    money = "cost unknown: no rate is set" if cost is None else f"≈ {dollars(cost)} of input if nothing is cached"
     within = f" within {limits.name}'s limits" if limits.requests_per_minute else ""
-    return f"{counted(len(plan.steps), 'request')}, ≈ {plan.tokens:,.0f} tokens, {money}, about {time}{within}."
+    return f"{counted(len(plan.steps), 'request')}, ≈ {tokens:,.0f} tokens, {money}, about {time}{within}."
 
 
 def chart_of(progress: LabProgress | None) -> tuple[list[Series], str, str]:
     """Return the series of an experiment's chart, and the names of its axes."""
     if progress is None:
         return [], "", ""
-    again = [r for r in progress.readings if r.gap_s is not None and r.cached_tokens is not None]
+    again = [reading for reading in progress.again if reading.cached_tokens is not None]
     if progress.plan.experiment == "blocks":
         points = tuple((float(r.prompt_tokens or 0), float(r.cached_tokens or 0)) for r in again)
         return [Series("sent again", points, "warm_edge")], "prompt tokens", "cached tokens"

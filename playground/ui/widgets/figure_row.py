@@ -32,7 +32,7 @@ from playground.storage.paths import write_shared
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, current_theme, scaled, ui_font
 from playground.ui.widgets.labels import ElidedLabel, IdLabel, copy_text
-from playground.ui.widgets.layouts import column_of, row_of
+from playground.ui.widgets.layouts import FlowLayout, column_of, row_of
 from playground.ui.widgets.notice import write_errors
 from playground.ui.widgets.plain_table import plain_tip
 from playground.ui.widgets.task_dialog import ask_save
@@ -83,13 +83,14 @@ class FigureRow(QFrame):
         self._value.setFont(ui_font(tabular=True))
         self._value.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self._id = IdLabel(name) if whole else None
-        self.row = row_of(spacing=GRID // 2)
-        if swatch is not None:
-            self.row.addWidget(swatch)
-            self.row.addSpacing(GRID // 2)
-        self.row.addWidget(self._caption)
-        self.row.addWidget(self._value, 1)
+        self.row = FlowLayout(spacing=GRID // 2)
+        """Where the figure has no room beside its name, it is below."""
         column = column_of(self.row, on=self, margins=0, spacing=0)
+        named: QWidget = self._caption
+        if swatch is not None:
+            named = QWidget(self)
+            row_of(swatch, self._caption, on=named, margins=0, spacing=GRID)
+        self.row.add_all((named, self._value))
         if self._id is not None:
             policy = self._value.sizePolicy()
             policy.setRetainSizeWhenHidden(True)

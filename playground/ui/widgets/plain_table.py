@@ -47,6 +47,7 @@ def show_as_list(table: QTableView, name: str, row_px: int) -> None:
     table.setShowGrid(False)
     table.setSelectionBehavior(QTableView.SelectionBehavior.SelectRows)
     table.setTabKeyNavigation(False)
+    table.horizontalHeader().setTextElideMode(Qt.TextElideMode.ElideRight)
     rows = table.verticalHeader()
     rows.hide()
     rows.setProperty("zoomApplied", zoom_factor())  # else the height is scaled again at the first display

@@ -85,10 +85,12 @@ async def test_a_lifetime_that_was_found_is_used_in_forecasts(session: Session) 
 
 def test_the_cost_is_said_with_what_is_not_known() -> None:
     endpoint = Endpoint("e", "E", "http://127.0.0.1:9/v1", plan=PLANS["standard"], rates=Rates(0.4, 0.1))
-    assert "within Standard's limits" in cost_words(plan_repeats(20), endpoint)
-    assert "about 65.0 s" in cost_words(plan_repeats(20), endpoint)
-    assert "cost unknown" in cost_words(plan_lifetime((900.0,)), Endpoint("e", "E", "http://127.0.0.1:9/v1"))
-    assert "15 min" in cost_words(plan_lifetime((900.0,)), Endpoint("e", "E", "http://127.0.0.1:9/v1"))
+    repeats, lifetime = plan_repeats(20), plan_lifetime((900.0,))
+    assert "within Standard's limits" in cost_words(repeats, repeats.tokens, endpoint)
+    assert "about 65.0 s" in cost_words(repeats, repeats.tokens, endpoint)
+    without_rates = cost_words(lifetime, lifetime.tokens, Endpoint("e", "E", "http://127.0.0.1:9/v1"))
+    assert "cost unknown" in without_rates
+    assert "15 min" in without_rates
 
 
 @pytest.mark.parametrize(("value", "end"), [(0, 1), (1, 1), (3, 4), (17, 20), (410, 500), (0.03, 0.04), (812, 1000)])

@@ -163,10 +163,12 @@ class LatencySection(Section):
         self.add_rows({"ttft": "time to first token", "total": "total"})
         self.bar = Bar(8)
         self.legend = QWidget()
-        row = row_of(on=self.legend, margins=0, spacing=GRID // 2)
+        row = FlowLayout(spacing=GRID + GRID // 2)
+        self.legend.setLayout(row)
         for name, role, hatched in _TIME_LEGEND:
-            add_items(row, Swatch(role, hatched=hatched), toned(name, "muted"), Space(GRID))
-        row.addStretch(1)
+            part = QWidget()
+            row_of(Swatch(role, hatched=hatched), toned(name, "muted"), on=part, margins=0, spacing=GRID // 2)
+            row.addWidget(part)
         add_items(self.column, Space(GRID // 4), self.bar, self.legend)
         self.add_rows({"speed": "output speed", "connection": "connection"})
 

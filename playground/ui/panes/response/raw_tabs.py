@@ -138,7 +138,7 @@ class EventsTab(QFrame):
         self._state: RunState | None = None
         self._words = toned(NO_EVENTS, "muted")
         self._words.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID)
-        self._split = split_of(Qt.Orientation.Vertical, self.merged, self.table, sizes=(90, 400), shares=(0, 1))
+        self._split = split_of(Qt.Orientation.Vertical, self.merged, self.table, sizes=(84, 400), shares=(0, 1))
         self.merged.setMinimumHeight(GRID * 6)
         column_of(self._words, (self._split, 1), on=self, margins=0)
 
