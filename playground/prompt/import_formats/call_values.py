@@ -17,7 +17,7 @@ CALL = re.compile(
 )
 CALL_ENDS = (".create", ".stream", ".parse", ".complete")
 """One of them is in each match of CALL."""
-MAX_CHARS = 2_000_000
+MAX_CHARS = 500_000
 _MAX_DEPTH = 60
 _TEMPLATES = ("messages", "input", "system", "instructions")
 _ADVICE = "Paste the request body, or the call with its messages written out."
@@ -49,7 +49,9 @@ def taint(value: list[object] | dict[str, object], why: str) -> None:
 
 
 def gap_in(value: object, *, whole: bool = False) -> Gap | None:
-    """Return the first gap of a list or object itself, not of its members."""
+    """Return the first gap of a list or object itself, not of its members. One of all of it is its only member."""
+    if whole and isinstance(value, list | dict) and len(value) != 1:
+        return None
     members = value if isinstance(value, list) else value.values() if isinstance(value, dict) else ()
     return next((one for one in members if isinstance(one, Gap) and (one.whole or not whole)), None)
 
@@ -95,10 +97,11 @@ class Values:
     def spend(self, line: int, steps: int = 1, depth: int = 0) -> None:
         """Count work. Raises InputError beyond the bounds: names that refer to names can double at each step."""
         self._steps += steps
+        where = f"line {line}: " if line else ""
         if depth > _MAX_DEPTH:
-            raise InputError.of((), f"line {line}: the snippet is nested too deeply.")
-        if self._steps > 2 * MAX_CHARS:
-            raise InputError.of((), f"line {line}: the values are too large to be evaluated.")
+            raise InputError.of((), f"{where}the snippet is nested too deeply.")
+        if self._steps > 4 * MAX_CHARS:
+            raise InputError.of((), f"{where}the values are too large to be evaluated.")
 
     def open(self, source: str, reason: str = "", origin: object = None) -> Open:
         """Return the value of an expression that is not known. Other sources and origins have other variables."""

@@ -24,10 +24,10 @@ from playground.prompt.import_formats.call_values import (
     total,
 )
 
-_TEMPLATE = r"`(?:\\.|\$\{(?:[^{}`]|`(?:\\.|[^`\\])*+`|\{[^{}]*+\})*+\}|[^`\\])*+`"
+_TEMPLATE = r"`(?:\\.|\$\{(?:[^{}`]{1,400}+|`(?:\\.|[^`\\]){0,400}+`|\{[^{}]{0,400}+\}){0,20}+\}|[^`\\])*+`?"
 _HIDDEN = re.compile(
-    rf"""//[^\n]*|/\*.*?\*/|'(?:\\.|[^'\\\n])*+'|"(?:\\.|[^"\\\n])*+"|{_TEMPLATE}"""
-    r"|(?<=[=(,:!&|?{};\n])[ \t]*/(?!\*)(?:\\.|\[(?:\\.|[^\]\\\n])*+\]|[^/\\\n\[])++/",
+    rf"""//[^\n]*|/\*.*?\*/|'(?:\\.|[^'\\\n])*+'?|"(?:\\.|[^"\\\n])*+"?|{_TEMPLATE}"""
+    r"|(?<=[=(,:!&|?{};\n])[ \t]*/(?!\*)(?:\\.|\[(?:\\.|[^\]\\\n]){0,200}+\]|[^/\\\n\[]){1,500}+/",
     re.DOTALL,
 )
 """Comments, strings, templates and regular expressions."""
@@ -96,6 +96,7 @@ class _Program:
         at = bisect_left(self._opens, position) - 1
         start = self._opens[at] if at >= 0 else -1
         while start >= 0:
+            self.values.spend(0, 4)
             if self._pairs[start] >= position:
                 yield self._block(start)
             start = self._parents[start]
@@ -314,6 +315,8 @@ def _pairs(code: str) -> tuple[dict[int, int], dict[int, int]]:
             parents[start] = stack[-1] if stack else -1
             ends[start] = len(code)
             stack.append(start)
+            if len(stack) > 500:
+                raise InputError.of((), "the snippet is nested too deeply.")
             continue
         if sign == "\n" and _goes_on(code, start):
             continue

@@ -122,6 +122,17 @@ CASES: dict[str, tuple[str, str | bytes, int | str]] = {
     ),
     "js.unclosed": ("a.js", "client.chat.completions.create({messages: [{role: 'user'", "line 1"),
     "js.deep": ("a.js", "client.chat.completions.create({messages: " + "[" * 5000, "nested"),
+    "js.templates": ("a.js", "${`" * 100_000 + "c.chat.completions.create({messages: [q]})", "nested"),
+    "js.many_changes": (
+        "a.js",
+        "let q = 0;" + "q = 1;" * 80_000 + "c.chat.completions.create({messages: [q]})",
+        "messages[0]",
+    ),
+    "python.many_appends": (
+        "a.py",
+        "m = []\n" + 'm.append({"role": "user", "content": "Q"})\n' * 2_000 + "c.chat.completions.create(messages=m)",
+        2_000,
+    ),
     "js.getter": ("a.js", "client.chat.completions.create({get messages() { return fetch('x') }})", "line 1"),
     "body.valid": ("a.json", J({**B, "model": "electron"}), 1),
     "body.byte_order_mark": ("a.json", b"\xef\xbb\xbf" + J(B).encode(), 1),
