@@ -32,6 +32,7 @@ from playground.experiments.batch_plan import (
     BatchPlan,
     PlannedRow,
     ServerCache,
+    against_file_order,
     make_plan,
     plan_of_shard,
     plan_rows,
@@ -184,7 +185,7 @@ class _Job:
         print(f"cached: ≈ {chosen.cached_tokens:,.0f} ({chosen.cached_share:.0%})")
         print(f"cached in file order: ≈ {other.cached_tokens:,.0f} ({other.cached_share:.0%})")
         if plan.saved_cost is not None:
-            print(f"input cost: ≈ {dollars(chosen.input_cost)}, ≈ {dollars(plan.saved_cost)} less than in file order")
+            print(f"input cost: ≈ {dollars(chosen.input_cost)}, {against_file_order(plan.saved_cost)}")
 
     def _plan(self, services: AppServices, endpoint: Endpoint) -> BatchPlan:
         return make_plan(

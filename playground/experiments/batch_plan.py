@@ -15,6 +15,7 @@ from playground.client.endpoint import Endpoint, PlanLimits, Rates
 from playground.experiments.batch_rows import BatchRow, document_of
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prompt.document import Document, places
+from playground.runs.metrics import dollars
 from playground.runs.service import RequestService
 
 Order = Literal["warm", "file"]
@@ -237,6 +238,17 @@ class BatchPlan(Struct, frozen=True):
         """Return the dollars (≈) that this order saves against the data's order; None if a rate is unknown."""
         chosen, other = self.forecast.input_cost, self.file_order.input_cost
         return None if chosen is None or other is None else other - chosen
+
+
+SAME_DOLLARS = 1e-9
+"""A smaller difference of two costs is the rounding of sums."""
+
+
+def against_file_order(saved: float) -> str:
+    """Compare a cost with that of the data's order; `saved`: the dollars (≈) that it is less."""
+    if abs(saved) <= SAME_DOLLARS:
+        return "as much as in file order"
+    return f"≈ {dollars(abs(saved))} {'less' if saved > 0 else 'more'} than in file order"
 
 
 def make_plan(

@@ -18,7 +18,17 @@ from msgspec.structs import replace
 
 from playground.client.endpoint import Endpoint
 from playground.experiments.batch_job import BatchJob
-from playground.experiments.batch_plan import BatchPlan, Order, PlannedRow, RowForecast, ServerCache, groups, make_plan
+from playground.experiments.batch_plan import (
+    SAME_DOLLARS,
+    BatchPlan,
+    Order,
+    PlannedRow,
+    RowForecast,
+    ServerCache,
+    against_file_order,
+    groups,
+    make_plan,
+)
 from playground.experiments.batch_results import (
     BatchTotals,
     ResultFile,
@@ -432,8 +442,6 @@ def _read(folder: Path) -> BatchSpec:
     )
 
 
-SAME_DOLLARS = 1e-9
-"""A smaller difference of two costs is the rounding of sums."""
 WARM_SHARE = 0.05
 """More cached tokens than any forecast by this share of the prompt: the cache knew prompts of other programs."""
 
@@ -472,10 +480,13 @@ class PreparedBatch(Struct, frozen=True):
         if share < chosen - WARM_SHARE:
             # The server serves less than the plan assumes, and would have in file order, too.
             return f"{text}, less than forecast"
-        text += f" (file order: ≈ {percent(other)})"
-        cost = self.endpoint.rates.saved(totals.cached_tokens - other * totals.prompt_tokens)
+        text += f" (forecast: ≈ {percent(chosen)}, file order: ≈ {percent(other)})"
+        if percent(chosen) == percent(other):
+            return f"{text}, as much as in file order"
+        # An estimate is compared with an estimate: the reported tokens differ from it in any order.
+        cost = self.endpoint.rates.saved((chosen - other) * totals.prompt_tokens)
         if cost is not None:
-            text += f", ≈ {dollars(abs(cost))} {'less' if cost >= 0 else 'more'} than in file order"
+            text += f", {against_file_order(cost)}"
         return text
 
 

@@ -20,7 +20,7 @@ from PySide6.QtWidgets import QApplication, QScrollArea, QWidget
 from pytestqt.qtbot import QtBot
 
 from playground.cli.selftest import UiDriver
-from playground.client.endpoint import PLANS, Endpoint, PlanLimits
+from playground.client.endpoint import PLANS, PUBLISHED_RATES, Endpoint, PlanLimits
 from playground.client.events import AttemptStarted, Queued
 from playground.experiments.batch_job import BatchProgress
 from playground.experiments.batch_plan import RowForecast, plan_rows
@@ -28,6 +28,7 @@ from playground.experiments.batch_results import BatchTotals, failed_result, for
 from playground.experiments.batch_rows import BatchRow
 from playground.experiments.batch_session import BatchLines, BatchSession, Selection
 from playground.prompt.document import Document, Message
+from playground.runs.metrics import dollars, percent
 from playground.runs.run import Run
 from playground.runs.state import fold
 from playground.ui.batch.files import MAX_EDITED, PasteRowsDialog
@@ -136,6 +137,32 @@ async def test_a_batch_without_cached_tokens_is_not_compared_with_a_forecast(
     text = batch._prepared.order_text(BatchTotals(prompt_tokens=10_000, cached_tokens=0), running=False)
     assert text.startswith("Measured: 0.0 % of the prompt tokens were cached, less than forecast.")
     assert "$" not in text
+
+
+async def test_measured_share_compares_the_cost_of_two_estimates(
+    session: Session, hand: UiDriver, tmp_path: Path
+) -> None:
+    """Reported tokens differ from the estimate in any order, so that no difference of them is a saving."""
+    prepared = (await planned(session, hand, tmp_path))._prepared
+    assert prepared is not None
+    prepared = replace(prepared, endpoint=replace(prepared.endpoint, rates=PUBLISHED_RATES))
+    chosen = prepared.plan.forecast
+    totals = BatchTotals(prompt_tokens=round(chosen.prompt_tokens * 1.01), cached_tokens=round(chosen.cached_tokens))
+    none = replace(chosen, cached_tokens=0)
+    saved = dollars(chosen.cached_share * totals.prompt_tokens * 0.3 / 1e6)
+    for here, there, said in (
+        (chosen, chosen, "as much as in file order"),
+        (chosen, none, f"≈ {saved} less than in file order"),
+        (none, chosen, f"≈ {saved} more than in file order"),
+    ):
+        reported = BatchTotals(
+            prompt_tokens=totals.prompt_tokens, cached_tokens=0 if here is none else totals.cached_tokens
+        )
+        plan = replace(prepared.plan, order="warm", forecast=here, file_order=there)
+        text = replace(prepared, plan=plan).order_text(reported, running=False)
+        shares = f"(forecast: ≈ {percent(here.cached_share)}, file order: ≈ {percent(there.cached_share)})"
+        share = percent(reported.cached_share)
+        assert text.startswith(f"Measured: {share} of the prompt tokens were cached {shares}, {said}. ")
 
 
 async def test_batch_start_right_after_a_change_begins_with_the_new_plan(
