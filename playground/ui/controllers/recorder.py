@@ -417,6 +417,9 @@ class RecorderController(QObject):
     def _show_selected(self) -> None:
         self._show_difference()
         row = self.page.detailed_row()
+        if self.page.table.current_row() is None and self._detailed is not None:
+            self._detailed = None
+            self.page.show_detail(None, None)
         key = None if row is None else (row, self._follow.details.get(row.run_id))
         if row is not None and key != self._detailed:
             self._detailed = key

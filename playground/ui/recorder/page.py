@@ -39,6 +39,7 @@ NO_REQUEST = """The Recorder listens at {url} and has received no request yet.
 Set the base URL of your program to this address and run it; the tab Connect has the code to copy."""
 LABELS = {"prompt": "Open as prompt", "ticket": "Ticket…", "copy": "Copy request_id"}
 """Buttons for the selected request by the name of what they do, which is also their icon's."""
+UNSELECTED = "Select a request to see its messages, tools, parameters and exact body."
 NO_MATCH = "No recorded request matches this filter."
 MAX_BODIES = 300
 """Newest requests that are analysed."""
@@ -84,9 +85,9 @@ class RecorderPage(QWidget):
         self.strip = DifferenceStrip()
         self.leaks = LeaksPanel()
         self.connect_panel = ConnectPanel()
-        self.request = RequestTab(narrow=True)
+        self.request = RequestTab(narrow=True, nothing=UNSELECTED)
         self.inspector = InspectorPane()
-        self.inspector.show_forecast(None)
+        self.inspector.show_unselected()
         self.inspector.tabs.hide()  # advice is about the prompt in the editor
         self.tabs = QTabWidget()
         bar = tab_bar("Views of the recording", ())
@@ -265,7 +266,10 @@ class RecorderPage(QWidget):
         """Show a request in the tabs Request and Inspector; None: nothing is selected."""
         self.request.show_request(sent)
         self.request.refresh(None)
-        self.inspector.show_model(model)
+        if model is None:
+            self.inspector.show_unselected()
+        else:
+            self.inspector.show_model(model)
 
     def clear_filter(self) -> None:
         """Show the requests of all leaks and without a filter again."""

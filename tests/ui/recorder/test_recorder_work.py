@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QLabel
 
 from playground.cli.selftest import UiDriver
 from playground.prefix_cache.miss_explanation import MissExplanation
@@ -183,6 +184,32 @@ async def test_recorder_mode_without_a_log_says_that_nothing_is_recorded(session
         await hand.until(lambda: not notice.isVisible(), "no notice with a log")
     finally:
         session.workspace.log = log
+
+
+async def test_recorder_mode_without_a_selected_row_asks_to_select_one(session: Session, hand: UiDriver) -> None:
+    recorder = await recording(session, hand)
+    page = recorder.page
+    ids = await record(recorder, hand, 1)
+
+    def shown() -> list[str]:
+        found = []
+        for tab in (page.request, page.inspector):
+            page.tabs.setCurrentWidget(tab)
+            found.append(" ".join(label.text() for label in tab.findChildren(QLabel) if label.isVisibleTo(tab)))
+        return found
+
+    unselected = [
+        "Select a request to see its messages, tools, parameters and exact body.",
+        "Select a request to see its figures.",
+    ]
+    page.table.clearSelection()
+    assert shown() == unselected
+    page.table.selectRow(0)
+    await hand.until(lambda: page.inspector.id.id.displayed == ids[0], "the request")
+    assert not set(unselected) & set(shown())
+    page.table.clearSelection()
+    await hand.until(lambda: page.request.sent is None, "no request")
+    assert shown() == unselected
 
 
 async def test_recorder_mode_window_actions_act_on_the_selected_recorded_request(

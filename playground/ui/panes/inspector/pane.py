@@ -8,7 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPoint, Qt, Signal
-from PySide6.QtWidgets import QFrame, QMenu, QStackedWidget, QWidget
+from PySide6.QtWidgets import QFrame, QLabel, QMenu, QStackedWidget, QWidget
 
 from playground.prefix_cache.forecast import Forecast
 from playground.prefix_cache.text_compare import common_prefix
@@ -187,6 +187,7 @@ def coming(state: RunState) -> str:
 
 LEAST_WIDTH = 290
 ADVICE = 1
+UNSELECTED = "Select a request to see its figures."
 
 
 class InspectorPane(QWidget):
@@ -220,6 +221,7 @@ class InspectorPane(QWidget):
         self._model: InspectorModel | None = None  # held, so that no other state can come to have the same id
         self.tabs = tab_bar("Views of the inspector", ("Inspector", "Advice 0"))
         self._stack = QStackedWidget(self)
+        self._unselected: QLabel | None = None
         if place is not None:
             place(self)
         self._lay_out()
@@ -261,6 +263,8 @@ class InspectorPane(QWidget):
         if seen == self._seen:
             return
         self._seen, self._model = seen, model
+        if self._stack.currentWidget() is self._unselected:
+            self._stack.setCurrentIndex(0)
         self.request.setVisible(True)
         self.id.show_model(model)
         if not self.strip.isHidden():
@@ -272,6 +276,16 @@ class InspectorPane(QWidget):
         self.request.show_model(model)
         self.attempts.show_state(model.state)
         self.why.show_why(model.why)
+
+    def show_unselected(self) -> None:
+        """Show that a request has to be selected, in place of the figures."""
+        if self._unselected is None:
+            self._unselected = toned(UNSELECTED, "muted", wraps=True)
+            self._unselected.setContentsMargins(GRID * 2, GRID, GRID * 2, GRID)
+            self._unselected.setAlignment(Qt.AlignmentFlag.AlignTop)
+            self._stack.addWidget(self._unselected)
+        self._seen = self._model = None
+        self._stack.setCurrentWidget(self._unselected)
 
     def show_forecast(self, forecast: Forecast | None, clock: ColdClock | None = None) -> None:
         """Show the forecast of the first request, before anything was sent."""

@@ -339,14 +339,15 @@ class DisplayedRequest(Struct, frozen=True):
 class RequestTab(QFrame):
     """Readable parts, or the exact body with its headers. `show_request` selects the request."""
 
-    def __init__(self, parent: QWidget | None = None, *, narrow: bool = False) -> None:
-        """`narrow`: time and endpoint are above the buttons."""
+    def __init__(self, parent: QWidget | None = None, *, narrow: bool = False, nothing: str = NOTHING) -> None:
+        """`narrow`: time and endpoint are above the buttons. `nothing`: shown without a request."""
         super().__init__(parent)
         self.setProperty("look", "pane")
+        self._nothing = nothing
         self.sent: DisplayedRequest | None = None
         """The request on display."""
         self._stale = True
-        self._line = QLabel(NOTHING, self)
+        self._line = QLabel(nothing, self)
         self._line.setProperty("tone", "muted")
         self._line.setWordWrap(True)
         self.parts, self.exact = ChoiceButton("Readable"), ChoiceButton("Exact body")
@@ -383,7 +384,7 @@ class RequestTab(QFrame):
         for button in (self.parts, self.exact, self._copy):
             button.setVisible(sent is not None)
         if sent is None:
-            self._line.setText(NOTHING)
+            self._line.setText(self._nothing)
             self.text.show_text("")
             return
         self._copy.set_text_to_copy(sent.text)
