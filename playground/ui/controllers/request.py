@@ -425,6 +425,7 @@ class Requests(QObject):
             model=run.request.model,
             usage_asked=run.document.include_usage or not run.document.stream,
             score=score.sentence if score and (score.n or score.reports is False) else "",
+            clock_s=run.clock(),
         )
 
     def comparable(self) -> list[tuple[str, str]]:

@@ -27,7 +27,6 @@ from playground.runs.metrics import (
     seconds,
     speed,
     unusable_counts,
-    whole_seconds,
 )
 from playground.runs.state import SINCE_SENT, Attempt, RunState
 
@@ -51,12 +50,18 @@ class InspectorModel(Struct, frozen=True):
     """Whether the request asked for usage: a stream reports it only then."""
     score: str = ""
     """Accuracy of past forecasts for this endpoint, as text; "" if not needed."""
+    clock_s: float | None = None
+    """The run's own time, which the times of its events count in; None: of a run of another process."""
+
+    @property
+    def since_s(self) -> float:
+        """Seconds since the request began."""
+        return (datetime.now(UTC) - self.started_utc).total_seconds() if self.clock_s is None else self.clock_s
 
     @property
     def elapsed(self) -> str:
-        """The time since a request began that has not ended, in seconds that have passed; empty once it has ended."""
-        since = (datetime.now(UTC) - self.started_utc).total_seconds()
-        return "" if self.state.ended else f"{whole_seconds(int(since))} so far"
+        """The time since a request began that has not ended, as log and footer state it; empty once it has ended."""
+        return "" if self.state.ended else f"{seconds(self.since_s)} so far"
 
 
 UNKNOWN = "—"

@@ -324,13 +324,14 @@ class InspectorPane(QWidget):
 
 
 def _signature(model: InspectorModel) -> tuple[object, ...]:
-    """Everything of a growing state that shows here. The bar's last piece moves in steps of a tenth of a second."""
+    """Everything of a growing state that shows here. The bar's last piece and the time move in steps of a tenth of a second."""
     state = model.state
     last = None if state.last_token_at is None else round(state.last_token_at, 1)
+    elapsed = None if state.ended else int(model.since_s * 10)
     attempts = tuple((one.status, one.request_id, one.headers_at is None) for one in state.attempts)
     return (
         id(state), state.phase, attempts, state.retry, state.queued, state.body_id, state.finish_reason,
         state.usage, state.ended_at,
-        state.first_token_at, None if state.ended else last, model.elapsed, id(model.forecast), model.rates, model.why,
+        state.first_token_at, None if state.ended else last, elapsed, id(model.forecast), model.rates, model.why,
         model.score, model.endpoint_name, model.simulated, model.started_utc, model.model,
     )  # fmt: skip

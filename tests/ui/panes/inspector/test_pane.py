@@ -17,6 +17,7 @@ from playground.client.endpoint import Rates
 from playground.client.events import AttemptStarted, Stopped, Usage
 from playground.client.response_decoder import RequestId
 from playground.prefix_cache.forecast import Forecast
+from playground.runs.metrics import seconds
 from playground.runs.state import RunState, fold
 from playground.ui.panes.inspector.figures import attempts_text
 from playground.ui.panes.inspector.pane import InspectorPane
@@ -259,8 +260,18 @@ def test_first_forecast_polishes_no_row_twice(qtbot: QtBot, monkeypatch: pytest.
     assert asked == [pane.forecast.rows["forecast"]._value]
 
 
-def test_time_of_a_running_request_is_in_seconds_that_have_passed() -> None:
-    """Rounded up, 0.6 s was 1 s beside the footer's 600 ms."""
-    running = replace(runs.model(runs.streaming()), started_utc=datetime.now(UTC) - timedelta(seconds=1.6))
-    assert int(running.elapsed.partition(" ")[0]) == 1
+@pytest.mark.parametrize("clock_s", [0.29, 0.54, 0.895, 12.34])
+def test_time_of_a_running_request_is_that_of_log_and_footer(qtbot: QtBot, clock_s: float) -> None:
+    """In whole seconds of another clock, it was 0 s beside a first token after 288 ms, and 1 s beside 895 ms."""
+    running = replace(runs.model(runs.streaming()), clock_s=clock_s)
+    pane = InspectorPane()
+    qtbot.addWidget(pane)
+    pane.show_model(replace(running, clock_s=0.1))
+    pane.show_model(running)
+    assert pane.latency.rows["total"].value == f"{seconds(clock_s)} so far"
     assert replace(running, state=runs.done()).elapsed == ""
+
+
+def test_time_of_a_request_of_another_process_counts_from_its_start() -> None:
+    running = replace(runs.model(runs.streaming()), started_utc=datetime.now(UTC) - timedelta(minutes=5))
+    assert running.elapsed == "5 min 0 s so far"
