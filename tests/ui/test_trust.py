@@ -66,6 +66,8 @@ async def test_request_id_of_a_failed_request_is_displayed_once(session: Session
     assert notice is not None
     assert not any(UUID.search(label.text()) for label in notice.findChildren(QLabel))
     assert UUID.match(window.inspector.id.id.displayed)
+    await hand.until(lambda: window.prompt.axes is not None, "the forecast")
+    assert window.prompt.footer.state == "cache: no answer yet"
     # A notice ends with its cause: the next request that is sent.
     window.show_notice("Something to do")
     window.prompt.set_document(document)

@@ -324,7 +324,7 @@ class InspectorPane(QWidget):
 
 
 def _signature(model: InspectorModel) -> tuple[object, ...]:
-    """Everything of a growing state that shows here. The bar's last piece and the time move in steps of a tenth of a second."""
+    """Everything of a growing state that shows here. The bar's last piece and the time move by tenths of a second."""
     state = model.state
     last = None if state.last_token_at is None else round(state.last_token_at, 1)
     elapsed = None if state.ended else int(model.since_s * 10)

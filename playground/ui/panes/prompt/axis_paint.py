@@ -235,6 +235,10 @@ class MessageAxes(Struct, frozen=True):
         return self.warm_to != NOT_WARM
 
 
+NO_ANSWER = "cache: no answer yet"
+"""State of a cache of which no answer tells anything; a request that failed may have been sent."""
+
+
 class PromptAxes(Struct, frozen=True):
     """Structure, cache extent and figures of one document. `neutral`: the prompt has no text, nothing is painted."""
 
@@ -313,7 +317,7 @@ def _state(prompt_forecast: PromptForecast, now: float) -> str:
             return f"warm or cold: lifetime ended {clock_time(clock.cold_since_unix)}"
         return f"warm, {left(until - now)} left" if until is not None else "warm, lifetime not known"
     if forecast.run_id is None:
-        return "cache: nothing sent yet"
+        return NO_ANSWER
     if clock.cold_since_unix is not None:
         return f"cold since {clock_time(clock.cold_since_unix)}"
     return f"cold, {forecast.basis}" if forecast.basis else "cold"

@@ -16,6 +16,7 @@ from playground.runs.metrics import counted
 from playground.ui.panes.prompt.axis_paint import (
     EDGE_PX,
     EXPECTED,
+    NO_ANSWER,
     NOT_EXPECTED,
     STABLE,
     VARIABLE,
@@ -160,7 +161,7 @@ class PromptFooter(QFrame):
     def __init__(self) -> None:
         super().__init__()
         self.structure: tuple[str, str] = ("stable —", "variable —")
-        self.state = "cache: nothing sent yet"
+        self.state = NO_ANSWER
         self.forecast = ""
         """What the next request is expected to get from the cache, with the same and with new values."""
         self.may_vary = ""
@@ -176,7 +177,7 @@ class PromptFooter(QFrame):
         before = (self.structure, self.state, self.forecast)
         if axes is None or axes.neutral:
             self.structure, self.forecast, self._warm = ("stable —", "variable —"), "", False
-            self.state = "cache: nothing sent yet"
+            self.state = NO_ANSWER
         else:
             self.structure = (f"stable ≈ {axes.stable_tokens:,}", f"variable ≈ {axes.variable_tokens:,}")
             self.state, self._warm = axes.state, axes.warm

@@ -159,7 +159,7 @@ def test_figures_add_up_to_the_total(open_pane: Open) -> None:
 
 def test_the_footer_names_both_forecasts_if_values_matter(open_pane: Open) -> None:
     opened = open_pane(DOCUMENT)
-    assert opened.pane.footer.state == "cache: nothing sent yet"
+    assert opened.pane.footer.state == "cache: no answer yet"
     opened.sent(DOCUMENT)
     axes = opened.pane.axes
     assert axes is not None
@@ -174,7 +174,7 @@ def test_nothing_turns_warm_while_a_request_runs(open_pane: Open) -> None:
     opened.sent(DOCUMENT)
     assert opened.pane.axes is not None
     assert {message.warm_to for message in opened.pane.axes.messages} == {-1}
-    assert (opened.pane.axes.warm, opened.pane.footer.state) == (False, "cache: nothing sent yet")
+    assert (opened.pane.axes.warm, opened.pane.footer.state) == (False, "cache: no answer yet")
     opened.pane.set_running(False)
     assert opened.pane.axes.warm
     assert opened.pane.axes.messages[0].warm_to == len(SYSTEM)
