@@ -52,7 +52,7 @@ class DisplayedBatch(Struct, frozen=True):
 
 
 def _gaps(prepared: PreparedBatch) -> str:
-    """Return a sentence on the rows whose value of a variable is empty."""
+    """Return sentences on the rows whose value of a variable is empty; the first states how rows are counted."""
     rows: dict[str, list[int]] = {}
     spec = prepared.spec
     empty = set(empty_rows(spec.document, spec.rows, prepared.plan.columns))
@@ -62,12 +62,17 @@ def _gaps(prepared: PreparedBatch) -> str:
         for name, value in line.item.document.variables.items():
             if name in prepared.plan.columns and not value:
                 rows.setdefault(name, []).append(line.item.row.number)
-    gaps = [
-        f"{len(found):,} {'row has' if len(found) == 1 else 'rows have'} no value for {visible_line(name)}"
-        f" ({'row' if len(found) == 1 else 'the first is row'} {min(found):,}): sent with an empty text."
-        for name, found in rows.items()
-    ]
-    return " ".join([empty_rows_note(sorted(empty)), *gaps] if empty else gaps)
+    names: dict[tuple[int, ...], list[str]] = {}
+    for name, found in rows.items():
+        names.setdefault(tuple(found), []).append(visible_line(name))
+    sentences = [empty_rows_note(sorted(empty))] if empty else []
+    for numbers, without in names.items():
+        basis = "" if sentences else ", counted from 0"
+        sentences.append(
+            f"{len(numbers):,} {'row has' if len(numbers) == 1 else 'rows have'} no value for {', '.join(without)}"
+            f" ({'row' if len(numbers) == 1 else 'the first is row'} {min(numbers):,}{basis}): sent with an empty text."
+        )
+    return " ".join(sentences)
 
 
 class BatchPlanner(QObject):

@@ -7,6 +7,7 @@ import csv
 import json
 import time
 import urllib.request
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -361,16 +362,28 @@ async def test_batch_rows_of_the_log_have_the_values_of_logged_requests(
     assert len(batch.page.model.lines) == 2
 
 
+def _states_gaps(batch: BatchController, expected: str) -> bool:
+    return batch.page.gaps.text() == expected
+
+
 async def test_batch_rows_without_a_value_are_named_before_the_start(
     session: Session, hand: UiDriver, tmp_path: Path
 ) -> None:
     batch = await planned(session, hand, tmp_path)
     assert not batch.page.gaps.isVisible()
     file = tmp_path / "rows.jsonl"
-    file.write_text('{"shop": "A", "question": "When?"}\n{"shop": "B"}\n', "utf-8")
-    batch.files.open_file(file)
-    expected = "1 row has no value for question (row 1): sent with an empty text."
-    await hand.until(lambda: batch.page.gaps.text() == expected, "the row")
+    for second, expected in (
+        ('{"shop": "B"}', "1 row has no value for question (row 1, counted from 0): sent with an empty text."),
+        ('{"shop": ""}', "1 row has no value for shop, question (row 1, counted from 0): sent with an empty text."),
+        (
+            '{"shop": ""}\n{"shop": "C"}',
+            "1 row has no value for shop (row 1, counted from 0): sent with an empty text. "
+            "2 rows have no value for question (the first is row 1): sent with an empty text.",
+        ),
+    ):
+        file.write_text(f'{{"shop": "A", "question": "When?"}}\n{second}\n', "utf-8")
+        batch.files.open_file(file)
+        await hand.until(partial(_states_gaps, batch, expected), "the rows")
     assert batch.page.gaps.isVisible()
 
 
