@@ -73,20 +73,21 @@ _HEX, _STANDARD = re.compile("[0-9A-Fa-f]{16,}"), str.maketrans("-_", "+/", "=")
 _BEGINS_TEXT = re.compile(
     r"(?:[2-7][0-9A-Fa-f]|0[09AaDd]){8}|.{0,3}?(?:[A-Za-f][A-HQ-Xg-nw-z0-3][ABEFIJMNQRUVYZcdghklopstwx014589].){3}"
 )
-_BLOB_CHARS = f"{ascii_letters}{digits}+/_-"
+_ALNUM = f"{ascii_letters}{digits}"
+_BLOB_CHARS = f"{_ALNUM}+/_-"
 _BLOB_BEGIN, _BLOB_LEAST = 32, 16
+_RUN = re.compile(f"[A-Za-z0-9+/_-]{{{_BLOB_LEAST}}}").search
 _TEXT_BYTES = bytes([0, 9, 10, 13, *range(32, 127)])
 _ENCODED = (_ESCAPE, _BYTES, _BLOB)
 _MOST_LAYERS = 8
 _SIGNS = "-_+/"
 _LABELLED = re.compile(rf"([A-Za-z0-9]+(?:[{re.escape(_SIGNS)}]+[A-Za-z0-9]+)*)")
-_SHORT = re.compile(r"((?<![A-Za-z0-9])[A-Za-z]*|)[0-9]*([^A-Za-z0-9]+)([A-Za-z0-9]{1,3})(?![A-Za-z0-9])")
-_WORDS = re.compile("[a-z0-9]+")
+_WORD, _WORDS, _SIGN = re.compile("([A-Za-z0-9]+)"), re.compile("[a-z0-9]+").findall, re.compile("[-_+/]").search
 _NO_SIGNS = str.maketrans("", "", _SIGNS)
 _LABEL_CHARS = 32
 _MOST_LABELS = 512
-"""`_LABELLED`: words, with the signs of a key in them. `_SHORT`: a word of up to 3 characters, which no search of GRAM
-characters finds, and its label. The characters before a word that are kept for its label; the labels of a stream."""
+"""`_LABELLED`: words, with the signs of a key in them. The characters at the end of a text that are kept for the label of
+a word; the labels of a stream."""
 _NUMBER = re.compile(f"[0-9]{{{PIECE_CHARS}}}")
 
 _STRING = "(?:\x1b[]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]{0,99}"
@@ -125,6 +126,11 @@ tags, or in one."""
 _UNFINISHED_CHARS = 128
 _OPEN = re.compile(rf"{_READINGS[_NOISE].pattern}|{_BEGIN}&[A-Za-z0-9]{{1,32}}$")
 """An end of a text that is read with what follows it."""
+_PLAIN = re.compile(
+    r"""(?:[A-Za-z1-9 \t.,;:!?'"_\-|*#/+@^$~`>)}]++|\n[ \t]*+(?=[^ \t0-9])|0(?![xX])|\](?!\()|=(?![89A-F]|$)"""
+    r"""|[\[({](?![A-Za-z.]{0,12}$)|<(?![/?!.0A-Za-z]|$)|%(?![0-9A-Fa-f]|$))*+(?<![0xX\]])"""
+).fullmatch
+"""Matches a text that has only one reading, whatever follows."""
 _MOST_ENDS = 16
 _LONGEST_ESCAPE = 12
 _MOST_KEPT = 4096
@@ -425,7 +431,9 @@ class KeySearch:
         heads = [(form, form.at[end]) for form in forms.values() if form.has_words for end in range(1, GRAM)]
         self._begun = tuple(form.key[: at + 1].lower() for form, at in heads if at >= (form.secret or GRAM - 1))
         """Beginnings of keys with less than GRAM letters: a public prefix and a character, or GRAM characters."""
-        self._heads, self._grams = {_bare(head, self._beside) for head in self._begun}, {*map(tuple, self.places)}
+        self._has_head = re.compile("|".join({_bare(head, self._beside) for head in self._begun}) or r"(?!)").search
+        self._grams = {*map(tuple, self.places)}
+        self._threes = {gram[at : at + GRAM - 1] for gram in self._grams for at in range(2)}
         self.short = {
             gram[at:end] for gram in self.places for at, end in ((0, 1), (0, 2), (0, 3), (1, 4), (2, 4), (3, 4))
         }
@@ -501,6 +509,9 @@ class KeySearch:
         return [spans for spans in found.values() if len(spans) > 1]
 
     def _is_known(self, letters: str) -> bool:
+        # Of each GRAM characters, GRAM - 1 begin at an even place.
+        if self._threes.isdisjoint(zip(letters[::2], letters[1::2], letters[2::2], strict=False)):
+            return False
         return not self._grams.isdisjoint(zip(letters, letters[1:], letters[2:], letters[3:], strict=False))
 
     def _secrets(self, plain: str, least: int, *, is_cut: bool = False) -> list[Span]:
@@ -517,13 +528,19 @@ class KeySearch:
         """Return the text with keys and their parts masked."""
         return masked(text, self.spans(text))
 
-    def ends(self, before: set[str], ways: set[str]) -> set[str]:
-        """Return how the letters and digits of a text end, raw and decoded; none if characters of a key are in it."""
-        readings = {_bare(one, self._beside) for way in ways for one in _readings(_folded(way))}
-        ends = {(end + bare)[1 - GRAM :] for end in before for bare in readings}
-        letters = "\n".join((*readings, *(end + bare[: GRAM - 1] for end in before for bare in readings)))
-        is_known = self._is_known(letters) or any(head in letters for head in self._heads)
-        return set() if is_known or len(ends) > _MOST_ENDS else ends
+    def bare(self, text: str) -> str:
+        """Return the letters and digits of a text that is read in one way."""
+        return _bare(text, self._beside)
+
+    def readings(self, ways: set[str]) -> set[str]:
+        """Return the letters and digits of a text, raw and decoded, in each way to read them."""
+        return {_bare(one, self._beside) for way in ways for one in _readings(_folded(way))}
+
+    def ends(self, before: set[str], readings: set[str]) -> set[str]:
+        """Return how the letters and digits of a text end; none if characters of a key are in it."""
+        texts = {end + bare for end in before for bare in readings}
+        letters, ends = "\n".join(texts), {one[1 - GRAM :] for one in texts}
+        return set() if len(ends) > _MOST_ENDS or self._has_head(letters) or self._is_known(letters) else ends
 
     def _runs(self, bare: str) -> list[tuple[int, _Form, int, int]]:
         """Return the parts of keys in the letters and digits of a text: where, and from and to where in which form."""
@@ -567,11 +584,15 @@ class KeySearch:
         skipped = max(len(text) - self.window, 0)
         readings = _READINGS if _special(text, skipped) else (_NOTHING,)
         ends = [(len(text), len(text))]
+        is_encoded = False
         for way in (_decoded, _undecoded):
+            if way is _undecoded and not is_encoded:
+                break
             seen = set[str]()
             for removed in readings:
                 pattern = _READINGS[removed]
                 plain, layers = way(_without(pattern, text[skipped:]), pattern)
+                is_encoded = is_encoded or bool(layers)
                 less = removed.sub("", _folded(_without(pattern, plain)))
                 if less not in seen:
                     seen.add(less)
@@ -621,34 +642,43 @@ class SeenText:
     """The text of a stream up to now. Decides whether a piece can pass without a search.
 
     `ends`: how its letters and digits end, in each way to read it. `open`: its last part, which is read again with the
-    next piece. `run`: the beginning of a run of base64 or hex at its end. `labelled`: from the last word on that is a
-    label, `words`: the ends of the words behind each label.
+    next piece. `run`: the beginning of a run of base64 or hex at its end. `labelled`: its last words, `words`: the ends
+    of the words behind each label.
     """
 
-    __slots__ = ("_search", "before", "ends", "labelled", "open", "run", "words")
+    __slots__ = ("_search", "ends", "labelled", "open", "run", "words")
 
     def __init__(self, search: KeySearch, text: str = "") -> None:
         self._search, self.open = search, text
-        self.ends, self.words = {""}, dict[str, str]()
-        self.run = self.labelled = self.before = ""
+        self.ends, self.words = {""}, dict[tuple[str, str], str]()
+        self.run = self.labelled = ""
 
     def passes(self, piece: str) -> str | None:
         """Return what was read of the text with this piece. None: characters of a key are in it, and `spans` finds the
         parts."""
-        text = self.open + piece
-        begun = _without(_OPEN, text)
-        plain, layers = _decoded(begun, _OPEN)
-        if any(pattern is _BLOB for pattern, _ in layers):
-            return None  # what follows is decoded from its beginning
-        if any(pattern is _NOTHING for pattern, _ in layers):
-            # An escape or a tag whose first character is escaped goes on.
-            begun = begun[: _outer([(len(plain) - 1, len(plain))], layers)[0][1]] if plain else ""
-        ends, rest = self._search.ends(self.ends, {begun, plain}), text[len(begun) :]
-        if not ends or (rest and not self._search.ends(ends, {rest, _decoded(rest)[0]})):
-            return None
-        run = self.run + plain
-        blob = _BLOB.search(run) if len(run) >= _BLOB_LEAST else None
-        if (blob and _text_of(blob[0][:_BLOB_BEGIN])) or self._has_words(plain):
+        run = self.run + piece
+        if not self.open and _PLAIN(piece) and not _RUN(run):
+            begun = plain = piece
+            ends, rest = self._search.ends(self.ends, {self._search.bare(piece)}), ""
+        else:
+            text = self.open + piece
+            begun = _without(_OPEN, text)
+            plain, layers = _decoded(begun, _OPEN)
+            patterns = [pattern for pattern, _ in layers]
+            if _BLOB in patterns:
+                return None  # what follows is decoded from its beginning
+            if _NOTHING in patterns:
+                # An escape or a tag whose first character is escaped goes on.
+                begun = begun[: _outer([(len(plain) - 1, len(plain))], layers)[0][1]] if plain else ""
+            rest, search = text[len(begun) :], self._search
+            ends = search.ends(self.ends, search.readings({begun, plain}))
+            if ends and rest and not search.ends(ends, search.readings({rest, _decoded(rest)[0]})):
+                return None
+            run = self.run + plain
+            blob = _RUN(run)
+            if blob and _text_of(run[blob.start() :][:_BLOB_BEGIN]):
+                return None
+        if not ends or self._has_words(plain):
             return None
         self.run = run[len(run.rstrip(_BLOB_CHARS)) :][:_BLOB_BEGIN]
         self.ends, self.open = ends, rest
@@ -656,25 +686,29 @@ class SeenText:
 
     def _has_words(self, text: str) -> bool:
         """Return whether the words behind a label have characters of a key: short ones, as others are found anyway."""
-        text = self.labelled + _folded(text).translate(_NO_SIGNS)
-        words, places, begin = self.words, self._search.places, 0
-        has_piece = not self._search.short.isdisjoint(_WORDS.findall(text.lower()))
-        for found in _SHORT.finditer(text) if has_piece else ():
-            label, gap, word = found.groups()
-            if found.start() == begin:
-                label = label or self.before
-            known = words.get(label + gap, "") + word.lower()
-            grams = [known[at : at + GRAM] for at in range(len(known) - GRAM + 1)]
-            if any(gram in places and not gram.isdigit() for gram in grams):
-                return True  # digits alone are numbers that count
-            if found.end() == len(text):
-                break  # the word may go on
-            words[label + gap], self.before, begin = known[1 - GRAM :], word.strip(digits), found.end()
-        self.labelled = text[begin:]
-        if len(text) - begin > _LABEL_CHARS:
-            self.labelled, self.before = text[-_LABEL_CHARS:], ""
-        if len(words) > _MOST_LABELS:
-            words.clear()
+        text = _folded(text)
+        if _SIGN(text):
+            text = text.translate(_NO_SIGNS)
+        before = self.labelled
+        new = before[len(before.rstrip(_ALNUM)) :] + text
+        if self._search.short.isdisjoint(_WORDS(new.lower())):
+            self.labelled = (before + text)[-_LABEL_CHARS:]
+            return False
+        _, *parts = _WORD.split(before + text)
+        words, known, places = parts[::2], self.words, self._search.places
+        for at in compress(count(), map(self._search.short.__contains__, map(str.lower, words[1:]))):
+            label = words[at].strip(digits), parts[2 * at + 1]
+            letters = known.get(label, "") + words[at + 1].lower()
+            for begin in range(len(letters) - GRAM + 1):
+                gram = letters[begin : begin + GRAM]
+                if gram in places and not gram.isdigit():
+                    return True  # digits alone are numbers that count
+            if at + 2 < len(words) or parts[-1]:
+                known[label] = letters[1 - GRAM :]
+        # The last word may go on: it is read again, behind its label.
+        self.labelled = "".join(parts[-2 if parts[-1:] != [""] else -4 :])[-_LABEL_CHARS:]
+        if len(known) > _MOST_LABELS:
+            known.clear()
         return False
 
 

@@ -169,19 +169,23 @@ class StreamMasker:
             if one is None:
                 one = below[name] = _Path(self._search)
                 one.is_secret = self._ends_key(path, name)
-            secret_names += [name] if one.is_secret else ()
-            if item.__class__ is str:
+            if one.is_secret:
+                secret_names.append(name)
+            kind = item.__class__
+            if kind is str:
                 self._quotes += 2
                 if item and item != one.same:
-                    value[name] = self._pass(one, item)
-            elif item.__class__ is dict:
+                    shown = self._pass(one, item)
+                    if shown is not item:
+                        value[name] = shown
+            elif kind is dict:
                 self._object(item, one)
-            elif item.__class__ is list:
+            elif kind is list:
                 self._value(item, one, is_choices=name == "choices")
         if secret_names:
             self._changed = self.has_masked = True
             value.update({f"{MASK}{len(value) + at}": value.pop(name) for at, name in enumerate(secret_names)})
-        if value.get("token") is not token or (token.__class__ is str and MASK in token):
+        if token is not None and (value.get("token") is not token or (token.__class__ is str and MASK in token)):
             self._changed = True  # its alternatives and bytes are the same text
             value.update({name: None for name in ("top_logprobs", "bytes") if name in value})
         if self._has_held and value.get("finish_reason"):
@@ -279,7 +283,9 @@ def masked_value(value: Any, key: str | None) -> Any:
 
 def _quotes(data: str) -> int:
     """Return how many quotes around texts a JSON text has."""
-    return (data.replace("\\\\", "").replace('\\"', "") if "\\" in data else data).count('"')
+    if "\\\\" in data:
+        data = data.replace("\\\\", "")
+    return data.count('"') - data.count('\\"')
 
 
 def _parsed(data: str) -> Any:
