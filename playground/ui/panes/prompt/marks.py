@@ -215,7 +215,8 @@ class TextGeometry:
         self._gap_units = [
             max(unit + added - removed, position) if position < unit else unit for unit in self._gap_units
         ]
-        if self._changed is not None:
+        # Heights of another width would be measured again for the blocks before the change.
+        if self._changed is not None or self._room < 0:
             self.forget()
         else:
             self._changed = (position, added)

@@ -15,7 +15,7 @@ from pytestqt.logging import _QtMessageCapture
 from pytestqt.qtbot import QtBot
 
 from playground.prompt.document import Document, Message
-from playground.ui.panes.prompt.card_text import LONG_BLOCKS, CardText
+from playground.ui.panes.prompt.card_text import LONG_BLOCKS, LONG_CHARACTERS, CardText
 from playground.ui.panes.prompt.marks import marks_between, marks_near, marks_of
 from playground.ui.theme import current_theme
 from playground.ui.widgets.labels import release_clipboard
@@ -371,3 +371,17 @@ def test_release_clipboard_copied_selection_is_replaced_by_data_of_qt(text: Card
     release_clipboard()
     assert QGuiApplication.clipboard().mimeData() is not copied
     assert QGuiApplication.clipboard().text() == before != ""
+
+
+@pytest.mark.parametrize("lines", [1, 40, 500])
+def test_change_right_after_another_width_is_measured_with_its_own_lines(text: CardText, lines: int) -> None:
+    """The cursor's signal comes during the change, and what receives it asks for positions."""
+    text.set_exact("😀नम\n" * (LONG_BLOCKS - 1) + "😀" * LONG_CHARACTERS)
+    moves: list[float] = []
+    text.moved.connect(lambda: moves.append(text.geometry_of_text.spot(text.textCursor().position()).top))
+    text.resize(text.width() // 2, text.height())
+    text.apply(Splice(0, text.exact.text, "नमस्ते\n" * lines))
+    kept = text.geometry_of_text.tops()
+    assert moves[-1] == kept[lines]
+    text.geometry_of_text.forget()
+    assert kept == text.geometry_of_text.tops()
