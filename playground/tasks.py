@@ -1,4 +1,4 @@
-"""Background tasks of a session, and callbacks that subscribe to an object's events.
+"""Background tasks of a session, callbacks that subscribe to an object's events, and consents.
 
 `Tasks` is the only helper that starts tasks: it keeps a reference, reports errors and cancels at shutdown.
 """
@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from functools import partial
 from typing import Any, Generic, ParamSpec
 
@@ -34,6 +35,26 @@ class Subscribers(Generic[P]):
         """Call the callbacks that are subscribed now."""
         for callback in self._callbacks:
             callback(*args, **kwargs)
+
+
+class Consents:
+    """What the user has agreed to. Callers that ask for the same at once get the answer to one question."""
+
+    def __init__(self) -> None:
+        self._given: set[Hashable] = set()
+        self._refusals: Counter[Hashable] = Counter()
+        self._locks: defaultdict[Hashable, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def given(self, key: Hashable, ask: Callable[[], Awaitable[bool]]) -> bool:
+        """Return whether the user agrees; `ask` asks. A refusal holds for the callers that waited for it."""
+        refusals = self._refusals[key]
+        async with self._locks[key]:
+            if key not in self._given and self._refusals[key] == refusals:
+                if await ask():
+                    self._given.add(key)
+                else:
+                    self._refusals[key] += 1
+            return key in self._given
 
 
 class _BegunTask(asyncio.Task[None]):

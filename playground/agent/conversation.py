@@ -83,6 +83,8 @@ class Turn(Struct, frozen=True):
     began_at: float | None = None
     times: TurnTimes | None = None
     edited: bool = False
+    changed_ids: Mapping[str, str] = field(default_factory=dict)
+    """The model's id of each call that has another one here, because it was missing or used before."""
 
     @property
     def returned(self) -> tuple[Result, ...]:

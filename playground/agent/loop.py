@@ -136,21 +136,30 @@ class Watch(Struct):
             document=self.document,
             text=state.text,
             calls=self._calls() if phase == "done" else (),
+            changed_ids=self._changed_ids() if phase == "done" else {},
             run_id=self.run.id,
             request_id=state.request_id,
             phase=phase,
             finish_reason=state.finish_reason,
             usage=state.usage,
-            error=" ".join((state.error.title, state.error.detail)).strip() if state.error else "",
+            error=_sentences(state.error.title, state.error.detail) if state.error else "",
             go=self.go,
             began_at=self.began_at,
             times=self.stopwatch.times,
         )
 
+    def _changed_ids(self) -> dict[str, str]:
+        came = (call.id for call in self.run.state.calls)
+        return {call.id: own for call, own in zip(self._calls(), came, strict=True) if call.id != own}
+
     def _calls(self) -> tuple[ToolCall, ...]:
         taken = [call.id for message in self.document.messages for call in message.tool_calls]
         came = [(call.id, call.name, call.arguments) for call in self.run.state.calls]
         return tuple(with_unique_ids(came, taken))
+
+
+def _sentences(*texts: str) -> str:
+    return " ".join(text if text[-1] in ".!?…" else f"{text}." for text in map(str.strip, texts) if text)
 
 
 DEFAULT_LIMIT = 5

@@ -48,7 +48,7 @@ from playground.runs.run import Run
 from playground.runs.state import measure
 from playground.simulator.process import SimulatorError
 from playground.storage.json_file import FileWriter, JsonFile
-from playground.tasks import Subscribers
+from playground.tasks import Consents, Subscribers
 from playground.tools.mcp_servers import ToolServerError, filled
 from playground.voice.timeline import MeasuredTool, MeasuredTurn
 
@@ -117,7 +117,7 @@ class AgentService:
         self._kept = JsonFile(host.folder / CONVERSATION_FILE, "The kept conversation")
         self._books = self._answers.read(_books) or {}
         self._keeping: asyncio.Task[None] | None = None
-        self._consents: set[str] = set()
+        self._consents = Consents()
         self.allow_address: Callable[[str], Awaitable[bool]] = _no
         """Asks the user whether the current prompt may call an address on this machine."""
         self.on_prompt_sent: Subscribers[[Document, str]] = Subscribers()
@@ -220,9 +220,7 @@ class AgentService:
                 key = consent_key(consent_owner(conversation.root), url)
             except InputError:
                 return False
-            if key not in self._consents and await self.allow_address(url):
-                self._consents.add(key)
-            return key in self._consents
+            return await self._consents.given(key, lambda: self.allow_address(url))
 
         return allowed
 
@@ -233,7 +231,8 @@ class AgentService:
             raise ToolExecutionError(str(unknown)) from None
         masked = "\n".join(secrets)
         try:
-            return redact(await post_arguments(filled(url, secrets), arguments), masked)
+            text = await post_arguments(filled(url, secrets), arguments)
+            return await asyncio.to_thread(redact, text, masked)
         except LocalToolError as failed:
             raise ToolExecutionError(redact(str(failed), masked)) from None
 

@@ -176,6 +176,12 @@ def fill(template: str, arguments: Mapping[str, Json]) -> str:
     return json.dumps(_filled(value, arguments), ensure_ascii=False)
 
 
+def _not_filled(template: str, arguments: Mapping[str, Json]) -> tuple[FieldError, ...]:
+    names = dict.fromkeys(place[1] for place in _PLACE.finditer(template))
+    missing = (name for name in names if argument(arguments, name) is UNSET)
+    return tuple(FieldError((name,), "is in the template and was no argument of the call.") for name in missing)
+
+
 def _filled(value: Json, arguments: Mapping[str, Json]) -> Json:
     if isinstance(value, dict):
         return {_filled_text(name, arguments): _filled(item, arguments) for name, item in value.items()}
@@ -402,7 +408,7 @@ class ToolExecutor:
             case "fixed":
                 return ToolOutcome("answered", reply.text)
             case "template":
-                return ToolOutcome("answered", fill(reply.text, arguments))
+                return ToolOutcome("answered", fill(reply.text, arguments), _not_filled(reply.text, arguments))
             case "error":
                 return ToolOutcome("error", error_text(fill(reply.text, arguments) or "The tool failed."))
             case "ask":

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
@@ -108,14 +108,18 @@ def mask_across(texts: list[str], key: str | None) -> list[str]:
     return shown
 
 
-def refuse_key_in(body: bytes, key: str) -> None:
-    """Raise InputError if a prompt contains the key: the model could repeat it, and it would be logged."""
+def refuse_key_in(body: bytes, key: str, others: Sequence[str] = ()) -> None:
+    """Raise InputError if a prompt contains the key or one of `others`: the model could repeat it, and it would be
+    logged."""
     if any(form.encode() in body for form in key_forms(key)):
         raise InputError.of(
             ("messages",),
             "the prompt has this endpoint's API key in it; nothing was sent.",
             "Take it out: the key is sent as a header, by itself.",
         )
+    if any(form.encode() in body for form in key_forms("\n".join(others))):
+        message = "the prompt has the API key of another endpoint in it; nothing was sent."
+        raise InputError.of(("messages",), message, "Take it out: the model could repeat it.")
 
 
 def redact_error(error: ApiError, key: str | None) -> ApiError:

@@ -34,6 +34,7 @@ from playground.export.masking import masked_run
 from playground.export.snippets import as_curl
 from playground.export.terminal import fenced, visible_line
 from playground.prompt.document import Json
+from playground.prompt.limits import NAMES
 from playground.requestlog.records import StoredRun
 from playground.runs.metrics import (
     Figure,
@@ -72,6 +73,33 @@ _NAMED = frozenset(("properties", "$defs", "definitions", "patternProperties", "
 """Objects of schemas whose member names are the user's."""
 _VALUES = frozenset(("default", "enum", "const", "examples", "example"))
 """Fields of a schema whose numbers are the user's too."""
+_REQUEST = NAMES | frozenset(
+    (
+        *(
+            "model",
+            "messages",
+            "tools",
+            "functions",
+            "function_call",
+            "parallel_tool_calls",
+            "stream",
+            "stream_options",
+        ),
+        *(
+            "n",
+            "top_k",
+            "min_p",
+            "repetition_penalty",
+            "max_completion_tokens",
+            "reasoning_effort",
+            "reasoning",
+            "store",
+        ),
+        *("metadata", "modalities", "audio", "prediction", "service_tier", "prompt_cache_key", "safety_identifier"),
+        *("system", "thinking", "stop_sequences", "input", "instructions", "prompt", "text", "store"),
+    )
+)
+"""Parameters of requests. Other names are the user's."""
 _SERVERS_WORDS = frozenset(("http", "stream_error"))
 """Kinds of errors whose body is the server's error. The body of other kinds may contain a part of the completion."""
 LEAST_QUOTED = 6
@@ -117,6 +145,15 @@ class Outline:
         if isinstance(value, str):
             return value if field in _KEPT else self._text(value)
         return self._text(json.dumps(value)) if field in _VALUES else value
+
+    def request(self, body: Json) -> Json:
+        """Return a request body like `of`, with unknown names of parameters replaced, too."""
+        if self._contents == "included" or not isinstance(body, dict):
+            return self.of(body)
+        return {
+            name if name in _REQUEST else self._name(name): self.of(item, name if name in _REQUEST else "default")
+            for name, item in body.items()
+        }
 
     def _object(self, value: dict[str, Json], field: str) -> Json:
         if field in _NAMED:
@@ -279,7 +316,7 @@ def _endpoint(record: RequestRecord) -> str:
 
 def outlined_body(record: RequestRecord, outline: Outline, indent: int | None = None) -> str:
     """Return the request body with its contents included, hashed or removed as chosen."""
-    return json.dumps(outline.of(json.loads(record.body)), ensure_ascii=False, indent=indent)
+    return json.dumps(outline.request(json.loads(record.body)), ensure_ascii=False, indent=indent)
 
 
 def _facts(stored: StoredRun, state: RunState, choice: TicketContents) -> str:
@@ -413,7 +450,7 @@ def _name(stored: StoredRun) -> str:
 def _events(stored: StoredRun, choice: TicketContents) -> str:
     """Return one line per event, with its time. Raw events and token texts are contents, and are removed with them."""
     outline = Outline(choice.contents)
-    outline.of(json.loads(stored.record.body))
+    outline.request(json.loads(stored.record.body))
     outline.of([stored.state().text, stored.state().reasoning])
     kept = [event for event in stored.events if choice.contents == "included" or not _is_content(event)]
     included = choice.contents == "included"

@@ -16,19 +16,18 @@ from playground.prefix_cache.reach import RETENTIONS
 
 HELD = 0.95
 """Probability with which the cache holds at least the stated tokens."""
-LONGER = 1.25
-"""Factor of the lifetime up to which a pause after which a prefix was served may be shorter: one step of LIFETIMES."""
 _NEAR = 1.5
 """Factor within which a lifetime counts as the same."""
 
 
 LifetimeSource = Literal["", "learned", "set"]
 UNPROVED = 0.85
-"""Confidence is not higher while reports do not exclude the alternatives, however probable losses make a value. They
-never exclude a lifetime that a use does not renew."""
-STICKY = 0.65
-"""Confidence of a single cache: no report excludes replicas that are chosen by the user, the conversation or the
-prompt's beginning, as all requests that share a prefix reach the same one."""
+"""Confidence is not higher while reports do not exclude the alternatives, however probable losses make a value."""
+GUESS = 0.65
+"""Confidence of a guess that no report can confirm: a lifetime, which is longer than the pauses show if a use does not
+renew it; a single cache, as replicas may be chosen by the user, the conversation or the prompt's beginning, so that all
+requests that share a prefix reach the same one; and a place of the tools while reports without cached tokens, which a
+loss explains as well, are all that speaks against another one."""
 
 SMALL = 0.9
 """Probability of a cache with little room from which reports prove no replicas at random."""
@@ -81,7 +80,7 @@ def lifetime_of(learned: LearnedParameters) -> Estimate:
         if before >= half:
             median = seconds
             break
-    if learned.hypotheses.at_random > 0.5 or learned.proofs.served_pauses[1] > LONGER * median:
+    if learned.hypotheses.at_random > 0.5 or learned.proofs.contradicts(median):
         return Estimate(None, 0.0, learned.reports)
     confidence = sum(weight for seconds, weight in pairs if median / _NEAR <= seconds <= median * _NEAR)
     return Estimate(round(median), min(confidence, UNPROVED), learned.reports)
@@ -157,15 +156,19 @@ def profile(learned: LearnedParameters) -> CacheProfile:
     sure, cached = max(answers, 1 - answers), answers >= 0.5
     excludes = learned.proofs.excludes
     other_answers, other_places = (ANSWERS[not cached],), orders.keys() - {position}
+    # The same place but for a few tokens, which no report tells apart.
+    beside = {"inside", "first_user"} if position in ("inside", "first_user") else {position}
+    told = learned.proofs.doubts(orders.keys() - beside)
     known = learned.reports >= 3
+    lifetime = lifetime_of(learned)
     return CacheProfile(
         replace(units.block, confidence=min(units.block.confidence, 0.99)),
         replace(units.minimum, confidence=min(units.minimum.confidence, 0.99)),
-        lifetime_of(learned),
+        replace(lifetime, confidence=min(lifetime.confidence, GUESS)),
         Property(cached, sure if excludes(other_answers) else min(sure, UNPROVED))
         if known and sure >= 0.75
         else Property(None, 0.0),
-        Property(position, orders[position] if excludes(other_places) else min(orders[position], UNPROVED))
+        Property(position, min(orders[position], 1.0 if excludes(other_places) else UNPROVED if told else GUESS))
         if hypotheses.tools_seen and orders[position] >= 0.6
         else Property(None, 0.0),
         _replicas(learned) if known else Estimate(None, 0.0, learned.reports),
@@ -191,6 +194,6 @@ def _replicas(learned: LearnedParameters) -> Estimate:
     if ROUTINGS[at].replicas == 1 and (confidence < PROBABLE or losses or several):
         return Estimate(None, 0.0, learned.reports)
     if ROUTINGS[at].replicas == 1:
-        return Estimate(1, min(confidence, STICKY), learned.reports)
+        return Estimate(1, min(confidence, GUESS), learned.reports)
     # Reports prove no larger number: two and other losses look like it.
     return Estimate(2, confidence, learned.reports, at_least=True)

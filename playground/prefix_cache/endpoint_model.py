@@ -13,11 +13,12 @@ from playground.prefix_cache.difference import unrelated
 from playground.prefix_cache.forecast import CacheUsage, Prediction, Running
 from playground.prefix_cache.hypotheses import Rendering
 from playground.prefix_cache.index import PrefixIndex, PromptFamilyMatcher, Sent
-from playground.prefix_cache.learned_state import LearnedParameters, ReportLearner
+from playground.prefix_cache.learned_state import LearnedParameters
 from playground.prefix_cache.match_tree import MatchStep
 from playground.prefix_cache.message_content import NEXT_PART
 from playground.prefix_cache.predictor import SLACK, Predictor
 from playground.prefix_cache.prefix_size import MISJUDGED
+from playground.prefix_cache.report_learner import ReportLearner
 from playground.prefix_cache.sent_requests import SentRequests
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.view import (

@@ -1,5 +1,5 @@
-"""What the reports of one endpoint and model have taught, how a report changes it, and its form on disk: versioned
-JSON, read at the next start, rebuilt from the log if lost."""
+"""What the reports of one endpoint and model have taught, and its form on disk: versioned JSON, read at the next start,
+rebuilt from the log if lost."""
 
 from __future__ import annotations
 
@@ -9,18 +9,13 @@ from typing import Any
 import msgspec
 from msgspec.structs import asdict
 
-from playground.prefix_cache.block_size import SMALL_BLOCK, BlockSizeEstimator, common_unit
-from playground.prefix_cache.difference import differing, that_may_matter
-from playground.prefix_cache.forecast import CacheUsage, Prediction
-from playground.prefix_cache.hypotheses import ANSWERS, IRRELEVANT, PLACES, Hypotheses, ReportOutcome
-from playground.prefix_cache.index import Sent
-from playground.prefix_cache.prefix_size import MISJUDGED, NEAR, Measure, Residuals, Size
-from playground.prefix_cache.proofs import PART, SAME, UNLIKELY, CacheOff, CacheProofs, ends_at
-from playground.prefix_cache.reach import KINDS, KeptPoints, Reach
+from playground.prefix_cache.block_size import BlockSizeEstimator
+from playground.prefix_cache.hypotheses import Hypotheses
+from playground.prefix_cache.prefix_size import Residuals
+from playground.prefix_cache.proofs import CacheOff, CacheProofs
+from playground.prefix_cache.reach import KeptPoints
 from playground.prefix_cache.round_robin import RoundRobin
-from playground.prefix_cache.sent_requests import SentRequests
 from playground.prefix_cache.token_estimator import TokenEstimator
-from playground.prefix_cache.view import MOVED_ORDERS, Order, alike
 
 VERSION = 1
 SEVERAL = 0.05
@@ -54,12 +49,6 @@ class LearnedParameters:
     def several_possible(self) -> bool:
         """Whether there may be several replicas, so that reports are compared with replicas in turn."""
         return bool(self.round_robin.replicas or self.hypotheses.at_random >= SEVERAL or self._wrong >= WRONG)
-
-    @property
-    def one_cache(self) -> bool:
-        """Whether reports exclude replicas that are chosen at random or in turn."""
-        several = self.round_robin.replicas or self.round_robin.possible or self.hypotheses.at_random > UNLIKELY
-        return self.proofs.one_cache and not several
 
 
 class _Estimator(msgspec.Struct):
@@ -183,253 +172,3 @@ def parse(data: bytes) -> dict[tuple[str, str], LearnedState]:
     if file.version != VERSION:
         return {}
     return {(state.endpoint, state.model): state for state in file.models}
-
-
-ALIKE = 32
-"""Requests with the longest shared beginning that are compared in their parameters."""
-POSSIBLE = 0.1
-"""Probability of a block, or an order, from which it may explain a report."""
-SOON_S = 120.0
-"""Seconds after which a whole prompt that is not served says nothing about its size: it may be forgotten."""
-
-
-class ReportLearner:
-    """Learns from the reports of one endpoint and model."""
-
-    def __init__(self, requests: SentRequests, learned: LearnedParameters) -> None:
-        self._requests = requests
-        self._learned = learned
-
-    def learn(self, prediction: Prediction, usage: CacheUsage, run_id: str) -> None:
-        """Learn the parameters from a report. Without a count of prompt tokens the estimated one stands for it."""
-        if usage.prompt_tokens is not None:
-            self._learn_tokens(prediction, usage, usage.prompt_tokens)
-            self._learned.units.add_prompt(usage.prompt_tokens)
-        cached = usage.cached_tokens
-        if cached is not None and not self._may_be_too_early(prediction, cached):
-            self._prove_shared(prediction, run_id, cached)
-            self._learn_cache(prediction, cached, prediction.counted(usage), run_id)
-            limited = cached == self._learned.kept_points.limited_to
-            # Without counted prompts the estimates may be wrong by more than they tell.
-            if usage.prompt_tokens is not None and not limited:
-                self._exclude(prediction, cached)
-
-    def _may_be_too_early(self, prediction: Prediction, cached: int) -> bool:
-        """Return whether the prefix may not have been stored when the request arrived: such a report is no evidence of
-        replicas, room or lifetime."""
-        return prediction.ended_chars is not None and cached < prediction.interval.tokens - self._learned.units.step
-
-    def _learn_tokens(self, prediction: Prediction, usage: CacheUsage, prompt: int) -> None:
-        measure = prediction.measures.get("first", prediction.measure)
-        order: Order = "first" if "first" in prediction.measures else self._requests.order_of(prediction.rendering)
-        start, tokens = self._counted(order, measure.view.text, len(measure.view.text) - 1)
-        if prompt > tokens and len(measure.view.text) - start >= 8:
-            counts = measure.counts_between(start, len(measure.view.text))
-            self._learned.estimator.learn(counts, prompt - tokens)
-        message = usage.message
-        text = message.get("content") if message else None
-        if isinstance(text, str) and text and message and not message.get("tool_calls") and usage.completion_tokens:
-            answered = usage.completion_tokens - usage.reasoning_tokens - 1
-            self._learned.estimator.learn(self._learned.estimator.counts(text), answered, optional=True)
-
-    def _learn_cache(self, prediction: Prediction, cached: int, prompt: int, run_id: str) -> None:
-        self._learned.reports += 1
-        self._learned.residuals.add(prediction.raw, cached)
-        self._add_off(prediction, cached, run_id)
-        hypotheses = self._learned.hypotheses
-        reach = prediction.reach
-        sent = self._requests.index.get(run_id)
-        if self._other_parameters(sent, reach) or (prediction.off_for and not cached):
-            self._learned.units.learn(cached)
-            return  # no evidence of points, lifetime, room or replicas
-        if any(part.kind == "tool" for part in prediction.view.parts):
-            hypotheses.tools_seen += 1
-        best = prediction.best
-        units = self._learned.units.likely[:6]
-        step = self._learned.units.step
-        if not self._learned.units.is_whole(cached, step):
-            step = 1  # it is not the block of this server
-        points = self._learned.kept_points
-        if reach.steps and (cached or not prediction.off):
-            depth = reach.steps[-1].depth
-            kept = {kind: reach.kept(kind, depth, points.figure(kind)) for kind in KINDS}
-            points.add(cached, kept, reach.size(depth), step)
-            if points.limited_to == cached < reach.size(depth).tokens - PART:
-                self._learned.units.learn(cached)
-                return  # what is not served is no evidence of a loss
-        self._prove(prediction, cached)
-        plain = prediction.plain
-        self._learned.add_forecast(wrong=abs(cached - prediction.interval.tokens) > max(step, NEAR))
-        if prediction.shared_in_turn and plain is not None:
-            blocks = (
-                unit.block
-                for unit in units
-                if unit.weight >= POSSIBLE and self._learned.units.is_whole(cached, unit.block)
-            )
-            block = max(blocks, default=step)
-            self._learned.round_robin.add(cached, prediction.shared_in_turn, prediction.reaches[plain].size, block)
-            hypotheses.assume_round_robin(self._learned.round_robin.replicas)
-            self._prove_in_turn(
-                prediction, cached, prediction.reaches[plain].size(prediction.shared_in_turn[1][1]), block
-            )
-        if prediction.off and not cached:
-            self._learn_unit(prediction, cached, best)
-            return  # no evidence of points, lifetime or room
-        self._learn_unit(prediction, cached, best)
-        lost = hypotheses.learn(cached, prompt, prediction.reaches, units)
-        if lost > 0.5 and hypotheses.routings()[0] > 0.5 and best is not None:
-            missed = [one for one in reach.steps if reach.size(one.depth).tokens > cached + step]
-            if missed:
-                hypotheses.clear(missed[0].newest, 0.8)
-
-    def _add_off(self, prediction: Prediction, cached: int, run_id: str) -> None:
-        shared, ages = prediction.shared, prediction.reach.ages
-        sent, least = self._requests.index.get(run_id), shared.tokens - 3 * shared.error
-        soon = bool(ages) and ages[-1] <= SOON_S
-        if cached or (soon and least >= 2 * max(self._learned.units.step, NEAR)):
-            self._learned.off.add(sent.fields if sent else None, least, cached)
-
-    def _prove(self, prediction: Prediction, cached: int) -> None:
-        proofs, units = self._learned.proofs, self._learned.units
-        steps = prediction.reach.steps
-        newest = self._requests.sent(steps[-1].newest) if steps else None
-        stored = newest is not None and bool(newest.cached_tokens)
-        weights = self._learned.hypotheses.weights
-        likely = [reach.longest for one, reach in prediction.reaches.items() if weights[one] >= POSSIBLE]
-        sure = not any(ends_at(cached, size, units.step) for size in likely)
-        proofs.add_served(prediction.reach, cached, units.step, prediction.now, stored=stored, sure=sure)
-        if prediction.plain is not None and not self._learned.round_robin.replicas:
-            sizes = {one.order: reach.longest for one, reach in prediction.reaches.items() if one.order in MOVED_ORDERS}
-            proofs.add_moved(sizes, prediction.reaches[prediction.plain].longest, cached, units.step)
-        compared = prediction.compared
-        tokens, generated = (None, None) if compared is None else self._requests.usage_of(compared.run_id)
-        ends = (tokens or 0, (tokens or 0) + (generated or 0))
-        if not any(
-            -SAME <= end - cached < max(units.step, SAME) for end in ends
-        ):  # else a state of the earlier request
-            unit = common_unit({cached, *units.figures} - {0}, units.rounding)
-            proofs.add_ended(prediction.reach, prediction.measure.view, cached, units.step, units.figures, unit)
-        if compared is None or not tokens or not prediction.view.text.startswith(compared.text):
-            return
-        if prediction.now - compared.at <= SOON_S:
-            proofs.add_whole(tokens, cached)
-
-    def _exclude(self, prediction: Prediction, cached: int) -> None:
-        """Add the report to what excludes places of the tools, and that answers are cached or not."""
-        weights, step = self._learned.hypotheses.weights, self._learned.units.step
-        sizes: dict[str, list[Size]] = {}
-        for one, reach in prediction.reaches.items():
-            for name in (PLACES[one.order], ANSWERS[one.answers]):
-                if weights[one] >= IRRELEVANT:
-                    sizes.setdefault(name, []).append(reach.longest)
-        ages = prediction.reach.ages
-        for names in (ANSWERS, tuple(dict.fromkeys(PLACES.values()))):
-            self._learned.proofs.exclude(
-                {name: sizes[name] for name in names if name in sizes}, cached, step, ages[-1] if ages else 0.0
-            )
-
-    def _prove_in_turn(self, prediction: Prediction, cached: int, shared: Size, block: int) -> None:
-        """Add what the newest request shares, and the replica whose turn it is does not have."""
-        compared, reach = prediction.compared, prediction.reach
-        if not self._learned.round_robin.replicas or not cached or compared is None or not reach.steps:
-            return
-        if shared.tokens - cached > block + NEAR + 2 * shared.error:
-            self._learned.proofs.add_loss(
-                prediction.now - compared.at, max(reach.distances) + shared.tokens, prediction.now
-            )
-
-    def _learn_unit(self, prediction: Prediction, cached: int, best: ReportOutcome | None) -> None:
-        units = self._learned.units
-        if best is None or not best.depth:
-            units.learn(cached)
-            return
-        size = best.size
-        if cached and abs(cached - size.tokens) <= units.step + 4 * size.error + 64:
-            units.learn(cached, size.tokens, size.error)
-        elif cached:
-            units.learn(cached)
-        else:
-            alive = sum(one.weight for one in prediction.outcomes if one.size.tokens >= 0.8 * size.tokens)
-            single = self._learned.hypotheses.routings()[0]
-            units.learn(0, size.tokens, size.error, min(alive * single, 0.97))
-
-    def _prove_shared(self, prediction: Prediction, run_id: str, cached: int) -> None:
-        """Learn which parameters do not keep prompts apart: more was served than requests with the same ones share."""
-        sent, compared = self._requests.index.get(run_id), prediction.compared
-        if sent is None or compared is None or sent.fields is None or compared.fields is None:
-            return
-        mine, size = that_may_matter(sent.fields), prediction.reach.size
-        names = frozenset(differing(mine, that_may_matter(compared.fields)))
-        least = cached - 2 * self._learned.units.step
-        if least <= 0 or self._learned.proofs.shared.issuperset(names):
-            return
-        explained = False
-        for match in self._requests.index.best(sent.text, ALIKE):
-            other = match.sent
-            # Of a prompt that is continued the answer may be served, too.
-            ended = match.length == len(other.text)
-            counts = self._requests.usage_of(other.run_id) if ended else (None, None)
-            shared = size(alike(sent.view, other.view))
-            tokens = max(shared.tokens + 3 * shared.error, sum(count or 0 for count in counts))
-            if other.run_id != run_id and tokens >= least:
-                names &= frozenset(differing(mine, that_may_matter(other.fields or {})))
-                explained = True
-        if explained:
-            self._learned.proofs.shared.update(names)
-
-    def _other_parameters(self, sent: Sent | None, reach: Reach) -> bool:
-        """Whether the request differs from the one it matches in parameters that may matter."""
-        if sent is None or sent.fields is None or not reach.steps:
-            return False
-        other = self._requests.index.get(self._requests[reach.steps[-1].newest].run_id)
-        if other is None or other.fields is None:
-            return False
-        return that_may_matter(sent.fields) != that_may_matter(other.fields)
-
-    def mark_served(self, prediction: Prediction, usage: CacheUsage) -> None:
-        """Remember at which depth a match ended that served so many tokens: it will again."""
-        cached = usage.cached_tokens
-        if not cached:
-            return
-        step, done = self._learned.units.step, set()
-        scale = (usage.prompt_tokens or 0.0) / max(prediction.prompt.tokens, 1.0)
-        outcomes = prediction.outcomes
-        if usage.prompt_tokens is not None:  # else the sizes are estimates
-            outcomes = sorted(outcomes, key=lambda one: abs(one.size.tokens - cached))
-        for one in outcomes:
-            order = self._requests.order_of(one.rendering)
-            served = one.size.tokens // step * step
-            if order in done or not one.depth or abs(served - cached) > step + 4 * one.size.error + 2:
-                continue
-            if usage.prompt_tokens and abs(one.size.tokens * scale - cached) > step + MISJUDGED * min(
-                one.size.tokens * scale, cached
-            ):
-                continue  # the counted prompt shows that the report ended elsewhere
-            done.add(order)
-            measure = prediction.measures[one.rendering.order]
-            text = measure.view.text
-            if one.depth >= len(text):
-                continue
-            if one.rendering == prediction.rendering and (step <= SMALL_BLOCK or usage.prompt_tokens is None):
-                self._learn_prefix(order, measure, one.depth, cached + step / 2, step * step / 12 + 1.0)
-            for node, _ in self._requests.trees[order].path(text):
-                if node.depth >= one.depth:
-                    marks = node.served or {}
-                    # A later report of less is a loss.
-                    node.served = {**marks, one.depth: max(marks.get(one.depth, (0, 0)), (cached, step))}
-                    break
-
-    def _learn_prefix(self, order: Order, measure: Measure, depth: int, tokens: float, noise: float) -> None:
-        """Learn from where a match ended: only this tells template text before the tools from text after them."""
-        start, known = self._counted(order, measure.view.text, depth)
-        if depth - start >= 8 and tokens - known >= 4:
-            self._learned.estimator.learn(measure.counts_between(start, depth), tokens - known, noise=noise)
-
-    def _counted(self, order: Order, text: str, most: int) -> tuple[int, float]:
-        """Return the code points of the longest whole earlier prompt that a text begins with, up to `most`, and its
-        counted tokens; 0 without one."""
-        found = 0, 0.0
-        for node, shared in self._requests.trees[order].path(text):
-            if node.exact_prompt is not None and shared == node.depth <= most:
-                found = shared, node.exact_prompt
-        return found

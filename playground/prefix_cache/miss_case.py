@@ -426,16 +426,6 @@ class MissCase(Struct, frozen=True, dict=True):
         return sum(allowed)
 
     @property
-    def newer_alone(self) -> bool:
-        """Return whether exactly what newer requests share was served: an older one, which shares more, is lost."""
-        block = self.known.block if self.known.is_whole(self.cached, self.known.block) else 1
-        return any(
-            -NEAR / 2 <= size.tokens - self.cached <= block + NEAR / 2 and size.error <= NEAR / 2
-            for size in self.known.shorter
-            if self.shared.tokens - size.tokens >= PART
-        )
-
-    @property
     def blocks(self) -> list[tuple[int, float]]:
         """Return the blocks that earlier reports allow and of which the report may be whole ones."""
         blocks = self.known.blocks or ((self.known.block, 1.0),)
@@ -547,12 +537,6 @@ class MissCase(Struct, frozen=True, dict=True):
     def may_lack_room(self) -> bool:
         """Return whether the cache may have had no room for the prefix."""
         return not self.known.room_kept or (self.unused_s or inf) > self.known.served_pauses[1]
-
-    @property
-    def may_be_elsewhere(self) -> bool:
-        """Return whether another replica may have had the prefix. The same parameters and beginning reach the same one,
-        unless it is chosen at random or in turn."""
-        return bool(self.parameters) or not self.extends or not self.known.one_cache
 
     @property
     def at_the_end(self) -> bool:

@@ -134,14 +134,11 @@ class MissKnowledge(Struct, frozen=True):
     ended_gap_s: float | None = None
     expected: Sequence[Expected] = ()
     units: Sequence[CacheUnit] = ()
-    shorter: Sequence[Size] = ()
-    """Tokens of the beginnings that newer requests share, shorter than what any earlier one shares."""
     newer: Sequence[Size] = ()
-    """The same in each order that reports allow."""
+    """Tokens of the beginnings that newer requests share in each order that reports allow, shorter than what any
+    earlier one shares."""
     room_kept: bool = False
     """Whether reports exclude a cache of limited size."""
-    one_cache: bool = False
-    """Whether reports exclude replicas that are chosen at random or in turn."""
     off_for: str = ""
     """Parameters of the request for which the cache is off: nothing was ever served for them, and others were served
     too often for that to be chance."""
@@ -282,15 +279,13 @@ def knowledge_of(
         ended_gap_s=prediction.now - running.ended_at if running and running.ended_at is not None else None,
         expected=_expected(cache, prediction),
         units=units.likely[:6],
-        shorter=[reach.size(reach.steps[at].depth) for at in reach.groups[:-1]],
         newer=[
-            one.size(one.steps[at].depth)
-            for rendering, one in prediction.reaches.items()
-            if learned.hypotheses.weights[rendering] >= PARTLY
-            for at in one.groups[:-1]
+            size
+            for one, reach in prediction.reaches.items()
+            if learned.hypotheses.weights[one] >= PARTLY
+            for size in reach.newer
         ],
         room_kept=learned.hypotheses.room <= NO_ROOM / 10 and learned.proofs.room_kept(reach),
-        one_cache=learned.one_cache,
         off_for=prediction.off_for,
         unproved_orders={one for one in MOVED_ORDERS if learned.round_robin.possible or not learned.proofs.moves(one)},
         in_turn=learned.round_robin.replicas > 0,

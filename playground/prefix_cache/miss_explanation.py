@@ -58,6 +58,10 @@ _SERVER = frozenset(
     ("lost", "partly_lost", "other_replica", "template_moves", "template_marks_turn", "template_rewrites_calls")
 )
 """Reasons without a position: their kind and cause, and those of the server. The cause of all others is unknown."""
+_BY_EDIT = frozenset(("edit_or_template", "edit_or_lost"))
+"""Reasons that name an edit of the request body, not the difference in the order of the template."""
+_NO_EDIT = frozenset(("more_than_shared", "template_or_lost", "template_and_lost", "block_or_template"))
+"""Reasons by which no edit ended the prefix."""
 DAY_S = 86_400
 _PLACED = IN_THE_PROMPT - {"order", "removed", "added", "tools", "parameters"}
 SHORT_PAUSE_S = 20.0
@@ -214,20 +218,20 @@ def _changed(case: MissCase, found: Difference) -> MissExplanation:
         return _differs(case, found)
     if case.cached == 0 and case.at_the_end and case.minimum and case.shared.tokens < case.minimum:
         return _below_minimum(case)
-    older_lost = case.expected_less or (case.newer_alone and bool(case.missing))
+    # Templates write other fields in different places, so that the prefix may end before the estimated place.
+    certain = case.served_as_long or case.expected_less
     if not case.parameters:
-        why = _perhaps_lost(case, found, older_lost=older_lost)
+        why = _perhaps_lost(case, found, certain=certain)
     else:
-        less = older_lost or case.missing or case.loss_proved or case.less_than_edit_leaves
-        why = _by_parameters(case) if less else None
+        less = case.expected_less or case.missing or case.loss_proved or case.less_than_edit_leaves
+        why = _by_parameters(case) if less and (certain or found.part.kind == "content") else None
     return why or _differs(case, found, _candidates(case) if case.more_may_be_lost else ())
 
 
-def _perhaps_lost(case: MissCase, found: Difference, *, older_lost: bool) -> MissExplanation | None:
+def _perhaps_lost(case: MissCase, found: Difference, *, certain: bool) -> MissExplanation | None:
     """Explain a report of less than the difference leaves, with the same parameters."""
-    # Templates write other fields in different places, so that the prefix may end before the estimated place.
-    certain = case.served_as_long or older_lost
-    if (case.missing == "part" or older_lost or case.loss_proved) and (certain or found.part.kind == "content"):
+    lost = case.missing == "part" or case.expected_less or case.loss_proved
+    if lost and (certain or found.part.kind == "content"):
         return _lost(case, "partly_lost", certain=certain)
     if case.may_be_off:
         return _made(case, "edit_or_off")
@@ -289,14 +293,17 @@ def _answer_edited(case: MissCase) -> MissExplanation | None:
 def _made(
     case: MissCase, reason: Reason, candidates: tuple[Candidate, ...] = (), place: int | None = None
 ) -> MissExplanation:
-    """Return an explanation without a position."""
+    """Return an explanation that blames no text. Its position is where the text differs, if that may be the cause."""
     kind, cause = _KINDS.get(reason, ("server", "server") if reason in _SERVER else ("unknown", "unknown"))
+    edited = case.edit if reason in _BY_EDIT else case.found
+    may_be = cause in ("unknown", "parameters") and reason not in _NO_EDIT and not case.extends
     return MissExplanation(
         kind,
         sentence(case, reason, candidates),
         compared_with=case.earlier.request_id,
         cause=cause,
         place=place,
+        position=_position(case.now, edited, _tool(edited)) if may_be and edited is not None else None,
         reason=reason,
         candidates=candidates,
     )
@@ -457,7 +464,7 @@ def _candidates(case: MissCase, *, short: bool = True) -> tuple[Candidate, ...]:
         "not_stored": case.earlier.gap_s is not None and case.earlier.gap_s < min(known.stored_s + ANSWER_S, STORED_S),
         "restart": case.used_apart,
         "room": case.may_lack_room,
-        "replica": several and case.may_be_elsewhere,
+        "replica": several,
     }
     return (
         *([Candidate("switched_off" if unserved else "bypassed")] if unserved or case.may_be_bypassed else ()),
@@ -525,7 +532,7 @@ def _differs(case: MissCase, found: Difference, candidates: tuple[Candidate, ...
     """Name a difference. `candidates`: why the server may have lost text in front of it, too."""
     variable = _variable(case.document, found)
     part = found.part
-    tool = found.tool if found.tool is not None else part.index if part.kind == "tool" else None
+    tool = _tool(found)
     last = tool is None and _is_last(case, found)
     reason: Reason = "new_text" if last and variable is None and _is_new(case, found) else "differs"
     reason = "edit_and_perhaps_lost" if candidates else reason
@@ -569,6 +576,10 @@ def _is_new(case: MissCase, found: Difference) -> bool:
 def _content(view: CacheView, index: int) -> str:
     part = next((one for one in view.parts if one.kind == "content" and one.index == index), None)
     return "" if part is None else view.text[part.start : part.end - 1]
+
+
+def _tool(found: Difference) -> int | None:
+    return found.tool if found.tool is not None or found.part.kind != "tool" else found.part.index
 
 
 def _position(view: CacheView, found: Difference, tool: int | None) -> MissPosition:

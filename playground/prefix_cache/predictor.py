@@ -100,11 +100,12 @@ class Predictor:
             made.interval = ForecastInterval(tokens, min(made.interval.low, tokens), made.interval.high)
 
     def _as_served_lately(self, made: Prediction, *, off: bool) -> Prediction:
-        """Forecast nothing if the cache is off, and the same start if the server serves no more of any prompt."""
-        made.off, newest = off, float(self._learned.kept_points.newest)
-        start = self._learned.kept_points.kind == "start" and newest < made.shared.tokens
-        if off or start:
-            tokens = 0.0 if off else newest
+        """Forecast nothing if the cache is off, and the same start, or a limit, if the server serves no more."""
+        made.off, points = off, self._learned.kept_points
+        start = points.kind == "start" and points.newest < made.shared.tokens
+        limited = points.limited_to is not None and points.limited_to < made.interval.tokens
+        if off or start or limited:
+            tokens = 0.0 if off else float(points.newest if start else points.largest)
             made.interval = ForecastInterval(tokens, min(made.interval.low, tokens), max(made.interval.high, tokens))
         return made
 

@@ -31,6 +31,9 @@ PAUSES = 60
 """Number of newest reports whose pause is stored."""
 CHANCE = 0.05
 """Probability that pauses separate hits from misses by chance, up to which a lifetime is the reason."""
+LONGER, LATER = 1.25, 0.1
+"""Factor by which a pause is clearly longer than a lifetime, one step of `LIFETIMES`; share of the hits that another
+program may explain."""
 LATE = 0.01
 """Probability that ages separate what was served from what was not by chance, up to which storage is late."""
 SPREAD = 3
@@ -46,8 +49,9 @@ MAX_PARAMETERS = 256
 """Sets of parameters that are known, the newest ones: with the name of a user in each request they would never end."""
 LARGE = 1100.0
 """Tokens above the usual minimums: a cache that serves no prefix as long is off, whatever the length."""
-UNLIKELY = 0.02
-"""Probability of reports up to which replicas that are chosen at random are excluded."""
+UNLIKELY, DOUBTED = 0.02, 0.3
+"""Probability of reports up to which replicas that are chosen at random are excluded, and up to which reports speak
+against a place of the tools."""
 RESTARTS = 3
 """Number of restarts, each in a long pause, from which a lifetime is the more probable reason."""
 
@@ -223,6 +227,11 @@ class CacheProofs:
         restarts = _restarts(misses, hits)
         return restarts is not None and restarts < RESTARTS
 
+    def contradicts(self, lifetime_s: float) -> bool:
+        """Return whether more than `LATER` of the hits were after a longer pause than a lifetime."""
+        hits = [one.seconds for one in self._pauses if one.hit]
+        return sum(one > LONGER * lifetime_s for one in hits) > LATER * len(hits)
+
     def forgets_after(self, seconds: float, pause: float, at: float) -> bool:
         """Return whether pauses longer than a lifetime alone separate misses from hits, which replicas and other
         losses do only by chance; with a miss after `pause` of a request that was sent `at`. Misses that one restart
@@ -363,28 +372,39 @@ class CacheProofs:
         chance = 1 / comb(len(lost) + len(self._kept), len(lost))
         return (max(lost) + min(self._kept)) / 2 if chance <= LATE else 0.0
 
-    def exclude(self, sizes: Mapping[str, Sequence[Size]], cached: int, block: int, age_s: float) -> None:
+    def exclude(
+        self, sizes: Mapping[str, Sequence[Size]], cached: int, block: int, age_s: float, newer: Sequence[Size] = ()
+    ) -> None:
         """Add a report with what earlier requests share under each of several things that a server may do. `age_s`:
-        the time since the newest of these; later ones are not stored yet."""
+        the time since the newest of these; later ones are not stored yet. `newer`: what newer requests share of it,
+        where losses end, too."""
         if not cached:
             return
+        # Else the estimates are wrong.
+        explained = any(cached <= size.tokens + 3 * size.error + NEAR for each in sizes.values() for size in each)
         stored = age_s >= min(self.stored_s + ANSWER_S, STORED_S)
         unit = block if not cached % block else 1
+        stored = stored and not any(ends_at(cached, size, unit) for size in newer)
         for name, possible in sizes.items():
             others = [size for other, each in sizes.items() if other != name for size in each]
             known, seen = self._excluded.get(name, 1.0), self._ends.setdefault(name, set())
-            if all(cached > size.tokens + 3 * size.error + NEAR for size in possible):
+            ended = [size.error for size in others if ends_at(cached, size, unit)]
+            if explained and all(cached > size.tokens + 3 * size.error + NEAR for size in possible):
                 known = 0.0
-            elif stored and cached not in seen and any(ends_at(cached, size, unit) for size in others):
+            elif stored and cached not in seen and ended:
                 missed = min(size.tokens - 3 * size.error for size in possible) - cached
                 if missed >= unit + NEAR:
                     seen.add(cached)
-                    known *= min(max(unit, NEAR) / missed, 1.0)
+                    known *= min((max(unit, NEAR) + 4 * min(ended)) / missed, 1.0)
             self._excluded[name] = known
 
     def excludes(self, names: Iterable[str]) -> bool:
         """Return whether reports exclude all of what a server may do."""
         return all(self._excluded.get(name, 1.0) <= UNLIKELY for name in names)
+
+    def doubts(self, names: Iterable[str]) -> bool:
+        """Return whether some report with cached tokens speaks against each of several things that a server may do."""
+        return all(self._excluded.get(name, 1.0) <= DOUBTED for name in names)
 
     @property
     def one_cache(self) -> bool:

@@ -178,6 +178,11 @@ class Reach(Struct):
         return self.size(self.steps[-1].depth if self.steps else 0)
 
     @property
+    def newer(self) -> list[Size]:
+        """Return the tokens of the shorter prefixes that newer requests share."""
+        return [self.size(self.steps[at].depth) for at in self.groups[:-1]]
+
+    @property
     def needs(self) -> list[float]:
         """Return the tokens of room that each step needs, with all traffic since: what newer requests share is part of
         that traffic."""

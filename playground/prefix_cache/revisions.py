@@ -16,6 +16,7 @@ from playground.prefix_cache.miss_sentences import Candidate, CandidateCode
 from playground.prefix_cache.prefix_size import NEAR
 from playground.prefix_cache.proofs import SAME
 from playground.prefix_cache.text_compare import common_prefix
+from playground.prefix_cache.view import OPENING, TURN_ORDERS, arranged
 
 OPEN, MATCHES = 32, 16
 """Newest explanations of requests that were served nothing, and earlier requests that a report is compared with."""
@@ -48,7 +49,7 @@ class Revisions:
         matches = [match for match in cache.index.best(sent.text, MATCHES) if match.sent.run_id != sent.run_id]
         for one in list(self._open):
             why, codes = one.why, [candidate.code for candidate in one.why.candidates]
-            kept = _had_it(cache, one.sent, matches, cached)
+            kept = _had_it(cache, one.sent, sent, matches, cached)
             left = [candidate for candidate in why.candidates if candidate.code not in (_LOSSES if kept else _OFF)]
             if kept:
                 self._open.remove(one)
@@ -73,9 +74,10 @@ class Revisions:
                 yield one.sent.run_id, found
 
 
-def _had_it(cache: EndpointCacheModel, missed: Sent, matches: list[Match], cached: int) -> bool:
-    """Return whether a later report of `cached` tokens shows that the cache had what `missed` shares with an earlier
-    request: it ends where that one ended, and all requests since share clearly less, or more that was not stored."""
+def _had_it(cache: EndpointCacheModel, missed: Sent, later: Sent, matches: list[Match], cached: int) -> bool:
+    """Return whether the report of `later`, `cached` tokens, shows that the cache had what `missed` shares with an
+    earlier request: it ends where that one ended, and all requests since share clearly less, or more that was not
+    stored, however the template writes messages of earlier turns."""
     older = max((one for one in matches if one.sent.at < missed.at), key=lambda one: one.length, default=None)
     since = [one for one in matches if one.sent.at >= missed.at]
     if older is None or older.length < len(older.sent.text) or cache.learned.round_robin.replicas:
@@ -93,6 +95,10 @@ def _had_it(cache: EndpointCacheModel, missed: Sent, matches: list[Match], cache
     shared = common_prefix(missed.text, older.sent.text) / len(older.sent.text) * ends[0]
     if not any(figure <= shared for figure in cache.learned.units.figures):
         return False  # it may be below a minimum
+    for order in TURN_ORDERS & cache.requests.trees.keys():
+        before, unserved, now = (arranged(each.view, order).text for each in (older.sent, missed, later))
+        if common_prefix(unserved, now) <= min(len(before) + len(OPENING), len(unserved) - 1):
+            return False
     for one in since:
         tokens = one.length / len(older.sent.text) * ends[0]
         if tokens <= cached - step - NEAR:

@@ -270,14 +270,15 @@ class _Reader(FieldReader):
 
     def parts(self, value: list[Json], path: Path) -> str:
         """Join parts that are all text, each on a new line."""
-        texts = [
-            part["text"] for part in value if isinstance(part, dict) and part.get("type") == "text" and "text" in part
-        ]
-        if len(texts) < len(value) or not texts:
-            self.wrong(path, "is a list of parts that are not all text.", "Electron accepts text only.")
-            return ""
-        self.joined_parts += len(texts) > 1
-        return "\n".join(self.text(text, path) for text in texts)
+        if not value:
+            self.wrong(path, "is a list without parts.", "Electron accepts text only.")
+        for index, part in enumerate(value):
+            if not isinstance(part, dict) or part.get("type") != "text" or "text" not in part:
+                kind = part.get("type") if isinstance(part, dict) else type(part).__name__
+                self.wrong((*path, index), f"is a part of type {kind}.", "Electron accepts text only.")
+                return ""
+        self.joined_parts += len(value) > 1
+        return "\n".join(self.text(part["text"], path) for part in value if isinstance(part, dict))
 
     def tool_call(self, fields: dict[str, Json], path: Path) -> ToolCall:
         function = self.mapping(fields.get("function", {}), (*path, "function"))

@@ -202,8 +202,7 @@ class RequestService:
         refuse_empty(document)
         endpoint = await self._simulation.resolve(endpoint)
         secret = await self._key(endpoint, explicit)
-        if secret is not None:
-            refuse_key_in(request.body, secret.reveal())
+        refuse_key_in(request.body, secret.reveal() if secret is not None else "", self._keys.others(secret))
 
         def prepare() -> tuple[int, DocumentView, Forecast, str]:
             changes, view = self.forecaster.changes, self.forecaster.view(document)

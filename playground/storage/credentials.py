@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from playground.client.endpoint import ELECTRON_BASE_URL, Endpoint, is_loopback, origin
 from playground.prompt.field_errors import InputError
+from playground.prompt.secret_names import looks_random
 
 SERVICE = "electron-playground"
 VARIABLE = "SMALLEST_API_KEY"
@@ -197,6 +198,12 @@ class CredentialStore:
         if not self._variable_applies(endpoint, explicit):
             return None
         return Secret(checked_key(self._from_environment, VARIABLE))
+
+    def others(self, secret: Secret | None) -> list[str]:
+        """Return the keys in memory that are not this one: the variable's, and those that look random."""
+        held = {key.reveal() for key in (*self._session.values(), *self._stored.values()) if key is not None}
+        keys = {key for key in held if looks_random(key)} | {self._from_environment}
+        return sorted(keys - {"", secret.reveal() if secret is not None else ""})
 
     async def source(self, endpoint: Endpoint, *, explicit: bool = False) -> Source | None:
         """Return where `get` finds the key."""

@@ -13,10 +13,10 @@ import shlex
 import tempfile
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from itertools import takewhile
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 from msgspec import Struct, field
@@ -29,9 +29,11 @@ from playground.prompt.field_errors import InputError
 from playground.prompt.secret_names import looks_random
 from playground.prompt.secret_texts import secrets_of_arguments, spans_in
 from playground.prompt.secret_values import is_literal
+from playground.tasks import Consents
 from playground.tools.import_definitions import from_json
 
 if TYPE_CHECKING:
+    from httpx2 import AsyncClient
     from mcp import Client
 
 
@@ -210,103 +212,168 @@ class ToolServerError(Exception):
     """The server cannot be reached, disconnected, or refused. The message is for the user."""
 
 
+class SessionLostError(Exception):
+    """The server does not know the session any more, and has not made the call."""
+
+
+SESSION_LOST = "The server does not know this session."
+
+
+class _Watched:
+    """The messages of a server. `ended` is called when there are no more."""
+
+    def __init__(self, stream: Any, ended: Callable[[], None]) -> None:
+        self._stream, self._ended = stream, ended
+        self.receive, self.aclose = stream.receive, stream.aclose
+
+    def __aiter__(self) -> _Watched:
+        return self
+
+    async def __anext__(self) -> Any:
+        try:
+            return await self._stream.__anext__()
+        except StopAsyncIteration:
+            self._ended()
+            raise
+
+    async def __aenter__(self) -> _Watched:
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self._stream.aclose()
+
+
+def _http_client() -> AsyncClient:
+    """Return a client that answers a failed exchange with a JSON-RPC error, for that call alone.
+
+    The SDK ends the session with all its calls when one exchange fails, and has no sign of a session that the server
+    has forgotten.
+    """
+    import httpx2
+
+    client = httpx2.AsyncClient(timeout=httpx2.Timeout(CONNECT_S, read=CALL_S))
+    send = client.send
+
+    async def checked(request: Any, **options: Any) -> Any:
+        try:
+            response = await send(request, **options)
+            if response.status_code == 404 and "mcp-session-id" in request.headers:
+                await response.aclose()
+                return failed(request, 404, SESSION_LOST)
+            if response.headers.get("content-type", "").startswith("application/json"):
+                await response.aread()
+        except httpx2.TransportError as error:
+            return failed(request, 502, str(error) or type(error).__name__)
+        return response
+
+    def failed(request: Any, status: int, message: str) -> httpx2.Response:
+        error = {"code": -32000, "message": message}
+        return httpx2.Response(status, request=request, json={"jsonrpc": "2.0", "id": None, "error": error})
+
+    client.send = checked  # type: ignore[method-assign]
+    return client
+
+
 class McpSession:
-    """Serves one request after another until it is closed. Everything happens in the task that runs `serve`."""
+    """A connection to one server, used by any number of calls at once until it ends. Used in one event loop."""
 
     def __init__(self, name: str, where: CommandLine | Address, secrets: str = "") -> None:
         """`secrets`: masked in results and errors; one per line."""
         self._name, self._where, self._secrets = name, where, secrets
-        self._asked: asyncio.Queue[tuple[Callable[[Client], Awaitable[Any]], float, asyncio.Future[Any]] | None]
-        self._asked = asyncio.Queue()
+        self._client: Client | None = None
+        self._decided, self._ended = asyncio.Event(), asyncio.Event()
+        self._calls: set[asyncio.Task[Any]] = set()
         self._error: str | None = None
 
     async def serve(self) -> None:
-        """Connect and answer questions until `close` or until the server disconnects."""
+        """Connect, and stay connected until the server disconnects and all calls have ended."""
         with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
             try:
                 async with self._connected(said) as client:
-                    await self._answer_all(client)
+                    self._client = client
+                    self._decided.set()
+                    await self._ended.wait()
+                    if self._calls:
+                        await asyncio.wait(self._calls)
             # The SDK raises exception groups; all of them are errors of this server.
             except Exception as error:
                 words = _last_words(said, self._secrets)
                 self._error = redact(_sentence(self._name, error, words), self._secrets)
-            self._error = self._error or f"The tool server {self._name} was closed."
-            while not self._asked.empty():
-                if (asked := self._asked.get_nowait()) is not None:
-                    _settle(asked[2], error=ToolServerError(self._error))
+            finally:
+                self._error = self._error or f"The tool server {self._name} was closed."
+                self._decided.set()
 
     @asynccontextmanager
     async def _connected(self, said: IO[str]) -> AsyncGenerator[Client, None]:
         try:
-            from mcp import Client, StdioServerParameters, stdio_client
+            from mcp import Client, MCPError, StdioServerParameters, stdio_client
+            from mcp.client.streamable_http import streamable_http_client
         except ImportError as error:
             raise ToolServerError(MISSING) from error
-        if isinstance(self._where, Address):
-            client = Client(self._where.url, read_timeout_seconds=CALL_S)
-        else:
-            program = StdioServerParameters(
-                command=self._where.command,
-                args=list(self._where.arguments),
-                env=dict(self._where.environment) or None,
-            )
-            client = Client(stdio_client(program, said), read_timeout_seconds=CALL_S)  # type: ignore[arg-type]
-        async with asyncio.timeout(CONNECT_S) as limit, client:
-            limit.reschedule(None)
-            yield client
-
-    async def _answer_all(self, client: Client) -> None:
-        while (asked := await self._asked.get()) is not None:
-            question, limit_s, answer = asked
-            if answer.done():  # The caller was cancelled before its turn.
-                continue
-            asking = asyncio.ensure_future(question(client))
-            answer.add_done_callback(lambda _answer, asking=asking: asking.cancel())  # type: ignore[misc]
-            try:
-                async with asyncio.timeout(limit_s):
-                    found = await asking
-            except asyncio.CancelledError:
-                if not answer.cancelled():
-                    raise
-            except ToolServerError as failed:
-                _settle(answer, error=ToolServerError(redact(str(failed), self._secrets)))
-            except TimeoutError:
-                _settle(answer, error=ToolServerError(f"{self._name} did not answer within {limit_s:.0f} seconds."))
-            except Exception as error:
-                sentence = redact(_sentence(self._name, error, ""), self._secrets)
-                if _refused(error):
-                    _settle(answer, error=ToolServerError(sentence))
-                    continue
-                # Marked as ended first, so that later callers get a new session.
-                self._error = sentence
-                _settle(answer, error=ToolServerError(sentence))
-                raise
+        async with AsyncExitStack() as stack:
+            if isinstance(self._where, Address):
+                http = await stack.enter_async_context(_http_client())
+                transport = streamable_http_client(self._where.url, http_client=http)
             else:
-                _settle(answer, masked_value(found, self._secrets) if self._secrets else found)
+                program = StdioServerParameters(
+                    command=self._where.command,
+                    args=list(self._where.arguments),
+                    env=dict(self._where.environment) or None,
+                )
+                transport = self._watched(stdio_client(program, said), said)  # type: ignore[arg-type]
+            async with (
+                asyncio.timeout(CONNECT_S) as limit,
+                Client(transport, read_timeout_seconds=CALL_S) as client,
+            ):
+                # Otherwise the SDK lists them after the first call of each, whose result is lost if that fails.
+                with suppress(MCPError, ToolServerError):
+                    await list_tools(client)
+                limit.reschedule(None)
+                yield client
+
+    @asynccontextmanager
+    async def _watched(self, transport: Any, said: IO[str]) -> AsyncGenerator[tuple[_Watched, Any], None]:
+        """Note the end of a program's output: a call that is asked for later needs a new session."""
+
+        def ended() -> None:
+            words = _last_words(said, self._secrets)
+            self._error = f"The tool server {self._name} failed: {words or 'it ended before it answered.'}"
+            self._ended.set()
+
+        async with transport as (reading, writing):
+            yield _Watched(reading, ended), writing
 
     async def ask(self, question: Callable[[Client], Awaitable[Answer]], limit_s: float) -> Answer:
-        """Have a request answered. Raises ToolServerError."""
-        if self._error is not None:
-            raise ToolServerError(self._error)
-        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._asked.put_nowait((question, limit_s, answer))
-        return await answer
+        """Have a request answered. Raises ToolServerError, or SessionLostError if the request has to be made again."""
+        await self._decided.wait()
+        if self._client is None or self._error is not None:
+            raise ToolServerError(self._error or "")
+        if self._ended.is_set():
+            raise SessionLostError
+        task = asyncio.current_task()
+        assert task is not None
+        self._calls.add(task)
+        try:
+            async with asyncio.timeout(limit_s):
+                found = await question(self._client)
+        except TimeoutError:
+            raise ToolServerError(f"{self._name} did not answer within {limit_s:.0f} seconds.") from None
+        except ToolServerError as failed:
+            raise ToolServerError(redact(str(failed), self._secrets)) from None
+        except Exception as error:
+            if str(error) == SESSION_LOST:
+                self._ended.set()
+                raise SessionLostError from None
+            # Not by its code: servers use the same one for errors of their own.
+            closed = self._error if str(error) == "Connection closed" else None
+            raise ToolServerError(closed or redact(_sentence(self._name, error, ""), self._secrets)) from None
+        finally:
+            self._calls.discard(task)
+        return cast("Answer", masked_value(found, self._secrets)) if self._secrets else found
 
     @property
     def over(self) -> bool:
-        return self._error is not None
-
-    def close(self) -> None:
-        """End after the pending requests."""
-        self._asked.put_nowait(None)
-
-
-def _settle(answer: asyncio.Future[Any], found: object = None, error: Exception | None = None) -> None:
-    if answer.done():  # The caller was cancelled.
-        return
-    if error is not None:
-        answer.set_exception(error)
-    else:
-        answer.set_result(found)
+        return self._error is not None or self._ended.is_set()
 
 
 async def list_tools(client: Client) -> list[dict[str, Json]]:
@@ -327,19 +394,11 @@ async def call_tool(client: Client, name: str, arguments: Mapping[str, Json]) ->
     result = await client.call_tool(name, dict(arguments))
     texts = [getattr(part, "text", f"[{part.type}]") for part in result.content]
     text = "\n".join(texts)
-    if result.is_error:
-        raise ToolServerError(text or f"{name} failed, and did not say why.")
     if len(text) > MOST_CHARACTERS:
         raise ToolServerError(f"The result of {name} has {len(text):,} characters; {MOST_CHARACTERS:,} are the most.")
+    if result.is_error:
+        raise ToolServerError(text or f"{name} failed, and did not say why.")
     return text
-
-
-def _refused(error: Exception) -> bool:
-    """Return whether the server refused the request but can be used again."""
-    from mcp import MCPError
-    from mcp_types import CONNECTION_CLOSED
-
-    return isinstance(error, MCPError) and error.code != CONNECTION_CLOSED
 
 
 def _last_words(said: IO[str], secrets: str) -> str:
@@ -387,7 +446,7 @@ class ToolServers:
         `secrets` returns the secrets of a text with placeholders, or raises InputError.
         """
         self._allowed, self._secrets = allowed, secrets
-        self._consent: set[tuple[str, str]] = set()
+        self._consents = Consents()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._sessions: dict[str, tuple[McpSession, asyncio.Task[None]]] = {}
@@ -409,10 +468,8 @@ class ToolServers:
         Raises InputError for an invalid address, ToolServerError, also without consent.
         """
         where = read_address(server)
-        if (owner, server) not in self._consent:
-            if not await self._allowed(server):
-                raise ToolServerError(f"{name} was not called: you did not allow {server}.")
-            self._consent.add((owner, server))
+        if not await self._consents.given((owner, server), partial(self._allowed, server)):
+            raise ToolServerError(f"{name} was not called: you did not allow {server}.")
         secrets = await self._secrets(server)
         question = partial(call_tool, name=name, arguments=arguments)
         return await self._in_thread(self._ask(server, where, secrets, question, CALL_S))
@@ -420,12 +477,15 @@ class ToolServers:
     async def _ask(
         self, server: str, where: Any, secrets: Sequence[str], question: Callable[..., Any], limit_s: float
     ) -> Any:
-        session, task = self._sessions.get(server, (None, None))
-        if session is None or session.over:
-            session = McpSession(server, _with_secrets(where, secrets), "\n".join(secrets))
-            task = asyncio.get_running_loop().create_task(session.serve(), name=f"tool server {server}")
-            self._sessions[server] = session, task
-        return await session.ask(question, limit_s)
+        for _ in range(2):  # a server that has forgotten the session is asked in a new one
+            session, task = self._sessions.get(server, (None, None))
+            if session is None or session.over:
+                session = McpSession(server, _with_secrets(where, secrets), "\n".join(secrets))
+                task = asyncio.get_running_loop().create_task(session.serve(), name=f"tool server {server}")
+                self._sessions[server] = session, task
+            with suppress(SessionLostError):
+                return await session.ask(question, limit_s)
+        raise ToolServerError(f"The tool server {server} failed: {SESSION_LOST}")
 
     async def _in_thread(self, work: Coroutine[Any, Any, Answer]) -> Answer:
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._running()))

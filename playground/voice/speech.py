@@ -37,11 +37,13 @@ Later parts are clauses or sentences.
 _SENTENCE = "!?…‼⁇⁈⁉।॥。！？．｡؟۔։။។៕።፧\n"
 _CLAUSE = "—，、；：､،؛၊፣፤፥།·՝"
 _SENTENCE_IF_SPACE, _CLAUSE_IF_SPACE = ".", ",;:–"
-"""ASCII marks do not end a clause inside a number, a time or an address: 3.5, 1,200, 10:30, example.com."""
+"""ASCII marks do not end a clause inside a number, a time or an address: 3.5, 1,200, 10:30, example.com. The last one
+joins words also without spaces."""
 _CLOSERS = "\"'”’»)]}」』）】"
 _SPACED_CLAUSES = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
 """Thai, Lao, Burmese and Khmer use spaces between clauses, not between words."""
 _ABBREVIATIONS = frozenset(("mr", "mrs", "ms", "dr", "prof", "vs", "approx", "jr", "sr", "sra", "dra"))
+_ADDRESSES = frozenset(("www", "http", "https"))
 _WORD = re.compile(r"[^\W\d_]+$")
 
 
@@ -61,7 +63,7 @@ def _pattern(now: str, if_space: str) -> re.Pattern[str]:
     either = re.escape(now + if_space)
     return re.compile(
         rf"(?P<now>[{re.escape(if_space)}]*[{re.escape(now)}][{either}]*)[{re.escape(_CLOSERS)}]*"
-        rf"|[{re.escape(if_space)}]+[{re.escape(_CLOSERS)}]*(?=(?P<space>\s))"
+        rf"|[{re.escape(if_space)}]+[{re.escape(_CLOSERS)}]*(?P<space>(?=\s))?"
         rf"|(?<=[{_SPACED_CLAUSES}])(?P<gap>\s+)(?=\S)"
     )
 
@@ -72,32 +74,52 @@ _PATTERNS = {
 }
 
 
-def cuts(text: str, start: Start, first_piece: int = 0) -> tuple[Cut, ...]:
+def cuts(text: str, start: Start, pieces: Sequence[int] = ()) -> tuple[Cut, ...]:
     """Return the parts in which a text is spoken, in order. Parts without a letter or digit are left out.
 
-    Together the parts contain every word. `first_piece`: characters of the first piece, if speech starts with it.
+    Together the parts contain every word. `pieces`: where each piece of the text ends, as it arrived.
     """
     found: list[Cut] = []
     at = 0
-    for end, known in _ends(text, start, first_piece):
+    for end, known in _ends(text, start, pieces):
         if end > at and _speakable(text[at:end]):
             found.append(Cut(at, end, known))
             at = end
     return tuple(found)
 
 
-def _ends(text: str, start: Start, first_piece: int) -> Iterator[tuple[int, int | None]]:
-    first = first_piece if start == "piece" else 0
+def _ends(text: str, start: Start, pieces: Sequence[int]) -> Iterator[tuple[int, int | None]]:
+    first = pieces[0] if pieces and start == "piece" else 0
     if first:
         yield first, first
+    ends = frozenset(pieces)
     for match in _PATTERNS["sentence" if start == "sentence" else "clause"].finditer(text):
         if match.end() <= first or _is_abbreviation(text, match):
             continue
-        if match["now"] is not None:
+        if (piece := _piece_end(match, ends)) is not None:
+            yield match.end(), piece
+        elif match["now"] is not None:
             yield match.end(), _first_sure(match)
-        else:
+        elif match["gap"] is not None or match["space"] is not None:
             yield match.end(), match.end() + (match["space"] is not None)
     yield len(text), None
+
+
+def _piece_end(match: re.Match[str], ends: frozenset[int]) -> int | None:
+    """Return where a piece ends in the first marks of a match, if what is before them is a word and no number,
+    initial, abbreviation or address, which may go on in the next piece."""
+    text, place = match.string, match.start()
+    before = text[max(place - 2, 0) : place]
+    if len(before) < 2 or not all(unicodedata.category(character)[0] in "LM" for character in before):
+        return None
+    word = _WORD.search(text, max(place - 12, 0), place)
+    if word is not None and word[0].lower() in _ABBREVIATIONS | _ADDRESSES:
+        return None
+    while place < match.end() and text[place] in _SENTENCE_IF_SPACE + _CLAUSE_IF_SPACE[:-1] + _CLOSERS:
+        place += 1
+        if place in ends:
+            return place
+    return None
 
 
 def _first_sure(match: re.Match[str]) -> int:
@@ -228,9 +250,8 @@ def lay_out(
     `free_at`: the previous speech plays until then. `audio`: measurements of a real engine for the parts in order;
     parts without one use the assumptions.
     """
-    first_piece = times.piece_ends[0] if times.piece_ends else 0
     spoken: list[Spoken] = []
-    for number, cut in enumerate(cuts(times.text, settings.start, first_piece)):
+    for number, cut in enumerate(cuts(times.text, settings.start, times.piece_ends)):
         known_at = times.text_ended_at if cut.known is None else times.came_at(cut.known)
         if known_at is None:
             break
@@ -331,6 +352,7 @@ class Speaker:
         self._engine, self._start = engine, start
         self._on_part, self._on_audio = on_part, on_audio
         self.parts: list[SpokenPart] = []
+        self._pieces: list[int] = []
         self._run: Run | None = None
         self._came, self._begun = asyncio.Event(), asyncio.Event()
         self._stopped = False
@@ -341,7 +363,9 @@ class Speaker:
         run.subscribe(self._heard)
         self._begun.set()
 
-    def _heard(self, _run: Run, _event: AnyEvent) -> None:
+    def _heard(self, run: Run, _event: AnyEvent) -> None:
+        if run.state.text and self._pieces[-1:] != [len(run.state.text)]:
+            self._pieces.append(len(run.state.text))
         self._came.set()
 
     def stop(self) -> None:
@@ -370,7 +394,8 @@ class Speaker:
     def _next(self, run: Run) -> str | None:
         """Return the next complete part; None if no part is complete yet."""
         text, ended = run.state.text, run.state.ended
-        whole = [cut for cut in cuts(text, self._start) if ended or (cut.known is not None and cut.known <= len(text))]
+        found = cuts(text, self._start, self._pieces)
+        whole = [cut for cut in found if ended or (cut.known is not None and cut.known <= len(text))]
         if len(whole) <= len(self.parts):
             return None
         cut = whole[len(self.parts)]

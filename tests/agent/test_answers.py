@@ -89,6 +89,13 @@ def test_filling_a_template(template: str, filled: str) -> None:
     assert fill(template, arguments) == filled
 
 
+async def test_placeholder_of_a_template_without_an_argument_is_said() -> None:
+    book = ToolMocks({"get": ToolMock(MockReply("template", '{"a": "{{a}}", "b": "{{gone.x}} {{gone.x}}"}'))})
+    outcome = await ToolExecutor(book, _nobody).answer(ToolCall("c", "get", '{"a":"1"}'), {"get": {}}, 0)
+    assert json.loads(outcome.text) == {"a": "1", "b": "{{gone.x}} {{gone.x}}"}
+    assert [problem.path for problem in outcome.problems] == [("gone.x",)]
+
+
 def test_the_first_case_that_fits_answers() -> None:
     error, waits = _answer('{"account": "AC-91", "months": 12}')
     assert (error.kind, json.loads(error.text)) == ("error", {"error": "No account AC-91."})

@@ -112,7 +112,8 @@ def test_cut_arguments_end_the_loop_and_are_not_told_to_the_model(simulator: Sim
     dialogue = Dialogue(simulator, prompt([[calls(1, "get_balance", '{"account":')], ANSWER]))
     ended = play(dialogue)
     assert (ended.reason, ended.requests) == ("failed", 1)
-    assert "The tool call was cut" in ended.error
+    assert ended.error.startswith("The tool call was cut. ")
+    assert ended.error.endswith(".")
     assert not dialogue.told_of(CallStarted)
 
 
@@ -201,6 +202,8 @@ def test_ids_that_a_model_gives_twice_are_told_apart(simulator: SimulatorProcess
     assert ids[0] == "same"
     assert len(set(ids)) == 4
     assert [message.tool_call_id for message in messages if message.role == "tool"] == ids
+    turns = dialogue.chain.conversation.turns.values()
+    assert [dict(turn.changed_ids) for turn in turns] == [{ids[1]: "same"}, {ids[2]: "same", ids[3]: "same"}, {}]
 
 
 def test_a_chain_that_is_not_streamed(simulator: SimulatorProcess) -> None:

@@ -92,6 +92,16 @@ def test_a_hash_is_the_same_for_the_same_text_and_left_out_has_none() -> None:
 
 
 @pytest.mark.parametrize("choice", ["hashed", "left out"])
+def test_name_of_an_unknown_parameter_is_taken_out_as_nested_names_are(choice: Contents) -> None:
+    body = {"model": "m", "max_tokens": 5, "x_customer": {"x_plan": 7}, "messages": []}
+    outlined = cast("dict[str, Json]", Outline(choice).request(body))  # type: ignore[arg-type]
+    assert "x_customer" not in json.dumps(outlined)
+    assert "x_plan" not in json.dumps(outlined)
+    assert [name for name in outlined if name in body] == ["model", "max_tokens", "messages"]
+    assert "x_customer" not in _made(_stored(body=json.dumps({**BODY, "x_customer": 1}).encode()), choice)
+
+
+@pytest.mark.parametrize("choice", ["hashed", "left out"])
 def test_what_an_error_repeats_of_the_request_is_taken_out_and_the_rest_stays(choice: Contents) -> None:
     said = {"detail": [{"loc": ["body", "user"], "msg": "must be short", "input": f'"{PLANTED}"'}], "model": "electron"}
     quoted = {**BODY, "user": f'"{PLANTED}"'}

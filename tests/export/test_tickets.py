@@ -188,6 +188,35 @@ def test_a_prompt_with_the_key_in_it_is_not_sent(folder: Path, echo: str, writte
     assert not [path.name for path in folder.rglob("*") if path.is_file() and written.encode() in path.read_bytes()]
 
 
+def test_prompt_with_the_key_of_the_variable_or_of_another_endpoint_is_not_sent(tmp_path: Path, echo: str) -> None:
+    """Nothing of this endpoint, which takes no key. A word that someone uses as a key of a local server may be sent."""
+    random = "sk-4f2aQ91c07bTz3eX8"
+
+    async def main() -> list[str]:
+        services = AppServices(tmp_path, {"SMALLEST_API_KEY": KEY}, Tasks(lambda *_: None))
+        services.keys.set_session(Endpoint("other", "Other", "https://other.example/v1"), random)
+        services.keys.set_session(Endpoint("local", "Local", "http://localhost:1/v1"), "localhost-key")
+        keyless = Endpoint("echo", "Echo", echo, needs_key=False)
+        outcomes = []
+        try:
+            for text in (KEY, random, "localhost-key"):
+                result = Message("tool", f"the key is {text} !", tool_call_id="c")
+                try:
+                    await services.sender.send(Document(messages=(result,)), keyless, lambda _sending: None)
+                except InputError as refused:
+                    outcomes.append(str(refused.problems[0]))
+                else:
+                    outcomes.append("sent")
+        finally:
+            await services.close()
+        return outcomes
+
+    first, second, third = asyncio.run(main())
+    assert "API key of another endpoint" in first
+    assert "API key of another endpoint" in second
+    assert third == "sent"
+
+
 @pytest.mark.parametrize("choice", CHOICES)
 def test_contents_are_as_chosen_everywhere(folder: Path, simulator: SimulatorProcess, choice: Contents) -> None:
     stored = _sent(folder, simulator.base_url, [PROMPT])[0]

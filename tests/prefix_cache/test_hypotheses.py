@@ -7,7 +7,7 @@ import random
 import pytest
 
 from playground.prefix_cache.block_size import BlockSizeEstimator
-from playground.prefix_cache.cache_profile import profile
+from playground.prefix_cache.cache_profile import GUESS, lifetime_of, profile
 from playground.prefix_cache.endpoint_model import EndpointCacheModel
 from playground.prefix_cache.forecast import CacheUsage
 from playground.prefix_cache.index import Sent
@@ -43,7 +43,20 @@ def test_lifetime_is_found_between_survived_and_fatal_gaps() -> None:
     lifetime = profile(model.learned).lifetime
     assert lifetime.value is not None
     assert 500 <= lifetime.value <= 750
-    assert lifetime.confidence >= 0.7
+    assert lifetime.confidence == GUESS
+    assert lifetime_of(model.learned).confidence >= 0.7
+
+
+def test_lifetime_stays_after_one_report_that_contradicts_it() -> None:
+    """Another program sent the prompt in a pause of 2,000 s."""
+    gaps = [60.0, 300, 500, 900, 400, 550, 1200, 580, 700, 500, 1000, 590, 650, 520, 540, 500, 480]
+    model = same_prompt(gaps, 600)
+    for number, (gap, cached) in enumerate(((2_000.0, 784), (1_000, 0), (500, 784), (900, 0)), start=100):
+        last = model.requests[len(model.requests) - 1]
+        ask(model, number, words(random.Random(1), 780), last.at + gap, cached, 800)
+    lifetime = profile(model.learned).lifetime
+    assert lifetime.value is not None
+    assert 500 <= lifetime.value <= 750
 
 
 def test_lifetime_one_loss_after_five_seconds_is_not_a_lifetime() -> None:

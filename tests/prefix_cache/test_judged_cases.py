@@ -63,6 +63,19 @@ def test_report_that_two_reasons_explain_is_unknown_and_names_both(name: str, ro
     assert found.reason not in CLEARING
 
 
+@pytest.mark.parametrize(
+    ("name", "row", "place"),
+    [("f16b_uuid", -1, (0, 1, 708)), ("p15_own_model_other_salt", 1, (1, 1, 1)), ("p15_more_than_shared", 3, None)],
+)
+def test_place_of_an_edit_that_may_be_the_cause_is_stated(
+    name: str, row: int, place: tuple[int, int, int] | None
+) -> None:
+    found = explained(name, row)
+    assert found is not None
+    position = found.position
+    assert place == (position and (position.index, position.line, position.column))
+
+
 def test_documents_that_differ_are_not_cleared_by_an_order_that_puts_system_text_last() -> None:
     for result in replay_traffic(read_traffic(CASES / "j3_rag_chat_block.jsonl")):
         found = result.explanation

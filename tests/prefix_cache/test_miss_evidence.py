@@ -142,6 +142,16 @@ def test_place_is_excluded_by_more_than_it_leaves_or_by_losses_that_are_no_chanc
     assert not proofs.excludes({"first"})
 
 
+def test_place_is_not_excluded_by_losses_where_newer_requests_end_or_by_wrong_estimates() -> None:
+    newer, unsure, beyond = CacheProofs(), CacheProofs(), CacheProofs()
+    for cached in (400, 416):
+        sizes = place("first", cached + 8.0) | place("inside", 1_000.0)
+        newer.exclude(sizes, cached, 16, 60.0, [Size(cached + 4.0, 1.0)])
+        unsure.exclude({**sizes, "first": [Size(cached + 8.0, 60.0)]}, cached, 16, 60.0)
+    beyond.exclude(place("first", 1_000.0) | place("inside", 300.0), 1_504, 16, 60.0)
+    assert not any(proofs.excludes({name}) for proofs in (newer, unsure, beyond) for name in ("first", "inside"))
+
+
 @pytest.mark.parametrize(("whole", "one"), [(3, False), (9, True)])
 def test_replicas_at_random_are_excluded_by_reports_of_all_that_the_newest_request_has(whole: int, one: bool) -> None:
     proofs = CacheProofs()
@@ -206,7 +216,6 @@ def continued(cached: int, found: MissKnowledge) -> set[str]:
     [
         ({}, {"not_stored", "room", "replica"}),
         ({"newer": [Size(404.0, 1.0)]}, {"not_stored", "restart", "room", "replica"}),
-        ({"one_cache": True}, {"not_stored", "room"}),
         ({"room_kept": True, "served_pauses": (5.0, 60.0)}, {"not_stored", "replica"}),
         ({"late_s": 20.0}, {"not_stored"}),
     ],
@@ -266,6 +275,8 @@ def test_parameter_is_a_candidate_beside_an_edit_that_explains_that_nothing_was_
     assert why is not None
     assert why.reason == "short_or_lost"
     assert ("parameters" in [candidate.code for candidate in why.candidates]) is (user != "u1")
+    assert why.position is not None
+    assert (why.position.index, why.position.text) == (0, "10:42")
 
 
 @pytest.mark.parametrize(("cached", "reason"), [(48, "template_or_lost"), (320, "lost")])

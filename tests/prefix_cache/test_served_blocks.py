@@ -36,7 +36,8 @@ class Blocks(Struct):
     """Caches of a server with replicas: whole blocks of words. `replicas`: the one that answers each request, in a
     circle; `off`: numbers of requests for which the cache is off, `users_off`: users; `slot`: only the newest request
     is kept; `rounding`: reported figures are rounded to multiples of it, to the nearest or `down`; `limit`: no larger
-    ones are reported; `results`: the template writes so many of the newest results of tools, and clears older ones."""
+    ones are reported; `results`: the template writes so many of the newest results of tools, and clears older ones;
+    `turn`: it leaves out the reasoning of earlier turns."""
 
     block: int = 16
     minimum: int = 0
@@ -51,15 +52,23 @@ class Blocks(Struct):
     down: bool = False
     limit: int | None = None
     results: int | None = None
+    turn: bool = False
 
     def tokens(self, request: dict[str, Json]) -> list[str]:
         messages: list[dict[str, str]] = request["messages"]  # type: ignore[assignment]
         if self.results is not None:
             older = [at for at, one in enumerate(messages) if one["role"] == "tool"][: -self.results]
             messages = [{**one, "content": "cleared"} if at in older else one for at, one in enumerate(messages)]
-        return [token for one in messages for token in ("<", one["role"], *one["content"].split(" "), ">")]
+        last = max((at for at, one in enumerate(messages) if one["role"] == "user"), default=0)
+        texts = [
+            [*one.get("reasoning_content", "").split(), *one["content"].split(" ")]
+            if at > last or not self.turn
+            else one["content"].split(" ")
+            for at, one in enumerate(messages)
+        ]
+        return [token for one, text in zip(messages, texts, strict=True) for token in ("<", one["role"], *text, ">")]
 
-    def ask(self, request: dict[str, Json], answer: str) -> TrafficRecord:
+    def ask(self, request: dict[str, Json], answer: str, reasoning: str = "") -> TrafficRecord:
         tokens, number = [*self.tokens(request), "<", "assistant"], self.count
         cache = self.stored.setdefault(self.replicas[number % len(self.replicas)], [])
         cached = 0
@@ -69,13 +78,13 @@ class Blocks(Struct):
             cached = cached if cached >= self.minimum else 0
             if self.slot:
                 cache.clear()
-            cache.append([*tokens, *answer.split(" ")])
+            cache.append([*tokens, *reasoning.split(), *answer.split(" ")])
         self.count += 1
         assert not (off and cached)
-        generated = {"role": "assistant", "content": answer}
+        generated = {"role": "assistant", "content": answer, **({"reasoning_content": reasoning} if reasoning else {})}
         cached = (cached // self.rounding if self.down else round(cached / self.rounding)) * self.rounding
         cached = cached if self.limit is None else min(cached, self.limit)
-        usage = CacheUsage(len(tokens), cached, len(answer.split(" ")) + 1, 0, generated)
+        usage = CacheUsage(len(tokens), cached, len([*reasoning.split(), *answer.split(" ")]) + 1, 0, generated)
         return TrafficRecord(1e9 + self.gap_s * number, request, 200, f"r{number}", usage)
 
     @staticmethod
@@ -186,6 +195,14 @@ def test_loss_of_a_replica_is_stated_though_large_blocks_of_rounded_reports_are_
     assert "replica" in {candidate.code for candidate in found.candidates}
 
 
+def test_replica_is_a_candidate_after_many_hits() -> None:
+    """Requests with the same beginning reach the same replica, unless it is busy."""
+    _, results = replayed(chat(Blocks(replicas=(*(0,) * 39, 1)), 40, length=20))
+    found = results[-1].explanation
+    assert found is not None
+    assert "replica" in {candidate.code for candidate in found.candidates}
+
+
 @pytest.mark.parametrize("down", [False, True])
 def test_way_of_rounding_is_known_from_counted_sizes(down: bool) -> None:
     units = BlockSizeEstimator()
@@ -278,6 +295,25 @@ def test_explanation_stays_if_the_server_may_have_restarted() -> None:
     first, revised = explained(chat(Blocks(replicas=(*(0,) * 4, *(1,) * 6)), 7, length=40))
     assert first["r4"] is not None
     assert revised == {}
+
+
+def test_explanation_stays_if_a_new_turn_leaves_out_reasoning_behind_the_older_request() -> None:
+    """The cache was emptied before r3. Of r3, which it stored, r4 has all up to the reasoning behind the end of r2."""
+    server = Blocks(turn=True, replicas=(0, 0, 0, 1, 1, 1))
+    messages: list[Json] = [message("system", words("system", 300)), message("user", words("question", 40))]
+    records = []
+    for turn, role in enumerate(("user", "user", "tool", "user", "user")):
+        answer, reasoning = words(f"answer{turn}", 40), words(f"reasoning{turn}", 60) if turn == 2 else ""
+        records.append(server.ask({"model": "m", "messages": list(messages)}, answer, reasoning))
+        made = message("assistant", answer)
+        messages += [{**made, "reasoning_content": reasoning} if reasoning else made]
+        messages.append(message(role, words(f"next{turn}", 40)))
+    first, revised = explained(records)
+    assert [None if one.usage is None else one.usage.cached_tokens for one in records][3:] == [0, 512]
+    before = first["r3"]
+    assert before is not None
+    assert "restart" in {candidate.code for candidate in before.candidates}
+    assert "r3" not in revised
 
 
 def test_replicas_in_turn_are_found_if_another_order_of_the_template_explains_them_first() -> None:
@@ -554,3 +590,16 @@ def test_template_that_clears_older_results_does_not_explain_a_loss_in_front_of_
     assert found is not None
     assert found.cause == "server"
     assert "older_rewritten" not in {one.code for one in found.candidates}
+
+
+def test_place_of_tools_is_a_guess_while_only_reports_of_nothing_speak_against_another_one() -> None:
+    """The cache was emptied before each request with another tool."""
+    server = Blocks(replicas=(0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3), gap_s=40.0)
+    records = []
+    for number, one in enumerate(chat(server, 12, length=40)):
+        tool: dict[str, Json] = {"name": "look", "description": words(f"tool{number // 3}", 30)}
+        tools: list[Json] = [{"type": "function", "function": tool}]
+        records.append(TrafficRecord(one.at_unix, {**one.request, "tools": tools}, 200, one.request_id, one.usage))
+    profile = replayed(records)[0].summary.profile
+    assert profile is not None
+    assert profile.tools_position.confidence <= 0.65

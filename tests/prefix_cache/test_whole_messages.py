@@ -16,6 +16,7 @@ from playground.prefix_cache.prefix_size import Size
 from playground.prefix_cache.proofs import CacheProofs, message_ends
 from playground.prefix_cache.reach import Reach
 from playground.prefix_cache.view import CacheView, Order, view_of_fields
+from playground.prompt.document import Json
 from tests.prefix_cache.test_miss_sentences import CLEARING
 
 RULES = "You are a clerk of the harbour office. Name the crate, the shelf and the ship. " * 40
@@ -210,3 +211,20 @@ def test_explain_miss_new_text_does_not_follow_all_that_was_served_if_only_an_un
     why = explained(now, then, 1_024, found)
     assert why is not None
     assert why.reason == reason
+
+
+@pytest.mark.parametrize(("figures", "cause"), [((), "tools"), ((784,), "parameters")])
+def test_explain_miss_other_users_first_prompt_is_no_loss_while_the_size_before_its_tools_is_an_estimate(
+    figures: tuple[int, ...], cause: str
+) -> None:
+    def body(user: str) -> dict[str, Json]:
+        tool: dict[str, Json] = {"type": "function", "function": {"name": f"find_{user}", "description": LOG}}
+        messages: list[Json] = [{"role": "system", "content": RULES}, {"role": "user", "content": f"I am {user}"}]
+        return {"model": "m", "user": user, "messages": messages, "tools": [tool]}
+
+    then, now = body("ada"), body("bob")
+    earlier = EarlierRequest(view_of_fields(then), then, "id", 10.0)
+    knowledge = known(16, figures, inside=True)
+    why = explain_miss(view_of_fields(now), now, earlier, CacheUsage(1_300, 640), knowledge)
+    assert why is not None
+    assert why.cause == cause

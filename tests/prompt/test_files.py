@@ -14,7 +14,7 @@ from playground import asset
 from playground.prompt.document import ROLES, Document, Json, Message, Tool, ToolCall, names
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import FORMAT_KEY, FileFormat, dump, load, missing_in, parse, parse_bytes
-from playground.prompt.limits import check
+from playground.prompt.limits import OWN_PLACE, check
 from playground.prompt.request import to_request
 
 TEXT = st.text(st.characters(exclude_categories=()))
@@ -31,7 +31,7 @@ DOCUMENTS = st.builds(
     tools=st.lists(st.dictionaries(TEXT, JSON, max_size=3).map(Tool.of), max_size=2).map(tuple),
     messages=st.lists(MESSAGES, max_size=3).map(tuple),
     variables=st.dictionaries(TEXT, TEXT, max_size=3),
-    parameters=st.dictionaries(TEXT, JSON, max_size=3),
+    parameters=st.dictionaries(TEXT.filter(lambda name: name not in OWN_PLACE), JSON, max_size=3),
     stream=st.booleans(),
     include_usage=st.booleans(),
 )
@@ -67,7 +67,10 @@ def test_a_request_body_opens_and_is_sent_as_it_was() -> None:
         ("{}", "neither a prompt file nor a request body"),
         ('{"messages": [{"role": "critic", "content": "x"}]}', "messages[0].role"),
         ('{"messages": [{"role": "user", "content": 5}]}', "messages[0].content: should be text, but is a number"),
-        ('{"messages": [{"role": "user", "content": [{"type": "text"}]}]}', "messages[0].content: is a list of parts"),
+        (
+            '{"messages": [{"role": "user", "content": [{"type": "text"}]}]}',
+            "messages[0].content[0]: is a part of type text",
+        ),
         ('{"messages": {"role": "user"}}', "messages: should be a list"),
         ('{"messages": [], "temperature": NaN}', "NaN"),
         ('{"messages": [{"role": "assistant", "tool_calls": [{"id": 1}]}]}', "messages[0].tool_calls[0].id"),
@@ -189,12 +192,18 @@ def test_parse_text_parts_are_joined_and_noted() -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [[], [{"type": "image_url", "image_url": {}}], [{"type": "text", "text": "a"}, "b"], [{"type": "text"}]]
+    ("content", "place"),
+    [
+        ([], ()),
+        ([{"type": "image_url", "image_url": {}}], (0,)),
+        ([{"type": "text", "text": "a"}, "b"], (1,)),
+        ([{"type": "text"}], (0,)),
+    ],
 )
-def test_parse_parts_that_are_not_text_is_refused(content: Json) -> None:
+def test_parse_parts_that_are_not_text_is_refused(content: Json, place: tuple[int, ...]) -> None:
     with pytest.raises(InputError) as caught:
         parse(json.dumps({"messages": [{"role": "user", "content": content}]}))
-    assert caught.value.problems[0].path == ("messages", 0, "content")
+    assert caught.value.problems[0].path == ("messages", 0, "content", *place)
 
 
 def test_parse_developer_role_opens_and_is_refused_by_the_check() -> None:

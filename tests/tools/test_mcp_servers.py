@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -60,10 +60,22 @@ async def use(allowed: Callable[[str], Any] = yes) -> AsyncIterator[ToolServers]
 
 @pytest.fixture
 def http() -> Iterator[str]:
+    with over_http(SERVER) as url:
+        yield url
+
+
+@pytest.fixture
+def small_http() -> Iterator[str]:
+    with over_http(SERVER.with_name("small_server.py")) as url:
+        yield url
+
+
+@contextmanager
+def over_http(program: Path) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    process = subprocess.Popen([sys.executable, str(SERVER), "http", str(port)], stderr=subprocess.DEVNULL)
+    process = subprocess.Popen([sys.executable, str(program), "http", str(port)], stderr=subprocess.DEVNULL)
     while process.poll() is None:
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()
@@ -73,6 +85,89 @@ def http() -> Iterator[str]:
     yield f"http://127.0.0.1:{port}/mcp"
     process.kill()
     process.wait()
+
+
+async def outcomes(servers: ToolServers, server: str, *names: str) -> list[str]:
+    """Return what each of these calls, made at once, returns or is refused with."""
+
+    async def outcome(name: str) -> str:
+        try:
+            return await servers.call(server, name, {"account_id": "AC-1"} if name == "get_balance" else {}, "a prompt")
+        except ToolServerError as failed:
+            return str(failed)
+
+    return await asyncio.gather(*map(outcome, names))
+
+
+@pytest.mark.parametrize("server", ["stdio", "http"])
+async def test_calls_of_one_turn_each_have_their_own_result_or_error(server: str, small_http: str) -> None:
+    address = small_http if server == "http" else STDIO
+    async with use() as servers:
+        first, refused, last = await outcomes(servers, address, "get_balance", "refuse", "get_balance")
+    assert (first, last) == ("AC-1: ₹412", "AC-1: ₹412")
+    assert "account is locked" in refused
+
+
+async def test_calls_after_the_one_that_ends_a_program_are_made_in_a_new_one() -> None:
+    async with use() as servers:
+        first, died, sent = await outcomes(servers, STDIO, "get_balance", "die", "get_balance")
+        assert first == "AC-1: ₹412"
+        assert "ended before it answered" in died
+        assert "ended before it answered" in sent
+        assert await outcomes(servers, STDIO, "get_balance") == ["AC-1: ₹412"]
+
+
+async def test_session_of_a_program_that_ended_between_two_calls_is_over() -> None:
+    session = McpSession("accounts", CommandLine(sys.executable, (str(SERVER.with_name("small_server.py")),), {}))
+    serving = asyncio.create_task(session.serve())
+
+    async def leave(client: Any) -> None:
+        await client.call_tool("leave", {})
+
+    await session.ask(leave, 60)
+    async with asyncio.timeout(20):  # otherwise it would last until the next call, and fail that one
+        await serving
+    assert session.over
+
+
+async def test_closed_connection_of_one_call_over_http_does_not_end_the_others(
+    small_http: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desk_module, "CALL_S", 2)
+    async with use() as servers:
+        hung, dropped, made = await outcomes(servers, small_http, "hang", "drop", "get_balance")
+        assert "did not answer within 2 seconds" in hung
+        assert "disconnected" in dropped
+        assert made == "AC-1: ₹412"
+
+
+async def test_session_that_the_server_has_forgotten_is_replaced_and_the_call_made_once(small_http: str) -> None:
+    async with use() as servers:
+        assert await outcomes(servers, small_http, "forget") == ["forgotten"]
+        assert await outcomes(servers, small_http, "get_balance", "get_balance") == ["AC-1: ₹412"] * 2
+
+
+@pytest.mark.parametrize("agrees", [True, False])
+async def test_calls_of_one_turn_ask_for_consent_once_and_a_refusal_holds_for_them(agrees: bool) -> None:
+    asked: list[str] = []
+    opened, answered = asyncio.Event(), asyncio.Event()
+
+    async def allowed(server: str) -> bool:
+        asked.append(server)
+        opened.set()
+        await answered.wait()
+        return agrees
+
+    async with use(allowed) as servers:
+        calls = asyncio.create_task(outcomes(servers, STDIO, "get_balance", "get_balance", "get_balance"))
+        await opened.wait()
+        answered.set()
+        results = await calls
+        assert asked == [STDIO]
+        assert len(set(results)) == 1
+        assert ("did not allow" in results[0]) is not agrees
+        await outcomes(servers, STDIO, "get_balance")
+        assert len(asked) == (1 if agrees else 2)
 
 
 @pytest.mark.parametrize("server", [SDK_STDIO, STDIO], ids=["SDK", "small"])
@@ -144,23 +239,24 @@ async def test_cancelled_calls_do_not_delay_the_next_one_and_are_not_made() -> N
     async def second(_client: object) -> None:
         made.append("second")
 
-    first = asyncio.create_task(session.ask(hang, 60))
-    await begun.wait()
-    queued = asyncio.create_task(session.ask(second, 60))
+    first, queued = (asyncio.create_task(session.ask(question, 60)) for question in (hang, second))
     await asyncio.sleep(0)
+    queued.cancel()  # not connected yet
+    await begun.wait()
     first.cancel()
-    queued.cancel()
     async with asyncio.timeout(20):  # only a call that waits for the first one reaches it
         assert await session.ask(list_tools, 60)
     assert made == []
-    session.close()
-    await serving
+    serving.cancel()
+    await asyncio.wait([serving])
 
 
 async def test_a_result_without_end_is_refused() -> None:
     async with use() as servers:
         with pytest.raises(ToolServerError, match="1,000,001 characters"):
             await servers.call(STDIO, "long_text", {"characters": 1_000_001}, "a prompt")
+        with pytest.raises(ToolServerError, match="1,000,001 characters"):
+            await servers.call(STDIO, "fail", {"reason": "x" * 1_000_001}, "a prompt")
 
 
 async def test_the_api_key_does_not_reach_a_server(monkeypatch: pytest.MonkeyPatch) -> None:

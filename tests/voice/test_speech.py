@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import io
 import wave
+from bisect import bisect_left
 from collections.abc import AsyncIterator, Awaitable, Callable
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,11 @@ from playground.client.endpoint import Endpoint, PlanLimits
 from playground.client.events import ApiError
 from playground.client.speech import AudioPiece, SpeechError, Voice, stream_speech
 from playground.prompt.document import Document, Message
+from playground.runs.state import TurnTimes
 from playground.services import AppServices
 from playground.simulator.process import SimulatorProcess
 from playground.tasks import Tasks
-from playground.voice.speech import Lightning, Speaker, Start, as_wav, cuts
+from playground.voice.speech import Lightning, Speaker, SpeechSettings, Start, as_wav, cuts, lay_out
 from tests.client import servers
 from tests.client.servers import Peer
 from tests.conftest import PATIENCE_S
@@ -66,8 +69,8 @@ def test_sentences_are_not_cut_at_commas() -> None:
 
 def test_the_first_piece_and_then_clauses() -> None:
     text = "Let me see, now. Done"
-    assert [text[c.start : c.end] for c in cuts(text, "piece", 3)] == ["Let", " me see,", " now.", " Done"]
-    assert cuts(text, "piece", 3)[0].known == 3
+    assert [text[c.start : c.end] for c in cuts(text, "piece", (3,))] == ["Let", " me see,", " now.", " Done"]
+    assert cuts(text, "piece", (3,))[0].known == 3
 
 
 @pytest.mark.parametrize(
@@ -85,15 +88,47 @@ def test_when_a_cut_is_certain(text: str, known: int | None) -> None:
     assert cuts(text, "clause")[0].known == known
 
 
-@given(st.text(alphabet="aB1 .,!?。、—\n”(é", max_size=40))
-def test_together_the_parts_have_every_word_and_a_certain_cut_stays_where_it_is(text: str) -> None:
-    found = cuts(text, "clause")
+@pytest.mark.parametrize(
+    ("pieces", "completed_by"),
+    [
+        (["One moment, ", "please.", " It leaves at nine."], [0, 1, 2]),  # the space is with the mark, or
+        (["One", " moment", ",", " please", ".", " It leaves at nine."], [2, 4, 5]),  # with the word after it
+        (["Pay", " 3", ".", "5", " now", ".", " Ok"], [5, None]),  # a number goes on, and
+        (["Pay", " 3", ".", " Thanks", ","], [3, 4]),  # one that ends is known by the next piece
+        (["It", " has", " 1", ",", "200", " of", " them", ";"], [7]),
+        (["Dr", ".", " Rao", " or", " J", ".", " Smith", "."], [7]),
+        (["See", " e", ".", "g", ".", " www", ".", "x", ".", "com", "?"], [5, 10]),
+        (["He said", " “wait", ".”", " Then"], [2, None]),
+        (["So", "..", ".", " no"], [1, None]),
+    ],
+)
+def test_mark_that_ends_a_piece_ends_its_clause_unless_a_number_or_abbreviation_may_go_on(
+    pieces: list[str], completed_by: list[int | None]
+) -> None:
+    ends = list(accumulate(map(len, pieces)))
+    found = cuts("".join(pieces), "clause", ends)
+    assert [None if cut.known is None else bisect_left(ends, cut.known) for cut in found] == completed_by
+    times = TurnTimes(
+        text="".join(pieces), piece_times=tuple(map(float, range(len(pieces)))), piece_ends=tuple(ends), ended_at=99.0
+    )
+    assert [part.text_at for part in lay_out(times, SpeechSettings())] == [
+        99.0 if place is None else place for place in completed_by
+    ]
+
+
+@given(
+    st.text(alphabet="aB1 .,!?。、—\n”(é", max_size=40),
+    st.sets(st.integers(1, 40)),
+)
+def test_together_the_parts_have_every_word_and_a_certain_cut_stays_where_it_is(text: str, ends: set[int]) -> None:
+    pieces = sorted({end for end in ends if end < len(text)} | {len(text)})
+    found = cuts(text, "clause", pieces)
     spoken = "".join(text[cut.start : cut.end] for cut in found)
     assert [c for c in spoken if c.isalnum()] == [c for c in text if c.isalnum()]
     for cut in found:
         if cut.known is not None:
             # The text received by then has the same beginning of this part, for any continuation.
-            early = cuts(text[: cut.known], "clause")
+            early = cuts(text[: cut.known], "clause", [end for end in pieces if end <= cut.known])
             assert [part.start for part in early if part.start <= cut.start][-1] == cut.start
             assert all(c.isalnum() is False for c in text[cut.known : cut.end])
 

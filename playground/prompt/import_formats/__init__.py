@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import MAX_FILE_BYTES, OpenedPrompt, file_text, parse
 from playground.prompt.import_formats.api_bodies import open_json, open_json_lines
-from playground.prompt.import_formats.snippets import CALL, CALL_ENDS, open_curl, open_snippet
+from playground.prompt.import_formats.call_values import CALL, CALL_ENDS
+from playground.prompt.import_formats.snippets import open_curl, open_snippet
 from playground.prompt.import_formats.yaml_files import open_yaml
 from playground.prompt.json_text import JsonBoundsError, json_lines, loads
 from playground.prompt.secret_names import LEAST_CHARS, MASK, is_placeholder
@@ -19,7 +20,11 @@ ACCEPTED = (
     "Accepted: a prompt file, a request body, a list of messages, a curl command, Python or JavaScript with an SDK "
     "call, OpenAI batch lines, and the formats of Anthropic, Langfuse, GitHub Models, Prompty, dotprompt and promptfoo."
 )
-_CURL = re.compile(r"(?:\$\s+)?(?:\S*[/\\])?curl(?:\.exe)?\s")
+_CURL = re.compile(
+    r"(?:[ \t]*(?:#[^\n]*+|set -\w++|(?:export[ \t]+)?[A-Za-z_]\w*=(?:'[^']*+'|\"(?:[^\"\\]|\\.)*+\"|[^\s;'\"])*+|)"
+    r"[ \t]*[;\n])*+\s*+(?:\$\s+)?(?:\S*[/\\])?curl(?:\.exe)?\s"
+)
+"""A curl command; comments and variables that are set may be before it."""
 _YAML_NAMES = (".yml", ".yaml", ".prompty", ".prompt")
 
 

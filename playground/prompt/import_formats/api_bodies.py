@@ -31,6 +31,10 @@ class Report(Struct):
         if sentence not in self.notes:
             self.notes.append(sentence)
 
+    def left_out(self, what: str, why: str = "") -> None:
+        """Add the sentence about what was not carried over."""
+        self.note(f"{what} was left out{': ' if why else ''}{why}.")
+
 
 def opened_body(
     fields: Mapping[str, Json], report: Report, *, variables: Mapping[str, str] | None = None, name: str = ""
@@ -165,7 +169,7 @@ def _responses(value: Mapping[str, Json], report: Report) -> dict[str, Json]:
         if name not in left_out
     }
     for name in sorted(_RESPONSES_ONLY.intersection(value)):
-        report.note(f"{name} was left out: it belongs to the Responses API.")
+        report.left_out(name, "it belongs to the Responses API")
     tools = value.get("tools")
     if isinstance(tools, list):
         body["tools"] = [tool for item in tools if (tool := _responses_tool(item, report)) is not None]
@@ -196,7 +200,7 @@ def _responses_item(item: Json, index: int, report: Report) -> Json:
 def _responses_tool(item: Json, report: Report) -> Json:
     if not isinstance(item, dict) or item.get("type") != "function":
         kind = item.get("type") if isinstance(item, dict) else item
-        report.note(f"A tool of type {kind} was left out: chat completions have functions only.")
+        report.left_out(f"A tool of type {kind}", "chat completions have functions only")
         return None
     if "function" in item:
         return item
@@ -238,17 +242,48 @@ def _anthropic(value: Mapping[str, Json], report: Report) -> dict[str, Json]:
         messages.append({"role": "system", "content": text})
     for index, item in enumerate(_list(value.get("messages"), "messages")):
         messages += _anthropic_message(item, index, report)
-    left_out = ("system", "messages", "tools", "anthropic_version", "thinking", "metadata", "top_k", "tool_choice")
+    own = ("system", "messages", "tools", "tool_choice", "anthropic_version")
     body: dict[str, Json] = {
-        "stop" if name == "stop_sequences" else name: item for name, item in value.items() if name not in left_out
+        "stop" if name == "stop_sequences" else name: item
+        for name, item in value.items()
+        if name not in (*own, *_ANTHROPIC_ONLY)
     }
-    for name in left_out[4:]:
+    for name in _ANTHROPIC_ONLY:
         if name in value:
-            report.note(f"{name} was left out: it belongs to the Anthropic API.")
-    tools = value.get("tools")
-    if isinstance(tools, list) and tools:
-        body["tools"] = [_anthropic_tool(tool, index) for index, tool in enumerate(tools)]
-    return {**body, "messages": messages}
+            report.left_out(name, "it belongs to the Anthropic API")
+    if _has_key(dict(value), "cache_control"):
+        report.left_out("cache_control", "Electron caches prefixes by itself")
+    tools = [_anthropic_tool(tool, index, report) for index, tool in enumerate(_list(value.get("tools"), "tools"))]
+    if any(tools):
+        body["tools"] = [tool for tool in tools if tool]
+    return {**body, **_anthropic_choice(value.get("tool_choice"), report), "messages": messages}
+
+
+_ANTHROPIC_ONLY = ("thinking", "metadata", "top_k", "service_tier", "container", "mcp_servers", "context_management")
+_BLOCKS = ("tool_use", "tool_result", "thinking", "redacted_thinking", "server_tool_use")
+
+
+def _has_key(value: Json, key: str) -> bool:
+    if isinstance(value, dict):
+        return key in value or any(
+            _has_key(one, key) for name, one in value.items() if name not in ("input", "input_schema")
+        )
+    return isinstance(value, list) and any(_has_key(one, key) for one in value)
+
+
+def _anthropic_choice(choice: Json, report: Report) -> dict[str, Json]:
+    if not isinstance(choice, dict):
+        return {}
+    kind, body = choice.get("type"), dict[str, Json]()
+    if kind == "tool":
+        body["tool_choice"] = {"type": "function", "function": {"name": choice.get("name")}}
+    elif kind in ("auto", "any", "none"):
+        body["tool_choice"] = "required" if kind == "any" else kind
+    else:
+        report.left_out("tool_choice", f"its type {kind} is not known")
+    if choice.get("disable_parallel_tool_use"):
+        body["parallel_tool_calls"] = False
+    return body
 
 
 def _anthropic_message(item: Json, index: int, report: Report) -> list[Json]:
@@ -257,9 +292,13 @@ def _anthropic_message(item: Json, index: int, report: Report) -> list[Json]:
     role, content = item.get("role"), item.get("content")
     if not isinstance(content, list):
         return [{"role": role, "content": content}]
-    texts = [
-        part for part in content if not (isinstance(part, dict) and part.get("type") in ("tool_use", "tool_result"))
-    ]
+    texts: list[Json] = []
+    for position, part in enumerate(content):
+        kind = part.get("type") if isinstance(part, dict) else ""
+        if isinstance(kind, str) and (kind in _BLOCKS[2:] or kind.endswith("_tool_result")):
+            report.left_out(f"messages[{index}].content[{position}] ({kind})", "chat completions have no such part")
+        elif kind not in _BLOCKS:
+            texts.append(part)
     calls: list[Json] = [
         {
             "id": part.get("id"),
@@ -284,10 +323,16 @@ def _anthropic_message(item: Json, index: int, report: Report) -> list[Json]:
 
 def _result_text(part: Mapping[str, Json], index: int, report: Report) -> Json:
     content = part.get("content", "")
+    if part.get("is_error"):
+        report.left_out(f"is_error of the result of {part.get('tool_use_id')}", "chat completions have no such field")
     return joined_parts(content, ("messages", index, "content"), report) if isinstance(content, list) else content
 
 
-def _anthropic_tool(tool: Json, index: int) -> Json:
+def _anthropic_tool(tool: Json, index: int, report: Report) -> Json:
+    kind = tool.get("type") if isinstance(tool, dict) else None
+    if kind not in (None, "custom"):
+        report.left_out(f"The tool of type {kind}", "Anthropic's server runs it")
+        return None
     if not isinstance(tool, dict) or "input_schema" not in tool:
         raise InputError.of(("tools", index), "is not a tool with an input_schema.")
     function: dict[str, Json] = {name: part for name, part in tool.items() if name in ("name", "description")}
@@ -304,7 +349,7 @@ def _langfuse(value: Mapping[str, Json], report: Report) -> dict[str, Json]:
     ]
     for item in placeholders:
         assert isinstance(item, dict)
-        report.note(f"The placeholder {item.get('name')} was left out: it stands for messages.")
+        report.left_out(f"The placeholder {item.get('name')}", "it stands for messages")
     kept: list[Json] = [
         {name: part for name, part in item.items() if name != "type"} if isinstance(item, dict) else item
         for item in messages

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from playground.prompt.document import Json
+from playground.prompt.document import PATTERN, Json
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import OpenedPrompt
 from playground.prompt.import_formats.api_bodies import Report, opened_body
@@ -90,15 +90,30 @@ def _github_models(value: Mapping[str, Any]) -> OpenedPrompt:
         if own in _PARAMETERS:
             parameters[own] = _plain(item)
         else:
-            report.note(f"modelParameters.{name} was left out.")
+            report.left_out(f"modelParameters.{name}")
+    kind = value.get("responseFormat")
+    if kind in ("text", "json_object"):
+        parameters["response_format"] = {"type": kind}
+    elif kind:
+        report.left_out(f"responseFormat {kind}", _JSON_ONLY)
     if value.get("testData"):
-        report.note("testData was left out, apart from the variables of the first entry.")
-    if value.get("evaluators"):
-        report.note("evaluators was left out.")
+        report.left_out("testData, apart from the variables of the first entry,")
+    _note_others(
+        value, ("name", "description", "model", "modelParameters", "responseFormat", "messages", "testData"), report
+    )
     variables = _texts(_first(value.get("testData")))
     variables.pop("expected", None)
     body: dict[str, Json] = {**parameters, "model": value.get("model"), "messages": _plain(value["messages"])}
     return opened_body(body, report, variables=variables, name=str(value.get("name") or ""))
+
+
+_JSON_ONLY = "Electron has json_object only"
+
+
+def _note_others(value: Mapping[str, Any], known: Iterable[str], report: Report, prefix: str = "") -> None:
+    for name in value:
+        if name not in known and value[name]:
+            report.left_out(f"{prefix}{name}")
 
 
 def _first(value: Any) -> Any:
@@ -139,9 +154,11 @@ def _prompty(settings: Mapping[str, Any], text: str) -> OpenedPrompt:
     model = _dict(settings.get("model"))
     options = model.get("parameters") or model.get("options")
     parameters = {name: _plain(item) for name, item in _mapping(options, "model", "parameters").items()}
+    for name in [name for name, item in parameters.items() if isinstance(item, str) and item.startswith("${")]:
+        report.left_out(f"model.parameters.{name}", f"its value is in {parameters.pop(name)}")
     for name in ("configuration", "connection"):
         if model.get(name):
-            report.note(f"model.{name} was left out: choose an endpoint instead.")
+            report.left_out(f"model.{name}", "choose an endpoint instead")
     variables = _texts(settings.get("sample"))
     for key, item in _dict(settings.get("inputs")).items():
         default = item.get("default", item.get("sample")) if isinstance(item, dict) else item
@@ -168,7 +185,14 @@ def _dotprompt(settings: Mapping[str, Any], text: str) -> OpenedPrompt:
         if name in _DOTPROMPT_NAMES:
             parameters[_DOTPROMPT_NAMES[name]] = _plain(item)
         else:
-            report.note(f"config.{name} was left out.")
+            report.left_out(f"config.{name}")
+    output = _dict(settings.get("output"))
+    if output.get("format") == "json":
+        parameters["response_format"] = {"type": "json_object"}
+    elif output.get("format") not in (None, "text"):
+        report.left_out(f"output.format {output['format']}", _JSON_ONLY)
+    _note_others(output, ("format",), report, "output.")
+    _note_others(settings, ("name", "description", "model", "config", "input", "output"), report)
     _note_templates(_ROLE_TAG.sub("", text), report)
     variables = _texts(_dict(settings.get("input")).get("default"))
     messages = _sections(_ROLE_TAG, text, "user")
@@ -177,7 +201,9 @@ def _dotprompt(settings: Mapping[str, Any], text: str) -> OpenedPrompt:
 
 
 def _note_templates(text: str, report: Report) -> None:
-    for match in re.finditer(r"\{%.*?%\}|\{\{[#/>].*?\}\}", text, re.DOTALL):
+    for match in re.finditer(r"\{%.*?%\}|\{#.*?#\}|\{\{.*?\}\}+", text, re.DOTALL):
+        if PATTERN.fullmatch(match[0]):
+            continue
         report.note(f"The template tag {match[0][:40]} was kept as text: this program replaces names only.")
 
 
@@ -189,15 +215,32 @@ def _promptfoo(value: Mapping[str, Any]) -> OpenedPrompt:
         first = first.get("raw") or first.get("id") or first.get("label")
     if not isinstance(first, str):
         raise InputError.of(("prompts", 0), "is not a prompt's text.")
-    if first.startswith("file://"):
-        raise InputError.of(("prompts", 0), f"is in another file ({first[7:]}).", "Open that file.")
+    if re.match(r"file://|\S+\.(?:txt|json|ya?ml|md|j2|csv)$", first):
+        raise InputError.of(("prompts", 0), f"is in another file ({first.removeprefix('file://')}).", "Open that file.")
+    if re.match(r"exec:|python:|langfuse://|\S+\.(?:py|js|cjs|mjs|ts)(?::\w+)?$", first):
+        raise InputError.of(("prompts", 0), f"is made by a program ({first[:60]}), which is not run.")
     if isinstance(prompts, list) and len(prompts) > 1:
         report.note(f"The first of {len(prompts):,} prompts was imported.")
     if value.get("tests"):
-        report.note("tests were left out, apart from the variables of the first.")
+        report.left_out("tests, apart from the variables of the first,")
+    parameters = _promptfoo_parameters(value.get("providers", value.get("targets")), report)
+    _note_others(value, ("description", "prompts", "providers", "targets", "tests"), report)
     variables = _texts(_dict(_first(value.get("tests"))).get("vars"))
     _note_templates(first, report)
-    return opened_body({"messages": _promptfoo_messages(first)}, report, variables=variables)
+    return opened_body({**parameters, "messages": _promptfoo_messages(first)}, report, variables=variables)
+
+
+def _promptfoo_parameters(providers: Any, report: Report) -> dict[str, Json]:
+    """Return the parameters of the first provider; name those that are not carried over."""
+    first = _first(providers) if isinstance(providers, list) else providers
+    if isinstance(providers, list) and len(providers) > 1:
+        report.left_out(f"The parameters of the first of {len(providers):,} providers were imported. The rest")
+    settings = _dict(first)
+    if settings and "id" not in settings:  # {openai:gpt-4o: {config: …}}
+        settings = _dict(next(iter(settings.values())))
+    config = _dict(settings.get("config"))
+    _note_others(config, _PARAMETERS, report, "providers[0].config.")
+    return {name: _plain(item) for name, item in config.items() if name in _PARAMETERS}
 
 
 def _promptfoo_messages(text: str) -> list[Json]:

@@ -69,6 +69,8 @@ class AgentDialog(AgentView):
         """Whether the newest turn stays visible: until the user scrolls up, and again from the end on."""
         self.cards: list[TurnCard] = []
         """The turns of the visible branch."""
+        self._tokens: dict[str, float] = {}
+        """Estimated tokens that a turn's request adds, by turn: not again in each frame, of a long result."""
         self._frame = QTimer(self)
         self._frame.setInterval(FRAME_MS)
         self._connect()
@@ -89,6 +91,7 @@ class AgentDialog(AgentView):
         self.send_reply.clicked.connect(self.send_next_message)
         self.branch.activated.connect(lambda row: self.show_turn(self.branch.itemData(row)))
         self.answers.changed.connect(lambda book: self._service.keep_book(self._conversation.root, book))
+        self.answers.form.whole_wanted.connect(self._edit_mock)
         self._frame.timeout.connect(self.refresh)
         handlers: dict[str, Callable[[], object]] = {
             "prompt": lambda: self.document_wanted.emit(self.document, "Use a conversation"),
@@ -286,12 +289,14 @@ class AgentDialog(AgentView):
         return dispatch.forecast.cached_tokens if dispatch is not None else None
 
     def _added_tokens(self, conversation: Conversation, turn: Turn) -> float:
-        endpoint = self._workspace.endpoint
-        counter = self._workspace.sender.forecaster.counter(endpoint.id, endpoint.model)
-        added = conversation.added(turn.id)
-        texts = [message.content or "" for message in added]
-        calls = [call.name + call.arguments for message in added for call in message.tool_calls]
-        return sum(counter.estimate(text) for text in (*texts, *calls))
+        if turn.id not in self._tokens:
+            endpoint = self._workspace.endpoint
+            counter = self._workspace.sender.forecaster.counter(endpoint.id, endpoint.model)
+            added = conversation.added(turn.id)
+            texts = [message.content or "" for message in added]
+            calls = [call.name + call.arguments for message in added for call in message.tool_calls]
+            self._tokens[turn.id] = sum(counter.estimate(text) for text in (*texts, *calls))
+        return self._tokens[turn.id]
 
     def _edit_result(self, turn_id: str, call_id: str) -> None:
         results = self._conversation.turns[turn_id].results
@@ -301,6 +306,11 @@ class AgentDialog(AgentView):
             self._branch(*self._conversation.edit_result(turn_id, call_id, text))
 
         EditDialog("What the call returned", before, take, self).open()
+
+    def _edit_mock(self, text: str) -> None:
+        editor = EditDialog("What a call returns", text, self.answers.form.set_text, self)
+        editor.branch.setText("Use this text")
+        editor.open()
 
     def _edit_answer(self, turn_id: str) -> None:
         turn = self._conversation.turns[turn_id]

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QComboBox, QDialog, QFrame, QLabel, QPushButton, QSizePolicy, QSplitter, QWidget
 
@@ -18,12 +18,14 @@ from playground.prompt.document import Json, ToolCall
 from playground.prompt.field_errors import InputError
 from playground.runs.metrics import UNKNOWN, Figure, counted, finish_text, seconds
 from playground.ui.agent.tool_mocks_pane import AnswersPane
+from playground.ui.panes.response.live_text import LiveText
 from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.form import combo_box, line_edit, spin_box, text_box
 from playground.ui.widgets.labels import IdRow, push_button, toned
 from playground.ui.widgets.layouts import STRETCH, FlowLayout, PageScroll, column_of, row_of, scrolled
-from playground.ui.widgets.notice import words
-from playground.ui.widgets.task_dialog import TaskDialog, button_box, resize_dialog
+from playground.ui.widgets.lossless_text_edit import ExactEdit
+from playground.ui.widgets.notice import shortened, words
+from playground.ui.widgets.task_dialog import TaskDialog, button_box, open_once, resize_dialog
 
 RESULT_WORDS = {
     "answered": "returned",
@@ -80,7 +82,9 @@ def result_words(result: Result, now: float) -> str:
         return f"{word}, {seconds(max(now - result.started_at, 0.0))} so far"
     if result.ended_at is None or word.startswith("was not called"):
         return word
-    return f"{word} in {seconds(result.ended_at - result.started_at)}"
+    missing = ", ".join(f"{{{{{visible_line(problem.field)}}}}}" for problem in result.problems)
+    sent = f"; {missing} of the template was no argument and is sent as written" if missing else ""
+    return f"{word} in {seconds(result.ended_at - result.started_at)}{sent}"
 
 
 def end_words(ended: AgentLoopEnded) -> str:
@@ -119,18 +123,80 @@ def pretty(arguments: str) -> str:
         return arguments
 
 
+SHOWN, SHOWN_LINES = 2_000, 40
+"""Characters and lines of a text in a card: Qt lays out the whole text of a label each time."""
+STEP = 20_000
+"""Characters that are added to the dialog of a whole text in one turn of the event loop."""
+
+
+class CutText(QWidget):
+    """The beginning of a text, and a link to all of it. Hidden without a text."""
+
+    def __init__(self, name: str, tone: str = "", *, mono: bool = False) -> None:
+        super().__init__()
+        self._name, self._whole = name, ""
+        self._label = _mono("") if mono else words("", tone)
+        self.all = push_button("", "link", self._show_all)
+        column_of(self._label, (self.all, 0, Qt.AlignmentFlag.AlignLeft), on=self, margins=0, spacing=0)
+        self.all.hide()
+        self.hide()
+
+    def show_text(self, text: str) -> None:
+        if text == self._whole:
+            return
+        self._whole = text
+        beginning = "\n".join(text[:SHOWN].split("\n", SHOWN_LINES)[:SHOWN_LINES])
+        is_cut = len(beginning) < len(text)
+        self._label.setText(visible(beginning) + (" …" if is_cut else ""))
+        self.all.setText(f"Show all ({counted(len(text), 'character')})…")
+        self.all.setAccessibleName(f"Show all of {self._name}")
+        self.all.setVisible(is_cut)
+        self.setVisible(bool(text))
+
+    def text(self) -> str:
+        """Return the text as displayed."""
+        return self._label.text()
+
+    def _show_all(self) -> None:
+        open_once(WholeText(self._name, self._whole, self))
+
+
+class WholeText(QDialog):
+    """A whole text, read-only; filled in steps, so that the window can be used meanwhile."""
+
+    def __init__(self, name: str, text: str, parent: QWidget) -> None:
+        super().__init__(parent)
+        self.setWindowTitle(name[:1].upper() + name[1:])
+        self.text = LiveText(name, follows=False)
+        self.text.setFont(mono_font())
+        self._text = text
+        column_of((self.text, 1), button_box(self.reject, label="Close"), on=self, margins=GRID * 2)
+        resize_dialog(self, 720, 480)
+        self._add()
+
+    def _add(self) -> None:
+        end = len(self.text.exact_text) + STEP
+        self.text.show_text(self._text[:end], final=end >= len(self._text))
+        if end < len(self._text):
+            QTimer.singleShot(0, self, self._add)
+
+
 class CallRow(QFrame):
     edit_asked = Signal(str)
     """Emitted with the call's id."""
 
-    def __init__(self, call: ToolCall) -> None:
+    def __init__(self, call: ToolCall, model_id: str | None = None) -> None:
+        """`model_id`: the id that the model gave it, if it has another one here."""
         super().__init__()
         self.call = call
         self.setProperty("look", "aside")
-        self.head = words(f"calls {visible_line(call.name)}", "strong")
-        self.arguments = _mono(visible(pretty(call.arguments)))
+        reason = f"the model used {shortened(visible_line(model_id))} before" if model_id else "the model sent none"
+        changed = "" if model_id is None else f" with the id {visible_line(call.id)}: {reason}"
+        self.head = words(f"calls {visible_line(call.name)}{changed}", "strong")
+        self.arguments = CutText(f"the arguments of {visible_line(call.name)}", mono=True)
+        self.arguments.show_text(pretty(call.arguments))
         self.state = words("", "muted")
-        self.result = _mono("")
+        self.result = CutText(f"the result of {visible_line(call.name)}", mono=True)
         self.edit = push_button("Edit the result…", "link", lambda: self.edit_asked.emit(call.id))
         self.edit.setAccessibleName(f"Edit the result of {visible_line(call.name)}")
         row = row_of((self.state, 1), self.edit)
@@ -147,9 +213,7 @@ class CallRow(QFrame):
     def show_result(self, result: Result | None, now: float, *, running: bool) -> None:
         """Show a result; None: not called yet. Editing is disabled while the loop runs."""
         self.state.setText("not called yet" if result is None else result_words(result, now))
-        text = "" if result is None or result.kind in ("running", "stopped") else visible(result.text)
-        self.result.setText(text)
-        self.result.setVisible(bool(text))
+        self.result.show_text("" if result is None or result.kind in ("running", "stopped") else result.text)
         self.edit.setVisible(not running)
 
 
@@ -169,13 +233,13 @@ class TurnCard(QFrame):
         self.title = toned(f"Turn {number}", "strong")
         self.state = words("", "muted")
         self.request_id = IdRow(f"request_id of turn {number}")
-        self.added = words("")
-        self.text = words("")
+        self.added = CutText(f"what turn {number} adds")
+        self.text = CutText(f"the answer of turn {number}")
         self.filler = words("filler: spoken while the tool runs", "muted")
-        self.coming = _mono("")
+        self.coming = CutText(f"the calls of turn {number}", mono=True)
         self.figures = words("", "muted")
         self.prefix = words("", "muted")
-        self.error = words("", "failure")
+        self.error = CutText(f"the error of turn {number}", "failure")
         self.edit = push_button("Edit the answer…", "link", lambda: self.answer_asked.emit(turn_id))
         self.go_on = push_button("Branch from here", "link", lambda: self.go_on_asked.emit(turn_id))
         self._calls: dict[str, CallRow] = {}
@@ -211,11 +275,11 @@ class TurnCard(QFrame):
         self._update_text(self.state, outcome(turn))
         self.request_id.show_id(turn.request_id or "")
         self.request_id.setVisible(bool(turn.request_id))
-        self._update_text(self.added, added)
-        self._update_text(self.text, turn.text)
+        self.added.show_text(added)
+        self.text.show_text(turn.text)
         self.filler.setVisible(bool(turn.text and turn.calls))
-        self._update_text(self.coming, coming)
-        self._update_text(self.error, turn.error)
+        self.coming.show_text(coming)
+        self.error.show_text(turn.error)
         self._update_text(self.figures, figures)
         self._update_text(self.prefix, prefix)
         self._show_calls(turn, now, running=running)
@@ -225,7 +289,7 @@ class TurnCard(QFrame):
     def _show_calls(self, turn: Turn, now: float, *, running: bool) -> None:
         for call in turn.calls:
             if call.id not in self._calls:
-                row = CallRow(call)
+                row = CallRow(call, turn.changed_ids.get(call.id))
                 row.edit_asked.connect(lambda call_id: self.result_asked.emit(self.turn_id, call_id))
                 self._calls[call.id] = row
                 self.calls.addWidget(row)
@@ -263,8 +327,13 @@ class EditDialog(QDialog):
         super().__init__(parent)
         self.setWindowTitle(title)
         self._take_text = take
-        self.text = text_box(title, font=mono_font())
-        self.text.setPlainText(text)
+        self.text = ExactEdit() if len(text) > SHOWN else text_box(title, font=mono_font())
+        if isinstance(self.text, ExactEdit):  # displays long lines in pieces
+            self.text.setAccessibleName(title)
+            self.text.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
+            self.text.set_exact(text)
+        else:
+            self.text.setPlainText(text)
         self.wrong = words("", "failure")
         self.wrong.hide()
         self.branch = push_button("Make a branch", "primary", self._take)
@@ -276,7 +345,7 @@ class EditDialog(QDialog):
 
     def _take(self) -> None:
         try:
-            self._take_text(self.text.toPlainText())
+            self._take_text(self.text.exact.text if isinstance(self.text, ExactEdit) else self.text.toPlainText())
         except InputError as bad:
             self.wrong.setText(str(bad.problems[0]))
             self.wrong.show()
@@ -359,7 +428,8 @@ class AskBar(QFrame):
             self.text.clear()
             self._shown = question
         more = f" ({len(self._open) - 1} more wait)" if len(self._open) > 1 else ""
-        self.question.setText(f"{question.call.name}({pretty(question.call.arguments)}) waits for you{more}")
+        arguments = shortened(pretty(question.call.arguments))
+        self.question.setText(visible(f"{question.call.name}({arguments}) waits for you{more}"))
         self.hint.setText(question.hint)
         self.hint.setVisible(bool(question.hint))
         self.text.setFocus()

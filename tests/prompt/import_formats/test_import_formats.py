@@ -199,6 +199,52 @@ def test_open_curl_windows_carets_are_resolved() -> None:
     assert shown(CURL_CMD) == [("user", "hi")]
 
 
+def in_quotes(content: str) -> str:
+    return (
+        'curl https://h/v1/chat/completions -d "{\\"messages\\":[{\\"role\\":\\"user\\",\\"content\\":\\"'
+        + content
+        + '\\"}]}"'
+    )
+
+
+USER_U = """'{"messages": [{"role": "user", "content": "U"}]}'"""
+SHELL: dict[str, tuple[str, str, str]] = {
+    "escaped dollar": (in_quotes(r"price \$5 \`x\`"), "price $5 `x`", ""),
+    "variables": (in_quotes("Hi $USER_NAME and ${CITY}"), "Hi {{USER_NAME}} and {{CITY}}", "USER_NAME"),
+    "commands": (in_quotes("$(id -u) `date`"), "{{id_u}} {{date}}", "$(id -u)"),
+    "variable that is set": ("NAME=Ann; " + in_quotes("Hi $NAME"), "Hi Ann", ""),
+    "variable that is set twice": ("N=A; N=B; " + in_quotes("Hi $N"), "Hi {{N}}", "The expression N"),
+    "body in a variable": (f'BODY={USER_U}\ncurl https://h -d "$BODY"', "U", ""),
+    "between quotes": (
+        """curl https://h -d '{"messages": [{"role": "user", "content": "'"$Q"'"}]}'""",
+        "{{Q}}",
+        "The expression Q",
+    ),
+    "here document": (
+        "curl https://h -d @- <<'EOF'\n" + '{"messages": [{"role": "user", "content": "$A `id`"}]}\nEOF\necho done',
+        "$A `id`",
+        "",
+    ),
+    "here document with variables": (
+        "curl https://h -d @- <<EOF | jq .\n" + '{"messages": [{"role": "user", "content": "$A \\$B"}]}\nEOF',
+        "{{A}} $B",
+        "The expression A",
+    ),
+    "comment, export": (f"#!/bin/sh\n# test\nexport KEY=abc; curl https://h -d {USER_U} # end", "U", ""),
+    "output": (f"curl -s https://h -d {USER_U} 2>&1 | jq -r .x > out.txt", "U", ""),
+    "two commands": (f"curl https://h -d {USER_U}\ncurl https://h -d '[]'", "U", "1 other command was left out"),
+}
+
+
+@pytest.mark.parametrize("case", SHELL)
+def test_open_curl_shell_script_gives_what_the_command_sends_or_names_the_rest(case: str) -> None:
+    text, content, note = SHELL[case]
+    opened = open_any(text)
+    assert [message.content for message in opened.document.messages] == [content]
+    assert note in " ".join(opened.notes)
+    assert note or not opened.notes
+
+
 def test_open_snippet_python_literals_concatenation_and_f_strings() -> None:
     opened = open_any(PYTHON)
     document = opened.document
@@ -262,6 +308,118 @@ def test_open_any_developer_role_and_text_parts_are_converted_and_reported() -> 
     assert kept.document.messages[0].content == "a\nb"
 
 
+def anthropic(**fields: Any) -> str:
+    return json.dumps({"model": "claude-x", "max_tokens": 9, "messages": [{"role": "user", "content": "q"}], **fields})
+
+
+@pytest.mark.parametrize(
+    ("choice", "parameters"),
+    [
+        ({"type": "auto"}, {"tool_choice": "auto"}),
+        ({"type": "any"}, {"tool_choice": "required"}),
+        ({"type": "none"}, {"tool_choice": "none"}),
+        ({"type": "tool", "name": "w"}, {"tool_choice": {"type": "function", "function": {"name": "w"}}}),
+        ({"type": "auto", "disable_parallel_tool_use": True}, {"tool_choice": "auto", "parallel_tool_calls": False}),
+    ],
+)
+def test_open_anthropic_tool_choice_is_converted(choice: dict[str, Any], parameters: dict[str, Any]) -> None:
+    opened = open_any(anthropic(tool_choice=choice))
+    assert opened.document.parameters == {"max_tokens": 9, **parameters}
+
+
+CACHED = {"type": "text", "text": "S", "cache_control": {"type": "ephemeral"}}
+ERROR = {"type": "tool_result", "tool_use_id": "t1", "content": "boom", "is_error": True}
+THOUGHT = [{"type": "thinking", "thinking": "hm", "signature": "x"}, {"type": "text", "text": "a"}]
+SEARCH = {"type": "web_search_20250305", "name": "web_search"}
+YAML_MESSAGES = "messages:\n  - role: user\n    content: q\n"
+LEFT_OUT: dict[str, tuple[str, str, list[str | None], str]] = {
+    "anthropic cache_control": (anthropic(system=[CACHED]), "", ["S", "q"], "cache_control was left out"),
+    "anthropic is_error": (
+        anthropic(messages=[{"role": "user", "content": [ERROR]}]),
+        "",
+        ["boom"],
+        "is_error of the result of t1 was left out",
+    ),
+    "anthropic thinking": (
+        anthropic(messages=[{"role": "assistant", "content": THOUGHT}]),
+        "",
+        ["a"],
+        "messages[0].content[0] (thinking) was left out",
+    ),
+    "anthropic server tool": (
+        anthropic(tools=[SEARCH]),
+        "",
+        ["q"],
+        "The tool of type web_search_20250305 was left out",
+    ),
+    "anthropic service_tier": (anthropic(service_tier="auto"), "", ["q"], "service_tier was left out"),
+    "github schema": (
+        f"responseFormat: json_schema\njsonSchema: '{{}}'\n{YAML_MESSAGES}",
+        "x.prompt.yml",
+        ["q"],
+        "responseFormat json_schema was left out: Electron has json_object only. jsonSchema was left out.",
+    ),
+    "github other field": (f"tools: [a]\n{YAML_MESSAGES}", "x.prompt.yml", ["q"], "tools was left out"),
+    "prompty parameter in a file": (
+        "---\nmodel: {api: chat, parameters: {tools: '${file:t.json}'}}\n---\nuser:\nq\n",
+        "x.prompty",
+        ["q"],
+        "model.parameters.tools was left out: its value is in ${file:t.json}",
+    ),
+    "prompty filter": (
+        "---\nmodel: {api: chat}\n---\nuser:\n{{ q | upper }} {{q}}\n",
+        "x.prompty",
+        ["{{ q | upper }} {{q}}"],
+        "The template tag {{ q | upper }} was kept as text",
+    ),
+    "dotprompt media": (
+        "---\nmodel: a\n---\n{{media url=photo}} q\n",
+        "x.prompt",
+        ["{{media url=photo}} q"],
+        "The template tag {{media url=photo}} was kept as text",
+    ),
+    "dotprompt tools, schema": (
+        "---\nmodel: a\ntools: [search]\noutput: {format: json, schema: {a: string}}\n---\nq\n",
+        "x.prompt",
+        ["q"],
+        "output.schema was left out. tools was left out.",
+    ),
+    "promptfoo providers": (
+        "prompts: [q]\nproviders: [{id: a, config: {temperature: 0.1, odd: 1}}, b]\ndefaultTest: {vars: {x: y}}\n",
+        "x.yaml",
+        ["q"],
+        "The rest was left out. providers[0].config.odd was left out. defaultTest was left out.",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", LEFT_OUT)
+def test_open_any_what_is_not_carried_over_is_named(case: str) -> None:
+    text, name, contents, note = LEFT_OUT[case]
+    opened = open_any(text, name)
+    assert [message.content for message in opened.document.messages] == contents
+    assert note in " ".join(opened.notes)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "parameters"),
+    [
+        (f"responseFormat: json_object\n{YAML_MESSAGES}", "x.prompt.yml", {"response_format": {"type": "json_object"}}),
+        ("---\nmodel: a\noutput: {format: json}\n---\nq\n", "x.prompt", {"response_format": {"type": "json_object"}}),
+        (
+            "prompts: [q]\nproviders: [{id: a, config: {temperature: 0.1, max_tokens: 8}}]\n",
+            "x.yaml",
+            {"temperature": 0.1, "max_tokens": 8},
+        ),
+        ("prompts: [q]\nproviders: [{'openai:a': {config: {top_p: 0.5}}}]\n", "x.yaml", {"top_p": 0.5}),
+    ],
+)
+def test_open_yaml_parameters_of_each_format_are_carried_over(text: str, name: str, parameters: dict[str, Any]) -> None:
+    opened = open_any(text, name)
+    assert opened.document.parameters == parameters
+    assert not [note for note in opened.notes if "left out" in note]
+
+
 HOSTILE: dict[str, tuple[str, str]] = {
     "empty": ("", ""),
     "prose": ("Please write a poem.", ""),
@@ -290,6 +448,8 @@ HOSTILE: dict[str, tuple[str, str]] = {
     "yaml date as role": ("messages: [{role: 2024-01-01, content: x}]", "x.yml"),
     "front matter list": ("---\n- a\n---\nhi", "x.prompty"),
     "promptfoo file": ("prompts: [file://secret.txt]", "x.yaml"),
+    "promptfoo program": ("prompts: ['exec:python p.py']", "x.yaml"),
+    "promptfoo text file": ("prompts: [prompts/a.txt]", "x.yaml"),
     "promptfoo empty": ("prompts: []", "x.yaml"),
     "python without call": ("import openai\nprint('chat.completions.create(')", "x.py"),
     "javascript cut": ("client.chat.completions.create({messages: [{role: 'user', content: 'x", ""),

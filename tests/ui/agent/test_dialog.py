@@ -17,15 +17,18 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QMessageBox
 
+from playground.agent.conversation import Conversation, Result, Turn, from_fields, to_fields
 from playground.agent.service import tag_of
 from playground.agent.tool_mocks import FixedDelay, MockReply, ToolMock, ToolMocks
 from playground.cli.selftest import UiDriver
-from playground.prompt.document import Document
+from playground.prompt.document import Document, ToolCall
+from playground.prompt.field_errors import FieldError
 from playground.requestlog.filter import parse
 from playground.ui.agent.dialog import AgentDialog
-from playground.ui.agent.view import EditDialog
+from playground.ui.agent.view import EditDialog, TurnCard, WholeText, result_words
 from playground.ui.panes.response.pane import TOOLS
 from playground.ui.session import Session
+from playground.ui.widgets.lossless_text_edit import ExactEdit
 from tests.agent.dialogue import ANSWER, BOOK, calls, prompt, says
 from tests.ui.conftest import Tell
 
@@ -75,6 +78,25 @@ async def test_filler_call_result_and_answer_are_shown_and_tied_in_the_log(sessi
     tag = tag_of(dialog.conversation.id)
     chosen = parse(f"tag:{tag}", datetime.now(UTC))
     assert len(await log.page(chosen)) == 2
+
+
+def test_words_of_a_result_name_a_placeholder_without_an_argument() -> None:
+    problems = (FieldError(("gone.x",), "is missing."),)
+    result = Result("c", "get", "{{gone.x}}", problems=problems, started_at=0.0, ended_at=0.5)
+    assert result_words(result, 1.0) == (
+        "returned in 500 ms; {{gone.x}} of the template was no argument and is sent as written"
+    )
+
+
+@pytest.mark.parametrize(("own", "words"), [("", "the model sent none"), ("same", "the model used same before")])
+async def test_changed_id_of_a_call_is_mentioned_and_kept(own: str, words: str, session: Session) -> None:
+    call = ToolCall("call_0", "get_balance", "{}")
+    turn = Turn("t", None, prompt(FILLED), calls=(call,), changed_ids={"call_0": own})
+    conversation = from_fields(to_fields(Conversation(turn.document, {"t": turn})))
+    assert conversation.turns["t"].changed_ids == {"call_0": own}
+    card = TurnCard(1, "t")
+    card.show_turn(conversation.turns["t"], figures="", prefix="", added="", coming="", now=0.0, running=False)
+    assert card.call_rows[0].head.text() == f"calls get_balance with the id call_0: {words}"
 
 
 async def test_the_limit_ends_a_chain_that_never_does(session: Session, hand: UiDriver) -> None:
@@ -204,6 +226,44 @@ class _Own(BaseHTTPRequestHandler):
         pass
 
 
+@pytest.mark.parametrize("text", ["x" * 90_000, "The quick\tbrown fox.\r\n" * 3_000], ids=["line", "lines"])
+async def test_long_result_is_cut_in_its_card_whole_in_its_dialogs_and_sent_whole(
+    text: str, session: Session, hand: UiDriver
+) -> None:
+    dialog = await _opened(session, prompt(FILLED), ToolMocks({"get_balance": ToolMock(MockReply("fixed", text))}))
+    dialog.show_prompt()
+    await _run(dialog, hand)
+    (row,) = dialog.cards[0].call_rows
+    assert len(row.result.text()) < 2_100
+    assert row.result.text().count("\n") < 41
+    assert f"{len(text):,}" in row.result.all.text()
+    assert dialog.state.text() == "Answered, after 2 requests."
+    assert (dialog.document.messages[-2].content == text) is True  # no diff of long texts
+    row.result.all.click()
+    whole = _dialog(WholeText)
+    assert isinstance(whole, WholeText)
+    await hand.until(lambda: whole.text.exact_text == text, "the whole text")
+    assert whole.text.document().findBlockByNumber(0).length() < 2_300  # Qt lays out a paragraph at once
+    whole.reject()
+    form = dialog.answers.form
+    assert (form.answer().otherwise.text == text) is True
+    assert len(form.text.toPlainText()) < 21_000
+    form.whole.click()
+    mock = _dialog(EditDialog)
+    assert isinstance(mock, EditDialog)
+    mock.branch.click()
+    assert (dialog.book.tools["get_balance"].otherwise.text == text) is True
+    await hand.until(lambda: _dialog(EditDialog) is None, "the closed editor")
+    row.edit.click()
+    editor = _dialog(EditDialog)
+    assert isinstance(editor, EditDialog)
+    assert isinstance(editor.text, ExactEdit)
+    editor.text.select(len(text), len(text))
+    editor.text.insert_exact("!")
+    editor.branch.click()
+    assert (dialog.conversation.turns[dialog.cards[-1].turn_id].results[0].text == text + "!") is True
+
+
 @pytest.mark.parametrize("agree", [True, False])
 def test_an_address_of_the_persons_own_is_called_after_consent_only(tell: Tell, agree: bool) -> None:
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Own)
@@ -212,19 +272,32 @@ def test_an_address_of_the_persons_own_is_called_after_consent_only(tell: Tell, 
 
     async def story(session: Session, hand: UiDriver) -> None:
         book = ToolMocks({"get_balance": ToolMock(MockReply("http", url))})
-        dialog = await _opened(session, prompt(FILLED), book)
+        two = [calls(1, "get_balance"), calls(2, "get_balance")]
+        dialog = await _opened(session, prompt([two, ANSWER]), book)
+        questions: list[QMessageBox] = []
+        asked = session.window.chaining.service.allow_address
+
+        async def counted(url: str) -> bool:
+            asking = asyncio.ensure_future(asked(url))
+            await asyncio.sleep(0)
+            box = _dialog(QMessageBox)
+            assert isinstance(box, QMessageBox)
+            questions.append(box)
+            return await asking
+
+        session.window.chaining.service.allow_address = counted
         dialog.go.click()
-        await hand.until(lambda: _dialog(QMessageBox) is not None, "the question")
-        box = _dialog(QMessageBox)
-        assert isinstance(box, QMessageBox)
+        await hand.until(lambda: bool(questions), "the question")
+        (box,) = questions
         assert url in box.text()
         box.buttons()[0 if agree else 1].click()
         await hand.until(lambda: not dialog.running, "the answer")
-        (call,) = dialog.cards[0].call_rows
-        if agree:
-            assert json.loads(call.result.text()) == {"of": "AC-1"}
-        else:
-            assert "no consent" in call.result.text()
+        assert len(questions) == 1
+        for call in dialog.cards[0].call_rows:
+            if agree:
+                assert json.loads(call.result.text()) == {"of": "AC-1"}
+            else:
+                assert "no consent" in call.result.text()
 
     tell(story)
     server.shutdown()

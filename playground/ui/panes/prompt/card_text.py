@@ -171,7 +171,7 @@ class CardText(Recolored, ExactEdit):
     def changing(self, position: int, removed: int, added: int) -> None:
         """Gaps follow their lines until the axes are known again."""
         self._found = None
-        self._lines.note_change(position, added)
+        self._lines.note_change(position, removed, added)
         for name, gap in self._gaps.items():
             if position < gap:
                 self._gaps[name] = max(gap + added - removed, position)

@@ -207,10 +207,14 @@ class TextGeometry:
         """Width at which the heights were measured; negative: it may be another now."""
         self._tops: list[float] | None = None
         self._changed: tuple[int, int] | None = None
-        self._gap_cursors: list[QTextCursor] = []
+        self._gap_units: list[int] = []
+        """Where the blocks with gaps begin. No QTextCursor: one that lives as long as its document ends in a crash."""
 
-    def note_change(self, position: int, added: int) -> None:
+    def note_change(self, position: int, removed: int, added: int) -> None:
         """Note a change that Qt reported; it is measured on the next request."""
+        self._gap_units = [
+            max(unit + added - removed, position) if position < unit else unit for unit in self._gap_units
+        ]
         if self._changed is not None:
             self.forget()
         else:
@@ -305,11 +309,11 @@ class TextGeometry:
             if block.isValid():
                 blocks.setdefault(block.blockNumber(), (block, []))[1].append(unit - block.position())
         kept = [block for block, _ in blocks.values()]
-        for cursor in self._gap_cursors:  # a stored QTextBlock would dangle once its text is removed
-            block = document.findBlock(cursor.position())
+        for unit in self._gap_units:  # a stored QTextBlock would dangle once its text is removed
+            block = document.findBlock(unit)
             if block.isValid() and block not in kept:
                 self._place_lines(block, ())
-        self._gap_cursors = [QTextCursor(block) for block in kept]
+        self._gap_units = [block.position() for block in kept]
         for block, inside in blocks.values():
             self._place_lines(block, inside)
 
@@ -384,7 +388,7 @@ class TextGeometry:
     def _measure(self, start: int, heights: list[float], widths: list[float]) -> None:
         """Fill in heights that are 0, from block `start` on. Of many blocks, lines of ASCII are not laid out."""
         document = self._edit.document()
-        gaps = {document.findBlock(cursor.position()).blockNumber() - start for cursor in self._gap_cursors}
+        gaps = {document.findBlock(unit).blockNumber() - start for unit in self._gap_units}
         room, line = self._room if len(heights) >= _MANY else 0, 0.0
         for index, width in enumerate(widths):
             if width <= room and index not in gaps and (heights[index] or line):

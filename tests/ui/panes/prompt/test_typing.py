@@ -253,6 +253,24 @@ def test_card_text_long_text_of_few_lines_is_marked_where_it_is_painted(text: Ca
     assert text.tip_at(text.geometry_of_text.areas(0, 1)[0].center().toPoint()) == "advice"
 
 
+def test_gap_follows_its_line_through_edits_above_it_and_closes_without_a_trace(text: CardText) -> None:
+    """The place of a gap is a number: a QTextCursor kept for it ended the process after changes of the theme."""
+    text.set_exact("one\ntwo\nthree\nfour")
+    plain = text.geometry_of_text.height()
+    text.set_gap("boundary", len("one\ntwo\nth"))
+    for splice in (Splice(0, "", "zero\n"), Splice(0, "zero\none\n", ""), Splice(0, "", "😀\nb\nc\n")):
+        text.apply(splice)
+    line = text.exact.text.index("three")
+    top = text.gap_top("boundary")
+    assert top is not None
+    assert top < text.geometry_of_text.spot(text.exact.unit(line)).top
+    text.set_gap("boundary", None)
+    assert text.geometry_of_text.height() == plain / 4 * text.blockCount()
+    text.set_gap("boundary", 0)
+    kept = [value for value in vars(text.geometry_of_text).values() if isinstance(value, list)]
+    assert not any(isinstance(one, QTextCursor) for value in kept for one in value)
+
+
 @pytest.mark.parametrize("now", ["", "{{x", "other text", "😀"])
 @pytest.mark.parametrize("exactly", [True, False])
 def test_another_text_has_no_marks_of_the_advice_on_the_one_before(

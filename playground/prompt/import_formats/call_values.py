@@ -1,0 +1,195 @@
+"""Values of a program that calls an SDK: known, or open as a `{{variable}}`; what of them becomes the request."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from msgspec import Struct
+
+from playground.prompt.document import Json
+from playground.prompt.field_errors import InputError
+from playground.prompt.import_formats.api_bodies import Report
+
+CALL = re.compile(
+    r"\b(?:chat\.completions(?:\.with_raw_response)?\.(?:create|stream|parse)|responses\.create|messages\.create"
+    r"|electron(?:\.with_raw_response)?\.complete)\s*\("
+)
+CALL_ENDS = (".create", ".stream", ".parse", ".complete")
+"""One of them is in each match of CALL."""
+MAX_CHARS = 500_000
+_MAX_DEPTH = 60
+_TEMPLATES = ("messages", "input", "system", "instructions")
+_ADVICE = "Paste the request body, or the call with its messages written out."
+
+
+class Open(str):
+    """A value that is not known: the text of its variable, the expression, and why it is not known."""
+
+    source: str
+    reason: str
+
+
+class Gap(Struct, frozen=True):
+    """Items of a list that are not known, or (`whole`) all of a list or object: what they are, and why."""
+
+    what: str
+    why: str = ""
+    whole: bool = False
+
+
+def taint(value: list[object] | dict[str, object], why: str) -> None:
+    """Mark a list or object as changed by code that was not followed."""
+    value.clear()
+    gap = Gap("", why, whole=True)
+    if isinstance(value, list):
+        value.append(gap)
+    else:
+        value[""] = gap
+
+
+def gap_in(value: object, *, whole: bool = False) -> Gap | None:
+    """Return the first gap of a list or object itself, not of its members. One of all of it is its only member."""
+    if whole and isinstance(value, list | dict) and len(value) != 1:
+        return None
+    members = value if isinstance(value, list) else value.values() if isinstance(value, dict) else ()
+    return next((one for one in members if isinstance(one, Gap) and (one.whole or not whole)), None)
+
+
+def total(left: object, right: object) -> object | None:
+    """Return the sum of two values; None if it is not known."""
+    if isinstance(left, list) and isinstance(right, list):
+        return [*left, *right]
+    if isinstance(left, list) and isinstance(right, Open):
+        return [*left, spread(right)]
+    if isinstance(left, Open) and isinstance(right, list):
+        return [spread(left), *right]
+    if isinstance(left, str) and isinstance(right, str):
+        return None if isinstance(left, Open) and isinstance(right, Open) else f"{left}{right}"
+    return left + right if isinstance(left, int | float) and isinstance(right, int | float) else None
+
+
+def spread(value: Open) -> Gap:
+    """Return the gap that a list has where the items of an unknown value are."""
+    return Gap(f"*{value.source[:60]}", value.reason or "its value is not in the program")
+
+
+def note_other_calls(lines: Sequence[int], report: Report) -> None:
+    """Report which of several calls was taken; `lines` has the line of each, the taken one first."""
+    if len(lines) > 1:
+        others = ", ".join(map(str, lines[1:6])) + (" …" if len(lines) > 6 else "")
+        plural = "s" if len(lines) > 2 else ""
+        report.note(
+            f"The call in line {lines[0]} was imported. {len(lines) - 1} other call{plural} (line{plural} {others}) "
+            f"{'were' if plural else 'was'} left out."
+        )
+
+
+class Values:
+    """The open values of one program, each with its own variable, and the bound on the work for all values."""
+
+    def __init__(self, text: str, report: Report) -> None:
+        self._report = report
+        self._open: dict[str, tuple[Open, object]] = {}
+        self._written = frozenset(re.findall(r"\{\{[ \t]*(\w+)[ \t]*\}\}", text))
+        self._steps = 0
+
+    def spend(self, line: int, steps: int = 1, depth: int = 0) -> None:
+        """Count work. Raises InputError beyond the bounds: names that refer to names can double at each step."""
+        self._steps += steps
+        where = f"line {line}: " if line else ""
+        if depth > _MAX_DEPTH:
+            raise InputError.of((), f"{where}the snippet is nested too deeply.")
+        if self._steps > 4 * MAX_CHARS:
+            raise InputError.of((), f"{where}the values are too large to be evaluated.")
+
+    def open(self, source: str, reason: str = "", origin: object = None) -> Open:
+        """Return the value of an expression that is not known. Other sources and origins have other variables."""
+        name = re.sub(r"\W+", "_", source[:200]).strip("_")[:80].strip("_")
+        name = f"value_{name}" if not re.match(r"[^\W\d]", name) else name
+        number, base = 1, name
+        while name in self._written or (name in self._open and self._open[name][1] != (source, origin)):
+            number += 1
+            name = f"{base}_{number}"
+        if name not in self._open:
+            value = Open("{{" + name + "}}")
+            value.source, value.reason = source, reason
+            self._open[name] = value, (source, origin)
+        return self._open[name][0]
+
+    def opened(self, value: object, depth: int = 0) -> Iterator[Open | Gap]:
+        """Yield what is not known in a value."""
+        self.spend(0, len(value) if isinstance(value, str) else 1, depth)
+        if isinstance(value, Gap):
+            yield value
+        elif isinstance(value, str):
+            for name in re.findall(r"\{\{(\w+)\}\}", value) if "{{" in value else ():
+                if name in self._open:
+                    yield self._open[name][0]
+        elif isinstance(value, list | dict):
+            for one in value if isinstance(value, list) else value.values():
+                yield from self.opened(one, depth + 1)
+
+    def body(self, fields: Mapping[str, object]) -> dict[str, Json]:
+        """Return the fields of a call as a request body. Raises InputError if its messages are not known."""
+        body: dict[str, Json] = {}
+        lost = next((value for value in fields.values() if isinstance(value, Gap)), None)
+        if lost is not None and not {"messages", "input"} & fields.keys():
+            raise InputError.of(("messages",), f"cannot be read from the program: {lost.why}.", _ADVICE)
+        for name, value in fields.items():
+            if name in _TEMPLATES:
+                body[name] = self._template(name, value)
+            elif isinstance(value, Gap):
+                self._report.left_out(value.what, value.why)
+            elif (unknown := next(self.opened(value), None)) is None:
+                body[name] = self._json(value)
+            elif name != "model":
+                why = unknown.why if isinstance(unknown, Gap) else unknown.reason
+                source = unknown.what if isinstance(unknown, Gap) else unknown.source
+                self._report.left_out(name, why or f"the value of {source[:60]} is not in the program")
+        return body
+
+    def _template(self, name: str, value: object) -> Json:
+        gap = gap_in(value, whole=True)
+        if gap is not None or (isinstance(value, Open) and name == "messages"):
+            why = gap.why if gap else getattr(value, "reason", "") or f"{getattr(value, 'source', '')[:60]} is unknown"
+            raise InputError.of((name,), f"cannot be read from the program: {why}.", _ADVICE)
+        if not isinstance(value, list):
+            return self._json(value)
+        kept: list[Json] = []
+        for index, item in enumerate(value):
+            where = f"{name}[{index}]"
+            if isinstance(item, Gap):
+                self._report.left_out(item.what, item.why)
+            elif isinstance(item, Open):
+                self._report.left_out(f"{where} ({item.source[:60]})", item.reason or "its value is not in the program")
+            elif isinstance(item, dict) and (lost := self._lost(item)) is not None:
+                self._report.left_out(where, lost)
+            else:
+                kept.append(self._json(item))
+        return kept
+
+    def _lost(self, message: Mapping[str, object]) -> str | None:
+        """Return why a message cannot be taken over: variables are replaced in its text only."""
+        for name, value in message.items():
+            for unknown in self.opened(value):
+                if isinstance(unknown, Gap):
+                    return unknown.why or f"{unknown.what} is not in the program"
+                if name not in ("content", "text", "output"):
+                    return f"its {name} is {unknown.source[:60]}, which is not in the program"
+        return None
+
+    def _json(self, value: object) -> Json:
+        for one in self.opened(value):
+            if isinstance(one, Open):
+                reason = f": {one.reason}" if one.reason else ""
+                self._report.note(f"The expression {one.source[:60]} became the variable {one}{reason}.")
+        return _plain(value)
+
+
+def _plain(value: object) -> Json:
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    if isinstance(value, dict):
+        return {str(name): _plain(one) for name, one in value.items()}
+    return value if value is None or isinstance(value, bool | int | float) else str(value)

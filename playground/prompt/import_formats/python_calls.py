@@ -1,0 +1,726 @@
+"""The arguments of an SDK call in a Python program: straight-line code before it is followed, nothing is executed."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import textwrap
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
+
+from msgspec import Struct
+
+from playground.prompt.document import Json
+from playground.prompt.field_errors import InputError
+from playground.prompt.import_formats.api_bodies import Report
+from playground.prompt.import_formats.call_values import (
+    CALL,
+    CALL_ENDS,
+    MAX_CHARS,
+    Gap,
+    Open,
+    Values,
+    gap_in,
+    note_other_calls,
+    spread,
+    taint,
+    total,
+)
+
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+_SCOPES = (ast.Module, *_FUNCTIONS)
+_NESTED = (ast.ClassDef, *_FUNCTIONS)
+_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+_LOOPS = (ast.For, ast.AsyncFor, ast.While)
+_READ_ONLY = frozenset(
+    [
+        "print",
+        "pprint",
+        "len",
+        "str",
+        "repr",
+        "list",
+        "dict",
+        "tuple",
+        "set",
+        "sorted",
+        "enumerate",
+        "zip",
+        "range",
+        "isinstance",
+        "type",
+        "sum",
+        "min",
+        "max",
+        "any",
+        "all",
+        "bool",
+        "next",
+        "iter",
+        "open",
+        "deepcopy",
+        "copy",
+        "dumps",
+        "dedent",
+        "format",
+        "join",
+        "get",
+        "keys",
+        "values",
+        "items",
+        "index",
+        "count",
+        "encode",
+        "decode",
+        "info",
+        "debug",
+        "warning",
+        "error",
+        "exception",
+        "strip",
+        "lstrip",
+        "rstrip",
+        "upper",
+        "lower",
+        "replace",
+        "split",
+        "splitlines",
+        "startswith",
+        "endswith",
+        "create",
+        "stream",
+        "parse",
+        "complete",
+    ]
+)
+"""Functions and methods that do not change their arguments."""
+_SPEC = re.compile(r",?(\.\d{1,2})?[fd%]?")
+_FIELDS = re.compile(r"(?:[^{}]|\{\{|\}\}|\{\w*\})*")
+
+
+class _Unset(Struct, frozen=True):
+    """The value of a name that is not known. It has a variable when it is used."""
+
+    reason: str = ""
+    line: int = 0
+
+
+class _Change(Struct, frozen=True):
+    """What code does to a name: sets it, adds items to its list, or alters its value in another way."""
+
+    kind: Literal["set", "grow", "alter"]
+    name: str
+    line: int
+
+
+def python_fields(text: str, report: Report) -> dict[str, Json]:
+    """Return the arguments of the first SDK call as a request body. Raises SyntaxError, InputError."""
+    tree = ast.parse(text)
+    calls = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and f".{node.func.attr}" in CALL_ENDS
+        and CALL.search(ast.unparse(node.func) + "(")
+    ]
+    if not calls:
+        raise InputError.of((), "the snippet has no call of chat.completions.create.")
+    calls.sort(key=lambda node: (node.lineno, node.col_offset))
+    note_other_calls([node.lineno for node in calls], report)
+    values = Values(text, report)
+    return values.body(_Program(tree, calls[0], values).arguments(report))
+
+
+class _Program:
+    """Follows the scopes around a call, and in each the straight-line code before it."""
+
+    def __init__(self, tree: ast.Module, call: ast.Call, values: Values) -> None:
+        self._call, self._values = call, values
+        self._scopes: list[dict[str, object]] = []
+        self._outside: list[_Change] = []
+        self._read_only = _READ_ONLY
+        functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+        self._read_only |= {
+            node.name for node in functions if not {one.name for one in self._changes(node.body)} & _parameters(node)
+        }
+        path = _path(tree, call)
+        self._on_path = {id(node) for node in path}
+        last = max(index for index, node in enumerate(path) if isinstance(node, _SCOPES))
+        for index, node in enumerate(path):
+            if isinstance(node, _SCOPES) or (isinstance(node, ast.ClassDef) and index > last):
+                later = next((one for one in path[index + 1 :] if isinstance(one, _FUNCTIONS)), None)
+                self._enter_scope(node, later)
+            elif isinstance(node, _COMPREHENSIONS):
+                names = {one.name for part in node.generators for one in self._changes([part.target])}
+                self._scopes.append({name: _Unset() for name in names})
+
+    def arguments(self, report: Report) -> dict[str, object]:
+        """Return the arguments of the call by name."""
+        fields: dict[str, object] = {}
+        for argument in self._call.args:
+            if any(isinstance(key, ast.Name) for one in ast.walk(argument) for key in getattr(one, "keys", ())):
+                raise SyntaxError("an object of JavaScript")
+            self._spread_into(fields, self._value(argument), ast.unparse(argument)[:60])
+        for keyword in self._call.keywords:
+            value = self._value(keyword.value)
+            if keyword.arg is None:
+                self._spread_into(fields, value, f"**{ast.unparse(keyword.value)[:60]}")
+            elif keyword.arg in ("extra_headers", "extra_query", "timeout"):
+                report.left_out(keyword.arg, "it is not part of the body")
+            elif keyword.arg == "request_options":
+                more = value.get("additional_body_parameters") if isinstance(value, dict) else None
+                fields |= more if isinstance(more, dict) else {}
+                report.left_out("request_options, apart from additional_body_parameters,")
+            elif keyword.arg == "extra_body":
+                self._spread_into(fields, value, "extra_body")
+            else:
+                fields[keyword.arg] = value
+        return fields
+
+    @staticmethod
+    def _spread_into(fields: dict[str, object], value: object, what: str) -> None:
+        gap = gap_in(value)
+        if isinstance(value, dict) and gap is None:
+            fields |= value
+        else:
+            reason = gap.why if gap else value.reason if isinstance(value, Open) else ""
+            fields[what] = Gap(what, reason or "its value is not in the program")
+
+    # Scopes and statements
+
+    def _enter_scope(self, node: ast.AST, later: ast.AST | None) -> None:
+        """Run a scope up to the call, or up to the function `later` that has the call, which may run at any time."""
+        body: list[ast.stmt] = [] if isinstance(node, ast.Lambda) else getattr(node, "body", [])
+        free = {name for one in ast.walk(node) if isinstance(one, ast.Global | ast.Nonlocal) for name in one.names}
+        changes = [change for change in self._changes(body) if change.kind == "set"]
+        scope: dict[str, object] = {
+            change.name: _Unset(f"line {change.line} sets it after its use", change.line)
+            for change in changes
+            if change.name not in free
+        }
+        scope |= {name: _Unset() for name in _parameters(node)}
+        self._scopes.append(scope)
+        self._outside = [change for one in ast.walk(node) if one is not node for change in self._free_changes(one)]
+        rest = self._run(body)
+        if later is None:
+            return
+        once = Counter(change.name for change in changes)
+        for statement in rest:
+            target = statement.targets[0] if isinstance(statement, ast.Assign) else None
+            if isinstance(target, ast.Name) and once[target.id] == 1:
+                self._execute(statement)
+            else:
+                line = getattr(later, "end_lineno", 0)
+                self._apply(change for change in self._changes([statement]) if change.line > line)
+
+    def _free_changes(self, node: ast.AST) -> list[_Change]:
+        """Return what the code of a function or class changes outside of it."""
+        if not isinstance(node, _NESTED):
+            return []
+        changes = list(self._changes([node.body] if isinstance(node, ast.Lambda) else node.body))
+        free = {name for one in ast.walk(node) if isinstance(one, ast.Global | ast.Nonlocal) for name in one.names}
+        local = (_parameters(node) | {change.name for change in changes if change.kind == "set"}) - free
+        return [change for change in changes if change.name not in local]
+
+    def _run(self, body: Sequence[ast.stmt]) -> Sequence[ast.stmt]:
+        """Execute the statements up to the call; return the one that has it and those behind."""
+        for index, statement in enumerate(body):
+            if id(statement) in self._on_path:
+                self._enter(statement)
+                return body[index:]
+            self._execute(statement)
+        return ()
+
+    def _enter(self, statement: ast.stmt) -> None:  # noqa: C901 - one case per statement
+        """Execute what runs before the call inside a statement that contains it."""
+        if isinstance(statement, _NESTED):
+            return
+        field, block = "", []
+        for name, value in ast.iter_fields(statement):
+            if isinstance(value, list) and any(
+                id(one) in self._on_path and isinstance(one, ast.stmt | ast.ExceptHandler | ast.match_case)
+                for one in value
+            ):
+                field, block = name, value
+        before: list[ast.AST] = []
+        if isinstance(statement, ast.While) or (isinstance(statement, _LOOPS) and field):
+            before = [statement]
+        elif isinstance(statement, ast.Try | ast.TryStar) and field != "body":
+            before = [*statement.body, *(statement.handlers + statement.orelse if field == "finalbody" else ())]
+        elif isinstance(statement, ast.With | ast.AsyncWith):
+            before = [*statement.items]
+        elif isinstance(statement, ast.If):
+            before = [statement.test]
+        elif isinstance(statement, ast.Match):
+            before = [statement.subject, *(case.pattern for case in statement.cases)]
+        self._apply(self._changes(before))
+        for one in block:
+            if isinstance(one, ast.ExceptHandler | ast.match_case) and id(one) in self._on_path:
+                if isinstance(one, ast.ExceptHandler) and one.name:
+                    self._set(one.name, _Unset(line=one.lineno))
+                block = one.body
+        self._run(block)
+
+    def _execute(self, statement: ast.stmt) -> None:  # noqa: C901 - one case per statement
+        match statement:
+            case ast.Assign(targets=[ast.Subscript() as target]):
+                self._apply(self._changes([statement.value]))
+                self._set_item(target, self._value(statement.value))
+            case ast.Assign(targets=targets) if all(_is_plain(target) for target in targets):
+                self._apply(self._changes([statement.value]))
+                value = self._value(statement.value)
+                for one in targets:
+                    self._assign(one, value, statement.value)
+            case ast.AnnAssign(target=ast.Name() as name, value=ast.expr() as given):
+                self._apply(self._changes([given]))
+                self._assign(name, self._value(given), given)
+            case ast.AugAssign(target=ast.Name(id=name), op=ast.Add()):
+                self._apply(self._changes([statement.value]))
+                self._add_to(name, self._value(statement.value), statement)
+            case ast.Delete(targets=targets) if all(isinstance(target, ast.Subscript) for target in targets):
+                for one in targets:
+                    assert isinstance(one, ast.Subscript)
+                    self._set_item(one, None, delete=True)
+            case ast.Expr(value=ast.Call(func=ast.Attribute() as method, keywords=[]) as call):
+                self._call_method(method, call)
+            case ast.With() | ast.AsyncWith():
+                self._apply(self._changes(statement.items))
+                for inner in statement.body:
+                    self._execute(inner)
+            case _:
+                self._apply(self._changes([statement]))
+
+    def _set(self, name: str, value: object) -> None:
+        self._scopes[-1][name] = value
+        self._apply(change for change in self._outside if change.name == name)
+
+    def _assign(self, target: ast.expr, value: object, source: ast.expr) -> None:
+        if isinstance(target, ast.Tuple | ast.List):
+            known = isinstance(value, list) and len(value) == len(target.elts) and gap_in(value) is None
+            for index, one in enumerate(target.elts):
+                assert isinstance(one, ast.Name)
+                reason = f"line {one.lineno} sets it to a part of {ast.unparse(source)[:60]}"
+                self._set(one.id, value[index] if known and isinstance(value, list) else _Unset(reason, one.lineno))
+        elif isinstance(target, ast.Name):
+            if isinstance(value, Open) and not value.source.isidentifier():
+                reason = value.reason or f"line {target.lineno} sets it to {value.source[:60]}"
+                value = _Unset(reason, target.lineno)
+            self._set(target.id, value)
+
+    def _add_to(self, name: str, added: object, statement: ast.stmt) -> None:
+        value = self._name(name)
+        if isinstance(value, list) and isinstance(added, list | Open):
+            value += added if isinstance(added, list) else [spread(added)]  # other names of the list see it, too
+            return
+        joined = self._sum(value, added, statement.lineno)
+        self._set(name, _Unset(f"line {statement.lineno} adds to it", statement.lineno) if joined is None else joined)
+
+    def _set_item(self, target: ast.Subscript, value: object, *, delete: bool = False) -> None:
+        holder, key = self._value(target.value), self._value(target.slice)
+        if isinstance(holder, list) and _is_place(holder, key):
+            assert isinstance(key, int)
+            holder[key : key + 1 or None] = [] if delete else [value]
+        elif isinstance(holder, dict) and isinstance(key, str) and not isinstance(key, Open) and gap_in(holder) is None:
+            if delete:
+                holder.pop(key, None)
+            else:
+                holder[key] = value
+        elif isinstance(holder, list | dict):
+            taint(holder, f"line {target.lineno} changes {ast.unparse(target.value)[:60]}")
+        else:
+            self._apply(self._changes([target]))
+
+    def _call_method(self, method: ast.Attribute, call: ast.Call) -> None:
+        holder, given = self._value(method.value), [self._value(argument) for argument in call.args]
+        if isinstance(holder, Open) and isinstance(method.value, ast.Name) and method.attr in ("append", "extend"):
+            holder = [spread(holder)]
+            self._scopes[-1][method.value.id] = holder
+        is_whole = any(isinstance(argument, ast.Starred) for argument in call.args)
+        if isinstance(holder, list | dict) and not is_whole and _changed(holder, method.attr, given):
+            self._apply(change for argument in call.args for change in self._changes([argument]))
+        elif isinstance(holder, list | dict) and method.attr not in self._read_only:
+            taint(holder, f"line {call.lineno} changes {ast.unparse(method.value)[:60]} with {method.attr}")
+        else:
+            self._apply(self._changes([call]))
+
+    # Code that is not followed
+
+    def _apply(self, changes: Iterable[_Change]) -> None:
+        """Make unknown what code may change that is not followed: branches, loops, functions."""
+        for change in changes:
+            scope = next((one for one in reversed(self._scopes) if change.name in one), None)
+            value = scope[change.name] if scope is not None else None
+            if scope is None:
+                continue
+            if change.kind == "set" or (change.kind == "grow" and not isinstance(value, list)):
+                reason = f"line {change.line} sets it in code that is not followed"
+                scope[change.name] = _Unset(reason, change.line)
+            elif isinstance(value, list) and change.kind == "grow":
+                value.append(Gap(f"What line {change.line} adds to {change.name}"))
+            elif isinstance(value, list | dict):
+                taint(value, f"line {change.line} changes {change.name}")
+
+    def _changes(self, nodes: Iterable[ast.AST]) -> Iterator[_Change]:
+        """Yield what code changes, apart from that of nested functions and classes."""
+        todo = list(nodes)[::-1]
+        found: list[_Change] = []
+        aliases: list[tuple[ast.AST, ast.AST]] = []
+        while todo:
+            node = todo.pop()
+            found += self._own_changes(node)
+            if isinstance(node, _NESTED):
+                continue
+            if isinstance(node, ast.For | ast.AsyncFor):
+                aliases.append((node.target, node.iter))
+            elif isinstance(node, ast.Assign):
+                aliases += [(target, node.value) for target in node.targets]
+            children = ast.iter_child_nodes(node)
+            if isinstance(node, ast.comprehension):
+                todo += [node.iter, *node.ifs]
+            elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+                todo.append(node.value)
+            else:
+                todo += list(children)[::-1]
+        yield from found
+        altered = {change.name for change in found if change.kind != "set"}
+        for target, value in aliases:
+            if altered & {one.id for one in ast.walk(target) if isinstance(one, ast.Name)}:
+                for name in self._references(value):
+                    yield _Change("alter", name, getattr(value, "lineno", 0))
+
+    def _own_changes(self, node: ast.AST) -> Iterator[_Change]:  # noqa: C901 - one case per kind of node
+        line = getattr(node, "lineno", 0)
+        match node:
+            case ast.Name(id=name, ctx=ast.Store() | ast.Del()):
+                yield _Change("set", name, line)
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                yield _Change("set", name, line)
+            case ast.alias():
+                yield _Change("set", node.asname or node.name.partition(".")[0], line)
+            case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
+                yield _Change("set", name, line)
+            case ast.AugAssign(target=ast.Name(id=name)):
+                yield _Change("grow", name, line)
+            case ast.Subscript(ctx=ast.Store() | ast.Del()) | ast.Attribute(ctx=ast.Store() | ast.Del()):
+                if root := _root(node):
+                    yield _Change("alter", root, line)
+            case ast.Assign(targets=targets) if any(isinstance(one, ast.Attribute | ast.Subscript) for one in targets):
+                for name in self._references(node.value):
+                    yield _Change("alter", name, line)
+            case ast.Call(func=ast.Attribute(attr=name) as method):
+                if name in ("append", "extend", "insert"):
+                    if root := _root(method.value):
+                        grows = name != "insert" and isinstance(method.value, ast.Name)
+                        yield _Change("grow" if grows else "alter", root, line)
+                elif name not in self._read_only:
+                    for root in (_root(method.value), *self._passed(node)):
+                        if root:
+                            yield _Change("alter", root, line)
+            case ast.Call(func=ast.expr() as function):
+                if not (isinstance(function, ast.Name) and function.id in self._read_only):
+                    for root in self._passed(node):
+                        yield _Change("alter", root, line)
+
+    def _passed(self, call: ast.Call) -> Iterator[str]:
+        for argument in (*call.args, *call.keywords):
+            yield from self._references(argument)
+
+    def _references(self, node: ast.AST) -> Iterator[str]:
+        """Yield the names whose lists or objects the value of an expression may share."""
+        if isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.Call):
+            name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            if name not in self._read_only:
+                yield from self._passed(node)
+        elif not isinstance(node, ast.JoinedStr | ast.BinOp | ast.Compare | ast.Starred):
+            for child in ast.iter_child_nodes(node):
+                yield from self._references(child)
+
+    # Expressions
+
+    def _name(self, name: str) -> object:
+        for scope in reversed(self._scopes):
+            if name in scope:
+                if isinstance(value := scope[name], _Unset):
+                    scope[name] = self._values.open(name, value.reason, value.line)
+                return scope[name]
+        return self._values.open(name)
+
+    def _sum(self, left: object, right: object, line: int) -> object | None:
+        found = total(left, right)
+        size = len(found) if isinstance(found, str | list) else 1
+        if isinstance(found, str) and size > MAX_CHARS:
+            raise InputError.of((), f"line {line}: a text has more than {MAX_CHARS:,} characters.")
+        self._values.spend(line, size)
+        return found
+
+    def _value(self, node: ast.AST, depth: int = 0) -> object:
+        """Return the value of an expression: literals, names, sums and copies. Anything else is open."""
+        self._values.spend(getattr(node, "lineno", 0), 1, depth)
+        if isinstance(node, ast.Name):
+            return self._name(node.id)
+        if isinstance(node, ast.Constant) and node.value is None:
+            return None
+        found = self._known(node, depth + 1)
+        return self._values.open(ast.unparse(node)) if found is None else found
+
+    def _known(self, node: ast.AST, depth: int) -> object | None:  # noqa: C901 - one case per expression
+        """Return the value; None if it is not known."""
+        match node:
+            case ast.Constant(value=str() | int() | float() as value):
+                return value
+            case ast.List(elts=items) | ast.Tuple(elts=items):
+                return self._list(items, depth)
+            case ast.Dict():
+                return self._dict(node, depth)
+            case ast.JoinedStr(values=pieces):
+                return "".join(self._piece(piece, depth) for piece in pieces)
+            case ast.UnaryOp(op=ast.USub(), operand=operand):
+                number = self._value(operand, depth)
+                return -number if isinstance(number, int | float) else None
+            case ast.BinOp(op=ast.Add()):
+                return self._chain(node, depth)
+            case ast.BinOp(left=left, op=ast.Mod(), right=right):
+                given = self._value(right, depth)
+                row = tuple(given) if isinstance(right, ast.Tuple) and isinstance(given, list) else (given,)
+                return _percent(self._value(left, depth), row)
+            case ast.BinOp(left=left, op=ast.Mult(), right=right):
+                text, count = self._value(left, depth), self._value(right, depth)
+                fits = isinstance(text, str) and isinstance(count, int) and len(text) * count <= 10_000
+                return text * count if fits and isinstance(text, str) and isinstance(count, int) else None
+            case ast.IfExp(test=test, body=body, orelse=orelse):
+                chosen = self._value(test, depth)
+                return None if isinstance(chosen, Open) else self._value(body if chosen else orelse, depth)
+            case ast.Subscript(value=holder, slice=place):
+                return self._item(self._value(holder, depth), place, depth)
+            case ast.ListComp(elt=element, generators=[part]):
+                return self._comprehension(element, part, depth)
+            case ast.Call():
+                return self._call_value(node, depth)
+        return None
+
+    def _list(self, items: Sequence[ast.expr], depth: int) -> list[object]:
+        found: list[object] = []
+        for item in items:
+            value = self._value(item.value if isinstance(item, ast.Starred) else item, depth)
+            if not isinstance(item, ast.Starred):
+                found.append(value)
+            else:
+                found += (
+                    value
+                    if isinstance(value, list)
+                    else [spread(value if isinstance(value, Open) else self._values.open(ast.unparse(item.value)))]
+                )
+                self._values.spend(item.lineno, len(found))
+        return found
+
+    def _dict(self, node: ast.Dict, depth: int) -> dict[str, object] | None:
+        found: dict[str, object] = {}
+        for key, item in zip(node.keys, node.values, strict=True):
+            value, name = self._value(item, depth), self._value(key, depth) if key is not None else ""
+            if key is None and isinstance(value, dict) and gap_in(value) is None:
+                found |= value
+            elif key is None or isinstance(name, Open) or not isinstance(name, str | int | float):
+                return None
+            else:
+                found[str(name)] = value
+        return found
+
+    def _chain(self, node: ast.BinOp, depth: int) -> object | None:
+        """Return a sum: long texts are chains of hundreds of `+`."""
+        operands: list[ast.expr] = []
+        left: ast.expr = node
+        while isinstance(left, ast.BinOp) and isinstance(left.op, ast.Add):
+            operands.append(left.right)
+            left = left.left
+        found: object | None = self._value(left, depth)
+        for operand in reversed(operands):
+            right = self._value(operand, depth)
+            found = None if found is None else self._sum(found, right, node.lineno)
+        return found
+
+    def _piece(self, node: ast.expr, depth: int) -> str:
+        if isinstance(node, ast.Constant):
+            return str(node.value)
+        assert isinstance(node, ast.FormattedValue)
+        value = self._value(node.value, depth)
+        spec = "".join(str(getattr(part, "value", "{")) for part in getattr(node.format_spec, "values", ()))
+        if isinstance(value, list | dict | Gap) or not _SPEC.fullmatch(spec):
+            return self._values.open(ast.unparse(node.value), "its format was not applied" if spec else "")
+        if isinstance(value, Open):
+            if spec or node.conversion > 0:
+                return self._values.open(value.source, "its format is not applied", "format")
+            return value
+        try:
+            return format(
+                ascii(value) if node.conversion == 97 else repr(value) if node.conversion == 114 else value, spec
+            )
+        except (ValueError, TypeError):
+            return self._values.open(ast.unparse(node.value))
+
+    def _item(self, holder: object, place: ast.expr, depth: int) -> object | None:
+        if isinstance(place, ast.Slice):
+            lower, upper = (None if end is None else self._value(end, depth) for end in (place.lower, place.upper))
+            if (
+                not isinstance(holder, list)
+                or place.step is not None
+                or (gap_in(holder) and (lower, upper) != (None, None))
+            ):
+                return None
+            if not isinstance(lower, int | None) or not isinstance(upper, int | None):
+                return None
+            return list(holder[lower:upper])
+        key = self._value(place, depth)
+        found: object = None
+        if isinstance(holder, list) and isinstance(key, int) and _is_place(holder, key):
+            found = holder[key]
+        elif isinstance(holder, dict) and not isinstance(key, Open | list | dict):
+            found = holder.get(key)
+        return found
+
+    def _comprehension(self, element: ast.expr, part: ast.comprehension, depth: int) -> list[object] | None:
+        rows = self._value(part.iter, depth)
+        if not isinstance(rows, list) or gap_in(rows) or part.ifs or not isinstance(part.target, ast.Name):
+            return None
+        found: list[object] = []
+        for row in rows:
+            self._scopes.append({part.target.id: row})
+            found.append(self._value(element, depth))
+            self._scopes.pop()
+        return found
+
+    def _call_value(self, call: ast.Call, depth: int) -> object | None:  # noqa: C901 - one case per function
+        """Return the value of a call that makes a copy or a text. Texts with variables in them are not changed."""
+        name = ast.unparse(call.func) if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
+        if name == "dict" and not call.args and all(keyword.arg for keyword in call.keywords):
+            return {str(keyword.arg): self._value(keyword.value, depth) for keyword in call.keywords}
+        if isinstance(call.func, ast.Attribute) and name == "format":
+            return self._format(call, call.func.value, depth)
+        if call.keywords or len(call.args) > 2 or any(isinstance(one, ast.Starred) for one in call.args):
+            return None
+        given = [self._value(argument, depth) for argument in call.args]
+        if isinstance(call.func, ast.Attribute) and name not in ("dedent", "deepcopy", "cleandoc"):
+            given.insert(0, self._value(call.func.value, depth))
+        is_plain = all(isinstance(one, str) and next(self._values.opened(one), None) is None for one in given)
+        match name, given:
+            case (("list" | "copy"), [list() as items]):
+                return [*items]
+            case (("dict" | "copy"), [dict() as fields]):
+                return {**fields}
+            case "deepcopy", [list() | dict() as value]:
+                return _copy(value)
+            case "str", [str() | int() | float() as value]:
+                return value if isinstance(value, str) else str(value)
+            case "join", [str() as text, list() as items] if all(isinstance(one, str) for one in items):
+                self._values.spend(call.lineno, sum(len(str(one)) + len(text) for one in items))
+                return text.join(str(one) for one in items)
+            case "dedent", [str() as text] if is_plain:
+                return textwrap.dedent(text)
+            case "cleandoc", [str() as text] if is_plain:
+                return inspect.cleandoc(text)
+            case (("strip" | "lstrip" | "rstrip" | "upper" | "lower"), [str() as text]) if is_plain:
+                return str(getattr(text, name)())
+            case (("strip" | "lstrip" | "rstrip"), [str() as text, str() as characters]) if is_plain:
+                return str(getattr(text, name)(characters))
+            case "replace", [str() as text, str() as old, str() as new] if (
+                is_plain and len(text) * len(new) < MAX_CHARS
+            ):
+                return text.replace(old, new)
+        return None
+
+    def _format(self, call: ast.Call, template: ast.expr, depth: int) -> str | None:
+        text = self._value(template, depth)
+        given = [self._value(argument, depth) for argument in call.args]
+        named = {str(keyword.arg): self._value(keyword.value, depth) for keyword in call.keywords}
+        if not isinstance(text, str) or not all(
+            isinstance(one, str | int | float) for one in (*given, *named.values())
+        ):
+            return None
+        if next(self._values.opened(text), None) is not None or not _FIELDS.fullmatch(text):
+            return None
+        try:
+            return text.format(*given, **named)
+        except (IndexError, KeyError, ValueError):
+            return None
+
+
+def _is_plain(target: ast.expr) -> bool:
+    names = target.elts if isinstance(target, ast.Tuple | ast.List) else [target]
+    return all(isinstance(name, ast.Name) for name in names)
+
+
+def _is_place(items: Sequence[object], key: object) -> bool:
+    """Whether an index is that of a known item. A gap before it may have any number of items."""
+    if not isinstance(key, int) or not -len(items) <= key < len(items):
+        return False
+    return gap_in([*(items[: key + 1] if key >= 0 else items[key:])]) is None
+
+
+def _percent(text: object, given: tuple[object, ...]) -> str | None:
+    if not isinstance(text, str) or not re.fullmatch(r"(?:[^%]|%[sd%])*", text):
+        return None
+    if not all(isinstance(one, str | int | float) for one in given):
+        return None
+    try:
+        return text % given
+    except (TypeError, ValueError):
+        return None
+
+
+def _changed(holder: list[object] | dict[str, object], method: str, given: Sequence[object]) -> bool:  # noqa: C901 - one case per method
+    """Change a list or object as a method of Python does; return whether it is one that is followed."""
+    if gap_in(holder, whole=True) is not None:
+        return True
+    match holder, method, given:
+        case list(), "append", [value]:
+            holder.append(value)
+        case list(), "extend", [list() as more]:
+            holder.extend(more)
+        case list(), "extend", [Open() as more]:
+            holder.append(spread(more))
+        case list(), "insert", [int() as at, value] if 0 <= at <= len(holder) and gap_in(holder[:at]) is None:
+            holder.insert(at, value)
+        case list(), "pop", [] if _is_place(holder, -1):
+            holder.pop()
+        case list(), "pop", [int() as at] if _is_place(holder, at):
+            holder.pop(at)
+        case ((list() | dict()), "clear", []):
+            holder.clear()
+        case dict(), "update", [dict() as more] if gap_in(more) is None:
+            holder.update(more)
+        case dict(), "pop", [str() as key, *_] if not isinstance(key, Open):
+            holder.pop(key, None)
+        case _:
+            return False
+    return True
+
+
+def _copy(value: object) -> object:
+    if isinstance(value, list):
+        return [_copy(one) for one in value]
+    return {name: _copy(one) for name, one in value.items()} if isinstance(value, dict) else value
+
+
+def _root(node: ast.AST) -> str:
+    """Return the name at the beginning of `name.a[0].b`; empty without one."""
+    while isinstance(node, ast.Attribute | ast.Subscript):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def _parameters(node: ast.AST) -> set[str]:
+    given = node.args if isinstance(node, _FUNCTIONS) else None
+    return {one.arg for one in ast.walk(given) if isinstance(one, ast.arg)} if given is not None else set()
+
+
+def _path(tree: ast.AST, call: ast.AST) -> list[ast.AST]:
+    """Return the nodes from the program to the call, one inside the other."""
+    parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
+    path = [call]
+    while path[-1] in parents:
+        path.append(parents[path[-1]])
+    return path[::-1]

@@ -1,0 +1,253 @@
+"""SDK calls in programs: what is imported equals what the program sends, or is named as open or left out."""
+
+from __future__ import annotations
+
+import pytest
+
+from playground.prompt.field_errors import InputError
+from playground.prompt.import_formats import open_any
+
+S = '{"role": "system", "content": "S"}'
+U = '{"role": "user", "content": "U"}'
+Q = '{"role": "user", "content": q}'
+SEND = 'c.chat.completions.create(model="electron", messages=m)'
+JS_SEND = 'await c.chat.completions.create({model: "electron", messages: m});'
+
+
+def imported(code: str) -> tuple[list[str | None], str]:
+    opened = open_any(f"import openai\n{code}\n")
+    return [message.content for message in opened.document.messages], " ".join(opened.notes)
+
+
+PYTHON: dict[str, tuple[str, list[str], str]] = {
+    "append": (f"m = [{S}]\nm.append({U})\n{SEND}", ["S", "U"], ""),
+    "extend": (f"m = [{S}]\nm.extend([{U}])\n{SEND}", ["S", "U"], ""),
+    "added list": (f"m = [{S}]\nm += [{U}]\n{SEND}", ["S", "U"], ""),
+    "added text": (f't = "S"\nt += "U"\nm = [{{"role": "user", "content": t}}]\n{SEND}', ["SU"], ""),
+    "item set, insert": (f'm = [{U}]\nm[0]["content"] = "T"\nm.insert(0, {S})\n{SEND}', ["S", "T"], ""),
+    "deleted, popped": (f"m = [{S}, {U}, {U}]\ndel m[0]\nm.pop()\n{SEND}", ["U"], ""),
+    "other name of the list": (f"m = [{S}]\nh = m\nh.append({U})\n{SEND}", ["S", "U"], ""),
+    "list in a dict": (f'm = [{S}]\nd = {{"m": m}}\nd["m"].append({U})\n{SEND}', ["S", "U"], ""),
+    "copy of the list": (f"b = [{S}]\nm = b.copy()\nm.append({U})\nb.clear()\n{SEND}", ["S", "U"], ""),
+    "slice": (f"m = [{S}, {U}]\nm = m[-1:]\n{SEND}", ["U"], ""),
+    "spread": (f"h = [{S}]\nm = [*h, {U}]\n{SEND}", ["S", "U"], ""),
+    "unknown spread": (f"m = [{S}, *history(), {U}]\n{SEND}", ["S", "U"], "*history() was left out"),
+    "unknown list added": (f"m = [{S}] + history + [{U}]\n{SEND}", ["S", "U"], "*history was left out"),
+    "dict call": (f'm = [dict(role="user", content="U")]\n{SEND}', ["U"], ""),
+    "comprehension": (f'm = [{{"role": "user", "content": x}} for x in ["a", "b"]]\n{SEND}', ["a", "b"], ""),
+    "set again": (f'q = "old"\nq = "new"\nm = [{Q}]\n{SEND}\nq = "later"', ["new"], ""),
+    "set in a branch": (f'q = "A"\nif x:\n    q = "B"\nm = [{Q}]\n{SEND}', ["{{q}}"], "line 4 sets it"),
+    "call in the branch": (f'q = "A"\nif x:\n    q = "B"\n    m = [{Q}]\n    {SEND}', ["B"], ""),
+    "call in the other branch": (f'q = "A"\nif x:\n    q = "B"\nelse:\n    m = [{Q}]\n    {SEND}', ["A"], ""),
+    "call in a handler": (f'q = "A"\ntry:\n    q = "B"\nexcept E:\n    m = [{Q}]\n    {SEND}', ["{{q}}"], "line 4"),
+    "appended in a branch": (
+        f"m = [{S}]\nif x:\n    m.append({U})\n{SEND}",
+        ["S"],
+        "What line 4 adds to m was left out",
+    ),
+    "appended in a loop": (f"m = [{S}]\nfor q in qs:\n    m.append({Q})\n{SEND}", ["S"], "What line 4 adds to m"),
+    "call in a loop": (
+        f"m = [{S}]\nfor q in qs:\n    m.append({Q})\n    {SEND}",
+        ["S", "{{q}}"],
+        "What line 4 adds to m",
+    ),
+    "local before global": (
+        f'q = "global"\ndef ask():\n    q = "local"\n    m = [{Q}]\n    {SEND}\ndef other():\n    q = "other"',
+        ["local"],
+        "",
+    ),
+    "parameter before global": (f'q = "global"\ndef ask(q):\n    m = [{Q}]\n    {SEND}', ["{{q}}"], "{{q}}"),
+    "lambda parameter": (f'q = "global"\nf = lambda q: c.chat.completions.create(messages=[{Q}])', ["{{q}}"], "{{q}}"),
+    "comprehension variable": (f'q = "g"\n[c.chat.completions.create(messages=[{Q}]) for q in x]', ["{{q}}"], "{{q}}"),
+    "class attribute": (
+        f'class A:\n    q = "S"\n    def ask(self):\n        m = [{Q}]\n        {SEND}',
+        ["{{q}}"],
+        "{{q}}",
+    ),
+    "constant behind the function": (f'def ask():\n    m = [{Q}]\n    {SEND}\nq = "late"', ["late"], ""),
+    "global set twice": (f'q = "A"\ndef ask():\n    m = [{Q}]\n    {SEND}\nq = "B"', ["{{q}}"], "line 6 sets it"),
+    "global set by a function": (
+        f'q = "A"\ndef f():\n    global q\n    q = "B"\nf()\nm = [{Q}]\n{SEND}',
+        ["{{q}}"],
+        "line 5 sets it",
+    ),
+    "appended by a function": (f"m = [{S}]\ndef f():\n    m.append({U})\nf()\n{SEND}", ["S"], "What line 4 adds to m"),
+    "history of a function": (
+        f"m = [{S}]\ndef ask(q):\n    m.append({Q})\n    r = {SEND}\n    m.append(r.message)",
+        ["S", "{{q}}"],
+        "What line 6 adds to m was left out",
+    ),
+    "read only function": (f"m = [{S}]\ndef n(x):\n    return len(x)\nn(m)\n{SEND}", ["S"], ""),
+    "two inputs": (f"q = input()\nm = [{Q}]\nq = input()\nm.append({Q})\n{SEND}", ["{{q}}", "{{q_2}}"], "{{q_2}}"),
+    "imported name": (f"from x import q\nm = [{Q}]\n{SEND}", ["{{q}}"], "{{q}}"),
+    "format": (f'm = [{{"role": "user", "content": "{{}} %s".format(1) % q}}]\n{SEND}', ["1 {{q}}"], "{{q}}"),
+    "format of a number": (f'n = 3.14159\nm = [{{"role": "user", "content": f"{{n:.2f}}"}}]\n{SEND}', ["3.14"], ""),
+    "dedent": (f'm = [{{"role": "user", "content": textwrap.dedent("  a\\n   b")}}]\n{SEND}', ["a\n b"], ""),
+    "conditional": (f'x = True\nm = [{{"role": "user", "content": "A" if x else "B"}}]\n{SEND}', ["A"], ""),
+    "keywords in a dict": (
+        f"k = dict(messages=[{S}])\nk['messages'] = [{U}]\nc.chat.completions.create(**k)",
+        ["U"],
+        "",
+    ),
+    "unknown message": (f"m = [{U}]\nm.append(r.choices[0].message)\n{SEND}", ["U"], "messages[1]"),
+    "variable with a digit": (
+        f'm = [{{"role": "user", "content": f"{{1 << 2}}"}}]\n{SEND}',
+        ["{{value_1_2}}"],
+        "1 << 2",
+    ),
+    "variable beside a written one": (
+        f'm = [{{"role": "user", "content": "{{{{q}}}}" + q}}]\n{SEND}',
+        ["{{q}}{{q_2}}"],
+        "{{q_2}}",
+    ),
+    "call in a comment": (f'# c.chat.completions.create(messages=[])\n"""{JS_SEND}"""\nm = [{U}]\n{SEND}', ["U"], ""),
+    "two calls": (f"m = [{U}]\n{SEND}\n{SEND}", ["U"], "line 3 was imported. 1 other call (line 4)"),
+}
+
+
+@pytest.mark.parametrize("case", PYTHON)
+def test_open_any_python_program_gives_what_it_sends_or_names_the_rest(case: str) -> None:
+    code, contents, note = PYTHON[case]
+    found, notes = imported(code)
+    assert found == contents
+    assert note in notes
+    assert note or not notes
+
+
+REFUSED_PYTHON = {
+    "passed to a function": (f"m = [{S}]\ntrim(m)\n{SEND}", "line 3 changes m"),
+    "passed to a function that changes it": (f"def f(x):\n    x.pop()\nm = [{S}]\nf(m)\n{SEND}", "line 5 changes m"),
+    "shuffled": (f"m = [{S}, {U}]\nrandom.shuffle(m)\n{SEND}", "line 3 changes m"),
+    "items changed in a loop": (f'm = [{S}]\nfor x in m:\n    x["content"] = "T"\n{SEND}', "line 3 changes m"),
+    "popped by a function": (f"m = [{S}]\ndef f():\n    m.pop()\nf()\n{SEND}", "line 4 changes m"),
+    "stored elsewhere": (f"m = [{S}]\nself.m = m\nself.m.append({U})\n{SEND}", "line 3 changes m"),
+    "part replaced": (f"m = [{S}, {U}]\nm[0:1] = []\n{SEND}", "line 3 changes m"),
+    "replaced by a function": (f"m = [{S}]\nm = trim(m)\n{SEND}", "line 3 sets it"),
+    "keywords changed in a branch": (
+        f'k = dict(messages=[{S}])\nif x:\n    k["a"] = 1\nc.chat.completions.create(**k)',
+        "line 4 changes k",
+    ),
+    "attribute": ("c.chat.completions.create(messages=self.m)", "self.m"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED_PYTHON)
+def test_open_any_python_list_changed_by_code_not_followed_is_refused_with_the_line(case: str) -> None:
+    code, reason = REFUSED_PYTHON[case]
+    with pytest.raises(InputError) as refused:
+        imported(code)
+    assert reason in str(refused.value)
+
+
+def test_open_any_python_argument_that_is_not_known_is_named_and_left_out() -> None:
+    code = f"c.chat.completions.create(messages=[{U}], temperature=t, tools=[f()], stop=None, **more)"
+    opened = open_any(code)
+    assert opened.document.parameters == {"stop": None}
+    assert opened.document.tools == ()
+    assert [note.split(" was")[0] for note in opened.notes] == ["temperature", "tools", "**more"]
+
+
+def test_open_any_python_item_set_in_keywords_is_sent() -> None:
+    code = f'k = {{"messages": [{U}], "temperature": 0.9}}\nk["temperature"] = 0.1\nc.chat.completions.create(**k)'
+    assert open_any(code).document.parameters == {"temperature": 0.1}
+
+
+JAVASCRIPT: dict[str, tuple[str, list[str], str]] = {
+    "push": (f"const m = [{S}];\nm.push({U});\n{JS_SEND}", ["S", "U"], ""),
+    "push without semicolons": (f"const m = [{S}]\nconst x = 1\nm.push({U})\n{JS_SEND}", ["S", "U"], ""),
+    "typed": (f"const m: Array<Message>[] = [{S} as const];\nm.push({U} satisfies M);\n{JS_SEND}", ["S", "U"], ""),
+    "spread": (f"const h = [{S}];\nconst m = [...h, {U}];\n{JS_SEND}", ["S", "U"], ""),
+    "unknown spread": (f"const m = [{S}, ...h];\n{JS_SEND}", ["S"], "*h was left out"),
+    "concat": (f"const m = [{S}].concat([{U}]);\n{JS_SEND}", ["S", "U"], ""),
+    "set again": (f'let q = "old";\nq = "new";\nconst m = [{Q}];\n{JS_SEND}\nq = "later";', ["new"], ""),
+    "added text": (f'let q = "A";\nq += "B";\nconst m = [{Q}];\n{JS_SEND}', ["AB"], ""),
+    "set in a branch": (f'let q = "A";\nif (x) {{ q = "B"; }}\nconst m = [{Q}];\n{JS_SEND}', ["{{q}}"], "line 3"),
+    "set by &&": (f'let q = "A";\nx && (q = "B");\nconst m = [{Q}];\n{JS_SEND}', ["{{q}}"], "line 3"),
+    "set by destructuring": (f'let q = "A";\n[q, x] = [x, q];\nconst m = [{Q}];\n{JS_SEND}', ["{{q}}"], "line 3"),
+    "set by a function": (f'let q = "A";\nf(() => {{ q = "B"; }});\nconst m = [{Q}];\n{JS_SEND}', ["{{q}}"], "line 3"),
+    "push in a branch": (f"const m = [{S}];\nif (x) m.push({U});\n{JS_SEND}", ["S"], "What line 3 adds to m"),
+    "push in a loop": (
+        f"const m = [{S}];\nfor (const q of qs) {{\n  m.push({Q});\n  {JS_SEND}\n  m.push(r);\n}}",
+        ["S", "{{q}}"],
+        "What line 6 adds to m",
+    ),
+    "push by a function": (
+        f"const m = [{S}];\nasync function ask(q) {{\n  m.push({Q});\n  {JS_SEND}\n  m.push(r);\n}}",
+        ["S", "{{q}}"],
+        "What line 6 adds to m",
+    ),
+    "local before global": (
+        f'const q = "G";\nfunction a() {{ const q = "L"; const m = [{Q}]; {JS_SEND} }}\n'
+        'function b() { const q = "O"; }',
+        ["L"],
+        "",
+    ),
+    "parameter": (f'const q = "G";\nasync function a(q) {{ const m = [{Q}]; {JS_SEND} }}', ["{{q}}"], "{{q}}"),
+    "arrow parameter": (
+        f'const q = "G";\nconst a = (q) => c.chat.completions.create({{messages: [{Q}]}});',
+        ["{{q}}"],
+        "{{q}}",
+    ),
+    "argument of map": (
+        f'const q = "G";\nx.map(q => c.chat.completions.create({{messages: [{Q}]}}));',
+        ["{{q}}"],
+        "{{q}}",
+    ),
+    "parts of a request": (f"const {{ q }} = req.body;\nconst m = [{Q}];\n{JS_SEND}", ["{{q}}"], "{{q}}"),
+    "template": (
+        'const n = "N";\nconst m = [{role: "user", content: `${n} ${u.x}`}];\n' + JS_SEND,
+        ["N {{u_x}}"],
+        "u.x",
+    ),
+    "conditional": (
+        f'const m = [{{role: "user", content: x ? "a" : "b"}}];\n{JS_SEND}',
+        ["{{x_a_b}}"],
+        'x ? "a" : "b"',
+    ),
+    "joined": (f'const m = [{{role: "user", content: ["a", "b"].join("\\n")}}];\n{JS_SEND}', ["a\nb"], ""),
+    "call in comments and texts": (
+        f"/* {JS_SEND} */\n// {JS_SEND}\nconst s = '{JS_SEND}', r = /[\"'`]/;\nconst m = [{U}];\n{JS_SEND}",
+        ["U"],
+        "",
+    ),
+    "two calls": (f"const m = [{U}];\n{JS_SEND}\n{JS_SEND}", ["U"], "line 3 was imported. 1 other call (line 4)"),
+}
+
+
+@pytest.mark.parametrize("case", JAVASCRIPT)
+def test_open_any_javascript_program_gives_what_it_sends_or_names_the_rest(case: str) -> None:
+    code, contents, note = JAVASCRIPT[case]
+    found, notes = imported(code)
+    assert found == contents
+    assert note in notes
+    assert note or not notes
+
+
+REFUSED_JAVASCRIPT = {
+    "passed to a function": (f"const m = [{S}];\ntrim(m);\n{JS_SEND}", "line 3 changes m"),
+    "passed in an object": (f"const m = [{S}];\nsave({{ m }});\n{JS_SEND}", "line 3 changes m"),
+    "other name of the list": (f"const m = [{S}];\nconst h = m;\nh.push({U});\n{JS_SEND}", "line 3 changes m"),
+    "unshift": (f"const m = [{U}];\nm.unshift({S});\n{JS_SEND}", "line 3 changes m"),
+    "item set": (f'const m = [{U}];\nm[0].content = "T";\n{JS_SEND}', "line 3 changes m"),
+    "options changed": (
+        f"const o = {{messages: [{U}]}};\no.temperature = 0.1;\nawait c.chat.completions.create(o);",
+        "line 3 changes o",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED_JAVASCRIPT)
+def test_open_any_javascript_list_changed_by_code_not_followed_is_refused_with_the_line(case: str) -> None:
+    code, reason = REFUSED_JAVASCRIPT[case]
+    with pytest.raises(InputError) as refused:
+        imported(code)
+    assert reason in str(refused.value)
+
+
+def test_open_any_javascript_numbers_and_options_are_read() -> None:
+    code = (
+        f"await c.chat.completions.create({{messages: [{U}], temperature: .5, seed: 0x10, max_tokens: 1_000, n: f(x)}})"
+    )
+    opened = open_any(code)
+    assert opened.document.parameters == {"temperature": 0.5, "seed": 16, "max_tokens": 1000}
+    assert [note.split(" was")[0] for note in opened.notes] == ["n"]
