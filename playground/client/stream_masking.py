@@ -6,25 +6,16 @@ import copy
 import json
 import re
 from collections.abc import Iterator
+from string import digits
 from typing import Any
 
 import msgspec
 
 from playground.client import tolerant_json
 from playground.client.error_body import is_error
-from playground.client.redact import (
-    GRAM,
-    MARK_CHARS,
-    MASK,
-    PIECE_CHARS,
-    KeySearch,
-    SeenText,
-    key_search,
-    mask_across,
-    masked,
-    redact,
-    redact_value,
-)
+from playground.client.key_search import GRAM, MARK_CHARS, PIECE_CHARS, KeySearch, key_search
+from playground.client.key_stream import SeenText, open_end
+from playground.client.redact import MASK, mask_across, masked, redact, redact_value
 from playground.prompt.json_text import check_depth, json_lines
 
 _LONG_PIECE = 256
@@ -41,14 +32,16 @@ class _Path:
     """The texts at one path, and the paths below it: names of an object, indexes of a list.
 
     `tail` is the end of the text that was passed on, `seen` what is known of it, with what is read again with the next
-    piece. `held` is the delayed text, `names` the joined names of an object.
+    piece. `held` is the delayed text, `names` the joined names of an object. `numbered` has one path for all names that
+    differ only in the number at their end.
     `same` is a text that has passed twice, which passes without another search. `is_secret`: its name ends a key.
     """
 
-    __slots__ = ("below", "held", "is_secret", "names", "previous", "same", "seen", "tail")
+    __slots__ = ("below", "held", "is_secret", "names", "numbered", "previous", "same", "seen", "tail")
 
     def __init__(self, search: KeySearch) -> None:
         self.below: dict[str | int | None, _Path] = {}
+        self.numbered: dict[str, _Path] = {}
         self.is_secret = False
         self.seen = SeenText(search)
         self.held = self.tail = self.names = self.previous = self.same = ""
@@ -86,7 +79,7 @@ class StreamMasker:
         if shown is data and _quotes(data) == self._quotes and not has_number:
             return data
         # What is in no value, as one of a name that is repeated.
-        return self._search.masked(shown)
+        return masked(shown, self._search.spans(shown))
 
     def _masked(self, data: str, *, last: bool) -> str:
         try:
@@ -165,23 +158,21 @@ class StreamMasker:
         self._quotes += 2 * len(value)
         secret_names: list[str] = []
         for name, item in value.items():
-            one = below.get(name)
-            if one is None:
-                one = below[name] = _Path(self._search)
-                one.is_secret = self._ends_key(path, name)
-            secret_names += [name] if one.is_secret else ()
-            if item.__class__ is str:
+            one = below.get(name) or self._new_path(path, name)
+            secret_names += (name,) if one.is_secret else ()
+            kind = item.__class__
+            if kind is str:
                 self._quotes += 2
                 if item and item != one.same:
                     value[name] = self._pass(one, item)
-            elif item.__class__ is dict:
+            elif kind is dict:
                 self._object(item, one)
-            elif item.__class__ is list:
+            elif kind is list:
                 self._value(item, one, is_choices=name == "choices")
         if secret_names:
             self._changed = self.has_masked = True
             value.update({f"{MASK}{len(value) + at}": value.pop(name) for at, name in enumerate(secret_names)})
-        if value.get("token") is not token or (token.__class__ is str and MASK in token):
+        if token is not None and (value.get("token") is not token or (token.__class__ is str and MASK in token)):
             self._changed = True  # its alternatives and bytes are the same text
             value.update({name: None for name in ("top_logprobs", "bytes") if name in value})
         if self._has_held and value.get("finish_reason"):
@@ -214,10 +205,19 @@ class StreamMasker:
                 value[place] = self._with_held(value[place], one)
         return value
 
+    def _new_path(self, path: _Path, name: str) -> _Path:
+        is_secret, label = self._ends_key(path, name), name.rstrip(digits)
+        if label == name or is_secret:
+            one = _Path(self._search)
+        else:  # `{"0": "s", "1": "k"}` may have a key in pieces
+            one = path.numbered.setdefault(label, _Path(self._search))
+        one.is_secret, path.below[name] = is_secret, one
+        return one
+
     def _ends_key(self, path: _Path, name: str) -> bool:
         """Return whether a new name of an object has a part of a key, or ends the one that its names have been."""
         known, whole = len(path.names), path.names + name
-        path.names = whole[self._search.open_end(whole)[1] :]
+        path.names = whole[open_end(self._search, whole)[1] :]
         return any(end > known for _, end in self._search.spans(whole, is_cut=True))
 
     # --- one text
@@ -245,7 +245,7 @@ class StreamMasker:
         before = text.tail + text.seen.open
         known, whole = len(before), before + text.held + piece
         spans = self._search.spans(whole)
-        end, context = self._search.open_end(whole)
+        end, context = open_end(self._search, whole)
         begin = max(min([end, *(one for one, behind in spans if one < end < behind)]), known)
         if len(whole) - begin > self._search.window:
             begin = len(whole)
@@ -253,7 +253,7 @@ class StreamMasker:
             text.held = whole[known:]
             return ""
         if begin != end:
-            context = min(context, self._search.open_end(whole[:begin])[1])
+            context = min(context, open_end(self._search, whole[:begin])[1])
         spans = [(max(one, known), behind) for one, behind in spans if known < behind <= begin]
         text.held = whole[begin:]
         masked_up_to = spans[-1][1] if spans else 0
@@ -279,7 +279,9 @@ def masked_value(value: Any, key: str | None) -> Any:
 
 def _quotes(data: str) -> int:
     """Return how many quotes around texts a JSON text has."""
-    return (data.replace("\\\\", "").replace('\\"', "") if "\\" in data else data).count('"')
+    if "\\\\" in data:
+        data = data.replace("\\\\", "")
+    return data.count('"') - data.count('\\"')
 
 
 def _parsed(data: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -47,7 +48,7 @@ class ReplaySummary(Struct, frozen=True):
 
 class _Saved(msgspec.Struct):
     version: int
-    learned: msgspec.Raw
+    learned: dict[str, Any]
     requests: list[dict[str, Any]]
 
 
@@ -147,7 +148,8 @@ class TrafficReplay:
     @property
     def learned(self) -> bytes:
         """What was learned, with the last requests, as JSON."""
-        return msgspec.json.encode(_Saved(VERSION, msgspec.Raw(self._forecaster.save()), self._kept[-REMEMBERED:]))
+        saved = _Saved(VERSION, json.loads(self._forecaster.save()), self._kept[-REMEMBERED:])
+        return json.dumps(msgspec.to_builtins(saved)).encode()  # prompts may have half of a surrogate pair
 
     def _keep(self, record: TrafficRecord) -> None:
         usage = record.usage or CacheUsage()
@@ -167,12 +169,12 @@ class TrafficReplay:
 
     def _restore(self, data: bytes) -> None:
         try:
-            saved = msgspec.json.decode(data, type=_Saved)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            saved = msgspec.convert(json.loads(data), _Saved)
+        except (ValueError, RecursionError):  # msgspec's errors are ValueErrors
             return
         if saved.version != VERSION:
             return
-        self._forecaster.load(bytes(saved.learned))
+        self._forecaster.load(json.dumps(saved.learned).encode())
         for number, one in enumerate(saved.requests):
             record = _saved_record(one)
             if record is None:

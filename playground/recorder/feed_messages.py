@@ -19,6 +19,7 @@ from playground.client.content_coding import Decompressor
 from playground.client.credentials import credentials, stored_headers
 from playground.client.endpoint import Endpoint
 from playground.client.errors import MAX_BODY_CHARS
+from playground.client.key_stream import open_end
 from playground.client.redact import MASK, key_forms, key_search, mask_pieces, redact
 from playground.client.stream_masking import StreamMasker
 from playground.prompt.secret_values import masked_address
@@ -221,7 +222,7 @@ def _masked_wide(body: bytes, key: str | None) -> bytes:
 def _masked_text(text: str, key: str | None, *, whole: bool) -> str:
     """Mask keys, and a part of a key at the end of a text that is not whole."""
     text = redact(text, key)
-    begin = len(text) if whole else key_search(key).open_end(text)[0]
+    begin = len(text) if whole else open_end(key_search(key), text)[0]
     return text if begin == len(text) else text[:begin] + MASK
 
 

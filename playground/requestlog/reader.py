@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sqlite3
 import time
@@ -12,7 +13,6 @@ from datetime import datetime
 from functools import partial
 from itertools import islice, takewhile
 
-import msgspec
 from msgspec.structs import replace
 
 from playground.client.events import ContentDelta, HeadersReceived
@@ -324,10 +324,13 @@ class Reader:
         ]
 
     def explanations(self, numbers: Sequence[int]) -> dict[int, Json]:
-        """Return the stored cache explanations of these numbers; requests without one are left out."""
+        """Return the stored cache explanations of these numbers; requests without one are left out.
+
+        They may quote half of a surrogate pair, which msgspec refuses.
+        """
         listed = ", ".join(map(str, numbers))
         sql = f"SELECT number, explanation FROM texts WHERE number IN ({listed}) AND explanation IS NOT NULL"
-        return {number: msgspec.json.decode(text) for number, text in self._connection.execute(sql)}
+        return {number: json.loads(text) for number, text in self._connection.execute(sql)}
 
     def _rows(self, found: Iterable[tuple[object, ...]]) -> list[LogRow]:
         rows: list[LogRow] = []

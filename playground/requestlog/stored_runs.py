@@ -221,7 +221,7 @@ class StoredRuns:
         events = read_events(row[0])
         return StoredRun(
             *(record, row[0], row[1], bool(row[2]), events, bool(row[3]), bool(row[14]), row[15], tags_of(row[16])),
-            explanation=msgspec.json.decode(row[19]) if row[19] else None,
+            explanation=json.loads(row[19]) if row[19] else None,
         )
 
 

@@ -72,12 +72,12 @@ class Named(msgspec.Struct, tag="named", tag_field="t", frozen=True, omit_defaul
 
 
 Record: TypeAlias = Content | SentVersion | Named
-_decode = msgspec.json.Decoder(Record).decode
 
 
 def encode_record(record: Record) -> bytes:
     """Return the line of a record, with its line end."""
-    data = msgspec.json.encode(record)
+    text = json.dumps(msgspec.to_builtins(record), ensure_ascii=False, separators=(",", ":"))
+    data = text.encode("utf-8", "surrogatepass")  # prompts may have half of a surrogate pair, which msgspec refuses
     return b"%08x %s\n" % (zlib.crc32(data), data)
 
 
@@ -85,7 +85,7 @@ def decode_record(line: bytes) -> Record | None:
     """Return the record of a line without its line end; None if the line is damaged."""
     checksum, _, data = line.partition(b" ")
     try:
-        return _decode(data) if int(checksum, 16) == zlib.crc32(data) else None
+        return msgspec.convert(json.loads(data), Record) if int(checksum, 16) == zlib.crc32(data) else None
     except (ValueError, RecursionError):  # msgspec's errors are ValueErrors
         return None
 

@@ -88,6 +88,18 @@ def test_replay_missing_file_and_bad_lifetime_are_input_errors(tmp_path: Path) -
     assert replay(str(FILE), "--lifetime", "0").returncode == 2
 
 
+def test_replay_of_half_a_surrogate_pair_writes_and_reads_what_it_learned(tmp_path: Path) -> None:
+    file, memory = tmp_path / "cut.jsonl", tmp_path / "memory.json"
+    lines = FILE.read_text("utf-8").splitlines()
+    asked = json.loads(lines[-1])
+    asked["request"]["messages"][-1]["content"] = "cut inside an emoji: \ud83d"
+    file.write_text("\n".join((*lines[:-1], json.dumps(asked))) + "\n", "utf-8")
+    for _ in range(2):
+        done = replay(str(file), "--learned", str(memory))
+        assert (done.returncode, done.stderr) == (0, b"")
+    assert json.loads(memory.read_text("utf-8"))["requests"][-1]["request"] == asked["request"]
+
+
 def test_replay_learned_state_is_written_and_read(tmp_path: Path) -> None:
     memory = tmp_path / "memory.json"
     assert replay(str(FILE), "--learned", str(memory)).returncode == 0

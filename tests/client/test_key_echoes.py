@@ -295,6 +295,42 @@ def test_key_with_each_piece_behind_a_label_is_masked(kind: str, size: int) -> N
         assert streamed.endswith(" thanks.")
 
 
+@pytest.mark.parametrize("name", ["%d", "part_%d"])
+@pytest.mark.parametrize("count", [1, 6, 40])
+@pytest.mark.parametrize("size", [1, 3])
+def test_values_of_names_that_only_count_are_one_text_of_a_stream(name: str, count: int, size: int) -> None:
+    pieces = ["It is ", *(ECHOED[at : at + size] for at in range(0, len(ECHOED), size)), " thanks."]
+    items = [(name % at, piece) for at, piece in enumerate(pieces)]
+    masker = StreamMasker(ECHOED)
+    events = [json.dumps({"a": dict(items[at : at + count])}) for at in range(0, len(items), count)]
+    values = [json.loads(line)["a"] for line in (*map(masker.masked, events), masker.rest()[0]) if line]
+    shown = "".join(piece for value in values for piece in value.values())
+    before, mask, after = shown.partition(MASK)
+    assert ("It is sk-p".startswith(before), mask, after) == (True, MASK, " thanks.")
+    assert [len(value) for value in values[: len(events)]] == [
+        len(items[at : at + count]) for at in range(0, len(items), count)
+    ]
+
+
+@pytest.mark.parametrize("rows", ["  7 | auth(%s\n  8 | %s\n  9 + %s)", "\\n  7: auth(%s\\n  8: %s\\n 19: %s)"])
+def test_key_over_numbered_lines_is_masked_though_its_first_piece_is_behind_another_label(rows: str) -> None:
+    secret = ECHOED.removeprefix("sk-proj-")
+    for begin in (0, 3):
+        pieces = secret[begin : begin + 7], secret[begin + 7 : begin + 17], secret[begin + 17 : begin + 24]
+        shown = redact(rows % pieces, secret)
+        assert shown.startswith(rows.partition("%s")[0])
+        assert [piece for piece in pieces if piece in shown] == []
+
+
+@pytest.mark.parametrize("mark", ["", "…", "<b>", "%20"])
+def test_key_in_a_long_text_is_masked_at_its_place(mark: str) -> None:
+    text = f"One – two “three”{mark}; 4 of 5.\n" * 900
+    key = ECHOED.removeprefix("sk-proj-")
+    for at in (0, 5_000, len(text) - 1, len(text)):
+        before, after = text[:at] + " ", " " + text[at:]
+        assert redact(f"{before}{key[:9]}-{key[9:]}{after}", key) == f"{before}{MASK}{after}"
+
+
 def test_objects_with_masked_values_keep_their_names_and_numbers() -> None:
     value = [{"i": at, "c": one} for at, one in enumerate(ECHOED.replace("-", ""))]
     shown = json.loads(redact(json.dumps(value), ECHOED))
@@ -337,6 +373,11 @@ def test_key_in_nested_encodings_is_masked_also_in_a_stream(kind: str) -> None:
 def test_mark_between_letters_is_read_from_its_bytes_in_a_header(mark: str) -> None:
     value = mark.join(ECHOED).encode().decode("latin-1")
     assert stored_headers([("x-echo", f"no {value} ok")], ECHOED) == (("x-echo", f"no {MASK} ok"),)
+
+
+def test_base64_over_two_pieces_before_other_signs_passes() -> None:
+    pieces = ["It is QUJDREVGR0hJ", "SktM&(x y", " thanks."]
+    assert _shown(pieces, ECHOED) == "".join(pieces)
 
 
 def test_numbers_that_count_letters_of_answers_and_base64_stay() -> None:

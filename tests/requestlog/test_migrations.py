@@ -107,6 +107,21 @@ async def test_set_explanation_is_returned_by_get_and_removed_by_none(tmp_path: 
         assert stored.explanation is None
 
 
+async def test_an_explanation_that_quotes_half_a_surrogate_pair_is_read_with_those_of_other_requests(
+    tmp_path: Path,
+) -> None:
+    async with opened(tmp_path) as log:
+        records = [samples.record("One"), samples.record("Two")]
+        for record, text in zip(records, ("plain", "cut inside an emoji: \ud83d"), strict=True):
+            await log.begin(record)
+            await log.finish(record.run_id, fold(samples.answered()), None, {"texts": [text]})
+        stored = [await log.get(record.run_id) for record in records]
+        found = await log.explanations([run.number for run in stored if run is not None])
+        expected: list[Json] = [{"texts": ["plain"]}, {"texts": ["cut inside an emoji: \ud83d"]}]
+        assert list(found.values()) == expected
+        assert [run.explanation for run in stored if run is not None] == expected
+
+
 async def test_finish_with_forecast_and_explanation_stores_both(tmp_path: Path) -> None:
     async with opened(tmp_path) as log:
         kept, other = samples.record("One"), samples.record("Two")

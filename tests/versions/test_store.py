@@ -286,3 +286,15 @@ def test_record_beyond_the_limit_is_refused_and_the_history_stays_readable(
     with pytest.raises(OSError, match="more than"):
         store.record(KEY, prompt("two"), "sent")
     assert systems(VersionStore(tmp_path)) == ["one"]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        history_module.Named("v1", "cut \ud83d", "note \udc00"),
+        history_module.Content("v2", 1.0, "sent", base="v1", edits=[(0, 1, "\ud83d")]),
+    ],
+)
+def test_record_with_half_a_surrogate_pair_is_read_as_written(record: history_module.Record) -> None:
+    line = history_module.encode_record(record)
+    assert history_module.decode_record(line.rstrip(b"\n")) == record

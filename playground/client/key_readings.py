@@ -1,0 +1,324 @@
+"""How a text may be read: escapes decoded, markup removed, words regrouped by their labels.
+
+A server may echo a key in any form. Instead of a pattern for each form, a text is read in several ways, and every
+reading is searched for the same letters and digits (`key_search.py`):
+
+- as it is, and decoded: escapes, entities, base64 and hex, in each other too (`decode`). `%73k&#45;` is `sk-`;
+- without terminal escapes, and also without tags and line numbers (`ways_to_read`). `s<b>k</b>-` is `sk-`;
+- with the words behind each label joined (`LabelledWords`). `{"i": 0, "c": "s"}, {"i": 1, "c": "k"}` has `sk` behind
+  `c": "`;
+- of each of these, letters and digits in lower case alone (`letters_of`). `S.K` is `sk`.
+
+`in_source` finds where a part of a reading stands in the text: each step keeps its pattern and the text before it.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from base64 import b64decode
+from bisect import bisect_right
+from collections.abc import Collection, Iterator, Mapping
+from functools import cache, lru_cache
+from html import unescape
+from itertools import accumulate, compress, count
+from string import ascii_lowercase, ascii_uppercase, digits
+from unicodedata import normalize
+
+BESIDE = re.compile(r"[^0-9A-Za-z]+")
+Span = tuple[int, int]
+Layer = tuple[re.Pattern[str], str]
+"""A pattern whose matches were replaced, and the text before that."""
+_ESCAPE = re.compile(
+    r"\\+(?:u(?:([0-9a-fA-F]{4})|\{0*([0-9a-fA-F]{1,6})\})|x([0-9a-fA-F]{2})|([0-3][0-7]{2}))|%(?:25)*([0-9a-fA-F]{2})"
+    r"|=([89A-F][0-9A-F])(?:(?==[89AB])|(?<==[89AB][0-9A-F]))"
+    r"|&(?:#(?:[xX][0-9a-fA-F]{1,7};?|[0-9]{1,7}(?:;|(?![0-9])))|[A-Za-z][A-Za-z0-9]{1,31};)"
+)
+_BYTES = re.compile("[\xc2-\xf4][\x80-\xbf]{1,3}")
+"""A character that was escaped as its bytes in UTF-8."""
+BLOB = re.compile("[A-Za-z0-9+/_-]{16,}={0,2}")
+"""What may be a text in base64 or hex."""
+_HEX, _STANDARD = re.compile("[0-9A-Fa-f]{16,}"), str.maketrans("-_", "+/", "=")
+"""The alphabet of URLs as the one that `b64decode` reads."""
+_BEGINS_TEXT = re.compile(
+    r"(?:[2-7][0-9A-Fa-f]|0[09AaDd]){8}|.{0,3}?(?:[A-Za-f][A-HQ-Xg-nw-z0-3][ABEFIJMNQRUVYZcdghklopstwx014589].){3}"
+)
+"""How 8 bytes of ASCII begin in hex, and 9 in base64: the first bit of each byte is 0, whatever stands before it."""
+_TEXT_CODES = bytes([0, 9, 10, 13, *range(32, 127)])
+_ENCODED = (_ESCAPE, _BYTES, BLOB)
+_MOST_LAYERS = 8
+"""Replacements of one text: each is of one of `_ENCODED`."""
+_STRING = "(?:\x1b[]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]{0,99}"
+_TERMINAL = rf"\x1b\[[0-?]*[ -/]*[@-~]|\x9b[0-?]*[ -/]*[@-~]|{_STRING}(?:\x07|\x1b\\|\x9c)|\x1b[ -/]*[0-Z^-~]"
+_IN_TAG = """[/?]?[A-Za-z!](?:[^<>"']|"[^"<]{0,99}"|'[^'<]{0,99}'){0,99}"""
+_TAG = rf"<(?:{_IN_TAG}|[/?]?[A-Za-z!][^<>]{{0,99}})>|\]\([^()\s]{{0,99}}\)"
+_LETTER = r"\\[abfnrtv]"
+_NUMBERED = r"[ \t]*[0-9]{1,5}(?=[ \t]*[|:.)>+\t])"
+_MARKUP = re.compile(rf"{_TERMINAL}|{_LETTER}")
+NOISE = re.compile(
+    rf"{_TERMINAL}|{_TAG}|\n{_NUMBERED}|\r{_NUMBERED}|{_LETTER}(?:{_NUMBERED})?|0[xX](?=[0-9a-fA-F]{{2}}\b)"
+)
+NOTHING = re.compile(r"(?!)")
+_encoded = re.compile("[\\\\%&]|=[89A-F]|[\xc2-\xf4][\x80-\xbf]|[A-Za-z0-9+/_-]{16}").search
+may_have_noise = re.compile(r"[<\\%&=\x1b\x90\x98\x9b\x9d-\x9f]|\]\(|[\r\n][ \t]*[0-9]|0[xX]").search
+"""Finds where escapes and what is removed may begin."""
+_UNFINISHED_TEXT = (
+    r"(?:(?:\\+x|%(?:25)*|=)[89a-fA-F][0-9a-fA-F]|\\+[23][0-7]{2}){1,3}(?:\\+(?:x?|x[0-9a-fA-F]|[0-3][0-7]?)|%(?:25)*[0-9a-fA-F]?|=[0-9A-F]?)?"
+    r"|\\+(?:u[0-9a-fA-F]{0,3}|u\{[0-9a-fA-F]{0,6}|x[0-9a-fA-F]?|[0-3][0-7]?)?|%(?:25)*[0-9a-fA-F]?|=[89A-F]?"
+    r"|&(?:amp;)*(?:#[xX]?[0-9a-fA-F]{0,7}|[A-Za-z]{1,31})?|[xX]{1,8}|[\[<({][a-zA-Z.]{0,12}"
+)
+_UNFINISHED = rf"{_UNFINISHED_TEXT}|\x1b(?:\[[0-?]*[ -/]*|[ -/]*)|\x9b[0-?]*[ -/]*|{_STRING}\x1b?"
+_BEGINS = r"(?=[\\%=&xX\[<({\r\n\]0\x1b\x9b\x90\x98\x9d-\x9f])"
+"""Finds quickly where something unfinished may begin."""
+UNFINISHED_ENDS = {
+    NOISE: re.compile(
+        rf"""{_BEGINS}(?:{_UNFINISHED}|(?:[\r\n]|{_LETTER})[ \t]*(?:[0-9]{{1,5}}[ \t]*)?"""
+        rf"""|\](?:\([^()\s]{{0,99}})?|<?0(?:[xX][0-9a-fA-F]{{0,2}})?"""
+        rf"""|<(?:{_IN_TAG}(?:["'][^"'<]{{0,99}})?|[/?]?(?:[A-Za-z!][^<>]{{0,99}})?))$"""
+    ),
+    _MARKUP: re.compile(f"{_BEGINS}(?:{_UNFINISHED})$"),
+    NOTHING: re.compile(f"{_BEGINS}(?:{_UNFINISHED_TEXT})$"),
+}
+"""What is removed from a text before all but letters and digits, and the unfinished end of such: a key may be around
+tags, or in one."""
+_UNFINISHED_CHARS = 128
+"""Longest unfinished end."""
+_MOST_KEPT = 4096
+"""Longest text of which the places of its replacements are kept for a second question, as a stream asks it."""
+_BLOCK = 1024
+"""Length of the blocks in which the letters of a longer text are counted."""
+BESIDE_ANY = re.compile(r"[\W_]+")
+TO_LOWER = bytes.maketrans(ascii_uppercase.encode(), ascii_lowercase.encode())
+_DROPPED = bytes(code for code in range(256) if code > 127 or not chr(code).isalnum())
+
+
+def joined(spans: list[Span]) -> list[Span]:
+    """Return spans in order, with those that overlap as one."""
+    found: list[Span] = []
+    for start, end in sorted(spans):
+        if found and start < found[-1][1]:
+            found[-1] = found[-1][0], max(end, found[-1][1])
+        else:
+            found.append((start, end))
+    return found
+
+
+def decode(text: str, unfinished: re.Pattern[str] | None = None) -> tuple[str, list[Layer]]:
+    r"""Replace escapes in `text` (\u0073, \x73, \163, %73, &#115;, &shy;, base64, hex), also nested ones.
+
+    `unfinished`: finds an end that is read with what follows it. It is left out, as a layer of NOTHING.
+    """
+    layers: list[Layer] = []
+    found = _encoded(text) is not None
+    while found and len(layers) < _MOST_LAYERS:
+        found = False
+        for pattern in _ENCODED:
+            if (pattern is not _BYTES or not text.isascii()) and (plain := pattern.sub(_character, text)) != text:
+                layers.append((pattern, text))
+                text, found = plain, True
+                if unfinished and (whole := without_end(unfinished, text)) != text:
+                    layers.append((NOTHING, text))
+                    text = whole
+    return text, layers
+
+
+def undecoded(text: str, _: re.Pattern[str] | None = None) -> tuple[str, list[Layer]]:
+    return text, []
+
+
+def _character(found: re.Match[str]) -> str:
+    if found.re is _BYTES:
+        return found[0].encode("latin-1").decode("utf-8", "replace")
+    if found.re is BLOB:
+        return encoded_text(found[0]) or found[0]
+    if found.re is not _ESCAPE:
+        return ""
+    group = found.lastindex or 0
+    return _escape(found[group], group)
+
+
+def encoded_text(blob: str) -> str:
+    """Return the text that a run of hex or base64 holds, also one that is cut; "" if it holds none."""
+    if not _BEGINS_TEXT.match(blob):
+        return ""
+    if _HEX.fullmatch(blob):
+        found = _if_text(bytes.fromhex(blob[: len(blob) // 2 * 2]))
+        if found:
+            return found
+    blob = blob.translate(_STANDARD)
+    for skipped in range(4):  # a letter before it, as of `\\n`
+        if _if_text(b64decode(blob[skipped : skipped + 12])):
+            rest = blob[skipped:]
+            rest = rest[: len(rest) - (len(rest) % 4 == 1)]
+            if found := _if_text(b64decode(rest + "=" * (-len(rest) % 4))):
+                return blob[:skipped] + found
+    return ""
+
+
+def _if_text(data: bytes) -> str:
+    return "" if data.translate(None, _TEXT_CODES) else data.decode("ascii")
+
+
+@lru_cache(maxsize=_MOST_KEPT)
+def _escape(code: str, group: int) -> str:
+    return chr(min(int(code, 8 if group == 4 else 16), sys.maxunicode)) if group else unescape(code)
+
+
+def in_source(spans: list[Span], layers: list[Layer]) -> list[Span]:
+    """Return where these parts of a plain text stand in the text before its layers were removed."""
+    for pattern, source in reversed(layers if spans else ()):
+        if len(source) > _MOST_KEPT and (pattern is BESIDE or pattern is BESIDE_ANY):
+            spans = _in_blocks(pattern, source, spans)
+            continue
+        known = len(source) <= _MOST_KEPT  # a stream asks again for the same text
+        starts, ends, removed = _removed(pattern, source) if known else _removed.__wrapped__(pattern, source)
+        spans = [
+            (start + removed[bisect_right(starts, start)], end + removed[bisect_right(ends, end - 1)])
+            for start, end in spans
+        ]
+    return spans
+
+
+def _in_blocks(beside: re.Pattern[str], text: str, spans: list[Span]) -> list[Span]:
+    """Return where these letters and digits of a long text stand in it, from their number in each of its blocks."""
+    blocks = [text[at : at + _BLOCK] for at in range(0, len(text), _BLOCK)]
+    ends = list(accumulate(len(letters_of(block, beside)) for block in blocks))
+
+    @cache
+    def places(number: int) -> list[int]:
+        return [at for at, one in enumerate(blocks[number], number * _BLOCK) if not beside.match(one)]
+
+    def place(letter: int) -> int:
+        number = bisect_right(ends, letter)
+        return places(number)[letter - ends[number]]  # counted from the end of its block
+
+    return [(place(start), place(end - 1) + 1) for start, end in spans]
+
+
+@lru_cache(maxsize=32)
+def _removed(pattern: re.Pattern[str], source: str) -> tuple[list[int], list[int], list[int]]:
+    """Return where the matches stood once they were replaced, and how much shorter the text is behind each."""
+    starts, ends, removed, less = list[int](), list[int](), [0], 0
+    is_escape = pattern in _ENCODED
+    for found in pattern.finditer(source):
+        size = len(_character(found)) if is_escape else 0
+        begin, end = found.span()
+        ends.append(begin - less)
+        starts.append(begin - less + size)
+        less += end - begin - size
+        removed.append(less)
+    return starts, ends, removed
+
+
+def ways_to_read(text: str) -> dict[str, re.Pattern[str]]:
+    """Return the texts as which a text may be read, each with the pattern of what was removed from it."""
+    less = NOISE.sub("", text) if may_have_noise(text) else text
+    return {text: NOTHING} if less == text else {text: NOTHING, _MARKUP.sub("", text): _MARKUP, less: NOISE}
+
+
+def without_end(unfinished: re.Pattern[str], text: str) -> str:
+    """Return the text without an unfinished end, and without one that is before that: `&lt;b` is a tag too."""
+    found = unfinished.search(text, max(len(text) - _UNFINISHED_CHARS, 0))
+    while found:
+        text = text[: found.start()]
+        found = unfinished.search(text, max(len(text) - _UNFINISHED_CHARS, 0))
+        if found and found[0].startswith("&#"):
+            break  # complete: something follows it
+    return text
+
+
+@lru_cache(maxsize=1)
+def _wide() -> dict[int, str]:
+    """Return the characters that are an ASCII letter or digit in another form, and the letters without a picture."""
+    blocks = ((0x80, 0x3200), (0xFF00, 0x10000), (0x1D400, 0x1D800), (0x1F100, 0x1F200), (0x1FBF0, 0x1FC00))
+    normal = {code: normalize("NFKC", chr(code)) for block in blocks for code in range(*block)}
+    found = {code: one for code, one in normal.items() if len(one) == 1 and one.isascii() and one.isalnum()}
+    return found | dict.fromkeys(map(ord, "\u115f\u1160\u3164\uffa0"), "\0")  # the only letters without one
+
+
+def folded(text: str) -> str:
+    return text if text.isascii() or _wide().keys().isdisjoint(map(ord, set(text))) else text.translate(_wide())
+
+
+def lower_case(text: str) -> str:
+    lower = text.lower()
+    if len(lower) != len(text):  # a few letters become two
+        lower = "".join(one if len(one.lower()) > 1 else one.lower() for one in text)
+    return lower
+
+
+def letters_of(text: str, beside: re.Pattern[str] = BESIDE) -> str:
+    """Return the letters and digits of a text in lower case: ASCII alone, or any."""
+    if beside is BESIDE_ANY:
+        return lower_case(beside.sub("", text))
+    return text.encode("ascii", "ignore").translate(TO_LOWER, _DROPPED).decode("ascii")
+
+
+def with_backslashes(text: str, spans: list[Span]) -> list[Span]:
+    return [(len(text[:start].rstrip("\\")), end) for start, end in spans] if "\\" in text else spans
+
+
+# --- words behind labels
+
+SIGNS = "-_+/"
+"""What is between the letters and digits of keys."""
+_WORD = re.compile(rf"([A-Za-z0-9]+(?:[{re.escape(SIGNS)}]+[A-Za-z0-9]+)*)")
+Label = tuple[str, str]
+"""The word before a word, without digits, and what is between them."""
+
+
+class LabelledWords:
+    """The words of a text, by their labels.
+
+    A key that a list or an object has in pieces is behind one label, as in `1. s`, `"i": 0, "c": "s"` or `<![CDATA[s`.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._before, *self._parts = _WORD.split(text)
+        self._words, self._gaps = self._parts[::2], self._parts[1:-1:2]
+        self.unique = set(self._words)
+
+    def letters(self) -> Iterator[tuple[str, str]]:
+        """Yield each word with its letters and digits in lower case."""
+        letters = "\n".join(self.unique).encode().translate(TO_LOWER, SIGNS.encode()).decode()
+        return zip(self.unique, letters.split("\n"), strict=False)
+
+    def pieces(self, letters: Mapping[str, str]) -> dict[Label, str]:
+        """Return what the words that are in `letters` have there, joined behind each label."""
+        words, gaps = self._words, self._gaps
+        found: dict[Label, list[str]] = {}
+        for at in self._labels_of(words[1:], letters):
+            found.setdefault((words[at].strip(digits), gaps[at].rstrip(SIGNS)), []).append(letters[words[at + 1]])
+        return {label: "".join(pieces) for label, pieces in found.items()}
+
+    def places(self, labels: Collection[Label] | None = None) -> dict[Label, list[Span]]:
+        """Return where the words behind each of these labels, or of all, stand in the text."""
+        words, gaps, before, between = self._words, self._gaps, self.unique, set(self._gaps)
+        if labels is not None:
+            befores, betweens = ({*parts} for parts in zip(*labels, strict=True))
+            before = {word for word in before if word.strip(digits) in befores}
+            between = {gap for gap in between if gap.rstrip(SIGNS) in betweens}
+        ends = list(accumulate(map(len, self._parts), initial=len(self._before)))
+        found: dict[Label, list[Span]] = {}
+        for at in self._labels_of(words[:-1], before):
+            if gaps[at] not in between:
+                continue
+            label = words[at].strip(digits), gaps[at].rstrip(SIGNS)
+            if labels is None or label in labels:
+                found.setdefault(label, []).append((ends[2 * at + 2], ends[2 * at + 3]))
+        return found
+
+    @staticmethod
+    def _labels_of(words: list[str], known: Collection[str]) -> compress[int]:
+        return compress(count(), map(known.__contains__, words))
+
+
+def parts_of_words(words: list[Span], span: Span) -> list[Span]:
+    """Return where the parts of a text are that is these words."""
+    found, place = list[Span](), 0
+    for start, end in words:
+        first, last = max(span[0], place) - place + start, min(span[1], place + end - start) - place + start
+        if first < last:
+            found.append((first, last))
+        place += end - start
+    return found

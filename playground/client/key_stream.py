@@ -1,0 +1,209 @@
+"""A text in pieces: which pieces pass without a search, and from where the end of a text may go on as a part of a key.
+
+Each piece of a stream is displayed when it comes, unless a key may be in it. `SeenText` keeps the last letters of the
+text, in each way to read it, and the last words behind each label. If they and the new piece have no GRAM letters of a
+key in a row, the piece passes. Otherwise `KeySearch.spans` searches the end of the text, and what `open_end` finds at
+it waits for the next piece.
+
+Example: the key is `sk_9fQ2xLm7TzR4`. The piece `is sk` passes, `_9` does not: `sk_9` is a beginning of the key. It
+waits, and so does `fQ2xLm7` behind it; the piece ` is a` ends the part, and what waited is masked.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import compress, count
+from string import ascii_letters, digits
+
+from playground.client.key_readings import (
+    BLOB,
+    NOISE,
+    NOTHING,
+    SIGNS,
+    UNFINISHED_ENDS,
+    Layer,
+    decode,
+    encoded_text,
+    folded,
+    in_source,
+    letters_of,
+    may_have_noise,
+    parts_of_words,
+    undecoded,
+    ways_to_read,
+    without_end,
+)
+from playground.client.key_search import GRAM, LAST_LETTERS, MARK_CHARS, KeySearch, common_length
+
+_FOREIGN = re.compile(r"[^\W\x00-\x7f]")
+_ALNUM = f"{ascii_letters}{digits}"
+_BLOB_CHARS = f"{_ALNUM}+/_-"
+_BLOB_BEGIN, _BLOB_LEAST = 32, 16
+"""Characters of base64 that show whether it is a text; and from which it may be one."""
+_RUN = re.compile(f"[A-Za-z0-9+/_-]{{{_BLOB_LEAST}}}").search
+_WORD, _WORDS, _SIGN = re.compile("([A-Za-z0-9]+)"), re.compile("[a-z0-9]+").findall, re.compile("[-_+/]").search
+_NO_SIGNS = str.maketrans("", "", SIGNS)
+_LABEL_CHARS, _MOST_LABELS = 32, 512
+"""Characters at the end of a text that are kept for the label of the next word; labels that are kept."""
+_OPEN = re.compile(rf"{UNFINISHED_ENDS[NOISE].pattern}|&[A-Za-z0-9]{{1,32}}$")
+"""An end of a text that is read with what follows it."""
+_PLAIN = re.compile(
+    r"""(?:[A-Za-z1-9 \t.,;:!?'"_\-|*#/+@^$~`>)}]++|\n[ \t]*+(?=[^ \t0-9])|0(?![xX])|\](?!\()|=(?![89A-F]|$)"""
+    r"""|[\[({](?![A-Za-z.]{0,12}$)|<(?![/?!.0A-Za-z]|$)|%(?![0-9A-Fa-f]|$))*+(?<![0xX\]])"""
+).fullmatch
+"""Matches a text that has only one reading, whatever follows."""
+_MOST_ENDS = 16
+"""With more ways to read the end of a text, it is searched."""
+
+
+class SeenText:
+    """The text of a stream up to now. Decides whether a piece can pass without a search.
+
+    `ends`: how its letters and digits end, in each way to read it. `open`: its last part, which is read again with the
+    next piece. `run`: the beginning of a run of base64 or hex at its end. `labelled`: its last words, `words`: the ends
+    of the words behind each label.
+    """
+
+    __slots__ = ("_search", "ends", "labelled", "open", "run", "words")
+
+    def __init__(self, search: KeySearch, text: str = "") -> None:
+        self._search, self.open = search, text
+        self.ends, self.words = {""}, dict[tuple[str, str], str]()
+        self.run = self.labelled = ""
+
+    def passes(self, piece: str) -> str | None:
+        """Return what was read of the text with this piece. None: characters of a key are in it, and `spans` finds the
+        parts."""
+        if not self.open and _PLAIN(piece) and not _RUN(self.run + piece):
+            letters = {letters_of(piece, self._search.beside)}
+            return self._known(piece, piece, "", ends_of(self._search, self.ends, letters))
+        text = self.open + piece
+        begun = without_end(_OPEN, text)
+        plain, layers = decode(begun, _OPEN)
+        patterns = [pattern for pattern, _ in layers]
+        if BLOB in patterns:
+            return None  # what follows is decoded from its beginning
+        if NOTHING in patterns:
+            # An escape or a tag whose first character is escaped goes on.
+            begun = begun[: in_source([(len(plain) - 1, len(plain))], layers)[0][1]] if plain else ""
+        ends, rest = ends_of(self._search, self.ends, self._letters({begun, plain})), text[len(begun) :]
+        if ends and rest and not ends_of(self._search, ends, self._letters({rest, decode(rest)[0]})):
+            return None
+        run = self.run + plain
+        blob = BLOB.search(run) if len(run) >= _BLOB_LEAST else None
+        if blob and encoded_text(blob[0][:_BLOB_BEGIN]):
+            return None
+        return self._known(begun, plain, rest, ends)
+
+    def _known(self, begun: str, plain: str, rest: str, ends: set[str]) -> str | None:
+        if not ends or self._has_words(plain):
+            return None
+        run = self.run + plain
+        self.run = run[len(run.rstrip(_BLOB_CHARS)) :][:_BLOB_BEGIN]
+        self.ends, self.open = ends, rest
+        return begun
+
+    def _letters(self, texts: set[str]) -> set[str]:
+        """Return the letters and digits of texts in each way to read them."""
+        return {letters_of(way, self._search.beside) for text in texts for way in ways_to_read(folded(text))}
+
+    def _has_words(self, text: str) -> bool:
+        """Return whether the words behind a label have characters of a key: short ones, as others are found anyway."""
+        text = folded(text)
+        if _SIGN(text):
+            text = text.translate(_NO_SIGNS)
+        before = self.labelled
+        new = before[len(before.rstrip(_ALNUM)) :] + text
+        if self._search.short.isdisjoint(_WORDS(new.lower())):
+            self.labelled = (before + text)[-_LABEL_CHARS:]
+            return False
+        _, *parts = _WORD.split(before + text)
+        words = parts[::2]
+        for at in compress(count(), map(self._search.short.__contains__, map(str.lower, words[1:]))):
+            label = words[at].strip(digits), parts[2 * at + 1]
+            letters = self.words.get(label, "") + words[at + 1].lower()
+            if self._has_key(letters):
+                return True
+            if at + 2 < len(words) or parts[-1]:
+                self.words[label] = letters[1 - GRAM :]
+        # The last word may go on: it is read again, behind its label.
+        self.labelled = "".join(parts[-2 if parts[-1:] != [""] else -4 :])[-_LABEL_CHARS:]
+        if len(self.words) > _MOST_LABELS:
+            self.words.clear()
+        return False
+
+    def _has_key(self, letters: str) -> bool:
+        grams = [letters[at : at + GRAM] for at in range(len(letters) - GRAM + 1)]
+        return any(gram in self._search.places and not gram.isdigit() for gram in grams)  # digits alone count something
+
+
+def open_end(search: KeySearch, text: str) -> tuple[int, int]:
+    """Return where the end of a text begins that may go on as a part of a key, and where GRAM - 1 characters before
+    it begin."""
+    skipped = max(len(text) - search.window, 0)
+    readings = UNFINISHED_ENDS if may_have_noise(text, skipped) else (NOTHING,)
+    ends = [(len(text), len(text))]
+    is_encoded = False
+    for way in (decode, undecoded):
+        if way is undecoded and not is_encoded:
+            break
+        seen = set[str]()
+        for removed in readings:
+            pattern = UNFINISHED_ENDS[removed]
+            plain, layers = way(without_end(pattern, text[skipped:]), pattern)
+            is_encoded = is_encoded or bool(layers)
+            less = removed.sub("", folded(without_end(pattern, plain)))
+            if less not in seen:
+                seen.add(less)
+                begin, context = _open_end(search, less, [*layers, (removed, folded(plain)), (search.beside, less)])
+                ends.append((len(text) if begin is None else skipped + begin, skipped + context))
+            if removed is NOTHING:
+                for begin, is_open in _open_words(search, plain, layers):
+                    ends.append((skipped + begin if is_open else len(text), skipped + begin))
+    run = len(text.rstrip(_BLOB_CHARS))
+    if len(text) - run >= _BLOB_LEAST and encoded_text(text[run : run + _BLOB_BEGIN]):
+        ends.append((len(text), run))  # decoded from its beginning
+    return min(end for end, _ in ends), min(context for _, context in ends)
+
+
+def _open_words(search: KeySearch, text: str, layers: list[Layer]) -> Iterator[tuple[int, bool]]:
+    """Yield where words behind a label begin that may go on as a part of a key behind its next place, and whether
+    there are several."""
+    for words in search.known_words(text, least=1):
+        start, end = words[-1]
+        period = start - words[-2][0] if len(words) > 1 else 0
+        if len(text) - end <= max(2 * period, 2 * _LABEL_CHARS):
+            joined = "".join(text[one:behind] for one, behind in words)
+            begin, _ = _open_end(search, joined, [(search.beside, joined)])
+            if begin is not None:
+                place = in_source(parts_of_words(words, (begin, begin + 1)), layers)[0][0]
+                yield place, begin < len(joined) - (end - start)
+
+
+def _open_end(search: KeySearch, less: str, layers: list[Layer]) -> tuple[int | None, int]:
+    bare = letters_of(less, search.beside)
+    begun = [letters_of(head, search.beside) for head in search.begun if less.lower().endswith(head)]
+    length = max(map(len, begun), default=0)
+    at = len(bare) - GRAM
+    found = search.places.get(bare[at:], ()) if at >= 0 else ()
+    if found and _FOREIGN.search(less, in_source([(at, len(bare))], layers[-1:])[0][1]):
+        found = ()
+    for form, place in found:
+        before = common_length(bare, at, form.text, place)[0]
+        # A public prefix without its beginning is no part of a key. Behind a whole key its last letter is masked.
+        is_apart = LAST_LETTERS.search(less, max(len(less) - MARK_CHARS, 0)) is not None
+        can_go_on = place + GRAM < len(form.text) + is_apart
+        if can_go_on and (place == before or form.at[place + GRAM] >= form.secret):
+            length = max(length, GRAM + before)
+    begin = len(bare) - length
+    context = max(begin - GRAM + 1, 0)
+    spans = in_source([(one, one + 1) for one in (begin, context) if one < len(bare)], layers)
+    return spans[0][0] if length else None, spans[-1][0] if spans else 0
+
+
+def ends_of(search: KeySearch, before: set[str], readings: set[str]) -> set[str]:
+    """Return how the letters and digits of a text end; none if characters of a key are in it."""
+    texts = {end + letters for end in before for letters in readings}
+    letters, ends = "\n".join(texts), {one[1 - GRAM :] for one in texts}
+    return set() if len(ends) > _MOST_ENDS or search.has_head(letters) or search.has_gram(letters) else ends
