@@ -32,7 +32,7 @@ from playground.client.endpoint import PLANS
 from playground.ui.focus_order import scroll_to, tab_stops
 from playground.ui.panes.prompt.variables_table import _Value
 from playground.ui.session import Session
-from playground.ui.theme import GRID, PROMPT_PX, ZOOM, apply_theme, load_theme, zoom_factor
+from playground.ui.theme import PROMPT_PX, ZOOM, apply_theme, load_theme, zoom_factor
 from playground.ui.widgets.figure_row import FigureRow
 from playground.ui.widgets.labels import ElidedLabel, IdLabel
 from tests.pictures import States
@@ -250,18 +250,6 @@ async def _small(session: Session, hand: UiDriver) -> None:
     await hand.until(lambda: (session.window.width(), session.window.height()) == (900, 600), "the size")
 
 
-async def test_a_small_window_shows_the_start_button_of_a_new_tab(session: Session, hand: UiDriver) -> None:
-    await _small(session, hand)
-    window = session.window
-    window.files.new_tab()
-
-    def shown() -> list[str]:
-        buttons = window.prompt.findChildren(QPushButton)
-        return [one.text() for one in buttons if one.text() == "Open sample" and _shown_in(one, window.prompt)]
-
-    await hand.until(lambda: shown() == ["Open sample"], "the start button")
-
-
 async def test_a_small_window_shows_eight_lines_of_completions_that_are_compared(
     session: Session, hand: UiDriver
 ) -> None:
@@ -303,14 +291,3 @@ async def test_a_small_window_shows_the_settings_of_a_batch_to_their_edges(
     await hand.until(lambda: all(_shown_in(box, setup) for box in boxes), "whole boxes")
     heights = {box.height() for box in setup.findChildren(FigureRow)}
     assert len(heights) == 1  # no figure is in a second line
-
-
-async def test_a_small_window_shows_the_whole_address_of_the_recorder(session: Session, hand: UiDriver) -> None:
-    await _small(session, hand)
-    session.window.modes.show_mode("recorder")
-    tools = session.window.recorder.tools
-    tools.show_state("Recording 59.9 s", "http://127.0.0.1:46297/waves/v1", "Built-in", running=True, busy=False)
-    needed = QFontMetrics(tools.url.font()).horizontalAdvance(tools.url.text())
-    await hand.until(lambda: tools.url.isVisible() and tools.state.isVisible(), "the address")
-    await hand.until(lambda: tools.url.width() >= needed + 2 * GRID + 8, "its room")
-    assert session.window.width() == 900
