@@ -27,11 +27,13 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from playground.cli.selftest import UiDriver
 from playground.client.endpoint import PLANS
-from playground.ui.focus_order import tab_stops
+from playground.ui.focus_order import scroll_to, tab_stops
 from playground.ui.panes.prompt.variables_table import _Value
 from playground.ui.session import Session
 from playground.ui.theme import PROMPT_PX, ZOOM, apply_theme, load_theme, zoom_factor
+from playground.ui.widgets.figure_row import FigureRow
 from playground.ui.widgets.labels import ElidedLabel, IdLabel
 from tests.pictures import States
 
@@ -234,3 +236,58 @@ async def test_every_state_of_the_window_fits_shows_its_focus_and_names_it(
     await getattr(checked, f"take_{part}")()
     assert (checked.faults, checked.unfocused, checked.unnamed) == ({}, set(), set())
     assert len(checked.focused) > controls
+
+
+def _shown_in(widget: QWidget, area: QWidget) -> bool:
+    """Return whether a widget is visible to its edges."""
+    return widget.isVisible() and widget.visibleRegion().boundingRect() == widget.rect() and area.isAncestorOf(widget)
+
+
+async def _small(session: Session, hand: UiDriver) -> None:
+    endpoints = session.workspace.endpoints
+    endpoints.change(replace(endpoints.get("simulator"), plan=PLANS["none"]))
+    session.window.resize(900, 600)
+    await hand.until(lambda: (session.window.width(), session.window.height()) == (900, 600), "the size")
+
+
+async def test_a_small_window_shows_eight_lines_of_completions_that_are_compared(
+    session: Session, hand: UiDriver
+) -> None:
+    await _small(session, hand)
+    session.window.modes.show_mode("compare")
+    compare = session.window.compare
+    empty = [one for one in tab_stops(compare.page) if isinstance(one, ElidedLabel) and not one.full_text]
+    assert empty == []
+    base = compare.slots[0].variant
+    for name, visible in (("Second", 8), ("Third", 7)):
+        compare.add(replace(base, document=replace(base.document, name=name)))
+        compare.send()
+        await hand.until(lambda: not compare.running and not compare.page.exports[0].isHidden(), "the completions")
+        views = [column.answer.currentWidget() for column in compare.page.columns]
+        lines = [(view.height(), QFontMetrics(view.font()).lineSpacing()) for view in views if view is not None]
+        assert [height // line >= 8 for height, line in lines] == [True] * len(compare.slots)
+        seen = [column.answer.visibleRegion().boundingRect().height() for column in compare.page.columns]
+        assert [px // line >= visible for px, (_, line) in zip(seen, lines, strict=True)] == [True] * len(lines)
+    assert compare.tools._runs_label.isVisible()
+    top = {button.y() for button in compare.page.exports}
+    assert len(top) == 1  # in one row
+    scroll_to(compare.page.summary)
+    await hand.until(lambda: _shown_in(compare.page.summary, compare.page), "the summary")
+
+
+async def test_a_small_window_shows_the_settings_of_a_batch_to_their_edges(
+    session: Session, hand: UiDriver, tmp_path: Path
+) -> None:
+    await _small(session, hand)
+    file = tmp_path / "callers.csv"
+    file.write_text("caller_name,question\nPriya,Why?\nArjun,When?\n", "utf-8")
+    session.window.modes.show_mode("batch")
+    batch = session.window.batch
+    batch.files.open_file(file)
+    await hand.until(lambda: batch.tools.run.isEnabled(), "the plan of the batch")
+    setup = batch.page.setup
+    boxes = [*setup.combos.values(), setup.order, setup.concurrency, *setup.findChildren(FigureRow)]
+    assert len(boxes) == 9
+    await hand.until(lambda: all(_shown_in(box, setup) for box in boxes), "whole boxes")
+    heights = {box.height() for box in setup.findChildren(FigureRow)}
+    assert len(heights) == 1  # no figure is in a second line

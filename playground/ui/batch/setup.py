@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
-from PySide6.QtCore import QObject, Qt, Signal
+from PySide6.QtCore import QEvent, QObject, QSize, Qt, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QComboBox, QFrame, QGridLayout, QLabel, QVBoxLayout, QWidget
 
@@ -26,7 +26,7 @@ from playground.ui.widgets.figure_row import FigureRow
 from playground.ui.widgets.form import combo_box, line_edit, spin_box
 from playground.ui.widgets.icons import icon_button
 from playground.ui.widgets.labels import push_button, toned
-from playground.ui.widgets.layouts import STRETCH, column_of, row_of, scrolled, single_timer
+from playground.ui.widgets.layouts import STRETCH, PageScroll, column_of, row_of, single_timer
 from playground.ui.widgets.notice import words
 
 PLAN_MS = 300
@@ -132,8 +132,8 @@ class BatchPlanner(QObject):
         )
 
 
-HEIGHT_PX, WIDE_PX = 146, 840
-"""Height of a row of sections; width from which all four are in one."""
+HEIGHT_PX, WIDE_PX, MOST_PX = 146, 840, 200
+"""Height of a row of sections; width from which all four are in one; most that a section demands."""
 MAX_CONCURRENCY = 256
 PROMPT_VALUE = "value in the prompt"
 _HINTS = {
@@ -225,7 +225,7 @@ class BatchSetup(QFrame):
         if self.minimumHeight() != height:
             for at, section in enumerate(self._sections):
                 self._grid.addWidget(section, at // columns, at % columns)
-            for at, share in enumerate((5, 3, 4, 5) if columns == 4 else (1, 1, 0, 0)):
+            for at, share in enumerate((5, 3, 4, 6) if columns == 4 else (1, 1, 0, 0)):
                 self._grid.setColumnStretch(at, share)
             self.setProperty("zoomApplied", zoom_factor())  # the height is in the present text size
             self.setFixedHeight(height)
@@ -319,16 +319,35 @@ class BatchSetup(QFrame):
 def _combo(name: str) -> ElidedCombo:
     combo = ElidedCombo()
     combo.setAccessibleName(name)
-    combo.setMinimumContentsLength(8)
+    combo.setMinimumContentsLength(4)
     combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     return combo
+
+
+class _SectionArea(PageScroll):
+    """At least as wide as its content, so that boxes are whole; a content wider than MOST_PX scrolls sideways."""
+
+    def __init__(self, content: QWidget) -> None:
+        super().__init__()
+        self.setWidget(content)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+
+    def minimumSizeHint(self) -> QSize:
+        content = self.widget()
+        least = 0 if content is None else content.minimumSizeHint().width()
+        return QSize(min(least, scaled(MOST_PX)), super().minimumSizeHint().height())
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.LayoutRequest:
+            self.updateGeometry()
+        return super().eventFilter(watched, event)
 
 
 def _section(title: str, content: QGridLayout | QVBoxLayout) -> QWidget:
     """Return a titled section that scrolls if its content is too tall."""
     inner = QWidget()
     column_of(content, STRETCH, on=inner, margins=(0, 0, 4, 0))
-    area = scrolled(inner, sideways=False)
+    area = _SectionArea(inner)
     caption = toned(title, "caption")
     section = QWidget()
     column_of(caption, (area, 1), on=section, margins=0, spacing=GRID // 2)

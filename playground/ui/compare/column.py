@@ -163,9 +163,9 @@ MENU: tuple[tuple[str, str], ...] = (
     ("right", "Move right"),
     ("remove", "Remove the column"),
 )
-PIECES_PX = 78
-SHORT_PX, SHORT_PIECES_PX = 360, 42
-"""Height of a column below which its differences from A take one line."""
+PIECES_PX = 70
+SHORT_PX, SHORT_PIECES_PX = 360, 38
+"""Height of a column below which its differences from A have two whole lines, not four."""
 LEAST_PX, WITH_COST_PX, WITH_TTFT_PX = 290, 260, 350
 
 

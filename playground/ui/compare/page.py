@@ -194,7 +194,7 @@ class CompareTools(QWidget):
         self.differences.setText(("Word differences from A", "Differences", "Diff")[level])
         self.differences.setToolTip("Word differences from A" if compact else "")
         self.differences.setAccessibleName("Word differences from A")
-        self._runs_label.setVisible(not compact)
+        self._runs_label.setVisible(level < 2)
         self.runs.setToolTip("Runs per column" if compact else "")
         set_label(self.add, ("Add column", "Add", "")[level])
         self.add.setToolTip("" if level < 2 else "Add column")
@@ -382,8 +382,9 @@ def _choice(name: str, labels: Mapping[str, str], tips: Sequence[str]) -> QCombo
     return box
 
 
-COLUMNS_PX, SUMMARY_PX = 160, 90
-"""Minimum heights of the columns, which scroll below it, and of the summary."""
+COLUMNS_PX, SUMMARY_PX = 356, 154
+"""Minimum heights of the columns, with eight lines of the completions, and of the summary, with four rows. In a lower
+window the page scrolls."""
 
 
 class _SummaryPane(QFrame):

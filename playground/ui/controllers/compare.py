@@ -435,7 +435,7 @@ class CompareController(QObject):
             caption = f"nothing sent yet: Send all makes {requests}"
         else:
             caption = "; ".join(start_warnings(report)) or "reported figures"
-            caption += f", comparison {self.session.id} in the request log" if self.session.id else ""
+            caption += f", comparison {self.session.id} in the log" if self.session.id else ""
             caption += " · the values were changed since" if self.session.outdated else ""
         self.page.show_report(report, caption)
 

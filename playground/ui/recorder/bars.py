@@ -23,9 +23,8 @@ from playground.ui.widgets.labels import CopyButton, ElidedLabel, push_button, t
 from playground.ui.widgets.layouts import STRETCH, FlowLayout, column_of, row_of, single_timer
 from playground.ui.widgets.notice import words
 
-_URL_PX, _SHORT_URL_PX = 248, 150
-_LEAST_URL_PX = 60
-"""Width of the address where the window has no room; the button beside it copies it."""
+_URL_PX, _LEAST_URL_PX = 256, 60
+"""Width of a whole address with a port of five digits; least width in a window without room. Copy has the whole one."""
 _FORWARDS_PX = 780
 """Least width with the name of the endpoint beside the address."""
 
@@ -88,7 +87,7 @@ class RecorderTools(QWidget):
         self.copy.set_text_to_copy(url)
         self.copy.setVisible(bool(url))
         self.forwards.setText(f"forwards to {forwards}" if forwards else "")
-        self.url.setToolTip(f"Forwards to {forwards}" if forwards else "")
+        self.url.setToolTip(f"{url}\nForwards to {forwards}" if forwards else url)
         self._fit()
         self.port.setVisible(not running)
         self.pause.setVisible(running)
@@ -106,12 +105,11 @@ class RecorderTools(QWidget):
         self.pause.setAccessibleName("Resume the display" if paused else "Pause the display")
 
     def show_compact(self, level: int) -> None:
-        """Show all (0), shorten the address and leave out words (1), or shorten it more (2)."""
+        """Show all (0), leave out words (1), or also shorten the address (2)."""
         self._level, compact = level, level > 0
         self.state.setVisible(level < 2)  # the button says it, too
-        width = scaled(_URL_PX if level == 0 else _SHORT_URL_PX)
-        self.url.setMaximumWidth(width)
-        self.url.setMinimumWidth(width if level < 2 else scaled(_LEAST_URL_PX))
+        self.url.setMaximumWidth(scaled(_URL_PX))
+        self.url.setMinimumWidth(scaled(_URL_PX if level < 2 else _LEAST_URL_PX))
         if self.url.property("zoomApplied") != zoom_factor():  # width and font are in the present text size
             self.url.setProperty("zoomApplied", zoom_factor())
             self.url.setFont(mono_font(12))

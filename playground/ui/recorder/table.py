@@ -44,20 +44,17 @@ _MAX_DRAWN = 200
 _WIDTHS = (79, 126, 284, 62, 114, 68)
 _STATUS_PX, _ROOMY_PX = 176, 1_000
 """Width of the status from this width of the table on: whole texts like "200 cut at max_tokens"."""
-_NARROW = {_TIME: 81, _STATUS: 66, _ID: 282, _CACHED: 66}
+_NARROW = {_TIME: 79, _STATUS: 66, _ID: 88, _IN: 57, _CACHED: 66}
+"""Least widths; a shorter request_id ends with dots. Copying and the tooltips have the whole one."""
 _WIDE_PX = 840
-"""Least width with all columns; below it, In and TTFT are only in the tooltip of the status."""
-_BAR_TABLE_PX = 700
-"""Least width of a narrow table with status codes and bars of cached tokens."""
+"""Least width with all columns; below it, TTFT is only in the tooltip of the status."""
+_BAR_TABLE_PX = 738
+"""Least width of a narrow table with bars of cached tokens, beside a whole request_id."""
 _ICON_COLUMN_PX = 40
-_CAUSE_PX, _LEAST_CAUSE_PX, _FIRST_CAUSE_PX = 170, 70, 120
-"""Least width of the cause beside more than the request_id, beside it alone, and before it in a scrolled table."""
-_NARROW_COLUMNS = (
-    ((_TIME, _STATUS, _ID, _CACHED), _CAUSE_PX),
-    ((_STATUS, _ID, _CACHED), _CAUSE_PX),
-    ((_STATUS, _ID), _LEAST_CAUSE_PX),
-)
-"""Columns of a narrow table: the first of these that leave the cause so much room. Else the request_id is behind the
+_CAUSE_PX, _LEAST_CAUSE_PX, _FIRST_CAUSE_PX = 138, 64, 120
+"""Width that the cause has before the request_id becomes longer, its least one, and before a scrolled request_id."""
+_NARROW_COLUMNS = (_TIME, _STATUS, _ID, _IN, _CACHED), (_STATUS, _ID, _CACHED), (_STATUS, _ID)
+"""Columns of a narrow table: the first of these that leave room for the cause. Else the request_id is behind the
 cause, and the table scrolls sideways to it. The tooltip of the status has the other columns."""
 
 
@@ -247,7 +244,8 @@ class _RowPainter:
     def _draw(self, painter: QPainter, rect: QRect, cell: Cell, column: int, row: LogRow, bar_px: int) -> None:
         """Draw one cell. `bar_px`: pixels of the bar of cached tokens; negative if they are not reported."""
         theme, left, text = self._theme, FIRST_PAD_PX if column == _TIME else PAD_PX, cell.text
-        left = FIGURE_PAD_PX if column in (_IN, _TTFT) else left
+        has_bar = column == _CACHED and rect.width() >= BAR_PX + scaled(50)
+        left = FIGURE_PAD_PX if column in _FIGURES and not has_bar else left
         room = rect.width() - left - PAD_PX
         painter.setPen(theme.line)
         painter.drawLine(0, rect.bottom(), rect.right(), rect.bottom())
@@ -257,7 +255,7 @@ class _RowPainter:
             left, room = left + icon_px, room - icon_px
             text = text if rect.width() > scaled(_NARROW[_STATUS]) else text.partition(" ")[0]
             text = text if rect.width() > scaled(_ICON_COLUMN_PX) else ""
-        elif column == _CACHED and bar_px >= 0 and rect.width() >= BAR_PX + scaled(50):
+        elif has_bar and bar_px >= 0:
             paint_cached_bar(painter, left, rect.center().y(), bar_px / BAR_PX, theme)
         font, metrics = self._fonts[column == _ID]
         if column == _STATUS and metrics.horizontalAdvance(text) > room:
@@ -307,25 +305,21 @@ class RecordedTable(RowTable):
                 self.setColumnHidden(column, not wide and column not in _NARROW)
                 self.setColumnWidth(column, scaled(width if wide else _NARROW.get(column, width)))
         if not wide:
-            roomy = self.width() >= scaled(_BAR_TABLE_PX)
-            widths = {
-                **_NARROW,
-                _CACHED: _WIDTHS[_CACHED] if roomy else _NARROW[_CACHED],
-                _STATUS: _NARROW[_STATUS] if roomy else _ICON_COLUMN_PX,
-            }
-            px = {column: scaled(width) for column, width in widths.items()}
-            fitting = (
-                columns
-                for columns, least in _NARROW_COLUMNS
-                if self.width() - sum(px[column] for column in columns) >= scaled(least)
-            )
-            shown = next(fitting, None)
+            room = self.viewport().width()
+            px = {column: scaled(least) for column, least in _NARROW.items()}
+            if room >= scaled(_BAR_TABLE_PX):
+                px[_CACHED] = scaled(_WIDTHS[_CACHED])
+            left = {columns: room - sum(px[column] for column in columns) for columns in _NARROW_COLUMNS}
+            shown = next((columns for columns in _NARROW_COLUMNS if left[columns] >= scaled(_LEAST_CAUSE_PX)), None)
             scrolls = shown is None
-            shown = shown or (_STATUS, _ID)
+            if shown is None:
+                shown, px[_STATUS], px[_ID] = (_STATUS, _ID), scaled(_ICON_COLUMN_PX), scaled(_WIDTHS[_ID])
+            else:
+                px[_ID] = min(px[_ID] + max(0, left[shown] - scaled(_CAUSE_PX)), scaled(_WIDTHS[_ID]))
             for column, width in px.items():
                 self.setColumnWidth(column, width)
                 self.setColumnHidden(column, column not in shown)
-            self.recorded.show_status_heading(roomy)
+            self.recorded.show_status_heading(not scrolls)
         else:
             scrolls = False
             self.setColumnWidth(_STATUS, scaled(_STATUS_PX if self.width() >= scaled(_ROOMY_PX) else _WIDTHS[_STATUS]))

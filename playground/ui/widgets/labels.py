@@ -294,6 +294,7 @@ class ElidedLabel(QLabel):
         self._full = self._displayed = self._short = ""
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setEnabled(False)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setAccessibleName(name)
 
@@ -312,6 +313,7 @@ class ElidedLabel(QLabel):
         self._full = text
         self._displayed = visible_line(text)
         self.setText(self._displayed)
+        self.setEnabled(bool(text))  # the keyboard does not stop at an empty one
         self.setToolTip(plain_tip(why or f"{self._name}: {self._displayed}"))
         self.setAccessibleName(f"{self._name}: {self._displayed}")
         self.setAccessibleDescription(why)

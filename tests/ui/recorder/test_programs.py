@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QFontMetrics
 from pytestqt.qtbot import QtBot
 
 from playground.recorder.programs import Analysis, Program, figures
@@ -81,10 +82,12 @@ def test_list_counts_every_listed_request_of_a_program(qtbot: QtBot) -> None:
 def test_tools_in_a_narrow_window_give_up_the_room_of_the_address(qtbot: QtBot) -> None:
     tools = RecorderTools()
     qtbot.addWidget(tools)
-    tools.show_state("Recording 12 s", "http://127.0.0.1:8788/waves/v1", "Simulator", running=True, busy=False)
+    tools.show_state("Recording 12 s", "http://127.0.0.1:46297/waves/v1", "Simulator", running=True, busy=False)
+    needed = QFontMetrics(tools.url.font()).horizontalAdvance(tools.url.text())
     widths = []
     for level in (1, 2):
         tools.show_compact(level)
         widths.append(tools.url.minimumWidth())
+    assert widths[0] >= needed + 24  # whole, until the window is too narrow for that
     assert widths[1] <= widths[0] / 2
     assert tools.copy.isVisibleTo(tools)

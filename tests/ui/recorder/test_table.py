@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from PySide6.QtCore import QPersistentModelIndex, Qt
-from PySide6.QtGui import QColor
+from PySide6.QtGui import QColor, QFontMetrics
 from PySide6.QtTest import QTest
 from pytestqt.qtbot import QtBot
 
@@ -15,6 +15,8 @@ from playground.ui.panes.log.details import RowDetail
 from playground.ui.recorder.bars import TokenBars
 from playground.ui.recorder.table import ASKS, RecordedModel, RecordedTable
 from playground.ui.theme import load_theme
+from playground.ui.widgets.icons import ROW_ICON_PX
+from playground.ui.widgets.row_table import FIGURE_PAD_PX, FIRST_PAD_PX, PAD_PX
 from tests.recorder.rows import row
 
 
@@ -131,27 +133,28 @@ def test_table_scrolled_down_keeps_its_rows_when_requests_arrive(qtbot: QtBot) -
     assert table.recorded.rows[table.rowAt(0)].run_id == "run-104"
 
 
-def test_table_narrow_keeps_the_whole_request_id_and_the_figures_in_a_tooltip(qtbot: QtBot) -> None:
+@pytest.mark.parametrize(("width", "hidden"), [(430, [5]), (560, [5]), (740, [5]), (910, [])])
+def test_table_narrow_shows_time_status_tokens_and_the_start_of_the_request_id(
+    qtbot: QtBot, width: int, hidden: list[int]
+) -> None:
     request_id = "cc011cdd-9474-431b-bf26-144b98289fcd"
-    table = table_of(qtbot, [row(1, 900, 16, request_id=request_id)], width=560)
-    assert table.isColumnHidden(3)
-    assert table.isColumnHidden(5)
-    font = table.recorded.index(0, 2).data(Qt.ItemDataRole.FontRole)
-    assert table.columnWidth(2) >= table.fontMetrics().__class__(font).horizontalAdvance(request_id) + 22
-    assert f"{table.recorded.index(0, 0).data()} · In 900 · cached 16 · TTFT 300 ms" in table.recorded.index(0, 1).data(
-        Qt.ItemDataRole.ToolTipRole
-    )
-
-
-@pytest.mark.parametrize(
-    ("width", "hidden"), [(430, [0, 3, 4, 5]), (470, [0, 3, 4, 5]), (570, [0, 3, 5]), (670, [3, 5]), (910, [])]
-)
-def test_table_narrow_gives_room_to_request_id_and_cause_first(qtbot: QtBot, width: int, hidden: list[int]) -> None:
-    table = table_of(qtbot, [row(1, 900, 16)], width=910)
+    made = [row(1, 31_900, 31_232, request_id=request_id)]
+    table = table_of(qtbot, made, width=910)
     table.resize(width, table.height())
     assert [column for column in range(7) if table.isColumnHidden(column)] == hidden
-    assert table.columnWidth(6) >= min(170, table.viewport().width() - 40 - 282)
     qtbot.waitUntil(lambda: table.horizontalScrollBar().maximum() == 0)
+    assert sum(table.columnWidth(column) for column in range(7)) <= table.viewport().width()
+    assert table.columnWidth(6) >= 64
+    for column in (0, 1, 2, 3, 4):
+        text = str(table.recorded.index(0, column).data())
+        text = {0: "18:01:48", 1: text.partition(" ")[0], 2: text if width >= 740 else f"{text[:8]}…"}.get(column, text)
+        metrics = QFontMetrics(table.recorded.index(0, column).data(Qt.ItemDataRole.FontRole))
+        pads = (FIRST_PAD_PX + PAD_PX, 2 * PAD_PX + ROW_ICON_PX + 6, 2 * PAD_PX, *[FIGURE_PAD_PX + PAD_PX] * 2)[column]
+        assert table.columnWidth(column) >= metrics.horizontalAdvance(text) + pads, column
+    index = table.recorded.index(0, 2)
+    assert (index.data(), index.data(Qt.ItemDataRole.ToolTipRole)) == (request_id, request_id)
+    tip = table.recorded.index(0, 1).data(Qt.ItemDataRole.ToolTipRole)
+    assert f"{table.recorded.index(0, 0).data()} · In 31,900 · cached 31,232 · TTFT 300 ms" in tip
 
 
 def test_table_in_large_text_shows_the_cause_and_scrolls_to_the_whole_request_id(

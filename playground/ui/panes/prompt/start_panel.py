@@ -64,9 +64,8 @@ class StartPanel(QWidget):
     def __init__(self) -> None:
         super().__init__()
         title = _label("Start with a prompt", "title")
-        hint = _label("Type it above, or begin with one that shows how the cache works.", "muted")
         samples = (self._card(*sample, primary=number == 0) for number, sample in enumerate(_SAMPLES))
-        column = column_of(title, hint, *samples, Space(4), on=self, margins=(18, 20, 18, 14), spacing=8)
+        column = column_of(title, *samples, Space(4), on=self, margins=(18, 4, 18, 14), spacing=8)
         own = row_of(*(self._button(action, text, icon) for action, icon, text in _OWN), STRETCH, spacing=8)
         self._files: list[Path] = []
         self._recent = column_of(spacing=2)

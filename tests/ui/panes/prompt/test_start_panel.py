@@ -48,3 +48,12 @@ def test_start_panel_lists_the_newest_files_once_and_opens_the_one_that_is_click
     for link in links:
         link.click()
     assert chosen == files[:MOST_FILES]
+
+
+def test_start_panel_has_its_first_button_in_the_room_of_a_low_window(qtbot: QtBot) -> None:
+    panel = StartPanel()
+    qtbot.addWidget(panel)
+    panel.resize(430, panel.minimumSizeHint().height())
+    panel.show()
+    button = panel.findChildren(QPushButton)[0]
+    assert button.mapTo(panel, button.rect().bottomLeft()).y() < 80  # what 900 by 600 pixels leave for the panel
