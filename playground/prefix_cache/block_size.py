@@ -34,6 +34,9 @@ _MINIMUMS = {0: 0.78, 256: 0.03, 512: 0.04, 1024: 0.11, 2048: 0.03, NEVER: 0.01}
 minimum. The last minimum: nothing is ever cached."""
 SURE = 0.7
 """Probability from which a minimum is named."""
+UNPROVED = 0.65
+"""Confidence is not higher for a block while all figures are multiples of a larger one, and for a minimum while reports
+above and below it do not bracket it."""
 _ODD = 1e-5
 """Probability of a report that is no multiple of the true block."""
 _LOST = 0.03
@@ -359,6 +362,8 @@ class BlockSizeEstimator:
         rounded = self._rounded(block)
         if len(self._seen) < 2 or rounded > 0.5:
             return Estimate(None, 0.0, len(self._seen))
+        if gcd(*self._seen) > block:  # reports of whole larger blocks, as far as these figures tell
+            confidence = min(confidence, UNPROVED)
         return Estimate(block, confidence * (1 - rounded), len(self._seen))
 
     def _rounded(self, block: int) -> float:

@@ -71,6 +71,11 @@ def test_explain_miss_large_block_explains_a_report_only_if_several_figures_are_
     assert asked(found, cached).reason == reason
 
 
+def test_block_of_528_tokens_explains_nine_blocks_of_which_all_figures_are_multiples() -> None:
+    assert known((3_168, 4_224)).whole_blocks(4_752, Size(4_987.0, 1.0))
+    assert not known((3_168, 4_224, 4_240)).whole_blocks(4_752, Size(4_987.0, 1.0))
+
+
 def doubtful(weight: float, cached: int) -> MissExplanation:
     """Explain a report for another answer in the history. A template that puts system text behind the history shares
     only the example before it (≈ 350 tokens), others the rules, too; the order that puts it behind has this weight."""

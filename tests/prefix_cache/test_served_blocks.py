@@ -545,6 +545,14 @@ def test_loss_after_a_larger_report_is_no_limit() -> None:
     assert "limit_or_lost" not in {one.explanation.reason for one in results if one.explanation}
 
 
+@pytest.mark.parametrize(("figures", "sure"), [((1_584, 2_112), False), ((1_584, 2_112, 2_128), True)])
+def test_block_is_a_guess_while_all_figures_are_multiples_of_a_larger_one(figures: tuple[int, ...], sure: bool) -> None:
+    units = BlockSizeEstimator()
+    for figure in figures * 6:
+        units.learn(figure, figure + 8.0, 4.0)
+    assert (units.block.value, units.block.confidence >= 0.7) == (16, sure)
+
+
 @pytest.mark.parametrize("minimum", [2_048, 4_096])
 def test_prefix_below_the_largest_usual_minimums_may_be_below_one(minimum: int) -> None:
     _, results = replayed(program(Blocks(minimum=minimum), 4, length=minimum - 300))
