@@ -390,6 +390,12 @@ class BlockSizeEstimator:
             weights[least] = weights.get(least, 0.0) + exp(value)
         best, weight = max(weights.items(), key=lambda item: item[1])
         confidence = weight / sum(weights.values())
+        likely: dict[int, float] = {}
+        for (block, minimum), value in self._logs.items():
+            least = minimum if minimum > block else 0
+            likely[least] = max(likely.get(least, 0.0), exp(value) / _MINIMUMS[minimum])
+        if likely[best] < SURE * sum(likely.values()):
+            confidence = min(confidence, UNPROVED)  # by the prior, and not by reports above and below it
         if best == 0 and min(self._seen) >= 256:
             # Nothing smaller was served yet: the prior alone says that there is no minimum.
             return Estimate(None, 0.0, reports)

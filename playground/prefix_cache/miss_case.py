@@ -124,8 +124,8 @@ def best_order(
 def _agreeing(
     probable: Sequence[OrderEvidence], now: CacheView, earlier: CacheView, cached: int, known: MissKnowledge
 ) -> list[OrderEvidence]:
-    """Return the improbable orders in which a report ends at the first difference, which is the same place in a probable
-    order, though it ends there in none of the probable ones."""
+    """Return the improbable orders in which a report ends at the first difference, which is the same place in a
+    probable order, though it ends there in none of the probable ones."""
     found: dict[Order, tuple[object, bool]] = {}
     for one in known.orders:
         mine, theirs = arranged(now, one.order), arranged(earlier, one.order)
@@ -571,7 +571,7 @@ class MissCase(Struct, frozen=True, dict=True):
     @property
     def own_model_lost(self) -> bool:
         """Return whether the request's own model may have lost a cached prefix, beside the change of model: no block
-        that reports allow leaves out as much, and the forecast was more. A report alone is no proof of a large block."""
+        that reports allow leaves out as much, and the forecast was more. A report alone proves no large block."""
         longest = self.known.longest
         lost = self.other_model and longest - self.cached >= self.known.part
         served = self._as_forecast or self.known.in_blocks(self.cached, Size(longest, NEAR))
