@@ -570,7 +570,7 @@ def test_request_that_shares_less_than_a_block_does_not_store_text_again() -> No
     server, text = Blocks(128, replicas=(0, 0, 0, 0, 0, 0, 1)), words("system", 300)
     systems = [text if at != 4 else " ".join(text.split(" ")[:90]) + " X" for at in range(7)]
     asked: list[list[Json]] = [
-        [[message("system", one), message("user", words(f"{at}", 20))] for at, one in enumerate(systems)
+        [message("system", one), message("user", words(f"{at}", 20))] for at, one in enumerate(systems)
     ]
     _, results = replayed([server.ask({"model": "m", "messages": one}, "Yes.") for one in asked])
     found = results[-1].explanation
