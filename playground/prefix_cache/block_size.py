@@ -34,6 +34,9 @@ _MINIMUMS = {0: 0.78, 256: 0.03, 512: 0.04, 1024: 0.11, 2048: 0.03, NEVER: 0.01}
 minimum. The last minimum: nothing is ever cached."""
 SURE = 0.7
 """Probability from which a minimum is named."""
+UNPROVED = 0.65
+"""Confidence is not higher for a block while all figures are multiples of a larger one, and for a minimum while reports
+above and below it do not bracket it."""
 _ODD = 1e-5
 """Probability of a report that is no multiple of the true block."""
 _LOST = 0.03
@@ -359,6 +362,8 @@ class BlockSizeEstimator:
         rounded = self._rounded(block)
         if len(self._seen) < 2 or rounded > 0.5:
             return Estimate(None, 0.0, len(self._seen))
+        if gcd(*self._seen) > block:  # reports of whole larger blocks, as far as these figures tell
+            confidence = min(confidence, UNPROVED)
         return Estimate(block, confidence * (1 - rounded), len(self._seen))
 
     def _rounded(self, block: int) -> float:
@@ -385,6 +390,12 @@ class BlockSizeEstimator:
             weights[least] = weights.get(least, 0.0) + exp(value)
         best, weight = max(weights.items(), key=lambda item: item[1])
         confidence = weight / sum(weights.values())
+        likely: dict[int, float] = {}
+        for (block, minimum), value in self._logs.items():
+            least = minimum if minimum > block else 0
+            likely[least] = max(likely.get(least, 0.0), exp(value) / _MINIMUMS[minimum])
+        if likely[best] < SURE * sum(likely.values()):
+            confidence = min(confidence, UNPROVED)  # by the prior, and not by reports above and below it
         if best == 0 and min(self._seen) >= 256:
             # Nothing smaller was served yet: the prior alone says that there is no minimum.
             return Estimate(None, 0.0, reports)

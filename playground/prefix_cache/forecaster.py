@@ -309,7 +309,8 @@ class CacheForecaster:
         cache = self.model(*where)
         known = knowledge_of(cache, prediction, self.lifetime_s, usage)
         reports = cache.index.reports(sent.run_id, sent.text, CHAIN)
-        least, size = usage.cached_tokens + PART, prediction.reach.size
+        # Less than a block of it is not stored.
+        least, size = usage.cached_tokens + max(PART, cache.learned.units.step), prediction.reach.size
         having = [one for one in reports if one[0] < sent.at and size(one[2]).tokens >= least]
         served = any(one.learned.units.figures for (at, _), one in self._models.items() if at == where[0])
         ages = stored_ages(having, sent.at, usage.cached_tokens)

@@ -3,6 +3,7 @@ server."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from math import gcd, inf, sqrt
 from typing import Literal
@@ -90,6 +91,8 @@ def best_order(
     orders = [one for one in known.orders if one.plausible >= least]
     if extends and all(_refuted(one, now, earlier, cached, known) for one in orders):
         orders = [one for one in known.orders if not _refuted(one, now, earlier, cached, known)] or orders
+    if cached and not extends and not likely_only:
+        orders += _agreeing(orders, now, earlier, cached, known)
     for one in orders:
         fitting = False
         mine = arranged(now, one.order)
@@ -116,6 +119,22 @@ def best_order(
     _, order, other, size, moved = best or (0.0, *_plain(now, earlier, known), False)
     found = difference(arranged(now, order), arranged(other, order))
     return found, size, order if moved else None, order, agreeing / probable if probable else 1.0
+
+
+def _agreeing(
+    probable: Sequence[OrderEvidence], now: CacheView, earlier: CacheView, cached: int, known: MissKnowledge
+) -> list[OrderEvidence]:
+    """Return the improbable orders in which a report ends at the first difference, which is the same place in a
+    probable order, though it ends there in none of the probable ones."""
+    found: dict[Order, tuple[object, bool]] = {}
+    for one in known.orders:
+        mine, theirs = arranged(now, one.order), arranged(earlier, one.order)
+        ends = known.in_blocks(cached, one.size(common_prefix(mine.text, theirs.text)))
+        found[one.order] = _place(mine, theirs), ends
+    seen = {found[one.order][0] for one in probable}
+    if any(found[one.order][1] for one in probable):
+        return []
+    return [one for one in known.orders if one not in probable and found[one.order][1] and found[one.order][0] in seen]
 
 
 def _place(mine: CacheView, theirs: CacheView) -> object:
@@ -552,10 +571,11 @@ class MissCase(Struct, frozen=True, dict=True):
     @property
     def own_model_lost(self) -> bool:
         """Return whether the request's own model may have lost a cached prefix, beside the change of model: no block
-        that reports allow leaves out as much. A report alone is no proof of a large block."""
+        that reports allow leaves out as much, and the forecast was more. A report alone proves no large block."""
         longest = self.known.longest
         lost = self.other_model and longest - self.cached >= self.known.part
-        return lost and not (self.cached and self.known.in_blocks(self.cached, Size(longest, NEAR)))
+        served = self._as_forecast or self.known.in_blocks(self.cached, Size(longest, NEAR))
+        return lost and not (self.cached and served)
 
     @property
     def own_model_served(self) -> bool:

@@ -30,6 +30,8 @@ CORRECTED = 0.6
 """Of the error of an estimated prefix: what is left once the tokens of the whole prompt are counted."""
 CONFIDENT = 0.7
 """Confidence from which an inferred minimum or lifetime is named as the cause."""
+SEVERAL = 2
+"""Earlier figures from which a common divisor of all may be the block, of however many blocks a report is."""
 LARGE_BLOCK = 1024
 """Tokens: the largest usual block and minimum. A shorter prefix may never be cached."""
 PARTLY = 0.03
@@ -214,7 +216,7 @@ class MissKnowledge(Struct, frozen=True):
                 enough = size.tokens - parts * unit < unit + slack
                 if enough and all(rounding.is_whole(figure, unit) for figure in self.figures):
                     return True
-        return False
+        return len(self.figures) >= SEVERAL and size.tokens - cached < self.common_unit(cached) + slack
 
     def none_so_short(self, tokens: float) -> bool:
         """Return whether no report so far shows that the server caches a prefix of so few tokens."""

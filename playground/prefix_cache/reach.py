@@ -19,11 +19,10 @@ PointKind = Literal["messages", "requests", "states_256", "states_512", "states_
 had, as with one breakpoint behind the system text; any beginning up to the largest report."""
 STATES: dict[PointKind, int] = {"requests": 0, "states_256": 256, "states_512": 512, "states_1024": 1024}
 KINDS: tuple[PointKind, ...] = ("messages", *STATES, "start", "limit")
-KEPT, LEAST, LIMITED = 12, 3, 2
-"""Latest reports that tell, how many are needed (of a limit twice as many, as figures grow with a conversation), and of
-how many lengths for a limit to be possible."""
-LOWEST, LENGTH = 256, 64
-"""Tokens: no limit is lower; and lengths of prompts that it shows in differ by as many."""
+KEPT, LEAST = 12, 3
+"""Latest reports that tell, and how many are needed (of a limit twice as many, as figures grow with a conversation)."""
+LOWEST = 256
+"""Tokens: no limit is lower."""
 BELIEVED, DOUBTED = 0.85, 0.6
 """Share of agreeing reports from which a kind is assumed, and below which it no longer is."""
 CLOSING = 4
@@ -52,9 +51,9 @@ class KeptPoints:
 
     @property
     def limit(self) -> int:
-        """Return the largest report if it was the same for longer prompts of several lengths: it may be all that the
-        server caches, or reports, of a prompt. 0: it was not."""
-        return self.largest if len(self._figures.get("limit", ())) >= LIMITED else 0
+        """Return the largest report if it came again for a prompt that shares more: one more such report, the third,
+        may be all that the server caches, or reports, of a prompt. 0: it did not."""
+        return self.largest if any(self._agreed["limit"]) else 0
 
     @property
     def limited_to(self) -> int | None:
@@ -77,7 +76,6 @@ class KeptPoints:
         if larger:
             self.largest = cached
             self._agreed["limit"].clear()
-            self._figures.pop("limit", None)
         for kind, size in points.items():
             found = ends_at_point(cached, size, block)
             if kind == "limit":
@@ -88,8 +86,7 @@ class KeptPoints:
             if apart and (found or whole):
                 self._agreed[kind].append(found)
                 if found:
-                    told = int(shared.tokens) // LENGTH if kind == "limit" else cached
-                    self._figures.setdefault(kind, set()).add(told)
+                    self._figures.setdefault(kind, set()).add(cached)
         self.newest = cached or self.newest
         needed = {kind: 2 * LEAST if kind == "limit" else LEAST for kind in KINDS}
         shares = {kind: sum(known) / len(known) for kind, known in self._agreed.items() if len(known) >= needed[kind]}

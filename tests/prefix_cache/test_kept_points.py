@@ -93,3 +93,13 @@ def test_kind_is_proved_by_different_figures_only(figures: tuple[int, ...], prov
         kept.add(figure, points(states_512=float(figure)), Size(figure + 300.0, 1.0), 16)
     assert kept.kind == "states_512"
     assert kept.proved == proved
+
+
+def test_limit_is_possible_once_prompts_that_share_as_much_had_the_largest_report_twice() -> None:
+    kept, found = KeptPoints(), []
+    for cached in (2_048, 2_048, 704, 2_048, 2_432):
+        shared = Size(704.0 if cached == 704 else 2_452.0, 1.0)
+        size = shared if not kept.largest else Size(min(shared.tokens, kept.largest), 0.0)
+        kept.add(cached, points(limit=size.tokens), shared, 64)
+        found.append(kept.limit)
+    assert found == [0, 2_048, 2_048, 2_048, 0]

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from playground.prefix_cache.forecast import CacheUsage
-from playground.prefix_cache.miss_evidence import EarlierRequest, MissKnowledge, OrderEvidence
+from playground.prefix_cache.miss_evidence import EarlierRequest, Expected, MissKnowledge, OrderEvidence
 from playground.prefix_cache.miss_explanation import MissExplanation, explain_miss
 from playground.prefix_cache.prefix_size import Size
 from playground.prefix_cache.view import CacheView, Order, view_of_fields
@@ -71,6 +71,11 @@ def test_explain_miss_large_block_explains_a_report_only_if_several_figures_are_
     assert asked(found, cached).reason == reason
 
 
+def test_block_of_528_tokens_explains_nine_blocks_of_which_all_figures_are_multiples() -> None:
+    assert known((3_168, 4_224)).whole_blocks(4_752, Size(4_987.0, 1.0))
+    assert not known((3_168, 4_224, 4_240)).whole_blocks(4_752, Size(4_987.0, 1.0))
+
+
 def doubtful(weight: float, cached: int) -> MissExplanation:
     """Explain a report for another answer in the history. A template that puts system text behind the history shares
     only the example before it (≈ 350 tokens), others the rules, too; the order that puts it behind has this weight."""
@@ -129,5 +134,29 @@ def test_explain_miss_number_is_not_blamed_if_the_text_before_it_was_served_in_o
         [order], 256, all_orders=[order], figures=(512, 256), blocks=[(256, 0.6), (128, 0.4)], longest=384.0
     )
     why = explain_miss(now, None, EarlierRequest(then, None, "id", 10.0, prompt_tokens=530), CacheUsage(530, 0), found)
+    assert (None if why is None else why.cause) == cause
+
+
+def test_edit_that_explains_the_report_in_an_improbable_order_is_not_called_a_loss() -> None:
+    """The probable order has the edit of the rules behind the example, the other one in front of it."""
+    orders = [evidence("system_last", 0.9, 760.0), evidence("first", 0.05, 410.0)]
+    found = MissKnowledge(orders, all_orders=orders, figures=(1_072, 336), blocks=[(16, 1.0)], longest=760.0)
+    rules = RULES[:1_600] + "X" + RULES[1_601:]
+    roles = ("system", rules), ("user", EXAMPLE), ("assistant", "On shelf 3."), ("user", "And which ship?")
+    now = view_of_fields({"messages": [{"role": role, "content": text} for role, text in roles]})
+    earlier = EarlierRequest(session("Which crate?"), None, "id", 10.0, prompt_tokens=1_170)
+    why = explain_miss(now, None, earlier, CacheUsage(1_175, 400), found)
     assert why is not None
-    assert why.cause == cause
+    assert (why.cause, why.reason) == ("unknown", "order_or_lost")
+    assert why.position is not None
+    assert why.position.index == 0
+
+
+@pytest.mark.parametrize(("forecast", "cause"), [(424.0, None), (1_160.0, "server")])
+def test_report_that_is_the_forecast_of_the_own_model_is_no_loss(forecast: float, cause: str | None) -> None:
+    found = replace(known((1_072, 416)), expected=[Expected(0.9, Size(forecast, 1.0), less=False)])
+    one, other = ({"model": name} for name in ("m-a", "m-b"))
+    now = session("And which ship?")
+    earlier = EarlierRequest(now, one, "id", 10.0, prompt_tokens=1_170, own_fields=other)
+    why = explain_miss(now, other, earlier, CacheUsage(1_175, 416), found)
+    assert (None if why is None else why.cause) == cause

@@ -545,6 +545,39 @@ def test_loss_after_a_larger_report_is_no_limit() -> None:
     assert "limit_or_lost" not in {one.explanation.reason for one in results if one.explanation}
 
 
+@pytest.mark.parametrize(("figures", "sure"), [((1_584, 2_112), False), ((1_584, 2_112, 2_128), True)])
+def test_block_is_a_guess_while_all_figures_are_multiples_of_a_larger_one(figures: tuple[int, ...], sure: bool) -> None:
+    units = BlockSizeEstimator()
+    for figure in figures * 6:
+        units.learn(figure, figure + 8.0, 4.0)
+    assert (units.block.value, units.block.confidence >= 0.7) == (16, sure)
+
+
+@pytest.mark.parametrize(("unserved", "sure"), [((300.0, 310.0), False), ((700.0, 710.0), True)])
+def test_minimum_is_a_guess_until_a_prefix_just_below_it_was_not_served(
+    unserved: tuple[float, ...], sure: bool
+) -> None:
+    """Of 300 tokens none are served below any minimum from 512 on."""
+    units = BlockSizeEstimator()
+    for size in unserved * 4:
+        units.learn(0, size, 2.0, 0.97)
+    for figure in (1_040, 1_072, 1_104, 1_200):
+        units.learn(figure, figure + 8.0, 4.0)
+    assert (units.minimum.value, units.minimum.confidence >= 0.7) == (1_024, sure)
+
+
+def test_request_that_shares_less_than_a_block_does_not_store_text_again() -> None:
+    server, text = Blocks(128, replicas=(0, 0, 0, 0, 0, 0, 1)), words("system", 300)
+    systems = [text if at != 4 else " ".join(text.split(" ")[:90]) + " X" for at in range(7)]
+    asked: list[list[Json]] = [
+        [message("system", one), message("user", words(f"{at}", 20))] for at, one in enumerate(systems)
+    ]
+    _, results = replayed([server.ask({"model": "m", "messages": one}, "Yes.") for one in asked])
+    found = results[-1].explanation
+    assert found is not None
+    assert [one.seconds for one in found.candidates if one.code == "gap" and one.stored] == [120.0]
+
+
 @pytest.mark.parametrize("minimum", [2_048, 4_096])
 def test_prefix_below_the_largest_usual_minimums_may_be_below_one(minimum: int) -> None:
     _, results = replayed(program(Blocks(minimum=minimum), 4, length=minimum - 300))
