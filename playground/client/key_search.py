@@ -1,6 +1,6 @@
 """The search for keys and parts of them in a reading of a text.
 
-A key is known in several forms (`Form`): plain, reversed, in ROT13, hex and base64, each as letters and digits in
+A key is known in several forms (`KeyForm`): plain, reversed, in ROT13, hex and base64, each as letters and digits in
 lower case. `KeySearch.places` has each GRAM of them in a row. A reading is looked up at every few letters, and only
 where a key has the same GRAM letters is it compared in both directions (`_runs`). `_secret` decides whether the part
 that is equal is masked: by its length, by how much of it is behind the public prefix, and by what stands beside it.
@@ -74,7 +74,7 @@ _FIRST, LAST_LETTERS = re.compile(r"([^\W_]{1,3})[\W_]+"), re.compile(r"[\W_]+([
 """Less than GRAM letters at the beginning and end of a part that may be another word's."""
 
 
-class Form(NamedTuple):
+class KeyForm(NamedTuple):
     """A key as it may stand in a text: plain, reversed, in hex or in base64; its letters and digits in lower case.
 
     `key`: the key itself, `at`: the place in it of each character of the form, with one before and one behind it.
@@ -88,20 +88,20 @@ class Form(NamedTuple):
     has_words: bool
 
 
-def _forms(key: str) -> Iterator[Form]:
+def _forms(key: str) -> Iterator[KeyForm]:
     plain = decode(folded(key))[0]
     beside = BESIDE if plain.isascii() else BESIDE_ANY
     found = _PUBLIC_PREFIX.match(plain)
     prefix = found.end() if found else 0
     for turned, secret in ((plain, prefix), (plain[::-1], 0), (str(encode(plain, "rot13")), prefix)):
         at = [place for place, one in enumerate(turned) if not beside.fullmatch(one)]
-        yield Form(letters_of(turned, beside), turned, [-1, *at, len(plain)], secret, turned is plain)
+        yield KeyForm(letters_of(turned, beside), turned, [-1, *at, len(plain)], secret, turned is plain)
     data = key.encode("utf-8", "surrogatepass")  # a damaged file has any character
     for text in dict.fromkeys(
         (*map(letters_of, _in_base64(data)), data.hex(), *((letters_of(quote(data, safe="")),) * (not key.isascii())))
     ):
         scale = len(text) / len(plain)
-        yield Form(text, plain, [-1, *(int(place / scale) for place in range(len(text))), len(plain)], prefix, False)
+        yield KeyForm(text, plain, [-1, *(int(place / scale) for place in range(len(text))), len(plain)], prefix, False)
 
 
 def _in_base64(key: bytes) -> Iterator[str]:
@@ -124,7 +124,7 @@ class KeySearch:
         }
         self.window = _LONGEST_ESCAPE * max(map(len, forms), default=0)
         """Length of text at the end of which a part of a key may stand."""
-        self.places: dict[str, list[tuple[Form, int]]] = {}
+        self.places: dict[str, list[tuple[KeyForm, int]]] = {}
         """Each GRAM characters of a form of a key, and where they are."""
         self.has_number = any(_NUMBER.search(key) for key in keys)
         """Whether a part of a key may stand in a JSON text outside its texts."""
@@ -211,9 +211,9 @@ class KeySearch:
             if (shown := _secret(form, place, end, plain, span, least, is_cut and start + end - place == len(bare)))
         ]
 
-    def _runs(self, bare: str) -> list[tuple[int, Form, int, int]]:
+    def _runs(self, bare: str) -> list[tuple[int, KeyForm, int, int]]:
         """Return the parts of keys in the letters and digits of a text: where, and from and to where in which form."""
-        runs: list[tuple[int, Form, int, int]] = []
+        runs: list[tuple[int, KeyForm, int, int]] = []
         done: dict[tuple[str, int], int] = {}
         places, first, last = self.places, 0, 0
         grams = zip(*(bare[at :: self._step] for at in range(GRAM)), strict=False)
@@ -248,12 +248,12 @@ class KeySearch:
         return runs
 
 
-def _length(form: Form, place: int, end: int, begin: int = 0) -> int:
+def _length(form: KeyForm, place: int, end: int, begin: int = 0) -> int:
     """Return how many characters of the key, behind `begin`, a part of a form has, with signs beside it."""
     return form.at[end + 1] - max(form.at[place] + 1, begin)
 
 
-def _shortest(form: Form) -> int:
+def _shortest(form: KeyForm) -> int:
     """Return how many letters and digits the shortest parts of PIECE_CHARS characters of a key have."""
     ends = [bisect_left(form.at, at + 1 + PIECE_CHARS) - 1 - place for place, at in enumerate(form.at)]
     return min([len(form.text), *(ends[: bisect_right(form.at, form.at[-1] - 1 - PIECE_CHARS)])])
@@ -265,7 +265,7 @@ def common_length(text: str, at: int, form: str, place: int) -> tuple[int, int]:
     return sum(before), sum(takewhile(bool, map(eq, text[at : at + len(form)], form[place:])))
 
 
-def _secret(form: Form, place: int, end: int, text: str, span: Span, least: int, is_end: bool) -> Span | None:
+def _secret(form: KeyForm, place: int, end: int, text: str, span: Span, least: int, is_end: bool) -> Span | None:
     """Return which part of `span` of a text is masked, as it has this part of a form. `is_end`: the rest may follow."""
     is_sure = end - place == len(form.text) or _length(form, place, end, form.secret) >= least
     start, behind = span
@@ -307,7 +307,7 @@ def _secret(form: Form, place: int, end: int, text: str, span: Span, least: int,
     return (start, behind) if is_phrase or end - place >= _PHRASE_CHARS else None
 
 
-def _is_apart(form: Form, place: int, found: re.Match[str]) -> bool:
+def _is_apart(form: KeyForm, place: int, found: re.Match[str]) -> bool:
     """Return whether the text has other signs than the key before this character, or a mask beside them."""
     signs = form.key[form.at[place] + 1 : form.at[place + 1]]
     return not signs or signs not in found[0] or _MARK_BEHIND.search(found[0].replace(signs, "", 1)) is not None
