@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 from msgspec.structs import replace
 
-from playground.client import chunks, redact, response_decoder, sse, stream_masking
+from playground.client import chunks, key_search, key_stream, redact, response_decoder, sse, stream_masking
 from playground.client.events import AnyEvent, Completed, HeadersReceived, RawEvent, ToolCallDelta
 from playground.runs import state
 from tests.conformance import fuzz, socket_fuzz
@@ -142,8 +142,8 @@ def _shows_split_keys_in_raw_events(patch: pytest.MonkeyPatch) -> None:
 
 def _shows_escaped_keys(patch: pytest.MonkeyPatch) -> None:
     """Only the plain key is masked."""
-
-    patch.setattr(redact, "_decoded", lambda text: (text, []))
+    for module in (redact, key_search, key_stream):
+        patch.setattr(module, "decode", lambda text, *_: (text, []))
 
 
 @pytest.mark.parametrize(

@@ -156,6 +156,7 @@ class PageArea(PageScroll):
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if watched is self.page and event.type() == QEvent.Type.LayoutRequest:
             self._fit()
+            self.updateGeometry()  # the least width may be another one
         elif watched is self._holder and event.type() == QEvent.Type.Resize:
             self.page.resize(self._holder.size())
         return super().eventFilter(watched, event)

@@ -63,7 +63,7 @@ async def test_a_file_that_takes_long_to_read_can_be_given_up(
     go_on, window = threading.Event(), session.window
     monkeypatch.setattr(f"playground.ui.{reader}.files.read_regular", lambda *_: go_on.wait() and b"")
     said: list[str] = []
-    path = tmp_path / "rows.csv"
+    path = tmp_path / ("prompt.json" if reader == "controllers" else "rows.csv")
     window.files.notice.connect(said.append)
     if reader == "controllers":
         window.files.open_path(path)
@@ -81,5 +81,5 @@ async def test_a_file_that_takes_long_to_read_can_be_given_up(
     QTest.keyClick(dialog, Qt.Key.Key_Escape)
     await hand.until(lambda: bool(said), "the end")
     go_on.set()
-    assert said[0].startswith("Stopped: rows.csv")
+    assert said[0].startswith(f"Stopped: {path.name}")
     assert window.prompt.history.file.path is None
