@@ -69,7 +69,7 @@ class _Version(argparse.Action):
 class Command:
     """A command: the module and function that run it, and its arguments.
 
-    `description` stands in its own help, `help` in the list of commands.
+    `description` is for its own help, `help` for the list of commands.
     """
 
     def __init__(self, run: str, help: str, description: str | None, *options: Option, **more: Any) -> None:

@@ -3,13 +3,13 @@
 A server may echo a key in any form. Instead of a pattern for each form, a text is read in several ways, and every
 reading is searched for the same letters and digits (`key_search.py`):
 
-- as it is, and decoded: escapes, entities, base64 and hex, in each other too (`decode`). `%73k&#45;` is `sk-`;
+- unchanged, and decoded: escapes, entities, base64 and hex, in each other too (`decode`). `%73k&#45;` is `sk-`;
 - without terminal escapes, and also without tags and line numbers (`ways_to_read`). `s<b>k</b>-` is `sk-`;
 - with the words behind each label joined (`LabelledWords`). `{"i": 0, "c": "s"}, {"i": 1, "c": "k"}` has `sk` behind
   `c": "`;
 - of each of these, letters and digits in lower case alone (`letters_of`). `S.K` is `sk`.
 
-`in_source` finds where a part of a reading stands in the text: each step keeps its pattern and the text before it.
+`in_source` finds the place of a part of a reading in the text: each step keeps its pattern and the text before it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _HEX, _STANDARD = re.compile("[0-9A-Fa-f]{16,}"), str.maketrans("-_", "+/", "=")
 _BEGINS_TEXT = re.compile(
     r"(?:[2-7][0-9A-Fa-f]|0[09AaDd]){8}|.{0,3}?(?:[A-Za-f][A-HQ-Xg-nw-z0-3][ABEFIJMNQRUVYZcdghklopstwx014589].){3}"
 )
-"""How 8 bytes of ASCII begin in hex, and 9 in base64: the first bit of each byte is 0, whatever stands before it."""
+"""How 8 bytes of ASCII begin in hex, and 9 in base64: the first bit of each byte is 0, whatever is before it."""
 _TEXT_CODES = bytes([0, 9, 10, 13, *range(32, 127)])
 _ENCODED = (_ESCAPE, _BYTES, BLOB)
 _MOST_LAYERS = 8
@@ -165,7 +165,7 @@ def _escape(code: str, group: int) -> str:
 
 
 def in_source(spans: list[Span], layers: list[Layer]) -> list[Span]:
-    """Return where these parts of a plain text stand in the text before its layers were removed."""
+    """Return the places of these parts of a plain text in the text before its layers were removed."""
     for pattern, source in reversed(layers if spans else ()):
         if len(source) > _MOST_KEPT and (pattern is BESIDE or pattern is BESIDE_ANY):
             spans = _in_blocks(pattern, source, spans)
@@ -180,7 +180,7 @@ def in_source(spans: list[Span], layers: list[Layer]) -> list[Span]:
 
 
 def _in_blocks(beside: re.Pattern[str], text: str, spans: list[Span]) -> list[Span]:
-    """Return where these letters and digits of a long text stand in it, from their number in each of its blocks."""
+    """Return the places of these letters and digits in a long text, from their number in each of its blocks."""
     blocks = [text[at : at + _BLOCK] for at in range(0, len(text), _BLOCK)]
     ends = list(accumulate(len(letters_of(block, beside)) for block in blocks))
 
@@ -197,7 +197,7 @@ def _in_blocks(beside: re.Pattern[str], text: str, spans: list[Span]) -> list[Sp
 
 @lru_cache(maxsize=32)
 def _removed(pattern: re.Pattern[str], source: str) -> tuple[list[int], list[int], list[int]]:
-    """Return where the matches stood once they were replaced, and how much shorter the text is behind each."""
+    """Return the places of the matches after their replacement, and how much shorter the text is behind each."""
     starts, ends, removed, less = list[int](), list[int](), [0], 0
     is_escape = pattern in _ENCODED
     for found in pattern.finditer(source):
@@ -292,7 +292,7 @@ class LabelledWords:
         return {label: "".join(pieces) for label, pieces in found.items()}
 
     def places(self, labels: Collection[Label] | None = None) -> dict[Label, list[Span]]:
-        """Return where the words behind each of these labels, or of all, stand in the text."""
+        """Return the places of the words behind each of these labels, or behind all."""
         words, gaps, before, between = self._words, self._gaps, self.unique, set(self._gaps)
         if labels is not None:
             befores, betweens = ({*parts} for parts in zip(*labels, strict=True))

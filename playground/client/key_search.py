@@ -3,7 +3,7 @@
 A key is known in several forms (`KeyForm`): plain, reversed, in ROT13, hex and base64, each as letters and digits in
 lower case. `KeySearch.places` has each GRAM of them in a row. A reading is looked up at every few letters, and only
 where a key has the same GRAM letters is it compared in both directions (`_runs`). `_secret` decides whether the part
-that is equal is masked: by its length, by how much of it is behind the public prefix, and by what stands beside it.
+that is equal is masked: by its length, by how much of it is behind the public prefix, and by the text beside it.
 
 Example: of the key `sk_9fQ2xLm7TzR4`, the text `key: SK_9FQ2XLM7TZ` has `9fq2`. Before it `sk` is equal, too, and
 behind it `xlm7tz`: a part of 13 characters, which is masked.
@@ -75,7 +75,7 @@ _FIRST, LAST_LETTERS = re.compile(r"([^\W_]{1,3})[\W_]+"), re.compile(r"[\W_]+([
 
 
 class KeyForm(NamedTuple):
-    """A key as it may stand in a text: plain, reversed, in hex or in base64; its letters and digits in lower case.
+    """A form that a key may have: plain, reversed, in hex or in base64; its letters and digits in lower case.
 
     `key`: the key itself, `at`: the place in it of each character of the form, with one before and one behind it.
     `secret`: where its secret part begins, behind a public prefix. `has_words`: its parts may be words of a text.
@@ -123,11 +123,11 @@ class KeySearch:
             form.text: form for key in reversed(keys) for form in reversed([*_forms(key)]) if len(form.text) >= GRAM
         }
         self.window = _LONGEST_ESCAPE * max(map(len, forms), default=0)
-        """Length of text at the end of which a part of a key may stand."""
+        """Length of text at the end of which a part of a key may be."""
         self.places: dict[str, list[tuple[KeyForm, int]]] = {}
         """Each GRAM characters of a form of a key, and where they are."""
         self.has_number = any(_NUMBER.search(key) for key in keys)
-        """Whether a part of a key may stand in a JSON text outside its texts."""
+        """Whether a part of a key may be in JSON outside its strings."""
         self.beside = BESIDE if all(map(str.isascii, forms)) else BESIDE_ANY
         for form in forms.values():
             for at in range(len(form.text) - GRAM + 1):
@@ -146,7 +146,7 @@ class KeySearch:
         self._step = max(min(map(_shortest, forms.values()), default=GRAM) - GRAM + 1, 1)
 
     def spans(self, text: str, least: int = PART_CHARS, *, is_cut: bool = False) -> list[Span]:
-        """Return where keys and their parts of at least this length stand in `text`, in order.
+        """Return the places of keys and of their parts of at least this length in `text`, in order.
 
         `is_cut`: the text may go on, with the rest of a key.
         """

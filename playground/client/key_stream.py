@@ -45,9 +45,9 @@ _RUN = re.compile(f"[A-Za-z0-9+/_-]{{{_BLOB_LEAST}}}").search
 _WORD, _WORDS, _SIGN = re.compile("([A-Za-z0-9]+)"), re.compile("[a-z0-9]+").findall, re.compile("[-_+/]").search
 _NO_SIGNS = str.maketrans("", "", SIGNS)
 _LABEL_CHARS, _MOST_LABELS = 32, 512
-"""Characters at the end of a text that are kept for the label of the next word; labels that are kept."""
+"""Characters at the end of a text that may be the label of the next word; most labels in memory."""
 _OPEN = re.compile(rf"{UNFINISHED_ENDS[NOISE].pattern}|&[A-Za-z0-9]{{1,32}}$")
-"""An end of a text that is read with what follows it."""
+"""An end of a text that is read with the text after it."""
 _PLAIN = re.compile(
     r"""(?:[A-Za-z1-9 \t.,;:!?'"_\-|*#/+@^$~`>)}]++|\n[ \t]*+(?=[^ \t0-9])|0(?![xX])|\](?!\()|=(?![89A-F]|$)"""
     r"""|[\[({](?![A-Za-z.]{0,12}$)|<(?![/?!.0A-Za-z]|$)|%(?![0-9A-Fa-f]|$))*+(?<![0xX\]])"""
@@ -73,8 +73,8 @@ class SeenText:
         self.run = self.labelled = ""
 
     def passes(self, piece: str) -> str | None:
-        """Return what was read of the text with this piece. None: characters of a key are in it, and `spans` finds the
-        parts."""
+        """Return the part of the text that was read with this piece. None: characters of a key are in it, and `spans`
+        finds the parts."""
         if not self.open and _PLAIN(piece) and not _RUN(self.run + piece):
             letters = {letters_of(piece, self._search.beside)}
             return self._known(piece, piece, "", ends_of(self._search, self.ends, letters))

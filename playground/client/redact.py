@@ -80,7 +80,7 @@ def _mask_of(secret: str) -> str:
 
 
 def key_spans(text: str, key: str | None) -> list[Span]:
-    """Return where these keys, their parts, and what looks like a key stand in `text`."""
+    """Return the places of these keys, their parts, and texts that look like a key."""
     search = key_search(key)
     decoded = decode(text)
     spans = search.spans_in(text, *decoded)

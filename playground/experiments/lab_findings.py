@@ -17,7 +17,7 @@ ENOUGH = 4
 CHANCE = 0.05
 """Probability of equal times from which pairs of times show no difference."""
 ROUNDED = 10
-"""Servers that round what they report do so to multiples of this."""
+"""Servers that round their reports do so to multiples of this."""
 
 
 class Findings(Struct, frozen=True):

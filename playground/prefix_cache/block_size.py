@@ -56,16 +56,16 @@ _DIVISOR, _DIVISOR_COST, _DIVISOR_REPORTS = range(3, 2049), 2.0, range(3, 41)
 """Blocks that are no usual ones: their sizes, the logarithm of how much less probable one is that only the reports
 suggest, and the number of different figures from which, and up to which, their common divisor is one."""
 ROUNDED, PROMPTS, MOST_PROMPTS = 5, 4, 64
-"""Common divisor of so many different prompt sizes from which a server rounds its reports, and how many are kept."""
+"""Common divisor of so many different prompt sizes from which a server rounds its reports; most sizes in memory."""
 ROUNDS = {10: 0.05, 5: 0.01}
 """Probability that a server rounds cached tokens to multiples of ten, or of five, before any report: no usual block is
 one."""
 WHOLE = 0.1
 """Probability of another figure from such a server, as that of a whole prompt."""
 UNITS = (5, 10, 20, 25, 50, 100, 200, 250, 500, 1000)
-"""Tokens to multiples of which servers round what they report."""
+"""Servers round their reports to multiples of these tokens."""
 SIZES, MOST_SIZES, MISTAKEN = 1000.0, 4, 0.2
-"""Sizes that a prefix may have if no other request tells; sizes that are kept of one figure; and the probability that
+"""Sizes that a prefix may have if no other request tells; most sizes of one figure in memory; the probability that
 such a size is wrong, or a part of it was lost."""
 _NEWEST = 40
 """Figures that tell enough of the blocks behind rounded ones."""
@@ -104,7 +104,7 @@ class Rounding(Struct, frozen=True):
         return self.below + self.above + 1
 
     def reported(self, tokens: int) -> int:
-        """Return what is reported of so many tokens."""
+        """Return the report for so many tokens."""
         return (tokens + self.below) // self.unit * self.unit
 
     def is_whole(self, cached: int, block: int) -> bool:
@@ -292,7 +292,7 @@ class BlockSizeEstimator:
 
     @property
     def rounding(self) -> Rounding:
-        """How the server may round what it reports, by all ways that reports allow."""
+        """How the server may round its reports, by all ways that reports allow."""
         return self._rounds.possible
 
     @property
@@ -367,7 +367,7 @@ class BlockSizeEstimator:
         return Estimate(block, confidence * (1 - rounded), len(self._seen))
 
     def _rounded(self, block: int) -> float:
-        """Return the probability that the server rounds what it reports, which hides its block."""
+        """Return the probability that the server rounds its reports, which hides its block."""
         if len(self._prompts) >= PROMPTS and gcd(*self._prompts) >= ROUNDED:
             return 1.0
         unit = gcd(block, 16) if block % 16 else block  # no other block is a multiple of five

@@ -425,7 +425,7 @@ class MissCase(Struct, frozen=True, dict=True):
 
     @property
     def _hidden(self) -> float:
-        """Return the probability of blocks that hide what is missing; 1 if it is too little for any."""
+        """Return the probability of blocks that hide the missing tokens; 1 if they are too few for any."""
         sure = self.sure
         missed = sure.tokens - self.cached
         counted = sure.error <= COUNTED
@@ -452,7 +452,7 @@ class MissCase(Struct, frozen=True, dict=True):
 
     @property
     def in_coarser_units(self) -> bool:
-        """Return whether all reports are multiples of a unit that is larger than what is missing, such as the
+        """Return whether all reports are multiples of a unit that is larger than the missing part, such as the
         checkpoints of a hybrid model: all that such a cache has may have been served."""
         unit = self.known.common_unit(self.cached)
         several = bool(self.known.figures) and not self.known.in_turn
@@ -534,7 +534,7 @@ class MissCase(Struct, frozen=True, dict=True):
 
     @property
     def used_apart(self) -> bool:
-        """Return whether a newer request may have stored what was served, and not the rest: only then a restart takes
+        """Return whether a newer request may have stored the served part, and not the rest: only then a restart takes
         one and not the other."""
         if not self.cached or self.known.in_turn or self.parameters or self.in_part:
             return True
@@ -611,7 +611,7 @@ class MissCase(Struct, frozen=True, dict=True):
 
     @property
     def less_than_edit_leaves(self) -> bool:
-        """Return whether the server served less than what is before the difference, in blocks that reports allow."""
+        """Return whether the server served less than the text before the difference, in blocks that reports allow."""
         missed = self.shared.tokens - self.cached
         if not self.cached or missed <= 0 or self.known.in_blocks(self.cached, self.shared):
             return False

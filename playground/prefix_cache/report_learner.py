@@ -1,4 +1,4 @@
-"""How a report of cached tokens changes what is known of one endpoint and model."""
+"""Learning of one endpoint and model from a report of cached tokens."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ class Values:
         return self._open[name][0]
 
     def opened(self, value: object, depth: int = 0) -> Iterator[Open | Gap]:
-        """Yield what is not known in a value."""
+        """Yield the unknown parts of a value."""
         self.spend(0, len(value) if isinstance(value, str) else 1, depth)
         if isinstance(value, Gap):
             yield value
