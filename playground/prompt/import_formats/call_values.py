@@ -39,13 +39,18 @@ class Gap(Struct, frozen=True):
 
 
 def taint(value: list[object] | dict[str, object], why: str) -> None:
-    """Mark a list or object as changed by code that was not followed."""
-    value.clear()
+    """Mark a list or object, and those in it, as changed by code that was not followed."""
     gap = Gap("", why, whole=True)
-    if isinstance(value, list):
-        value.append(gap)
-    else:
-        value[""] = gap
+    todo: list[object] = [value]
+    while todo:
+        one = todo.pop()
+        if isinstance(one, list | dict) and gap_in(one, whole=True) is None:
+            todo += one if isinstance(one, list) else one.values()
+            one.clear()
+            if isinstance(one, list):
+                one.append(gap)
+            else:
+                one[""] = gap
 
 
 def gap_in(value: object, *, whole: bool = False) -> Gap | None:

@@ -96,6 +96,13 @@ _READ_ONLY = frozenset(
     ]
 )
 """Functions and methods that do not change their arguments."""
+_SHARING = frozenset(["list", "dict", "tuple", "set", "sorted", "enumerate", "zip", "min", "max"])
+_SHARING |= {"next", "iter", "copy", "get", "values", "items"}
+"""Those of them whose result has the members of an argument."""
+_MODULES = {"dedent": "textwrap", "deepcopy": "copy", "copy": "copy", "dumps": "json", "pprint": "pprint"}
+_MODULES["cleandoc"] = "inspect"
+_DYNAMIC = frozenset(["exec", "eval", "globals", "vars", "locals"])
+_MAX_STATEMENTS = 20_000
 _SPEC = re.compile(r",?(\.\d{1,2})?[fd%]?")
 _FIELDS = re.compile(r"(?:[^{}]|\{\{|\}\}|\{\w*\})*")
 
@@ -130,6 +137,7 @@ def python_fields(text: str, report: Report) -> dict[str, Json]:
         raise InputError.of((), "the snippet has no call of chat.completions.create.")
     calls.sort(key=lambda node: (node.lineno, node.col_offset))
     note_other_calls([node.lineno for node in calls], report)
+    _refuse_dynamic(tree, calls[0])
     values = Values(text, report)
     return values.body(_Program(tree, calls[0], values).arguments(report))
 
@@ -141,11 +149,18 @@ class _Program:
         self._call, self._values = call, values
         self._scopes: list[dict[str, object]] = []
         self._outside: list[_Change] = []
-        self._read_only = _READ_ONLY
         functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-        self._read_only |= {
-            node.name for node in functions if not {one.name for one in self._changes(node.body)} & _parameters(node)
+        defined = {node.name for node in functions}
+        self._methods = _READ_ONLY - defined
+        self._read_only = self._builtins = (_READ_ONLY | {"cleandoc"}) - defined - _bound(tree)
+        self._loose = _loose(tree)
+        changing = {
+            node.name
+            for node in functions
+            if node.decorator_list or {one.name for one in self._changes(node.body)} & _parameters(node)
         }
+        self._read_only |= defined - changing - _bound(tree)
+        self._methods |= defined - changing
         path = _path(tree, call)
         self._on_path = {id(node) for node in path}
         last = max(index for index, node in enumerate(path) if isinstance(node, _SCOPES))
@@ -267,25 +282,21 @@ class _Program:
     def _execute(self, statement: ast.stmt) -> None:  # noqa: C901 - one case per statement
         match statement:
             case ast.Assign(targets=[ast.Subscript() as target]):
-                self._apply(self._changes([statement.value]))
                 self._set_item(target, self._value(statement.value))
             case ast.Assign(targets=targets) if all(_is_plain(target) for target in targets):
-                self._apply(self._changes([statement.value]))
                 value = self._value(statement.value)
                 for one in targets:
                     self._assign(one, value, statement.value)
             case ast.AnnAssign(target=ast.Name() as name, value=ast.expr() as given):
-                self._apply(self._changes([given]))
                 self._assign(name, self._value(given), given)
             case ast.AugAssign(target=ast.Name(id=name), op=ast.Add()):
-                self._apply(self._changes([statement.value]))
                 self._add_to(name, self._value(statement.value), statement)
             case ast.Delete(targets=targets) if all(isinstance(target, ast.Subscript) for target in targets):
                 for one in targets:
                     assert isinstance(one, ast.Subscript)
                     self._set_item(one, None, delete=True)
             case ast.Expr(value=ast.Call(func=ast.Attribute() as method, keywords=[]) as call):
-                self._call_method(method, call)
+                self._call_method(method, call, statement)
             case ast.With() | ast.AsyncWith():
                 self._apply(self._changes(statement.items))
                 for inner in statement.body:
@@ -300,6 +311,8 @@ class _Program:
     def _assign(self, target: ast.expr, value: object, source: ast.expr) -> None:
         if isinstance(target, ast.Tuple | ast.List):
             known = isinstance(value, list) and len(value) == len(target.elts) and gap_in(value) is None
+            if not known and isinstance(value, list | dict):
+                taint(value, f"line {target.lineno} takes parts of it")
             for index, one in enumerate(target.elts):
                 assert isinstance(one, ast.Name)
                 reason = f"line {one.lineno} sets it to a part of {ast.unparse(source)[:60]}"
@@ -312,6 +325,9 @@ class _Program:
 
     def _add_to(self, name: str, added: object, statement: ast.stmt) -> None:
         value = self._name(name)
+        if gap_in(value, whole=True) is not None:
+            taint([added], f"line {statement.lineno} stores it")
+            return
         if isinstance(value, list) and isinstance(added, list | Open):
             value += added if isinstance(added, list) else [spread(added)]  # other names of the list see it, too
             return
@@ -328,23 +344,29 @@ class _Program:
                 holder.pop(key, None)
             else:
                 holder[key] = value
-        elif isinstance(holder, list | dict):
-            taint(holder, f"line {target.lineno} changes {ast.unparse(target.value)[:60]}")
         else:
-            self._apply(self._changes([target]))
+            if isinstance(holder, list | dict):
+                taint(holder, f"line {target.lineno} changes {ast.unparse(target.value)[:60]}")
+            else:
+                self._apply(self._changes([target]))
+            taint([value], f"line {target.lineno} stores it")
 
-    def _call_method(self, method: ast.Attribute, call: ast.Call) -> None:
+    def _call_method(self, method: ast.Attribute, call: ast.Call, statement: ast.stmt) -> None:
         holder, given = self._value(method.value), [self._value(argument) for argument in call.args]
-        if isinstance(holder, Open) and isinstance(method.value, ast.Name) and method.attr in ("append", "extend"):
+        is_name = isinstance(method.value, ast.Name) and any(method.value.id in scope for scope in self._scopes)
+        if isinstance(holder, Open) and is_name and method.attr in ("append", "extend"):
+            assert isinstance(method.value, ast.Name)
             holder = [spread(holder)]
             self._scopes[-1][method.value.id] = holder
         is_whole = any(isinstance(argument, ast.Starred) for argument in call.args)
         if isinstance(holder, list | dict) and not is_whole and _changed(holder, method.attr, given):
-            self._apply(change for argument in call.args for change in self._changes([argument]))
-        elif isinstance(holder, list | dict) and method.attr not in self._read_only:
+            if gap_in(holder, whole=True) is not None:
+                taint(given, f"line {call.lineno} stores it")
+        elif isinstance(holder, list | dict) and method.attr not in self._methods:
             taint(holder, f"line {call.lineno} changes {ast.unparse(method.value)[:60]} with {method.attr}")
+            taint(given, f"line {call.lineno} stores it")
         else:
-            self._apply(self._changes([call]))
+            self._apply(self._changes([statement]))
 
     # Code that is not followed
 
@@ -358,87 +380,99 @@ class _Program:
             if change.kind == "set" or (change.kind == "grow" and not isinstance(value, list)):
                 reason = f"line {change.line} sets it in code that is not followed"
                 scope[change.name] = _Unset(reason, change.line)
+            elif gap_in(value, whole=True) is not None:
+                continue
             elif isinstance(value, list) and change.kind == "grow":
                 value.append(Gap(f"What line {change.line} adds to {change.name}"))
             elif isinstance(value, list | dict):
                 taint(value, f"line {change.line} changes {change.name}")
 
     def _changes(self, nodes: Iterable[ast.AST]) -> Iterator[_Change]:
-        """Yield what code changes, apart from that of nested functions and classes."""
-        todo = list(nodes)[::-1]
-        found: list[_Change] = []
-        aliases: list[tuple[ast.AST, ast.AST]] = []
-        while todo:
-            node = todo.pop()
-            found += self._own_changes(node)
-            if isinstance(node, _NESTED):
-                continue
-            if isinstance(node, ast.For | ast.AsyncFor):
-                aliases.append((node.target, node.iter))
-            elif isinstance(node, ast.Assign):
-                aliases += [(target, node.value) for target in node.targets]
-            children = ast.iter_child_nodes(node)
-            if isinstance(node, ast.comprehension):
-                todo += [node.iter, *node.ifs]
-            elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
-                todo.append(node.value)
-            else:
-                todo += list(children)[::-1]
-        yield from found
-        altered = {change.name for change in found if change.kind != "set"}
-        for target, value in aliases:
-            if altered & {one.id for one in ast.walk(target) if isinstance(one, ast.Name)}:
-                for name in self._references(value):
-                    yield _Change("alter", name, getattr(value, "lineno", 0))
+        """Yield what code changes or may change, apart from that of nested functions and classes.
 
-    def _own_changes(self, node: ast.AST) -> Iterator[_Change]:  # noqa: C901 - one case per kind of node
+        Each mention of a name counts as a change of its list or object, unless it is known to be read-only.
+        """
+        for node in nodes:
+            yield from self._changes_of(node, is_read=False)
+
+    def _changes_of(self, node: ast.AST, *, is_read: bool) -> list[_Change]:  # noqa: C901 - one case per kind of node
+        """`is_read`: nothing keeps the value of the expression, or changes it."""
         line = getattr(node, "lineno", 0)
+        self._values.spend(line)
+        found: list[_Change] = []
+        read: list[ast.AST | None] = []
+        rest = list(ast.iter_child_nodes(node))
         match node:
-            case ast.Name(id=name, ctx=ast.Store() | ast.Del()):
-                yield _Change("set", name, line)
-            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-                yield _Change("set", name, line)
+            case ast.Name(id=name, ctx=ast.Load()):
+                return [] if is_read else [_Change("alter", name, line)]
+            case ast.Name(id=name):
+                return [_Change("set", name, line)]
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef() | ast.Lambda():
+                if not isinstance(node, ast.Lambda):
+                    found.append(_Change("set", node.name, line))
+                rest = [*getattr(node, "decorator_list", ()), *getattr(node, "bases", ())]
+                if not isinstance(node, ast.ClassDef):
+                    rest += [one for one in (*node.args.defaults, *node.args.kw_defaults) if one is not None]
             case ast.alias():
-                yield _Change("set", node.asname or node.name.partition(".")[0], line)
+                found.append(_Change("set", node.asname or node.name.partition(".")[0], line))
             case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
-                yield _Change("set", name, line)
-            case ast.AugAssign(target=ast.Name(id=name)):
-                yield _Change("grow", name, line)
-            case ast.Subscript(ctx=ast.Store() | ast.Del()) | ast.Attribute(ctx=ast.Store() | ast.Del()):
-                if root := _root(node):
-                    yield _Change("alter", root, line)
-            case ast.Assign(targets=targets) if any(isinstance(one, ast.Attribute | ast.Subscript) for one in targets):
-                for name in self._references(node.value):
-                    yield _Change("alter", name, line)
-            case ast.Call(func=ast.Attribute(attr=name) as method):
-                if name in ("append", "extend", "insert"):
-                    if root := _root(method.value):
-                        grows = name != "insert" and isinstance(method.value, ast.Name)
-                        yield _Change("grow" if grows else "alter", root, line)
-                elif name not in self._read_only:
-                    for root in (_root(method.value), *self._passed(node)):
-                        if root:
-                            yield _Change("alter", root, line)
-            case ast.Call(func=ast.expr() as function):
-                if not (isinstance(function, ast.Name) and function.id in self._read_only):
-                    for root in self._passed(node):
-                        yield _Change("alter", root, line)
+                found.append(_Change("set", name, line))
+            case ast.MatchMapping(rest=str(name)):
+                found.append(_Change("set", name, line))
+            case ast.AugAssign(target=ast.Name(id=name), value=added):
+                found.append(_Change("grow", name, line))
+                rest = [added]
+            case ast.Subscript(slice=place, ctx=ast.Load()):
+                read, rest = [place], [node.value]
+            case ast.If(test=test) | ast.While(test=test) | ast.Assert(test=test) | ast.IfExp(test=test):
+                read, rest = [test], [one for one in rest if one is not test]
+            case ast.Expr() | ast.JoinedStr() | ast.FormattedValue() | ast.Compare() | ast.UnaryOp():
+                read, rest = [*rest], []
+            case ast.NamedExpr():
+                is_read = False
+            case ast.AnnAssign(target=target, value=given):
+                rest = [target, *([given] if given is not None else ())]
+            case ast.For() | ast.AsyncFor() | ast.comprehension():
+                read, rest = [node.iter], [one for one in rest if one is not node.iter]
+                read += node.ifs if isinstance(node, ast.comprehension) else []
+                rest = [one for one in rest if one not in read]
+            case ast.Call():
+                read, rest, is_read = self._parts(node, found, is_read)
+        inner = [change for one in read if one is not None for change in self._changes_of(one, is_read=True)]
+        passes = isinstance(node, ast.expr | ast.keyword) and not isinstance(node, ast.Yield | ast.YieldFrom)
+        for one in rest:
+            inner += self._changes_of(one, is_read=is_read and passes)
+        found += inner
+        loops = [node] if isinstance(node, ast.For | ast.AsyncFor) else getattr(node, "generators", [])
+        for loop in loops:
+            names = {one.id for one in ast.walk(loop.target) if isinstance(one, ast.Name)}
+            changed = {change.name for change in found if change.kind != "set"} | self._loose
+            is_plain = all(isinstance(one, ast.Name | ast.Tuple | ast.expr_context) for one in ast.walk(loop.target))
+            if names & changed or not is_plain:
+                found += self._changes_of(loop.iter, is_read=False)
+        if isinstance(node, _COMPREHENSIONS):
+            own = {one.id for loop in loops for one in ast.walk(loop.target) if isinstance(one, ast.Name)}
+            found = [change for change in found if change.name not in own]
+        return found
 
-    def _passed(self, call: ast.Call) -> Iterator[str]:
-        for argument in (*call.args, *call.keywords):
-            yield from self._references(argument)
-
-    def _references(self, node: ast.AST) -> Iterator[str]:
-        """Yield the names whose lists or objects the value of an expression may share."""
-        if isinstance(node, ast.Name):
-            yield node.id
-        elif isinstance(node, ast.Call):
-            name = getattr(node.func, "attr", getattr(node.func, "id", ""))
-            if name not in self._read_only:
-                yield from self._passed(node)
-        elif not isinstance(node, ast.JoinedStr | ast.BinOp | ast.Compare | ast.Starred):
-            for child in ast.iter_child_nodes(node):
-                yield from self._references(child)
+    def _parts(
+        self, call: ast.Call, found: list[_Change], is_read: bool
+    ) -> tuple[list[ast.AST | None], list[ast.AST], bool]:
+        """Return the parts of a call that it only reads, the others, and whether these are only read, too."""
+        given: list[ast.AST] = [*call.args, *call.keywords]
+        function: ast.AST = call.func
+        name, known = getattr(function, "attr", getattr(function, "id", "")), self._read_only
+        if isinstance(function, ast.Attribute):
+            if name in ("append", "extend") and isinstance(function.value, ast.Name):
+                found.append(_Change("grow", function.value.id, call.lineno))
+                return [], given, False
+            function, known = function.value, self._methods
+        if name not in known:
+            return [], [function, *given], False
+        if name in _SHARING and not is_read:
+            return [], [function, *given], False
+        functions = [one for one in call.keywords if one.arg in ("key", "default", "file")]
+        return [function, *(one for one in given if one not in functions)], [*functions], False
 
     # Expressions
 
@@ -466,7 +500,15 @@ class _Program:
         if isinstance(node, ast.Constant) and node.value is None:
             return None
         found = self._known(node, depth + 1)
-        return self._values.open(ast.unparse(node)) if found is None else found
+        if isinstance(found, str) and not isinstance(found, Open):
+            self._values.spend(node.lineno if isinstance(node, ast.expr) else 0, 1)
+            if len(found) > MAX_CHARS:
+                line = getattr(node, "lineno", 0)
+                raise InputError.of((), f"line {line}: a text has more than {MAX_CHARS:,} characters.")
+        if found is None:
+            self._apply(self._changes([node]))
+            return self._values.open(ast.unparse(node))
+        return found
 
     def _known(self, node: ast.AST, depth: int) -> object | None:  # noqa: C901 - one case per expression
         """Return the value; None if it is not known."""
@@ -548,6 +590,7 @@ class _Program:
             return str(node.value)
         assert isinstance(node, ast.FormattedValue)
         value = self._value(node.value, depth)
+        self._values.spend(node.lineno, len(value) if isinstance(value, str) else 1)
         spec = "".join(str(getattr(part, "value", "{")) for part in getattr(node.format_spec, "values", ()))
         if isinstance(value, list | dict | Gap) or not _SPEC.fullmatch(spec):
             return self._values.open(ast.unparse(node.value), "its format was not applied" if spec else "")
@@ -595,7 +638,13 @@ class _Program:
 
     def _call_value(self, call: ast.Call, depth: int) -> object | None:  # noqa: C901 - one case per function
         """Return the value of a call that makes a copy or a text. Texts with variables in them are not changed."""
-        name = ast.unparse(call.func) if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
+        name = call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
+        if isinstance(call.func, ast.Name) and name not in self._builtins:
+            return None
+        if isinstance(call.func, ast.Attribute) and name in ("dedent", "deepcopy", "cleandoc"):
+            module = call.func.value
+            if not isinstance(module, ast.Name) or module.id != _MODULES[name]:
+                return None
         if name == "dict" and not call.args and all(keyword.arg for keyword in call.keywords):
             return {str(keyword.arg): self._value(keyword.value, depth) for keyword in call.keywords}
         if isinstance(call.func, ast.Attribute) and name == "format":
@@ -646,6 +695,63 @@ class _Program:
             return text.format(*given, **named)
         except (IndexError, KeyError, ValueError):
             return None
+
+
+def _refuse_dynamic(tree: ast.Module, call: ast.Call) -> None:
+    """Refuse programs that are too long, or that run text or reach names by text."""
+    count, inside = 0, {id(one) for node in ast.walk(tree) if isinstance(node, _NESTED) for one in ast.walk(node)}
+    for node in ast.walk(tree):
+        count += isinstance(node, ast.stmt)
+        line, what = getattr(node, "lineno", 0), ""
+        match node:
+            case ast.Name(id=name, ctx=ast.Load()) if name in _DYNAMIC:
+                what = name
+            case ast.Attribute(value=ast.Name(id="sys"), attr="modules"):
+                what = "sys.modules"
+            case ast.Attribute(value=ast.Name(id="builtins" | "__builtins__"), attr=name) if name in _DYNAMIC:
+                what = name
+            case ast.Import(names=names) if any(one.name == "__main__" for one in names):
+                what = "__main__"
+            case ast.ImportFrom(module=("__main__" | "builtins") as name):
+                what = name
+        if what and (line <= call.lineno or id(node) in inside):
+            raise InputError.of((), f"line {line}: {what} may change any value, so the program is not imported.")
+    if count > _MAX_STATEMENTS:
+        raise InputError.of((), f"the program has more than {_MAX_STATEMENTS:,} statements.")
+
+
+def _bound(tree: ast.Module) -> set[str]:
+    """Return the names that a program gives a value, apart from functions of their usual modules."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name) | ast.ClassDef(name=name):
+                found.add(name)
+            case ast.ImportFrom(module=module, names=names):
+                found |= {one.asname or one.name for one in names if one.asname or _MODULES.get(one.name, "") != module}
+            case ast.Import(names=names):
+                found |= {one.asname for one in names if one.asname}
+    return found
+
+
+def _loose(tree: ast.Module) -> set[str]:
+    """Return the names that are read outside of the loops that set them."""
+    loops = [node for node in ast.walk(tree) if isinstance(node, ast.For | ast.AsyncFor)]
+    targets: dict[str, set[int]] = {}
+    for loop in loops:
+        inside: set[int] | None = None
+        for one in ast.walk(loop.target):
+            if isinstance(one, ast.Name):
+                inside = {id(node) for node in ast.walk(loop)} if inside is None else inside
+                targets.setdefault(one.id, set()).update(inside)
+    return {
+        node.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name)
+        and isinstance(node.ctx, ast.Load)
+        and node.id in targets
+        and id(node) not in targets[node.id]
+    }
 
 
 def _is_plain(target: ast.expr) -> bool:
@@ -703,13 +809,6 @@ def _copy(value: object) -> object:
     if isinstance(value, list):
         return [_copy(one) for one in value]
     return {name: _copy(one) for name, one in value.items()} if isinstance(value, dict) else value
-
-
-def _root(node: ast.AST) -> str:
-    """Return the name at the beginning of `name.a[0].b`; empty without one."""
-    while isinstance(node, ast.Attribute | ast.Subscript):
-        node = node.value
-    return node.id if isinstance(node, ast.Name) else ""
 
 
 def _parameters(node: ast.AST) -> set[str]:

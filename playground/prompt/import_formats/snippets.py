@@ -176,13 +176,17 @@ class _Shell:
 
 
 def _unescaped(text: str) -> str:
-    simple = {"n": "\n", "t": "\t", "r": "\r", "'": "'", '"': '"', "\\": "\\", "0": "\0"}
+    simple = {"n": "\n", "t": "\t", "r": "\r", "'": "'", '"': '"', "\\": "\\"}
 
     def character(match: re.Match[str]) -> str:
         code = match[1]
+        if code[0] in "01234567":
+            return chr(int(code, 8) & 0xFF)
         return chr(int(code[1:], 16)) if code[0] in "uUx" and len(code) > 1 else simple.get(code, code)
 
-    plain = re.sub(r"\\(u[0-9a-fA-F]{1,4}|U[0-9a-fA-F]{1,6}|x[0-9a-fA-F]{1,2}|.)", character, text, flags=re.DOTALL)
+    plain = re.sub(
+        r"\\(u[0-9a-fA-F]{1,4}|U[0-9a-fA-F]{1,6}|x[0-9a-fA-F]{1,2}|[0-7]{1,3}|.)", character, text, flags=re.DOTALL
+    )
     return plain.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
@@ -205,9 +209,10 @@ def open_snippet(text: str) -> OpenedPrompt:
         raise InputError.of((), f"the snippet has more than {MAX_CHARS:,} characters.")
     report = Report()
     try:
-        fields = python_fields(text, report)
-    except SyntaxError:
-        fields = javascript_fields(text, report)
+        try:
+            fields = python_fields(text, report)
+        except SyntaxError:
+            fields = javascript_fields(text, report)
     except RecursionError:
         raise InputError.of((), "the snippet is nested too deeply.") from None
     opened = open_json(fields, json.dumps(fields), is_file=False)

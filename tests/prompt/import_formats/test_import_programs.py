@@ -102,6 +102,17 @@ PYTHON: dict[str, tuple[str, list[str], str]] = {
     ),
     "call in a comment": (f'# c.chat.completions.create(messages=[])\n"""{JS_SEND}"""\nm = [{U}]\n{SEND}', ["U"], ""),
     "two calls": (f"m = [{U}]\n{SEND}\n{SEND}", ["U"], "line 3 was imported. 1 other call (line 4)"),
+    "own function with the name of a builtin": (
+        f'def str(x):\n    return "T"\nq = str("U")\nm = [{Q}]\n{SEND}',
+        ["{{q}}"],
+        "line 4 sets it",
+    ),
+    "imported function with a known name": (
+        f'from x import dedent\nq = dedent("U")\nm = [{Q}]\n{SEND}',
+        ["{{q}}"],
+        "line 3",
+    ),
+    "list read in a loop": (f'm = [{S}]\nfor x in m:\n    print(x["content"], len(m))\n{SEND}', ["S"], ""),
 }
 
 
@@ -128,6 +139,26 @@ REFUSED_PYTHON = {
         "line 4 changes k",
     ),
     "attribute": ("c.chat.completions.create(messages=self.m)", "self.m"),
+    "method not called": (f"m = [{S}]\nadd = m.append\nadd({U})\n{SEND}", "line 3 changes m"),
+    "unbound method": (f"m = [{S}]\nlist.append(m, {U})\n{SEND}", "line 3 changes m"),
+    "default argument": (f"m = [{S}]\ndef r(m=m):\n    m.append({U})\nr()\n{SEND}", "line 3 changes m"),
+    "comprehension": (f"m = [{S}]\nn = [m for _ in x]\nn[0].append({U})\n{SEND}", "line 3 changes m"),
+    "and": (f"m = [{S}]\nk = x and m\nk.append({U})\n{SEND}", "line 3 changes m"),
+    "named in an expression": (f"m = [{S}]\n(q := m).append({U})\n{SEND}", "line 3 changes m"),
+    "result of next": (f"m = [{S}]\nn = next(iter([m]))\nn.append({U})\n{SEND}", "line 3 changes m"),
+    "returned": (f"m = [{S}]\ndef get():\n    return m\nget().append({U})\n{SEND}", "line 4 changes m"),
+    "matched": (f"m = [{S}]\nmatch m:\n    case n:\n        n.append({U})\n{SEND}", "line 3 changes m"),
+    "appended in an argument": (
+        f"m = [{S}]\nc.chat.completions.create(messages=m, n=len(m.append({U}) or m))",
+        "line 3 changes m",
+    ),
+    "loop variable used later": (f'm = [{S}]\nfor x in m:\n    pass\nx["content"] = "T"\n{SEND}', "line 3 changes m"),
+    "exec": (f"m = [{S}]\nexec(x)\n{SEND}", "line 3: exec may change any value"),
+    "globals": (f"m = [{S}]\nglobals()['m'] = []\n{SEND}", "line 3: globals may change any value"),
+    "main module": (f"import __main__\nm = [{S}]\n__main__.m = []\n{SEND}", "line 2: __main__ may change any value"),
+    "modules": (f"m = [{S}]\nsetattr(sys.modules[__name__], 'm', [])\n{SEND}", "line 3: sys.modules may change"),
+    "text of a size that doubles": ('a = "xx"\n' + 'a = f"{a}{a}"\n' * 50 + SEND, "a text has more than 500,000"),
+    "statements": ("x = 1\n" * 20_001 + SEND, "more than 20,000 statements"),
 }
 
 
