@@ -553,7 +553,9 @@ def test_block_is_a_guess_while_all_figures_are_multiples_of_a_larger_one(figure
     assert (units.block.value, units.block.confidence >= 0.7) == (16, sure)
 
 
-@pytest.mark.parametrize(("unserved", "sure"), [((300.0, 310.0), False), ((700.0, 710.0), False), ((900.0, 910.0), True)])
+@pytest.mark.parametrize(
+    ("unserved", "sure"), [((300.0, 310.0), False), ((700.0, 710.0), False), ((900.0, 910.0), True)]
+)
 def test_minimum_is_a_guess_until_a_prefix_just_below_it_was_not_served(
     unserved: tuple[float, ...], sure: bool
 ) -> None:
