@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Literal, NoReturn
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from playground.prompt.document import Json
 from playground.prompt.field_errors import InputError
@@ -33,9 +34,11 @@ _HIDDEN = re.compile(
 """Comments, strings, templates and regular expressions."""
 _WORD = re.compile(r"(?<![\w$.])[A-Za-z_$][\w$]*|(?<=\.\.\.)[A-Za-z_$][\w$]*")
 _READ_ONLY = re.compile(
-    r"(?:^|\.)(?:log|error|warn|info|debug|stringify|structuredClone|from|keys|values|entries|isArray|String|Number|push"
-    r"|create|stream|parse|complete|concat|includes)$"
+    r"(?:^|\.)(?:log|error|warn|info|debug|stringify|structuredClone|keys|isArray|String|Number"
+    r"|create|stream|parse|complete|includes)$"
 )
+_DYNAMIC = re.compile(r"(?<![\w$.])(?:eval|Function)\s*\(")
+_ASSIGNED = r"\s*(?:\*\*|<<|>>>?|&&|\|\||\?\?|[-+*/%&|^])?=(?![=>])|\s*(?:\+\+|--)"
 _KEYWORDS = frozenset(
     ["if", "while", "for", "switch", "catch", "with", "return", "await", "typeof", "in", "of", "case"]
 )
@@ -51,7 +54,9 @@ class _Block(Struct, frozen=True):
 
 
 class _Change(Struct, frozen=True):
-    kind: Literal["set", "add", "push", "alter"]
+    """What code does to a name; `mention`: anything else, which may change a list or object."""
+
+    kind: Literal["set", "add", "push", "clear", "step", "alter", "mention"]
     start: int
     end: int
 
@@ -63,6 +68,10 @@ def javascript_fields(text: str, report: Report) -> dict[str, Json]:
     calls = [match.end() for match in CALL.finditer(program.code)]
     if not calls:
         raise InputError.of((), "the snippet has no call of chat.completions.create.")
+    if dynamic := _DYNAMIC.search(program.code):
+        line = program.line(dynamic.start())
+        raise InputError.of((), f"line {line}: {dynamic[0]}…) may change any value, so the program is not imported.")
+    program.call = calls[0]
     note_other_calls([program.line(call) for call in calls], report)
     value = _Reader(program, calls[0]).value()
     if not isinstance(value, dict):
@@ -75,6 +84,7 @@ class _Program:
 
     def __init__(self, text: str, values: Values) -> None:
         self.text, self.values = text, values
+        self.call = len(text)
         self.code = _HIDDEN.sub(lambda match: _blank(match[0]), text)
         self._names: dict[str, list[int]] = {}
         for match in _WORD.finditer(self.code):
@@ -153,14 +163,28 @@ class _Program:
             if re.search(r"\b(?:const|let|var|import)\s*$", self.code[max(0, one.start - 20) : max(one.start, 0)]):
                 yield one.start
 
-    def _declared(self, name: str, starts: list[int], block: _Block, at: int) -> object:
+    def _declared(self, name: str, starts: list[int], block: _Block, at: int) -> object:  # noqa: C901 - one case per kind of change
         declared = re.compile(rf"{re.escape(name)}\s*(?::[^=;\n]+)?=(?![=>])").match(self.code, starts[0])
         simple = declared and re.search(r"\b(?:const|let|var)\s+$", self.code[max(0, starts[0] - 40) : starts[0]])
         if declared is None or not simple or len(starts) > 1 or (starts[0] > at and self._depth(at, block) == 0):
             return self.values.open(name)
         value = self._named(name, _Reader(self, declared.end()).value(), starts[0])
         followed: set[int] = set()
-        for change in self._changes(name, starts[0], block):
+        copied = self.text.endswith("...", 0, at)
+        for found in self._changes(name, starts[0], block):
+            change = found
+            if change.kind in ("set", "add") and change.start < at <= _Reader(self, at).end(change.end):
+                continue  # `s = s + "x"`: the value before
+            until = at
+            if change.kind == "push" and not copied:
+                until = self.call
+            if change.kind in ("mention", "alter"):
+                scalars = isinstance(value, dict) and not any(isinstance(one, list | dict) for one in value.values())
+                until = at if copied and scalars else self.call
+            if change.kind == "mention":
+                if not isinstance(value, list | dict) or self._is_read(name, change, value, block):
+                    continue
+                change = replace(change, kind="alter")
             loop = next(
                 (
                     one
@@ -172,10 +196,14 @@ class _Program:
             if loop is not None and loop.start not in followed:
                 followed.add(loop.start)
                 for one in self._changes(name, loop.start, loop):
+                    if one.kind == "mention":
+                        continue
                     value = self._unknown(name, value, one)
-            if self._is_straight(change, block, at):
+            if gap_in(value, whole=True) is not None and change.kind in ("push", "add", "alter"):
+                continue
+            if self._is_straight(change, block, until):
                 value = self._followed(name, value, change)
-            elif change.start < at or loop is not None or self._depth(change.start, block) or self._depth(at, block):
+            elif change.start < until or loop is not None or self._depth(change.start, block) or self._depth(at, block):
                 value = self._unknown(name, value, change)
         return value
 
@@ -191,7 +219,7 @@ class _Program:
         """Whether a change is a statement that runs once before the position."""
         starts = re.search(r"(?:^|[;{}\n])\s*$", self.code[max(0, change.start - 200) : change.start])
         inner = self._enclosing(change.start, block)
-        if not starts or change.kind == "alter" or change.start > at:
+        if not starts or change.kind in ("alter", "step") or change.start > at:
             return False
         head = self.code[max(0, change.start - 200) : change.start].rstrip()
         if (
@@ -211,42 +239,101 @@ class _Program:
                 continue
             end = start + len(name)
             code = self.code
+            before = code[max(0, start - 40) : start]
             if self._is_target(start):
                 yield _Change("alter", start, end)
             elif match := re.compile(r"\s*=(?![=>])").match(code, end):
-                if not re.search(r"\b(?:const|let|var)\s+$", code[max(0, start - 20) : start]):
+                if not re.search(r"\b(?:const|let|var)\s+$", before):
                     yield _Change("set", start, match.end())
             elif match := re.compile(r"\s*\+=").match(code, end):
                 yield _Change("add", start, match.end())
             elif match := re.compile(r"\s*\.push\s*\(").match(code, end):
                 yield _Change("push", start, match.end())
+            elif match := re.compile(r"\s*\.length\s*=\s*0\b").match(code, end):
+                yield _Change("clear", start, match.end())
             elif (
-                re.compile(r"\s*(?:[-*/%&|^?]{1,2}=|\+\+|--)").match(code, end)
-                or re.compile(r"(?:\s*!?\??\.\s*[\w$]+|\s*\[[^\[\]]*\])+\s*(?:[-+*/|&?]{0,2}=(?![=>])|\+\+|--)").match(
-                    code, end
+                re.compile(_ASSIGNED).match(code, end)
+                or re.search(r"(?:\+\+|--)\s*$", before)
+                or (
+                    re.search(r"\bfor\s*(?:await\s*)?\(\s*$", before) and re.compile(r"\s+(?:of|in)\b").match(code, end)
                 )
-                or re.compile(
-                    r"(?:\s*\[[^\[\]]*\]|\.[\w$]+)*\.(?:unshift|splice|pop|shift|sort|reverse|fill|push)\b"
-                ).match(code, end)
-                or re.search(r"(?:\bdelete|\+\+|--|Object\.assign\()\s*$", code[max(0, start - 30) : start])
-                or self._is_passed(start, end)
             ):
-                yield _Change("alter", start, end)
+                yield _Change("step", start, end)
+            else:
+                yield _Change("mention", start, end)
 
-    def _is_passed(self, start: int, end: int) -> bool:
-        """Whether a name is an argument of a function, or stored in another object or name."""
-        if not re.compile(r"\s*(?:[,)\]};\n]|as\b)").match(self.code, end) or self.code[start - 3 : start] == "...":
+    def _is_read(self, name: str, change: _Change, value: object, block: _Block, depth: int = 0) -> bool:
+        """Whether a mention of a list or object cannot change it, or belongs to another name."""
+        code, start, end = self.code, change.start, change.end
+        self.values.spend(0, 10)
+        before = code[max(0, start - 200) : start].rstrip()
+        around = self._enclosing(start, block)
+        if (
+            around
+            and code[around[0].start] == "{"
+            and before[-1:] in ("{", ",")
+            and re.compile(r"\s*:").match(code, end)
+        ):
+            return True  # a key
+        declared = [
+            next(self._around(one)).start
+            for one in self._names.get(name, ())
+            if re.search(r"\b(?:const|let|var|function|class)\s+$", code[max(0, one - 40) : one])
+        ]
+        word = re.compile(rf"(?<![\w$.]){re.escape(name)}(?![\w$])")
+        for one in around:
+            parameters = re.sub(r"=[^,)]*", "", one.parameters)
+            if one.start in declared or (one.kind == "function" and word.search(parameters)):
+                return True
+        if around and code[around[0].start] == "(" and before.endswith(("(", ",")):
+            rest = code[around[0].end + 1 : around[0].end + 200]
+            called = re.search(r"[\w$]*$", code[: around[0].start].rstrip()[-60:])
+            if re.match(r"\s*(?::[^=(){};,]*)?(?:=>|\{)", rest) and called and called[0] not in _KEYWORDS:
+                return True  # a parameter
+        if match := re.compile(
+            r"(?:\s*\??\.[\w$]+|\s*(?:\?\.)?\[[^\[\]]*\])*?\s*\??\.([\w$]+)(?!\s*[\w$(\[?.`])"
+        ).match(code, end):
+            is_set = re.compile(_ASSIGNED).match(code, match.end()) or re.search(r"(?:\bdelete|\+\+|--)$", before)
+            return not is_set and (match[1] == "length" or _is_scalar(value, match[1]))
+        if not re.compile(r"\s*(?:[,)\]};\n]|as\b)").match(code, end):
             return False
-        if re.search(r"[\w$\]]\s*=\s*$", self.code[max(0, start - 100) : start]):
-            return True
-        for block in self._around(start):
-            before = self.code[max(0, block.start - 200) : max(block.start, 0)].rstrip()
-            if self.code[block.start] == "(":
+        return not self._is_kept(name, around, depth)
+
+    def _is_kept(self, name: str, around: list[_Block], depth: int) -> bool:
+        """Whether something other than the read-only forms has the list or object in the brackets `around`."""
+        for one in around:
+            before = self.code[max(0, one.start - 200) : one.start].rstrip()
+            holder = re.search(r"([\w$]+)\s*(?::[^=;]*)?=$", before)
+            if self.code[one.start] == "(":
                 function = re.search(r"[\w$.]+$", before)
-                return function is not None and function[0] not in _KEYWORDS and not _READ_ONLY.search(function[0])
-            if self.code[block.start] not in "[{" or not before.endswith(("(", "[", ",", ":", "=", "?")):
-                return False
-        return False
+                if function is None or function[0] in _KEYWORDS:
+                    return True
+                if _READ_ONLY.search(function[0]):
+                    return False
+                holder = re.search(r"(?<![\w$.])([\w$]+)\.push$", before)
+                if holder is None and not before.endswith("].concat"):
+                    return True
+                if holder is None:
+                    holder = re.search(r"([\w$]+)\s*(?::[^=;]*)?=\s*\[[^;]*\]\.concat$", before)
+            elif self.code[one.start] not in "[{" or re.match(
+                r"\s*(?:\?\.|\[|\.(?!concat\())", self.code[one.end + 1 : one.end + 30]
+            ):
+                return True
+            if holder is not None:
+                return holder[1] != name and (depth > 5 or self._is_changed(holder[1], depth + 1))
+            if not before.endswith(("(", "[", ",", ":", "?")):
+                return True
+        return True
+
+    def _is_changed(self, name: str, depth: int) -> bool:
+        """Whether code may change a list or object in the one of a name."""
+        program = _Block("code", -1, len(self.code))
+        return any(
+            change.kind == "alter"
+            or (change.kind == "mention" and not self._is_read(name, change, None, program, depth))
+            for change in self._changes(name, -1, program)
+            if not re.search(r"\b(?:const|let|var)\s+$", self.code[max(0, change.start - 40) : change.start])
+        )
 
     def _is_target(self, start: int) -> bool:
         """Whether a name is set as a part of `[a, b] = …` or `{ a } = …`."""
@@ -264,6 +351,8 @@ class _Program:
         return value
 
     def _followed(self, name: str, value: object, change: _Change) -> object:
+        if change.kind == "clear":
+            return [] if isinstance(value, list) else value
         reader = _Reader(self, change.end)
         if change.kind == "set":
             return self._named(name, reader.value(), change.start)
@@ -277,7 +366,7 @@ class _Program:
         line = self.line(change.start)
         if isinstance(value, list) and change.kind == "push":
             return [*value, Gap(f"What line {line} adds to {name}")]
-        if change.kind != "alter":
+        if change.kind not in ("alter", "clear"):
             return self.values.open(name, f"line {line} sets it in code that is not followed", change.start)
         if isinstance(value, list | dict):
             taint(value, f"line {line} changes {name}")
@@ -285,6 +374,19 @@ class _Program:
         return (
             self.values.open(name, f"line {line} changes it", change.start) if self._is_target(change.start) else value
         )
+
+
+def _is_scalar(value: object, key: str) -> bool:
+    """Whether all values of a key in a list or object are texts or numbers."""
+    found: list[object] = []
+    todo = [value]
+    while todo:
+        one = todo.pop()
+        if isinstance(one, dict):
+            found += [member for name, member in one.items() if name == key]
+        if isinstance(one, list | dict):
+            todo += one if isinstance(one, list) else one.values()
+    return bool(found) and all(isinstance(one, str | int | float) for one in found)
 
 
 def _blank(text: str) -> str:
@@ -372,7 +474,7 @@ class _Reader:
             second = self.value(depth + 1)
             return self._open(start) if isinstance(found, Open) else first if found else second
         if re.compile(r"[-*/%<>=!&|?.^(\[]").match(sign) and "\n" not in self._text[self._back() : self._at]:
-            end = self._end(self._at)
+            end = self.end(self._at)
             self._at = end
             return self._open(start)
         return found
@@ -383,7 +485,7 @@ class _Reader:
             at -= 1
         return at
 
-    def _end(self, at: int) -> int:
+    def end(self, at: int) -> int:
         """Return where the expression ends: at a comma, semicolon, bracket or line."""
         code, depth, start = self._program.code, 0, at
         while at < len(code):
@@ -430,7 +532,7 @@ class _Reader:
                 self._fail("a bracket is not closed")
             self._at += 1
             if self._next() == "=" and self._text.startswith("=>", self._at):
-                self._at = self._end(self._at)
+                self._at = self.end(self._at)
                 return self._open(begin)
             return self._postfix(begin, found)
         if number := self._NUMBER.match(self._text, self._at):
@@ -452,7 +554,7 @@ class _Reader:
             if found is None:
                 found = self._open(start)
         if code[self._at : self._at + 1] in ("[", ".") and self._at < len(code):
-            self._at = self._end(self._at)
+            self._at = self.end(self._at)
             return self._open(start)
         return found
 
@@ -561,6 +663,7 @@ class _Reader:
         if re.fullmatch(r"[A-Za-z_$][\w$]*", source):
             found = self._program.value_of(source, start)
             if isinstance(found, str | int) and not isinstance(found, bool):
+                self._program.values.spend(0, len(str(found)))
                 return str(found)
         return self._program.values.open(source)
 
@@ -581,7 +684,7 @@ class _Reader:
         match = self._NAME.match(self._text, self._at)
         start = self._at
         if match is None and self._text[start : start + 1] in tuple("!-~+/<"):
-            self._at = self._end(start)
+            self._at = self.end(start)
             return self._open(start)
         if match is None:
             self._fail("a value was expected")

@@ -242,6 +242,20 @@ JAVASCRIPT: dict[str, tuple[str, list[str], str]] = {
         "",
     ),
     "two calls": (f"const m = [{U}];\n{JS_SEND}\n{JS_SEND}", ["U"], "line 3 was imported. 1 other call (line 4)"),
+    "set to itself with more": (f'let q = "A";\nq = q + "B";\nconst m = [{Q}];\n{JS_SEND}', ["AB"], ""),
+    "counted": (f"let q = 1;\nq++;\nconst m = [{Q}];\n{JS_SEND}", ["{{q}}"], "line 3 sets it"),
+    "multiplied": (f"let q = 2;\nq **= 2;\nconst m = [{Q}];\n{JS_SEND}", ["{{q}}"], "line 3 sets it"),
+    "set by a loop": (f'let q = "A";\nfor (q of ["x"]);\nconst m = [{Q}];\n{JS_SEND}', ["{{q}}"], "line 3 sets it"),
+    "message changed in the list": (
+        f'const x = {U};\nconst m = [{S}, x];\nx.content = "T";\n{JS_SEND}',
+        ["S"],
+        "line 4 changes x",
+    ),
+    "list that is read": (
+        f"const m = [{S}];\nconsole.log(m, m.length, m[0].content);\nif (m.length > 3) stop();\n{JS_SEND}",
+        ["S"],
+        "",
+    ),
 }
 
 
@@ -255,6 +269,22 @@ def test_open_any_javascript_program_gives_what_it_sends_or_names_the_rest(case:
 
 
 REFUSED_JAVASCRIPT = {
+    "loop over the list": (f'const m = [{S}];\nfor (const x of m) x.content = "T";\n{JS_SEND}', "line 3 changes m"),
+    "forEach": (f'const m = [{S}];\nm.forEach(x => x.content += "T");\n{JS_SEND}', "line 3 changes m"),
+    "item by at": (f'const m = [{S}];\nconst x = m.at(-1); x.content = "T";\n{JS_SEND}', "line 3 changes m"),
+    "item by index": (f'const m = [{S}];\nconst x = m[m.length - 1]; x.content = "T";\n{JS_SEND}', "line 3 changes m"),
+    "item of a copy": (f'const m = [{S}];\nconst n = [...m]; n[0].content = "T";\n{JS_SEND}', "line 3 changes m"),
+    "item by destructuring": (f'const m = [{S}];\nconst {{0: x}} = m; x.content = "T";\n{JS_SEND}', "line 3 changes m"),
+    "or": (f"const m = [{S}];\nconst n = m || []; n.push({U});\n{JS_SEND}", "line 3 changes m"),
+    "conditional": (f"const m = [{S}];\nconst n = true ? m : []; n.push({U});\n{JS_SEND}", "line 3 changes m"),
+    "in an object": (f"const m = [{S}];\nconst o = {{m}}; o.m.push({U});\n{JS_SEND}", "line 3 changes m"),
+    "in a list": (f"const m = [{S}];\nconst o = [m]; o[0].push({U});\n{JS_SEND}", "line 3 changes m"),
+    "optional push": (f"const m = [{S}];\nm?.push({U});\n{JS_SEND}", "line 3 changes m"),
+    "computed push": (f'const m = [{S}];\nm["push"]({U});\n{JS_SEND}', "line 3 changes m"),
+    "comma": (f"const m = [{S}];\nconst n = (0, m); n.push({U});\n{JS_SEND}", "line 3 changes m"),
+    "returned": (f"const m = [{S}];\nconst get = () => m; get().push({U});\n{JS_SEND}", "line 3 changes m"),
+    "asserted": (f"const m = [{S}];\nconst n = m!; n.push({U});\n{JS_SEND}", "line 3 changes m"),
+    "eval": (f"const m = [{S}];\neval(x);\n{JS_SEND}", "line 3: eval(…) may change any value"),
     "passed to a function": (f"const m = [{S}];\ntrim(m);\n{JS_SEND}", "line 3 changes m"),
     "passed in an object": (f"const m = [{S}];\nsave({{ m }});\n{JS_SEND}", "line 3 changes m"),
     "other name of the list": (f"const m = [{S}];\nconst h = m;\nh.push({U});\n{JS_SEND}", "line 3 changes m"),
@@ -282,3 +312,8 @@ def test_open_any_javascript_numbers_and_options_are_read() -> None:
     opened = open_any(code)
     assert opened.document.parameters == {"temperature": 0.5, "seed": 16, "max_tokens": 1000}
     assert [note.split(" was")[0] for note in opened.notes] == ["n"]
+
+
+def test_open_any_octal_escapes_of_the_shell_are_read() -> None:
+    code = """curl https://a.example/v1/chat/completions -d $'{"messages":[{"role":"user","content":"\\101\\x42"}]}'"""
+    assert [message.content for message in open_any(code).document.messages] == ["AB"]
