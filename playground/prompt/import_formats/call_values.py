@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NoReturn
 
 from msgspec import Struct
 
@@ -36,6 +37,11 @@ class Gap(Struct, frozen=True):
     what: str
     why: str = ""
     whole: bool = False
+
+
+def words(text: str) -> frozenset[str]:
+    """Return the words of a text."""
+    return frozenset(text.split())
 
 
 def taint(value: list[object] | dict[str, object], why: str) -> None:
@@ -98,6 +104,7 @@ class Values:
         self._open: dict[str, tuple[Open, object]] = {}
         self._written = frozenset(re.findall(r"\{\{[ \t]*(\w+)[ \t]*\}\}", text))
         self._steps = 0
+        self.line = 0  # of the call
 
     def spend(self, line: int, steps: int = 1, depth: int = 0) -> None:
         """Count work. Raises InputError beyond the bounds: names that refer to names can double at each step."""
@@ -140,7 +147,7 @@ class Values:
         body: dict[str, Json] = {}
         lost = next((value for value in fields.values() if isinstance(value, Gap)), None)
         if lost is not None and not {"messages", "input"} & fields.keys():
-            raise InputError.of(("messages",), f"cannot be read from the program: {lost.why}.", _ADVICE)
+            self._refuse("messages", lost.why)
         for name, value in fields.items():
             if name in _TEMPLATES:
                 body[name] = self._template(name, value)
@@ -158,7 +165,7 @@ class Values:
         gap = gap_in(value, whole=True)
         if gap is not None or (isinstance(value, Open) and name == "messages"):
             why = gap.why if gap else getattr(value, "reason", "") or f"{getattr(value, 'source', '')[:60]} is unknown"
-            raise InputError.of((name,), f"cannot be read from the program: {why}.", _ADVICE)
+            self._refuse(name, why)
         if not isinstance(value, list):
             return self._json(value)
         kept: list[Json] = []
@@ -172,7 +179,13 @@ class Values:
                 self._report.left_out(where, lost)
             else:
                 kept.append(self._json(item))
+        if value and not kept and name == "messages":
+            self._refuse(name, " ".join(self._report.notes[-1:]).rstrip("."))
         return kept
+
+    def _refuse(self, name: str, why: str) -> NoReturn:
+        where = "" if re.search(r"\bline \d", why) or not self.line else f" (the call in line {self.line})"
+        raise InputError.of((name,), f"cannot be read from the program: {why}{where}.", _ADVICE)
 
     def _lost(self, message: Mapping[str, object]) -> str | None:
         """Return why a message cannot be taken over: variables are replaced in its text only."""

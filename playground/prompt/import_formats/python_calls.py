@@ -7,7 +7,7 @@ import inspect
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -27,6 +27,7 @@ from playground.prompt.import_formats.call_values import (
     spread,
     taint,
     total,
+    words,
 )
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
@@ -34,74 +35,24 @@ _SCOPES = (ast.Module, *_FUNCTIONS)
 _NESTED = (ast.ClassDef, *_FUNCTIONS)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _LOOPS = (ast.For, ast.AsyncFor, ast.While)
-_READ_ONLY = frozenset(
-    [
-        "print",
-        "pprint",
-        "len",
-        "str",
-        "repr",
-        "list",
-        "dict",
-        "tuple",
-        "set",
-        "sorted",
-        "enumerate",
-        "zip",
-        "range",
-        "isinstance",
-        "type",
-        "sum",
-        "min",
-        "max",
-        "any",
-        "all",
-        "bool",
-        "next",
-        "iter",
-        "open",
-        "deepcopy",
-        "copy",
-        "dumps",
-        "dedent",
-        "format",
-        "join",
-        "get",
-        "keys",
-        "values",
-        "items",
-        "index",
-        "count",
-        "encode",
-        "decode",
-        "info",
-        "debug",
-        "warning",
-        "error",
-        "exception",
-        "strip",
-        "lstrip",
-        "rstrip",
-        "upper",
-        "lower",
-        "replace",
-        "split",
-        "splitlines",
-        "startswith",
-        "endswith",
-        "create",
-        "stream",
-        "parse",
-        "complete",
-    ]
+_READ_ONLY = words(
+    "print pprint len str repr list dict tuple set sorted enumerate zip range isinstance type sum min "
+    "max any all bool next iter open deepcopy copy dumps dedent format join get keys values items index "
+    "count encode decode info debug warning error exception strip lstrip rstrip upper lower replace "
+    "split splitlines startswith endswith concat create stream parse complete"
 )
 """Functions and methods that do not change their arguments."""
-_SHARING = frozenset(["list", "dict", "tuple", "set", "sorted", "enumerate", "zip", "min", "max"])
-_SHARING |= {"next", "iter", "copy", "get", "values", "items"}
+_SHARING = words("list dict tuple set sorted enumerate zip min max next iter copy get values items concat")
 """Those of them whose result has the members of an argument."""
 _MODULES = {"dedent": "textwrap", "deepcopy": "copy", "copy": "copy", "dumps": "json", "pprint": "pprint"}
 _MODULES["cleandoc"] = "inspect"
 _DYNAMIC = frozenset(["exec", "eval", "globals", "vars", "locals"])
+_JAVASCRIPT = words("len String Number Boolean parseInt parseFloat")
+"""Functions of JavaScript that do not change their arguments. `len`: `.length`."""
+UNKNOWN = "?"
+"""The function of an expression that is not followed: what it does to its arguments is not known."""
+MARK = "'"
+"""Behind it, a name has the number of its declaration."""
 _MAX_STATEMENTS = 20_000
 _SPEC = re.compile(r",?(\.\d{1,2})?[fd%]?")
 _FIELDS = re.compile(r"(?:[^{}]|\{\{|\}\}|\{\w*\})*")
@@ -135,24 +86,33 @@ def python_fields(text: str, report: Report) -> dict[str, Json]:
     ]
     if not calls:
         raise InputError.of((), "the snippet has no call of chat.completions.create.")
+    return call_fields(tree, calls, Values(text, report), report)
+
+
+def call_fields(
+    tree: ast.Module, calls: list[ast.Call], values: Values, report: Report, javascript: str = ""
+) -> dict[str, Json]:
+    """Return the arguments of the first call as a request body; `javascript`: the program if it is not Python."""
     calls.sort(key=lambda node: (node.lineno, node.col_offset))
     note_other_calls([node.lineno for node in calls], report)
-    _refuse_dynamic(tree, calls[0])
-    values = Values(text, report)
-    return values.body(_Program(tree, calls[0], values).arguments(report))
+    _refuse_dynamic(tree, calls[0], {"eval", "Function"} if javascript else _DYNAMIC)
+    values.line = calls[0].lineno
+    return values.body(_Program(tree, calls[0], values, javascript).arguments(report))
 
 
 class _Program:
     """Follows the scopes around a call, and in each the straight-line code before it."""
 
-    def __init__(self, tree: ast.Module, call: ast.Call, values: Values) -> None:
-        self._call, self._values = call, values
+    def __init__(self, tree: ast.Module, call: ast.Call, values: Values, javascript: str) -> None:
+        self._call, self._values, self._javascript = call, values, javascript
         self._scopes: list[dict[str, object]] = []
         self._outside: list[_Change] = []
         functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
         defined = {node.name for node in functions}
         self._methods = _READ_ONLY - defined
-        self._read_only = self._builtins = (_READ_ONLY | {"cleandoc"}) - defined - _bound(tree)
+        self._growing = {"append", "extend"} - defined
+        known = _JAVASCRIPT if javascript else _READ_ONLY | {"cleandoc"}
+        self._read_only = self._builtins = known - defined - _bound(tree)
         self._loose = _loose(tree)
         changing = {
             node.name
@@ -176,13 +136,17 @@ class _Program:
         """Return the arguments of the call by name."""
         fields: dict[str, object] = {}
         for argument in self._call.args:
-            if any(isinstance(key, ast.Name) for one in ast.walk(argument) for key in getattr(one, "keys", ())):
+            if not self._javascript and any(
+                isinstance(key, ast.Name) for one in ast.walk(argument) for key in getattr(one, "keys", ())
+            ):
                 raise SyntaxError("an object of JavaScript")
-            self._spread_into(fields, self._value(argument), ast.unparse(argument)[:60])
+            self._spread_into(fields, self._value(argument), self._source(argument)[:60])
         for keyword in self._call.keywords:
             value = self._value(keyword.value)
             if keyword.arg is None:
-                self._spread_into(fields, value, f"**{ast.unparse(keyword.value)[:60]}")
+                self._spread_into(
+                    fields, value, f"{'...' if self._javascript else '**'}{self._source(keyword.value)[:60]}"
+                )
             elif keyword.arg in ("extra_headers", "extra_query", "timeout"):
                 report.left_out(keyword.arg, "it is not part of the body")
             elif keyword.arg == "request_options":
@@ -203,6 +167,11 @@ class _Program:
         else:
             reason = gap.why if gap else value.reason if isinstance(value, Open) else ""
             fields[what] = Gap(what, reason or "its value is not in the program")
+
+    def _source(self, node: ast.AST) -> str:
+        if not self._javascript or not isinstance(node, ast.expr):
+            return ast.unparse(node)
+        return " ".join(self._javascript[node.col_offset : node.end_col_offset].split())
 
     # Scopes and statements
 
@@ -315,7 +284,7 @@ class _Program:
                 taint(value, f"line {target.lineno} takes parts of it")
             for index, one in enumerate(target.elts):
                 assert isinstance(one, ast.Name)
-                reason = f"line {one.lineno} sets it to a part of {ast.unparse(source)[:60]}"
+                reason = f"line {one.lineno} sets it to a part of {self._source(source)[:60]}"
                 self._set(one.id, value[index] if known and isinstance(value, list) else _Unset(reason, one.lineno))
         elif isinstance(target, ast.Name):
             if isinstance(value, Open) and not value.source.isidentifier():
@@ -346,7 +315,7 @@ class _Program:
                 holder[key] = value
         else:
             if isinstance(holder, list | dict):
-                taint(holder, f"line {target.lineno} changes {ast.unparse(target.value)[:60]}")
+                taint(holder, f"line {target.lineno} changes {self._source(target.value)[:60]}")
             else:
                 self._apply(self._changes([target]))
             taint([value], f"line {target.lineno} stores it")
@@ -354,7 +323,7 @@ class _Program:
     def _call_method(self, method: ast.Attribute, call: ast.Call, statement: ast.stmt) -> None:
         holder, given = self._value(method.value), [self._value(argument) for argument in call.args]
         is_name = isinstance(method.value, ast.Name) and any(method.value.id in scope for scope in self._scopes)
-        if isinstance(holder, Open) and is_name and method.attr in ("append", "extend"):
+        if isinstance(holder, Open) and is_name and method.attr in self._growing:
             assert isinstance(method.value, ast.Name)
             holder = [spread(holder)]
             self._scopes[-1][method.value.id] = holder
@@ -363,7 +332,7 @@ class _Program:
             if gap_in(holder, whole=True) is not None:
                 taint(given, f"line {call.lineno} stores it")
         elif isinstance(holder, list | dict) and method.attr not in self._methods:
-            taint(holder, f"line {call.lineno} changes {ast.unparse(method.value)[:60]} with {method.attr}")
+            taint(holder, f"line {call.lineno} changes {self._source(method.value)[:60]} with {method.attr}")
             taint(given, f"line {call.lineno} stores it")
         else:
             self._apply(self._changes([statement]))
@@ -383,9 +352,9 @@ class _Program:
             elif gap_in(value, whole=True) is not None:
                 continue
             elif isinstance(value, list) and change.kind == "grow":
-                value.append(Gap(f"What line {change.line} adds to {change.name}"))
+                value.append(Gap(f"What line {change.line} adds to {_shown(change.name)}"))
             elif isinstance(value, list | dict):
-                taint(value, f"line {change.line} changes {change.name}")
+                taint(value, f"line {change.line} changes {_shown(change.name)}")
 
     def _changes(self, nodes: Iterable[ast.AST]) -> Iterator[_Change]:
         """Yield what code changes or may change, apart from that of nested functions and classes.
@@ -480,9 +449,9 @@ class _Program:
         for scope in reversed(self._scopes):
             if name in scope:
                 if isinstance(value := scope[name], _Unset):
-                    scope[name] = self._values.open(name, value.reason, value.line)
+                    scope[name] = self._values.open(_shown(name), value.reason, value.line or name)
                 return scope[name]
-        return self._values.open(name)
+        return self._values.open(_shown(name))
 
     def _sum(self, left: object, right: object, line: int) -> object | None:
         found = total(left, right)
@@ -507,7 +476,7 @@ class _Program:
                 raise InputError.of((), f"line {line}: a text has more than {MAX_CHARS:,} characters.")
         if found is None:
             self._apply(self._changes([node]))
-            return self._values.open(ast.unparse(node))
+            return self._values.open(self._source(node))
         return found
 
     def _known(self, node: ast.AST, depth: int) -> object | None:  # noqa: C901 - one case per expression
@@ -535,15 +504,28 @@ class _Program:
                 fits = isinstance(text, str) and isinstance(count, int) and len(text) * count <= 10_000
                 return text * count if fits and isinstance(text, str) and isinstance(count, int) else None
             case ast.IfExp(test=test, body=body, orelse=orelse):
-                chosen = self._value(test, depth)
-                return None if isinstance(chosen, Open) else self._value(body if chosen else orelse, depth)
-            case ast.Subscript(value=holder, slice=place):
-                return self._item(self._value(holder, depth), place, depth)
+                is_true = self._truth(self._value(test, depth))
+                return None if is_true is None else self._value(body if is_true else orelse, depth)
+            case ast.BoolOp(op=op, values=[left, right]):
+                first = self._value(left, depth)
+                is_true = self._truth(first)
+                chosen = right if is_true is isinstance(op, ast.And) else left
+                return None if is_true is None else self._value(chosen, depth)
+            case ast.Subscript():
+                return self._item(node, depth)
             case ast.ListComp(elt=element, generators=[part]):
                 return self._comprehension(element, part, depth)
             case ast.Call():
                 return self._call_value(node, depth)
         return None
+
+    def _truth(self, value: object) -> bool | None:
+        """Return whether a value counts as true; None if it is not known."""
+        if next(self._values.opened(value), None) is not None and not (isinstance(value, list | dict) and value):
+            return None
+        if gap_in(value) is not None:
+            return None
+        return bool(value) or (self._javascript != "" and isinstance(value, list | dict))
 
     def _list(self, items: Sequence[ast.expr], depth: int) -> list[object]:
         found: list[object] = []
@@ -555,7 +537,7 @@ class _Program:
                 found += (
                     value
                     if isinstance(value, list)
-                    else [spread(value if isinstance(value, Open) else self._values.open(ast.unparse(item.value)))]
+                    else [spread(value if isinstance(value, Open) else self._values.open(self._source(item.value)))]
                 )
                 self._values.spend(item.lineno, len(found))
         return found
@@ -593,19 +575,22 @@ class _Program:
         self._values.spend(node.lineno, len(value) if isinstance(value, str) else 1)
         spec = "".join(str(getattr(part, "value", "{")) for part in getattr(node.format_spec, "values", ()))
         if isinstance(value, list | dict | Gap) or not _SPEC.fullmatch(spec):
-            return self._values.open(ast.unparse(node.value), "its format was not applied" if spec else "")
+            return self._values.open(self._source(node.value), "its format was not applied" if spec else "")
         if isinstance(value, Open):
             if spec or node.conversion > 0:
                 return self._values.open(value.source, "its format is not applied", "format")
             return value
+        if self._javascript and not isinstance(value, str) and type(value) is not int:
+            return self._values.open(self._source(node.value))
         try:
             return format(
                 ascii(value) if node.conversion == 97 else repr(value) if node.conversion == 114 else value, spec
             )
         except (ValueError, TypeError):
-            return self._values.open(ast.unparse(node.value))
+            return self._values.open(self._source(node.value))
 
-    def _item(self, holder: object, place: ast.expr, depth: int) -> object | None:
+    def _item(self, node: ast.Subscript, depth: int) -> object | None:
+        holder, place = self._value(node.value, depth), node.slice
         if isinstance(place, ast.Slice):
             lower, upper = (None if end is None else self._value(end, depth) for end in (place.lower, place.upper))
             if (
@@ -621,8 +606,8 @@ class _Program:
         found: object = None
         if isinstance(holder, list) and isinstance(key, int) and _is_place(holder, key):
             found = holder[key]
-        elif isinstance(holder, dict) and not isinstance(key, Open | list | dict):
-            found = holder.get(key)
+        elif isinstance(holder, dict) and not isinstance(key, Open | list | dict) and gap_in(holder) is None:
+            found = holder[key] if key in holder else self._values.open(self._source(node))
         return found
 
     def _comprehension(self, element: ast.expr, part: ast.comprehension, depth: int) -> list[object] | None:
@@ -649,7 +634,7 @@ class _Program:
             return {str(keyword.arg): self._value(keyword.value, depth) for keyword in call.keywords}
         if isinstance(call.func, ast.Attribute) and name == "format":
             return self._format(call, call.func.value, depth)
-        if call.keywords or len(call.args) > 2 or any(isinstance(one, ast.Starred) for one in call.args):
+        if call.keywords or len(call.args) > 5 or any(isinstance(one, ast.Starred) for one in call.args):
             return None
         given = [self._value(argument, depth) for argument in call.args]
         if isinstance(call.func, ast.Attribute) and name not in ("dedent", "deepcopy", "cleandoc"):
@@ -660,6 +645,13 @@ class _Program:
                 return [*items]
             case (("dict" | "copy"), [dict() as fields]):
                 return {**fields}
+            case "len", [list() as items] if gap_in(items) is None:
+                return len(items)
+            case "concat", [first, *more]:
+                for one in more:
+                    is_known = type(one) is type(first) and isinstance(one, str | list)
+                    first = self._sum(first, one, call.lineno) if is_known else None
+                return first
             case "deepcopy", [list() | dict() as value]:
                 return _copy(value)
             case "str", [str() | int() | float() as value]:
@@ -697,18 +689,18 @@ class _Program:
             return None
 
 
-def _refuse_dynamic(tree: ast.Module, call: ast.Call) -> None:
+def _refuse_dynamic(tree: ast.Module, call: ast.Call, dynamic: Collection[str]) -> None:
     """Refuse programs that are too long, or that run text or reach names by text."""
     count, inside = 0, {id(one) for node in ast.walk(tree) if isinstance(node, _NESTED) for one in ast.walk(node)}
     for node in ast.walk(tree):
         count += isinstance(node, ast.stmt)
         line, what = getattr(node, "lineno", 0), ""
         match node:
-            case ast.Name(id=name, ctx=ast.Load()) if name in _DYNAMIC:
+            case ast.Name(id=name, ctx=ast.Load()) if name in dynamic:
                 what = name
             case ast.Attribute(value=ast.Name(id="sys"), attr="modules"):
                 what = "sys.modules"
-            case ast.Attribute(value=ast.Name(id="builtins" | "__builtins__"), attr=name) if name in _DYNAMIC:
+            case ast.Attribute(value=ast.Name(id="builtins" | "__builtins__"), attr=name) if name in dynamic:
                 what = name
             case ast.Import(names=names) if any(one.name == "__main__" for one in names):
                 what = "__main__"
@@ -752,6 +744,10 @@ def _loose(tree: ast.Module) -> set[str]:
         and node.id in targets
         and id(node) not in targets[node.id]
     }
+
+
+def _shown(name: str) -> str:
+    return name.partition(MARK)[0]
 
 
 def _is_plain(target: ast.expr) -> bool:
