@@ -8,6 +8,7 @@ import re
 import textwrap
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Literal
 
 from msgspec import Struct
@@ -46,14 +47,14 @@ _SHARING = words("list dict tuple set sorted enumerate zip min max next iter cop
 """Those of them whose result has the members of an argument."""
 _MODULES = {"dedent": "textwrap", "deepcopy": "copy", "copy": "copy", "dumps": "json", "pprint": "pprint"}
 _MODULES["cleandoc"] = "inspect"
-_DYNAMIC = frozenset(["exec", "eval", "globals", "vars", "locals"])
+_DYNAMIC = frozenset(["exec", "eval", "globals", "vars", "locals", "setattr", "delattr"])
 _JAVASCRIPT = words("len String Number Boolean parseInt parseFloat")
 """Functions of JavaScript that do not change their arguments. `len`: `.length`."""
 UNKNOWN = "?"
 """The function of an expression that is not followed: what it does to its arguments is not known."""
 MARK = "'"
 """Behind it, a name has the number of its declaration."""
-_MAX_STATEMENTS = 20_000
+_MAX_NODES = 60_000
 _SPEC = re.compile(r",?(\.\d{1,2})?[fd%]?")
 _FIELDS = re.compile(r"(?:[^{}]|\{\{|\}\}|\{\w*\})*")
 
@@ -75,53 +76,67 @@ class _Change(Struct, frozen=True):
 
 def python_fields(text: str, report: Report) -> dict[str, Json]:
     """Return the arguments of the first SDK call as a request body. Raises SyntaxError, InputError."""
-    tree = ast.parse(text)
-    calls = [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and f".{node.func.attr}" in CALL_ENDS
-        and CALL.search(ast.unparse(node.func) + "(")
-    ]
-    if not calls:
-        raise InputError.of((), "the snippet has no call of chat.completions.create.")
-    return call_fields(tree, calls, Values(text, report), report)
+    return call_fields(ast.parse(text), None, Values(text, report), report)
 
 
 def call_fields(
-    tree: ast.Module, calls: list[ast.Call], values: Values, report: Report, javascript: str = ""
+    tree: ast.Module, calls: list[ast.Call] | None, values: Values, report: Report, javascript: str = ""
 ) -> dict[str, Json]:
-    """Return the arguments of the first call as a request body; `javascript`: the program if it is not Python."""
+    """Return the arguments of the first call as a request body.
+
+    `calls`: None to search them. `javascript`: the program if it is not Python.
+    """
+    nodes = [*islice(ast.walk(tree), _MAX_NODES + 1)]
+    if len(nodes) > _MAX_NODES:
+        raise InputError.of((), f"the program has more than {_MAX_NODES:,} parts.")
+    if calls is None:
+        calls = [
+            node
+            for node in nodes
+            if isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and f".{node.func.attr}" in CALL_ENDS
+            and CALL.search(ast.unparse(node.func) + "(")
+        ]
+    if not calls:
+        raise InputError.of((), "the snippet has no call of chat.completions.create.")
     calls.sort(key=lambda node: (node.lineno, node.col_offset))
     note_other_calls([node.lineno for node in calls], report)
-    _refuse_dynamic(tree, calls[0], {"eval", "Function"} if javascript else _DYNAMIC)
+    _refuse_dynamic(nodes, {"eval", "Function"} if javascript else _DYNAMIC)
     values.line = calls[0].lineno
-    return values.body(_Program(tree, calls[0], values, javascript).arguments(report))
+    return values.body(_Program(nodes, calls[0], values, javascript).arguments(report))
 
 
 class _Program:
     """Follows the scopes around a call, and in each the straight-line code before it."""
 
-    def __init__(self, tree: ast.Module, call: ast.Call, values: Values, javascript: str) -> None:
+    def __init__(self, nodes: Sequence[ast.AST], call: ast.Call, values: Values, javascript: str) -> None:
         self._call, self._values, self._javascript = call, values, javascript
         self._scopes: list[dict[str, object]] = []
         self._outside: list[_Change] = []
-        functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+        functions = [node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
         defined = {node.name for node in functions}
         self._methods = _READ_ONLY - defined
         self._growing = {"append", "extend"} - defined
         known = _JAVASCRIPT if javascript else _READ_ONLY | {"cleandoc"}
-        self._read_only = self._builtins = known - defined - _bound(tree)
-        self._loose = _loose(tree)
+        bound = _bound(nodes)
+        self._read_only = self._builtins = known - defined - bound
+        self._loose = _loose(nodes)
         changing = {
             node.name
             for node in functions
-            if node.decorator_list or {one.name for one in self._changes(node.body)} & _parameters(node)
+            if node.decorator_list
+            or {one.name for one in self._changes(node.body)} & _parameters(node)
+            or any(
+                one.name in _parameters(node)
+                for part in ast.walk(node)
+                if part is not node
+                for one in self._free_changes(part)
+            )
         }
-        self._read_only |= defined - changing - _bound(tree)
-        self._methods |= defined - changing
-        path = _path(tree, call)
+        self._own = defined - changing
+        self._read_only |= self._own - bound
+        path = _path(nodes, call)
         self._on_path = {id(node) for node in path}
         last = max(index for index, node in enumerate(path) if isinstance(node, _SCOPES))
         for index, node in enumerate(path):
@@ -435,7 +450,9 @@ class _Program:
             if name in ("append", "extend") and isinstance(function.value, ast.Name):
                 found.append(_Change("grow", function.value.id, call.lineno))
                 return [], given, False
-            function, known = function.value, self._methods
+            function = function.value
+            is_own = isinstance(function, ast.Name) and function.id in ("self", "this")
+            known = self._methods | self._own if is_own else self._methods
         if name not in known:
             return [], [function, *given], False
         if name in _SHARING and not is_read:
@@ -689,33 +706,30 @@ class _Program:
             return None
 
 
-def _refuse_dynamic(tree: ast.Module, call: ast.Call, dynamic: Collection[str]) -> None:
-    """Refuse programs that are too long, or that run text or reach names by text."""
-    count, inside = 0, {id(one) for node in ast.walk(tree) if isinstance(node, _NESTED) for one in ast.walk(node)}
-    for node in ast.walk(tree):
-        count += isinstance(node, ast.stmt)
-        line, what = getattr(node, "lineno", 0), ""
+def _refuse_dynamic(nodes: Iterable[ast.AST], dynamic: Collection[str]) -> None:
+    """Refuse programs that run text, or that reach names by text."""
+    for node in nodes:
+        what = ""
         match node:
-            case ast.Name(id=name, ctx=ast.Load()) if name in dynamic:
+            case ast.Name(id=name) | ast.Attribute(value=ast.Name(id="builtins"), attr=name) if name in dynamic:
                 what = name
             case ast.Attribute(value=ast.Name(id="sys"), attr="modules"):
                 what = "sys.modules"
-            case ast.Attribute(value=ast.Name(id="builtins" | "__builtins__"), attr=name) if name in dynamic:
+            case ast.Attribute(attr=("f_globals" | "f_locals" | "__globals__" | "__builtins__") as name):
                 what = name
-            case ast.Import(names=names) if any(one.name == "__main__" for one in names):
+            case ast.Name(id="__builtins__") | ast.ImportFrom(module="builtins"):
+                what = "builtins"
+            case ast.alias(name="__main__") | ast.ImportFrom(module="__main__"):
                 what = "__main__"
-            case ast.ImportFrom(module=("__main__" | "builtins") as name):
-                what = name
-        if what and (line <= call.lineno or id(node) in inside):
+        if what:
+            line = getattr(node, "lineno", 0)
             raise InputError.of((), f"line {line}: {what} may change any value, so the program is not imported.")
-    if count > _MAX_STATEMENTS:
-        raise InputError.of((), f"the program has more than {_MAX_STATEMENTS:,} statements.")
 
 
-def _bound(tree: ast.Module) -> set[str]:
+def _bound(nodes: Iterable[ast.AST]) -> set[str]:
     """Return the names that a program gives a value, apart from functions of their usual modules."""
     found: set[str] = set()
-    for node in ast.walk(tree):
+    for node in nodes:
         match node:
             case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name) | ast.ClassDef(name=name):
                 found.add(name)
@@ -726,9 +740,9 @@ def _bound(tree: ast.Module) -> set[str]:
     return found
 
 
-def _loose(tree: ast.Module) -> set[str]:
+def _loose(nodes: Iterable[ast.AST]) -> set[str]:
     """Return the names that are read outside of the loops that set them."""
-    loops = [node for node in ast.walk(tree) if isinstance(node, ast.For | ast.AsyncFor)]
+    loops = [node for node in nodes if isinstance(node, ast.For | ast.AsyncFor)]
     targets: dict[str, set[int]] = {}
     for loop in loops:
         inside: set[int] | None = None
@@ -738,7 +752,7 @@ def _loose(tree: ast.Module) -> set[str]:
                 targets.setdefault(one.id, set()).update(inside)
     return {
         node.id
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.Name)
         and isinstance(node.ctx, ast.Load)
         and node.id in targets
@@ -812,9 +826,9 @@ def _parameters(node: ast.AST) -> set[str]:
     return {one.arg for one in ast.walk(given) if isinstance(one, ast.arg)} if given is not None else set()
 
 
-def _path(tree: ast.AST, call: ast.AST) -> list[ast.AST]:
+def _path(nodes: Iterable[ast.AST], call: ast.AST) -> list[ast.AST]:
     """Return the nodes from the program to the call, one inside the other."""
-    parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
+    parents = {child: node for node in nodes for child in ast.iter_child_nodes(node)}
     path = [call]
     while path[-1] in parents:
         path.append(parents[path[-1]])

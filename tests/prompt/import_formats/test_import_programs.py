@@ -158,7 +158,7 @@ REFUSED_PYTHON = {
     "main module": (f"import __main__\nm = [{S}]\n__main__.m = []\n{SEND}", "line 2: __main__ may change any value"),
     "modules": (f"m = [{S}]\nsetattr(sys.modules[__name__], 'm', [])\n{SEND}", "line 3: sys.modules may change"),
     "text of a size that doubles": ('a = "xx"\n' + 'a = f"{a}{a}"\n' * 50 + SEND, "a text has more than 500,000"),
-    "statements": ("x = 1\n" * 20_001 + SEND, "more than 20,000 statements"),
+    "statements": ("x = 1\n" * 20_001 + SEND, "more than 60,000 parts"),
 }
 
 
