@@ -473,9 +473,14 @@ class _Parser:
                 body = [self._node(ast.Return, begin, value=value)]
             else:  # a declaration of a type
                 self._end()
+        return self._function_node(start, name, given, defaults, body, scope)
+
+    def _function_node(
+        self, start: int, name: str, given: list[str], defaults: list[ast.expr], body: list[ast.stmt], scope: _Scope
+    ) -> ast.FunctionDef:
         parameters = [self._node(ast.arg, start, arg=one, annotation=None) for one in given]
         arguments = ast.arguments([], parameters, None, [], [], None, defaults)
-        body.insert(0, self._node(ast.Global, start, names=scope.free))
+        body = [self._node(ast.Global, start, names=scope.free), *body]
         decorators = [self._unknown(start)] if self._has_arguments else []  # it may change them by `arguments`
         parts = {"name": name, "args": arguments, "body": body, "decorator_list": decorators}
         return self._node(ast.FunctionDef, start, **parts, returns=None, type_params=[])
@@ -499,13 +504,16 @@ class _Parser:
             self._at = self._closing.get(self._at, self._at) + 1
         if self._is("(", "<"):
             return name, [self._function(start, _METHODS.get(name, name))]
-        if self._is("{"):
-            return name, self._braces()
-        if self._take(":"):
-            self._type()
-        value = [self._assignment()] if self._take("=") else []
-        self._end()
-        return name, [self._expression_statement(start, self._unknown(start, *value))]
+        with self._inside(is_function=True) as scope:  # it runs with the class, or later
+            if self._is("{"):
+                body = self._braces()
+            else:
+                if self._take(":"):
+                    self._type()
+                value = _named(name, self._assignment()) if self._take("=") else self._unknown(start)
+                self._end()
+                body = [self._expression_statement(start, self._unknown(start, value))]
+        return name, [self._function_node(start, UNKNOWN, [], [], body, scope)]
 
     def _is_arrow(self) -> bool:
         here, problem = self._at, self.problem
@@ -595,6 +603,7 @@ class _Parser:
                 found.append(self._node(ast.Assign, begin, targets=[target], value=right))
             elif isinstance(left, ast.Subscript) and sign in ("=", "+="):
                 self._refuse_global(left)
+                right = _named(str(getattr(left.slice, "value", "")), right)
                 value = self._node(ast.BinOp, begin, left=left, op=ast.Add(), right=right) if sign == "+=" else right
                 found.append(self._node(ast.Assign, begin, targets=[left], value=value))
             else:
@@ -714,7 +723,8 @@ class _Parser:
             elif self._take("("):
                 value = self._node(ast.Call, start, func=value, args=self._items(")"), keywords=[])
             elif self._is("`"):
-                value = self._unknown(start, value, self._template())
+                pieces = [one for one in self._template().values if isinstance(one, ast.FormattedValue)]
+                value = self._unknown(start, value, *(one.value for one in pieces))
             elif self._is("!") and not token.starts_line:
                 self._at += 1
             elif not self._is("<") or not self._types_of_call():
@@ -836,6 +846,7 @@ class _Parser:
                     ast.Constant, begin, value=_text(token.text[1:-1]) if token.kind == "string" else token.text
                 )
                 value = self._assignment() if self._take(":") else self._name(token.text, begin)
+                value = _named(str(key.value), value)
                 if self._take("="):  # a default value of `({a = 1} = …)`
                     value = self._unknown(begin, value, self._assignment())
             elif self._is("[") and self.tokens[self._closing[self._at] + 1].text == ":":
@@ -851,7 +862,7 @@ class _Parser:
             self._comma("}")
         return self._node(ast.Dict, start, keys=keys, values=values)
 
-    def _template(self) -> ast.expr:
+    def _template(self) -> ast.JoinedStr:
         start = self._at
         self._at += 1
         pieces: list[ast.expr] = []
@@ -877,6 +888,14 @@ def _targets(node: ast.AST) -> list[ast.Name]:
         case ast.Starred(value=part) | ast.Call(func=ast.Name(id="?"), args=[part, *_]):
             return _targets(part)
     return []
+
+
+def _named(key: str, value: ast.expr) -> ast.expr:
+    """Return the value of a key. A function becomes a method: it is not the usual one of that name."""
+    function: ast.AST = value
+    if isinstance(function, ast.FunctionDef):
+        function.name = _METHODS.get(key, key)
+    return value
 
 
 def _number(text: str) -> int | float | None:

@@ -112,29 +112,19 @@ class _Program:
 
     def __init__(self, nodes: Sequence[ast.AST], call: ast.Call, values: Values, javascript: str) -> None:
         self._call, self._values, self._javascript = call, values, javascript
+        self._stars = "..." if javascript else "**"
         self._scopes: list[dict[str, object]] = []
         self._outside: list[_Change] = []
         functions = [node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-        defined = {node.name for node in functions}
+        defined = _defined(nodes)
         self._methods = _READ_ONLY - defined
         self._growing = {"append", "extend"} - defined
         known = _JAVASCRIPT if javascript else _READ_ONLY | {"cleandoc"}
         bound = _bound(nodes)
         self._read_only = self._builtins = known - defined - bound
         self._loose = _loose(nodes)
-        changing = {
-            node.name
-            for node in functions
-            if node.decorator_list
-            or {one.name for one in self._changes(node.body)} & _parameters(node)
-            or any(
-                one.name in _parameters(node)
-                for part in ast.walk(node)
-                if part is not node
-                for one in self._free_changes(part)
-            )
-        }
-        self._own = defined - changing
+        changing = {node.name for node in functions if node.decorator_list or self._is_changing(node)}
+        self._own = {node.name for node in functions} - changing
         self._read_only |= self._own - bound
         path = _path(nodes, call)
         self._on_path = {id(node) for node in path}
@@ -159,9 +149,7 @@ class _Program:
         for keyword in self._call.keywords:
             value = self._value(keyword.value)
             if keyword.arg is None:
-                self._spread_into(
-                    fields, value, f"{'...' if self._javascript else '**'}{self._source(keyword.value)[:60]}"
-                )
+                self._spread_into(fields, value, f"{self._stars}{self._source(keyword.value)[:60]}")
             elif keyword.arg in ("extra_headers", "extra_query", "timeout"):
                 report.left_out(keyword.arg, "it is not part of the body")
             elif keyword.arg == "request_options":
@@ -176,7 +164,7 @@ class _Program:
 
     @staticmethod
     def _spread_into(fields: dict[str, object], value: object, what: str) -> None:
-        gap = gap_in(value)
+        gap = gap_in(value, whole=True)
         if isinstance(value, dict) and gap is None:
             fields |= value
         else:
@@ -361,6 +349,8 @@ class _Program:
             value = scope[change.name] if scope is not None else None
             if scope is None:
                 continue
+            if change.kind == "grow" and isinstance(value, dict):
+                taint(value, f"line {change.line} changes {_shown(change.name)}")
             if change.kind == "set" or (change.kind == "grow" and not isinstance(value, list)):
                 reason = f"line {change.line} sets it in code that is not followed"
                 scope[change.name] = _Unset(reason, change.line)
@@ -457,8 +447,28 @@ class _Program:
             return [], [function, *given], False
         if name in _SHARING and not is_read:
             return [], [function, *given], False
-        functions = [one for one in call.keywords if one.arg in ("key", "default", "file")]
-        return [function, *(one for one in given if one not in functions)], [*functions], False
+        for one in (
+            *call.args,
+            *(keyword.value for keyword in call.keywords if keyword.arg in ("key", "default", "cls")),
+        ):
+            is_changing = isinstance(one, _FUNCTIONS) and self._is_changing(one)
+            if is_changing or (
+                one not in call.args
+                and getattr(one, "id", "") not in self._read_only
+                and not isinstance(one, ast.Lambda | ast.Constant)
+            ):
+                return [], [function, *given], False
+        files = [one for one in call.keywords if one.arg == "file"]
+        return [function, *(one for one in given if one not in files)], [*files], False
+
+    def _is_changing(self, function: ast.AST) -> bool:
+        """Whether a function may change what it is given."""
+        body = [function.body] if isinstance(function, ast.Lambda) else getattr(function, "body", [])
+        changes = [
+            *self._changes(body),
+            *(one for part in ast.walk(function) if part is not function for one in self._free_changes(part)),
+        ]
+        return any(one.name in _parameters(function) for one in changes)
 
     # Expressions
 
@@ -563,8 +573,8 @@ class _Program:
         found: dict[str, object] = {}
         for key, item in zip(node.keys, node.values, strict=True):
             value, name = self._value(item, depth), self._value(key, depth) if key is not None else ""
-            if key is None and isinstance(value, dict) and gap_in(value) is None:
-                found |= value
+            if key is None and isinstance(value, dict | Open):
+                self._spread_into(found, value, f"{self._stars}{self._source(item)[:60]}")
             elif key is None or isinstance(name, Open) or not isinstance(name, str | int | float):
                 return None
             else:
@@ -724,6 +734,22 @@ def _refuse_dynamic(nodes: Iterable[ast.AST], dynamic: Collection[str]) -> None:
         if what:
             line = getattr(node, "lineno", 0)
             raise InputError.of((), f"line {line}: {what} may change any value, so the program is not imported.")
+
+
+def _defined(nodes: Iterable[ast.AST]) -> set[str]:
+    """Return the names of methods that a program has of its own."""
+    found: set[str] = set()
+    for node in nodes:
+        match node:
+            case (
+                ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.Attribute(attr=name, ctx=ast.Store())
+            ):
+                found.add(name)
+            case ast.ClassDef(body=body):
+                found |= {one.id for part in body for one in getattr(part, "targets", ()) if isinstance(one, ast.Name)}
+            case ast.keyword(arg=str(name), value=ast.Lambda()):
+                found.add(name)
+    return found
 
 
 def _bound(nodes: Iterable[ast.AST]) -> set[str]:

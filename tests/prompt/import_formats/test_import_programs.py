@@ -156,7 +156,7 @@ REFUSED_PYTHON = {
     "exec": (f"m = [{S}]\nexec(x)\n{SEND}", "line 3: exec may change any value"),
     "globals": (f"m = [{S}]\nglobals()['m'] = []\n{SEND}", "line 3: globals may change any value"),
     "main module": (f"import __main__\nm = [{S}]\n__main__.m = []\n{SEND}", "line 2: __main__ may change any value"),
-    "modules": (f"m = [{S}]\nsetattr(sys.modules[__name__], 'm', [])\n{SEND}", "line 3: sys.modules may change"),
+    "modules": (f"m = [{S}]\nsys.modules[__name__].m = []\n{SEND}", "line 3: sys.modules may change"),
     "text of a size that doubles": ('a = "xx"\n' + 'a = f"{a}{a}"\n' * 50 + SEND, "a text has more than 500,000"),
     "statements": ("x = 1\n" * 20_001 + SEND, "more than 60,000 parts"),
 }
