@@ -14,7 +14,7 @@ from msgspec import Struct
 from playground.prompt.document import Json
 from playground.prompt.field_errors import InputError
 from playground.prompt.import_formats.api_bodies import Report
-from playground.prompt.import_formats.call_values import CALL, Values, words
+from playground.prompt.import_formats.call_values import CALL, CALL_ENDS, Values, words
 from playground.prompt.import_formats.python_calls import MARK, UNKNOWN, call_fields
 
 _NodeT = TypeVar("_NodeT", bound=ast.AST)
@@ -210,8 +210,7 @@ class _Parser:
         return self.tokens[self._at - 1].text
 
     def _fail(self, problem: str) -> NoReturn:
-        self.problem = self.problem or f"{problem} (line {self._token.line})"
-        raise _UnreadError
+        raise _UnreadError(f"{problem} (line {self._token.line})")
 
     def _spend(self) -> None:
         self._depth += 1
@@ -276,10 +275,13 @@ class _Parser:
         self._spend()
         try:
             return self._known_statement(start)
-        except _UnreadError:
+        except _UnreadError as error:
             del self.calls[calls:]
             self._at, self._scope = start, scope
-            return self._skipped(start)
+            found = self._skipped(start)
+            if CALL.search(self._text, self.tokens[start].start, self.tokens[self._at - 1].end):
+                self.problem = self.problem or str(error)
+            return found
         finally:
             self._depth = depth
 
@@ -516,7 +518,7 @@ class _Parser:
         return name, [self._function_node(start, UNKNOWN, [], [], body, scope)]
 
     def _is_arrow(self) -> bool:
-        here, problem = self._at, self.problem
+        here = self._at
         try:
             if (
                 self._is("async")
@@ -535,7 +537,7 @@ class _Parser:
         except _UnreadError:
             return False
         finally:
-            self._at, self.problem = here, problem
+            self._at = here
 
     def _type(self) -> None:
         """Skip a type of TypeScript."""
@@ -751,7 +753,8 @@ class _Parser:
 
     def _method(self, start: int, method: ast.Attribute, name: str, given: list[ast.expr]) -> ast.expr:
         holder = method.value
-        if CALL.search(re.sub(r"\s+|\?(?=\.)", "", self._text[method.col_offset : method.end_col_offset]) + "("):
+        source = self._text[method.col_offset : method.end_col_offset] if f".{name}" in CALL_ENDS else ""
+        if re.search(CALL.pattern + "$", re.sub(r"\s+|\?(?=\.)", "", source) + "("):
             call = self._node(ast.Call, start, func=method, args=given[:1], keywords=[])
             if given and isinstance(given[0], ast.Dict):
                 fields = zip(given[0].keys, given[0].values, strict=True)

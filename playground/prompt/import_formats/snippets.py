@@ -32,10 +32,11 @@ def open_curl(text: str) -> OpenedPrompt:
     if others:
         more = f"{len(others)} other command{'s' if len(others) > 1 else ''}"
         report.left_out(f"The first curl command was imported. {more}")
-    bodies = list(_bodies(words, shell.standard_input, report))
-    if not bodies:
+    body = ""
+    for option, value in _bodies(words, shell.standard_input, report):
+        body += ("&" if body and option != "--json" else "") + value
+    if not body:
         raise InputError.of((), "the curl command has no body.", "Copy a command with -d or --data.")
-    body = "&".join(bodies)
     try:
         fields = loads(body)
         if next(values.opened(body), None) is not None:
@@ -49,8 +50,8 @@ def open_curl(text: str) -> OpenedPrompt:
     return OpenedPrompt(opened.document, opened.format, (*opened.notes, *report.notes), imported=True)
 
 
-def _bodies(words: list[str], standard_input: str | None, report: Report) -> Iterator[str]:
-    """Yield the values of the options that give the body."""
+def _bodies(words: list[str], standard_input: str | None, report: Report) -> Iterator[tuple[str, str]]:
+    """Yield the options that give the body, and their values."""
     rest = iter(words[1:])
     for word in rest:
         name, equals, value = word.partition("=") if word.startswith("--") else (word, "", "")
@@ -64,12 +65,12 @@ def _bodies(words: list[str], standard_input: str | None, report: Report) -> Ite
             _note_secret(value, report)
         if name in _DATA:
             if value == "@-" and name != "--data-raw" and standard_input is not None:
-                yield standard_input
+                yield name, standard_input
                 continue
             if value.startswith("@") and name != "--data-raw":  # pasting must not read files
                 sentence = f"the body is in the file {Path(value[1:]).name}."
                 raise InputError.of(("--data",), sentence, "Open that file, or paste its content.")
-            yield value
+            yield name, value
 
 
 _HERE = re.compile(r"<<(-?)[ \t]*(['\"\\]?)(\w+)['\"]?")

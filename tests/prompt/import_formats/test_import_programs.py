@@ -112,6 +112,16 @@ PYTHON: dict[str, tuple[str, list[str], str]] = {
         ["{{q}}"],
         "line 3",
     ),
+    "message updated by another name": (
+        f'm = [{S}, {U}]\nd = m[0]\nd |= {{"content": "T"}}\n{SEND}',
+        ["U"],
+        "messages[0] was left out: line 4 changes d",
+    ),
+    "keywords and more": (
+        f'k = {{"messages": [{U}], **more}}\nc.chat.completions.create(**k)',
+        ["U"],
+        "**more was left out",
+    ),
     "list read in a loop": (f'm = [{S}]\nfor x in m:\n    print(x["content"], len(m))\n{SEND}', ["S"], ""),
 }
 
@@ -126,6 +136,23 @@ def test_open_any_python_program_gives_what_it_sends_or_names_the_rest(case: str
 
 
 REFUSED_PYTHON = {
+    "changed by a function in a function": (
+        f"m = [{S}]\ndef f(x):\n    def g():\n        x.append({U})\n    g()\nf(m)\n{SEND}",
+        "line 7 changes m",
+    ),
+    "method of another class": (
+        f"m = [{S}]\nclass A:\n    def get(self, x):\n        x.append({U})\nA().get(m)\n{SEND}",
+        "line 6 changes m",
+    ),
+    "function as an argument": (
+        f"m = [{S}]\nprint(max(m, key=lambda x: x.update(content='T')))\n{SEND}",
+        "line 3 changes m",
+    ),
+    "unlike list": (
+        f"class H(list):\n    def append(self, x):\n        pass\nm = H()\nm.append({U})\n{SEND}",
+        "line 6 sets it",
+    ),
+    "setattr": (f"m = [{S}]\nsetattr(x, 'm', [])\n{SEND}", "line 3: setattr may change any value"),
     "passed to a function": (f"m = [{S}]\ntrim(m)\n{SEND}", "line 3 changes m"),
     "passed to a function that changes it": (f"def f(x):\n    x.pop()\nm = [{S}]\nf(m)\n{SEND}", "line 5 changes m"),
     "shuffled": (f"m = [{S}, {U}]\nrandom.shuffle(m)\n{SEND}", "line 3 changes m"),
@@ -271,6 +298,44 @@ JAVASCRIPT: dict[str, tuple[str, list[str], str]] = {
         ["U"],
         "",
     ),
+    "concat of more": (f"const m = [{S}].concat([{U}], [{U}]);\n{JS_SEND}", ["S", "U", "U"], ""),
+    "map": (f'const m = ["a", "b"].map((x) => ({{ role: "user", content: x }}));\n{JS_SEND}', ["a", "b"], ""),
+    "shorthand": (f'const role = "user", content = "U";\nconst m = [{{ role, content }}];\n{JS_SEND}', ["U"], ""),
+    "options and more": (
+        f"const o = {{messages: [{U}], ...more}};\nc.chat.completions.create(o)",
+        ["U"],
+        "...more was left out",
+    ),
+    "block with a name of its own": (f'const q = "A";\n{{ const q = "B"; }}\nconst m = [{Q}];\n{JS_SEND}', ["A"], ""),
+    "code that is not understood": (
+        f'let q = "A";\nconst x = <p title={{q}}>don\'t</p>;\nconst m = [{Q}];\n{JS_SEND}',
+        ["{{q}}"],
+        "line 3 sets it",
+    ),
+    "class with types": (
+        f'abstract class A<T> extends B {{\n  private readonly n: string = "N";\n'
+        f"  async ask(q: string): Promise<T> {{\n"
+        f"    const m: Message[] = [{S}, {Q}];\n    return {JS_SEND}\n  }}\n}}",
+        ["S", "{{q}}"],
+        "{{q}}",
+    ),
+    "set by a field of a class": (
+        f'let q = "A";\nclass B {{ static x = (q = "B"); static {{ q = "C"; }} }}\nconst m = [{Q}];\n{JS_SEND}',
+        ["{{q}}"],
+        "line 3 sets it",
+    ),
+    "set in a case": (
+        f'let q = "A";\nswitch (x) {{ case 1: q = "B"; }}\nconst m = [{Q}];\n{JS_SEND}',
+        ["{{q}}"],
+        "line 3 sets it",
+    ),
+    "call on lines of its own": (f"c.chat.completions\n  .create({{messages: [{U}]}})\n  .then(f)", ["U"], ""),
+    "undefined": ("c.chat.completions.create({messages: [" + U + "], stop: undefined})", ["U"], "stop was left out"),
+    "numbers in a template": (
+        'const n = 1.0, x = 0.5;\nconst m = [{role: "user", content: `${n} ${x}`}];\n' + JS_SEND,
+        ["1 {{x}}"],
+        "{{x}}",
+    ),
 }
 
 
@@ -284,6 +349,20 @@ def test_open_any_javascript_program_gives_what_it_sends_or_names_the_rest(case:
 
 
 REFUSED_JAVASCRIPT = {
+    "tagged template": (f"const m = [{S}];\nconst x = f`${{m}}`;\n{JS_SEND}", "line 3 changes m"),
+    "own log": (f"const m = [{S}];\nconst L = {{log: (x) => x.push({U})}};\nL.log(m);\n{JS_SEND}", "line 4"),
+    "function as an argument": (
+        f"const m = [{S}];\nJSON.stringify(m, (k, v) => {{ v.content = 'T'; }});\n{JS_SEND}",
+        "line 3 changes m",
+    ),
+    "arguments": (
+        f"const m = [{S}];\nfunction f() {{ arguments[0].push({U}); }}\nf(m);\n{JS_SEND}",
+        "line 4 changes m",
+    ),
+    "length": (f"const m = [{S}];\nm.length = 0;\n{JS_SEND}", "line 3 changes m"),
+    "prototype": (f"const m = [{S}];\nArray.prototype.push = f;\n{JS_SEND}", "line 3: prototype may change any value"),
+    "global object": (f"var m = [{S}];\nglobalThis.m = [];\n{JS_SEND}", "line 3: globalThis may change any value"),
+    "call in code not understood": (f"const m = [{S}];\nconst x = <p>{{ {JS_SEND} }}</p>", "line 3"),
     "loop over the list": (f'const m = [{S}];\nfor (const x of m) x.content = "T";\n{JS_SEND}', "line 3 changes m"),
     "forEach": (f'const m = [{S}];\nm.forEach(x => x.content += "T");\n{JS_SEND}', "line 3 changes m"),
     "item by at": (f'const m = [{S}];\nconst x = m.at(-1); x.content = "T";\n{JS_SEND}', "line 3 changes m"),
@@ -318,3 +397,16 @@ def test_open_any_javascript_numbers_and_options_are_read() -> None:
 def test_open_any_octal_escapes_of_the_shell_are_read() -> None:
     code = """curl https://a.example/v1/chat/completions -d $'{"messages":[{"role":"user","content":"\\101\\x42"}]}'"""
     assert [message.content for message in open_any(code).document.messages] == ["AB"]
+
+
+@pytest.mark.parametrize("before", ["f() { true; }", "Q=a; export R=$(cat x) S=b", "if true; then", "echo '{}' |"])
+def test_open_any_shell_script_that_is_not_read_is_refused_with_the_line(before: str) -> None:
+    with pytest.raises(InputError) as refused:
+        open_any(f"#!/bin/sh\n{before} curl https://a.example -d '{{}}'")
+    assert "line 2" in str(refused.value)
+
+
+def test_open_any_json_options_of_curl_are_joined() -> None:
+    code = f"""Q=a # comment
+curl https://a.example/v1/chat/completions --json '{{"messages":' --json '[{U}]}}'"""
+    assert [message.content for message in open_any(code).document.messages] == ["U"]
