@@ -45,6 +45,8 @@ _PRECEDENCE = {
 }
 _ASSIGNED = words("= += -= *= /= %= **= <<= >>= >>>= &= |= ^= &&= ||= ??=")
 _UNARY = words("! - + ~ typeof void delete await new ++ -- <")
+_TYPE_WORDS = words("is extends keyof typeof readonly infer asserts unique")
+_TYPE_SIGNS = words("< , | & . => = ?")
 _METHODS = {"push": "append", "unshift": "insert", "shift": "pop", "trim": "strip"}
 _METHODS |= {"toUpperCase": "upper", "toLowerCase": "lower"}
 _METHODS |= dict.fromkeys(("keys", "values", "entries", "from"), "values")
@@ -490,12 +492,18 @@ class _Parser:
     def _class(self, start: int) -> ast.ClassDef:
         self._at += 1
         name = self._declared(self._identifier()) if not self._is("{", "extends") else UNKNOWN
-        self._skip_to("{")
-        self._at += 1
+        bases: list[ast.expr] = []
+        while not self._take("{"):
+            if self._take("extends"):
+                bases.append(self._postfix())
+            elif self._take("implements"):
+                self._skip_to("{")
+            elif not self._angle():
+                self._fail("a class cannot be read")
         body: list[ast.stmt] = []
         while not self._take("}"):
             body += self._member()[1]
-        parts = {"name": name, "body": body, "bases": [], "keywords": [], "decorator_list": []}
+        parts = {"name": name, "body": body, "bases": bases, "keywords": [], "decorator_list": []}
         return self._node(ast.ClassDef, start, **parts, type_params=[])
 
     def _member(self) -> tuple[str, list[ast.stmt]]:
@@ -541,47 +549,46 @@ class _Parser:
 
     def _type(self) -> None:
         """Skip a type of TypeScript."""
-        is_open = True
+        is_open, is_group = True, False
         while True:
             token = self._token
+            is_word = token.kind == "name" and token.text in _TYPE_WORDS
             if token.kind in ("name", "string", "number", "chars") or self._at in self._closing or self._is("`"):
-                words = ("is", "extends", "keyof", "typeof", "readonly", "infer", "asserts", "unique")
-                if not is_open and (token.text not in (*words, "[", "`", "${") and token.kind != "chars"):
+                is_more = is_word or token.kind == "chars" or token.text in ("`", "${")
+                if not (is_open or is_more or (token.text == "[" and not token.starts_line)):
                     break
-                if not is_open and token.text == "[" and token.starts_line:
-                    break
-                is_open = token.text in words and token.kind == "name"
-                self._at = self._closing.get(self._at, self._at) + 1
-            elif self._is("|", "&", "=>", "."):
-                is_open = True
-                self._at += 1
+                is_open, is_group = is_word, token.text == "("
+                self._skip_one()
+            elif self._is("|", "&", ".") or (is_group and self._is("=>")):
+                is_open = self._take(self._token.text)
             elif not self._is("<") or not self._angle():
                 break
         if is_open:
             self._fail("a type was expected")
 
+    def _skip_one(self) -> None:
+        """Skip a token or bracket of a type, which has no calls and assignments."""
+        end = self._closing.get(self._at, self._at) + 1
+        for token, after in pairwise(self.tokens[self._at : end]):
+            if token.text in _ASSIGNED or token.text in ("++", "--") or (token.kind == "name" and after.text == "("):
+                self._fail("a type was expected")
+        self._at = end
+
     def _angle(self) -> bool:
         """Skip `<…>` if it has types; return whether it does."""
         here, depth = self._at, 0
-        while True:
-            token = self._token
-            depth += 1 if self._is("<") else -len(token.text) if set(token.text) == {">"} else 0
-            is_type = token.kind in ("name", "string", "number") or token.text in (
-                "<",
-                ",",
-                "|",
-                "&",
-                ".",
-                "=>",
-                "=",
-                "?",
-            )
-            if depth < 0 or not (is_type or self._at in self._closing or set(token.text) == {">"}):
-                self._at = here
-                return False
-            self._at = self._closing.get(self._at, self._at) + 1
-            if depth == 0:
-                return True
+        try:
+            while depth > 0 or self._at == here:
+                token = self._token
+                is_end = set(token.text) == {">"}
+                depth += 1 if self._is("<") else -len(token.text) if is_end else 0
+                is_type = token.kind in ("name", "string", "number") or token.text in _TYPE_SIGNS
+                if depth < 0 or not (is_end or is_type or self._at in self._closing):
+                    self._fail("a type was expected")
+                self._skip_one()
+        except _UnreadError:
+            self._at = here
+        return self._at > here
 
     # Expressions
 
@@ -734,10 +741,9 @@ class _Parser:
 
     def _types_of_call(self) -> bool:
         here = self._at
-        if self._angle() and self._is("("):
-            return True
-        self._at = here
-        return False
+        is_call = self._angle() and self._is("(")
+        self._at = self._at if is_call else here
+        return is_call
 
     def _property(self, start: int, value: ast.expr, name: str) -> ast.expr:
         method = self._node(ast.Attribute, start, value=value, attr=_METHODS.get(name, f".{name}"), ctx=ast.Load())
@@ -760,6 +766,7 @@ class _Parser:
                 fields = zip(given[0].keys, given[0].values, strict=True)
                 call.args = []
                 call.keywords = [ast.keyword(arg=getattr(key, "value", None), value=value) for key, value in fields]
+            call.keywords += [ast.keyword(arg="options", value=one) for one in given[1:]]
             self.calls.append(call)
             return call
         match name, given:

@@ -150,7 +150,7 @@ class _Program:
             value = self._value(keyword.value)
             if keyword.arg is None:
                 self._spread_into(fields, value, f"{self._stars}{self._source(keyword.value)[:60]}")
-            elif keyword.arg in ("extra_headers", "extra_query", "timeout"):
+            elif keyword.arg in ("extra_headers", "extra_query", "timeout", "options"):
                 report.left_out(keyword.arg, "it is not part of the body")
             elif keyword.arg == "request_options":
                 more = value.get("additional_body_parameters") if isinstance(value, dict) else None
