@@ -47,6 +47,7 @@ _ASSIGNED = words("= += -= *= /= %= **= <<= >>= >>>= &= |= ^= &&= ||= ??=")
 _UNARY = words("! - + ~ typeof void delete await new ++ -- <")
 _TYPE_WORDS = words("is extends keyof typeof readonly infer asserts unique")
 _TYPE_SIGNS = words("< , | & . => = ?")
+_SPACES = "\t\n\v\f\r \xa0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff" + "".join(map(chr, range(0x2000, 0x200B)))
 _METHODS = {"push": "append", "unshift": "insert", "shift": "pop", "trim": "strip"}
 _METHODS |= {"toUpperCase": "upper", "toLowerCase": "lower"}
 _METHODS |= dict.fromkeys(("keys", "values", "entries", "from"), "values")
@@ -774,6 +775,8 @@ class _Parser:
                 method.attr, given = "extend", [self._node(ast.List, start, elts=given, ctx=ast.Load())]
             case "unshift", [one] if not isinstance(one, ast.Starred):
                 given = [self._node(ast.Constant, start, value=0), one]
+            case "trim", []:
+                given = [self._node(ast.Constant, start, value=_SPACES)]
             case "shift", []:
                 given = [self._node(ast.Constant, start, value=0)]
             case "join", [mark]:
@@ -844,6 +847,7 @@ class _Parser:
     def _object(self, start: int) -> ast.expr:
         keys: list[ast.expr | None] = []
         values: list[ast.expr] = []
+        has_code = False
         while not self._take("}"):
             begin, token = self._at, self._token
             key: ast.expr | None = None
@@ -865,12 +869,14 @@ class _Parser:
                 self._at += 2
                 value = self._assignment()
             else:
+                has_code = has_code or token.text in ("get", "set")
                 name, method = self._member()
                 key, value = self._node(ast.Constant, begin, value=name), self._unknown(begin, *method)
             keys.append(key)
             values.append(value)
             self._comma("}")
-        return self._node(ast.Dict, start, keys=keys, values=values)
+        found = self._node(ast.Dict, start, keys=keys, values=values)
+        return self._unknown(start, found) if has_code else found
 
     def _template(self) -> ast.JoinedStr:
         start = self._at

@@ -330,6 +330,7 @@ JAVASCRIPT: dict[str, tuple[str, list[str], str]] = {
         "line 3 sets it",
     ),
     "call on lines of its own": (f"c.chat.completions\n  .create({{messages: [{U}]}})\n  .then(f)", ["U"], ""),
+    "trim": ('const m = [{role: "user", content: "\\ufeff\\x1f U\\u2003".trim()}];\n' + JS_SEND, ["\x1f U"], ""),
     "undefined": ("c.chat.completions.create({messages: [" + U + "], stop: undefined})", ["U"], "stop was left out"),
     "numbers in a template": (
         'const n = 1.0, x = 0.5;\nconst m = [{role: "user", content: `${n} ${x}`}];\n' + JS_SEND,
@@ -349,6 +350,10 @@ def test_open_any_javascript_program_gives_what_it_sends_or_names_the_rest(case:
 
 
 REFUSED_JAVASCRIPT = {
+    "set method": (
+        f"const m = [{S}];\nconst o = {{ set x(v) {{ v.push({U}); }} }};\no.x = m;\n{JS_SEND}",
+        "line 4 stores it",
+    ),
     "tagged template": (f"const m = [{S}];\nconst x = f`${{m}}`;\n{JS_SEND}", "line 3 changes m"),
     "own log": (f"const m = [{S}];\nconst L = {{log: (x) => x.push({U})}};\nL.log(m);\n{JS_SEND}", "line 4"),
     "function as an argument": (
