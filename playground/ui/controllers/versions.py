@@ -15,7 +15,7 @@ from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError
 from playground.runs.metrics import counted, dollars, percent
 from playground.services import AppServices
-from playground.ui.widgets.form import text_box
+from playground.ui.widgets.lossless_text_edit import TextBox
 from playground.ui.widgets.notice import write_errors
 from playground.ui.widgets.task_dialog import ask_save, ask_which, open_once
 
@@ -264,8 +264,8 @@ class VersionPaths(QObject):
         dialog = QDialog(self.panel)
         dialog.setWindowTitle(title)
         form = QFormLayout(dialog)
-        name, text = QLineEdit(label), text_box("Note")
-        text.setPlainText(note)
+        name, text = QLineEdit(label), TextBox("Note")
+        text.set_exact(note)
         form.addRow("Label", name)
         form.addRow("Note", text)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Save | QDialogButtonBox.StandardButton.Cancel)
@@ -281,7 +281,7 @@ class VersionPaths(QObject):
             self.refresh_soon()
 
         def accept() -> None:  # reads the fields at once: the dialog may be deleted before the task begins
-            self._start(write(name.text().strip(), text.toPlainText().strip()), "store a version")
+            self._start(write(name.text().strip(), text.exact.text.strip()), "store a version")
 
         dialog.accepted.connect(accept)
         open_once(dialog)
