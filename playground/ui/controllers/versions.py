@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -213,8 +213,10 @@ class VersionPaths(QObject):
             self.panel.show_nothing("One of these versions cannot be read.")
             return
         endpoint = self._workspace.endpoint
-        counter = self._workspace.sender.forecaster.counter(endpoint.id, endpoint.model)
-        found = await self._workspace.versions.compare(before, after, counter)
+        look = partial(self._workspace.sender.forecaster.look, endpoint_id=endpoint.id, model=endpoint.model)
+        # With the values in the editor, so that its figures and these agree.
+        after = replace(after, variables={**after.variables, **self._prompt.document().variables})
+        found = await self._workspace.versions.compare(before, after, look)
         if self.panel is not None and self.panel.selected == new and self.panel.base == old:
             self.panel.show_comparison(found, headline(found), self._reported(found, old, new))
 
