@@ -315,6 +315,9 @@ class _Parser:
     def _known_statement(self, start: int) -> list[ast.stmt]:  # noqa: C901 - one case per statement
         word, after = self._token.text if self._token.kind in ("name", "sign") else "", self._next()
         match word:
+            case "export" if after.text == "default" and self.tokens[self._at + 2].text == "{":
+                self._at += 2
+                return self._simple(start)
             case "export" | "declare" | "abstract" | "default" if after.kind == "name" and not after.starts_line:
                 self._at += 1
                 return self._known_statement(self._at)
@@ -332,7 +335,8 @@ class _Parser:
             case "function" | "async" if "function" in (word, after.text):
                 self._at += 1 + (word == "async")
                 self._take("*")
-                return [self._function(start, self._declared(self._identifier()))]
+                name = self._declared(self._identifier()) if self._token.kind == "name" else UNKNOWN
+                return [self._function(start, name)]
             case "type" | "interface" if after.kind == "name" and not after.starts_line:
                 if word == "interface":
                     self._skip_to("{")
@@ -380,7 +384,8 @@ class _Parser:
             if word == "for":
                 return self._for(start)
             if word == "catch" and self._take("("):
-                before = [self._set_all(start, self._pattern()[0])]
+                names, pattern = self._pattern()
+                before = [self._set_all(start, names, self._unknown(start, pattern))]
                 self._expect(")")
             elif word in ("if", "while", "switch") and self._expect("("):
                 test = self._expression()
@@ -399,7 +404,9 @@ class _Parser:
         begin, before = self._at, list[ast.stmt]()
         names: list[str] = []
         if self._take("const", "let", "var"):
-            names = self._pattern(is_var=self.tokens[begin].text == "var")[0]
+            names, pattern = self._pattern(is_var=self.tokens[begin].text == "var")
+            if any(isinstance(one, ast.Call) for one in ast.walk(pattern)):
+                self._fail("a default value is not followed")
         elif self._token.kind == "name":
             names = [self._identifier()]
         if names and self._take("of", "in"):
@@ -450,7 +457,7 @@ class _Parser:
     def _function(self, start: int, name: str = UNKNOWN) -> ast.FunctionDef:
         """Parse a function from its parameters on, an arrow function, or a method."""
         given: list[str] = []
-        defaults: list[ast.expr] = []
+        defaults: list[ast.stmt] = []  # they run with each call
         with self._inside(is_function=True) as scope:
             if self._is("<"):
                 self._angle()
@@ -464,8 +471,9 @@ class _Parser:
                         self._at += 1  # private readonly x
                     names, pattern = self._pattern()
                     given += [self._scope.names[one] for one in names]
-                    defaults += [] if isinstance(pattern, ast.Name) else [pattern]
-                    defaults += [self._assignment()] if self._take("=") else []
+                    parts = [] if isinstance(pattern, ast.Name) else [pattern]
+                    parts += [self._assignment()] if self._take("=") else []
+                    defaults += [self._expression_statement(start, self._unknown(start, *parts))] if parts else []
                     self._comma(")")
                 if self._take(":"):
                     self._type()
@@ -478,13 +486,13 @@ class _Parser:
                 body = [self._node(ast.Return, begin, value=value)]
             else:  # a declaration of a type
                 self._end()
-        return self._function_node(start, name, given, defaults, body, scope)
+        return self._function_node(start, name, given, [*defaults, *body], scope)
 
     def _function_node(
-        self, start: int, name: str, given: list[str], defaults: list[ast.expr], body: list[ast.stmt], scope: _Scope
+        self, start: int, name: str, given: list[str], body: list[ast.stmt], scope: _Scope
     ) -> ast.FunctionDef:
         parameters = [self._node(ast.arg, start, arg=one, annotation=None) for one in given]
-        arguments = ast.arguments([], parameters, None, [], [], None, defaults)
+        arguments = ast.arguments([], parameters, None, [], [], None, [])
         body = [self._node(ast.Global, start, names=scope.free), *body]
         decorators = [self._unknown(start)] if self._has_arguments else []  # it may change them by `arguments`
         parts = {"name": name, "args": arguments, "body": body, "decorator_list": decorators}
@@ -524,7 +532,7 @@ class _Parser:
                 value = _named(name, self._assignment()) if self._take("=") else self._unknown(start)
                 self._end()
                 body = [self._expression_statement(start, self._unknown(start, value))]
-        return name, [self._function_node(start, UNKNOWN, [], [], body, scope)]
+        return name, [self._function_node(start, UNKNOWN, [], body, scope)]
 
     def _is_arrow(self) -> bool:
         here = self._at
@@ -599,19 +607,19 @@ class _Parser:
         while not found or self._take(","):
             begin = self._at
             left = self._assignment(is_statement=True)
-            sign = self._token.text if self._is("=", "+=", "++", "--") else ""
+            sign = self._token.text if self._is("=", "+=") else ""
             if not sign:
                 found.append(self._expression_statement(begin, left))
                 continue
             self._at += 1
-            right = self._assignment() if sign in ("=", "+=") else self._unknown(begin)
+            right = self._assignment()
             if isinstance(left, ast.Name) and sign == "+=":
                 target = self._name(left.id, begin, is_set=True)
                 found.append(self._node(ast.AugAssign, begin, target=target, op=ast.Add(), value=right))
-            elif isinstance(left, ast.Name) and sign == "=":
+            elif isinstance(left, ast.Name):
                 target = self._name(left.id, begin, is_set=True)
                 found.append(self._node(ast.Assign, begin, targets=[target], value=right))
-            elif isinstance(left, ast.Subscript) and sign in ("=", "+="):
+            elif isinstance(left, ast.Subscript):
                 self._refuse_global(left)
                 right = _named(str(getattr(left.slice, "value", "")), right)
                 value = self._node(ast.BinOp, begin, left=left, op=ast.Add(), right=right) if sign == "+=" else right
@@ -620,13 +628,13 @@ class _Parser:
                 found.append(self._expression_statement(begin, self._set_in_expression(begin, left, right)))
         return found
 
+    def _refuse(self, what: str, line: int) -> NoReturn:
+        raise InputError.of((), f"line {line}: {what} may change any value, so the program is not imported.")
+
     def _refuse_global(self, target: ast.expr) -> None:
         source = self._text[target.col_offset : target.end_col_offset]
-        if match := re.match(r"(globalThis|window|global)\b|.*\b(prototype|__proto__)\b", source):
-            what = match[1] or match[2]
-            raise InputError.of(
-                (), f"line {target.lineno}: {what} may change any value, so the program is not imported."
-            )
+        if match := re.match(r"(globalThis|window|global)\b", source):
+            self._refuse(match[1], target.lineno)
 
     def _set_in_expression(self, start: int, left: ast.expr, right: ast.expr) -> ast.expr:
         """Return an assignment inside of an expression: what it sets is unknown."""
@@ -655,15 +663,17 @@ class _Parser:
             value = self._unknown(start, *([] if self._is(")", "]", "}", ",", ";") else [self._assignment()]))
         else:
             value = self._conditional()
-        is_set = self._token.kind == "sign" and (self._token.text in _ASSIGNED or self._is("++", "--"))
-        if is_set and not (is_statement and self._is("=", "+=", "++", "--")):
+        if self._is_step():
             self._at += 1
-            right = self._unknown(start) if self.tokens[self._at - 1].text in ("++", "--") else self._assignment()
-            value = self._set_in_expression(start, value, right)
-            if self.tokens[self._at - 1].text in ("++", "--"):
-                value = self._binary(0, value)
+            value = self._binary(0, self._set_in_expression(start, value, self._unknown(start)))
+        elif self._token.text in _ASSIGNED and not (is_statement and self._is("=", "+=")):
+            self._expect(self._token.text)
+            value = self._set_in_expression(start, value, self._assignment())
         self._depth -= 1
         return value
+
+    def _is_step(self) -> bool:
+        return self._is("++", "--") and not self._token.starts_line
 
     def _conditional(self) -> ast.expr:
         start, test = self._at, self._binary(0)
@@ -747,6 +757,8 @@ class _Parser:
         return is_call
 
     def _property(self, start: int, value: ast.expr, name: str) -> ast.expr:
+        if name in ("prototype", "__proto__"):
+            self._refuse(name, self._token.line)
         method = self._node(ast.Attribute, start, value=value, attr=_METHODS.get(name, f".{name}"), ctx=ast.Load())
         if self._is("<"):
             self._types_of_call()
@@ -782,9 +794,7 @@ class _Parser:
             case "join", [mark]:
                 method.value, given = mark, [holder]
             case "map", [
-                ast.FunctionDef(
-                    args=ast.arguments(args=[one], defaults=[]), body=[_, ast.Return(value=ast.expr() as element)]
-                )
+                ast.FunctionDef(args=ast.arguments(args=[one]), body=[_, ast.Return(value=ast.expr() as element)])
             ]:
                 target = self._node(ast.Name, start, id=one.arg, ctx=ast.Store())
                 part = ast.comprehension(target=target, iter=holder, ifs=[], is_async=0)
@@ -861,6 +871,7 @@ class _Parser:
                 )
                 value = self._assignment() if self._take(":") else self._name(token.text, begin)
                 value = _named(str(key.value), value)
+                has_code = has_code or key.value == "__proto__"
                 if self._take("="):  # a default value of `({a = 1} = …)`
                     value = self._unknown(begin, value, self._assignment())
             elif self._is("[") and self.tokens[self._closing[self._at] + 1].text == ":":
