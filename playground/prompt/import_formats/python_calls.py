@@ -122,10 +122,11 @@ class _Program:
         known = _JAVASCRIPT if javascript else _READ_ONLY | {"cleandoc"}
         bound = _bound(nodes)
         self._read_only = self._builtins = known - defined - bound
-        self._loose = _loose(nodes)
+        self._loose = _loose(nodes)  # and, below, the names that functions may change
         changing = {node.name for node in functions if node.decorator_list or self._is_changing(node)}
         self._own = {node.name for node in functions} - changing
         self._read_only |= self._own - bound
+        self._loose |= {change.name for node in nodes for change in self._free_changes(node)}
         path = _path(nodes, call)
         self._on_path = {id(node) for node in path}
         last = max(index for index, node in enumerate(path) if isinstance(node, _SCOPES))
