@@ -338,9 +338,10 @@ class _Program:
         holder, given = self._value(method.value), [self._value(argument) for argument in call.args]
         is_name = isinstance(method.value, ast.Name) and any(method.value.id in scope for scope in self._scopes)
         if isinstance(holder, Open) and is_name and method.attr in self._growing:
-            assert isinstance(method.value, ast.Name)
-            holder = [spread(holder)]
-            self._scopes[-1][method.value.id] = holder
+            grown: list[object] = [spread(holder)]
+            for scope in self._scopes:
+                scope |= {name: grown for name, value in scope.items() if value is holder}
+            holder = grown
         is_whole = any(isinstance(argument, ast.Starred) for argument in call.args)
         if isinstance(holder, list | dict) and not is_whole and _changed(holder, method.attr, given):
             if gap_in(holder, whole=True) is not None:

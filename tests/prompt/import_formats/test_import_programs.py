@@ -152,6 +152,10 @@ REFUSED_PYTHON = {
         f"class H(list):\n    def append(self, x):\n        pass\nm = H()\nm.append({U})\n{SEND}",
         "line 6 sets it",
     ),
+    "other name of an unknown list": (
+        f"m = f()\nh = m\nh.append({U})\nm[0]['content'] = 'T'\nc.chat.completions.create(messages=h)",
+        "line 5 changes m",
+    ),
     "loop variable in a function": (
         f"m = [{S}]\nfor x in m:\n    f = lambda: x.update(content='T')\n    f()\n{SEND}",
         "line 3 changes m",
