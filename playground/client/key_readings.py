@@ -6,7 +6,7 @@ reading is searched for the same letters and digits (`key_search.py`):
 - unchanged, and decoded: escapes, entities, base64 and hex, in each other too (`decode`). `%73k&#45;` is `sk-`;
 - without terminal escapes, and also without tags and line numbers (`ways_to_read`). `s<b>k</b>-` is `sk-`;
 - with the words behind each label joined (`LabelledWords`). `{"i": 0, "c": "s"}, {"i": 1, "c": "k"}` has `sk` behind
-  `c": "`;
+  `c": "`. Escapes like `\\n` are line ends there (`with_controls`);
 - of each of these, letters and digits in lower case alone (`letters_of`). `S.K` is `sk`.
 
 `in_source` finds the place of a part of a reading in the text: each step keeps its pattern and the text before it.
@@ -55,6 +55,7 @@ _TAG = rf"<(?:{_IN_TAG}|[/?]?[A-Za-z!][^<>]{{0,99}})>|\]\([^()\s]{{0,99}}\)"
 _LETTER = r"\\[abfnrtv]"
 _NUMBERED = r"[ \t]*[0-9]{1,5}(?=[ \t]*[|:.)>+\t])"
 _MARKUP = re.compile(rf"{_TERMINAL}|{_LETTER}")
+_CONTROL = re.compile(rf"\\*{_LETTER}")
 NOISE = re.compile(
     rf"{_TERMINAL}|{_TAG}|\n{_NUMBERED}|\r{_NUMBERED}|{_LETTER}(?:{_NUMBERED})?|0[xX](?=[0-9a-fA-F]{{2}}\b)"
 )
@@ -265,6 +266,11 @@ SIGNS = "-_+/"
 _WORD = re.compile(rf"([A-Za-z0-9]+(?:[{re.escape(SIGNS)}]+[A-Za-z0-9]+)*)")
 Label = tuple[str, str]
 """The word before a word, without digits, and what is between them."""
+
+
+def with_controls(text: str) -> str:
+    """Return a text of the same length with line ends in place of escapes like `\\n`, as in a call's arguments."""
+    return _CONTROL.sub(lambda found: "\n" * len(found[0]), text) if "\\" in text else text
 
 
 class LabelledWords:

@@ -38,6 +38,7 @@ from playground.client.key_readings import (
     parts_of_words,
     ways_to_read,
     with_backslashes,
+    with_controls,
 )
 from playground.prompt import secret_names
 from playground.prompt.secret_names import is_word
@@ -177,7 +178,7 @@ class KeySearch:
 
         `least`: how many words.
         """
-        labelled = [words for words in LabelledWords(text).places().values() if len(words) >= least]
+        labelled = [words for words in LabelledWords(with_controls(text)).places().values() if len(words) >= least]
         letters = [letters_of("".join([text[start:end] for start, end in words])) for words in labelled]
         return labelled if self.has_gram("\n".join(letters)) else []
 
@@ -186,7 +187,7 @@ class KeySearch:
 
         Of such words, one begins or ends with GRAM characters of a key, or several are whole pieces of it.
         """
-        words = LabelledWords(text)
+        words = LabelledWords(with_controls(text))
         short, places = self.short, self.places
         letters = {
             word: one for word, one in words.letters() if one in short or one[:GRAM] in places or one[-GRAM:] in places

@@ -32,6 +32,7 @@ from playground.client.key_readings import (
     parts_of_words,
     undecoded,
     ways_to_read,
+    with_controls,
     without_end,
 )
 from playground.client.key_search import GRAM, LAST_LETTERS, MARK_CHARS, KeySearch, common_length
@@ -110,7 +111,7 @@ class SeenText:
 
     def _has_words(self, text: str) -> bool:
         """Return whether the words behind a label have characters of a key: short ones, as others are found anyway."""
-        text = folded(text)
+        text = with_controls(folded(text))
         if _SIGN(text):
             text = text.translate(_NO_SIGNS)
         before = self.labelled

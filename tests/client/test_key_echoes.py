@@ -265,6 +265,9 @@ LISTS = {
     "escaped CDATA": lambda pieces: "&lt;![CDATA[" + "]]&gt;&lt;![CDATA[".join(pieces) + "]]&gt;",
     "a list": lambda pieces: _rows(pieces, "%d. %s", "\n"),
     "a list in the arguments of a call": lambda pieces: json.dumps({"a": _rows(pieces, "%d. %s", "\n")}),
+    "CSV in the arguments of a call": lambda pieces: json.dumps({"a": "X" + _rows(pieces, ",%d,4\n%s") + ",9,4\n"}),
+    "a diff in the arguments of a call": lambda pieces: json.dumps({"a": _rows(pieces, "@@ -%d @@\n-x\n+%s\n")}),
+    "ordinals in the arguments of a call": lambda pieces: json.dumps({"a": _rows(pieces, "%dth: %s\n")}),
     "a table": lambda pieces: _rows(pieces, "| %d | %s |", "\n"),
     "words": lambda pieces: _rows(pieces, "letter %d is %s", ", "),
 }
@@ -273,7 +276,7 @@ ECHOED = "sk-proj-9fQ2xLm7TzR4vWb8NcYd3KpHs6JgUe1A"
 
 def _longest_shown(text: str, pieces: list[str]) -> int:
     """Return how many characters of the pieces in a row are in a text, each whole."""
-    longest = shown = 0
+    text, longest, shown = text.replace("\\n", "\n"), 0, 0
     for piece in pieces:
         found = re.search(rf"(?<![A-Za-z0-9]){re.escape(piece)}(?![A-Za-z0-9])", text)
         shown = shown + len(piece) if found or not re.search("[A-Za-z]", piece) else 0
