@@ -30,10 +30,13 @@ Span = tuple[int, int]
 Layer = tuple[re.Pattern[str], str]
 """A pattern whose matches were replaced, and the text before that."""
 _ESCAPE = re.compile(
-    r"\\+(?:u(?:([0-9a-fA-F]{4})|\{0*([0-9a-fA-F]{1,6})\})|x([0-9a-fA-F]{2})|([0-3][0-7]{2}))|%(?:25)*([0-9a-fA-F]{2})"
+    r"\\+(?:o\{0*([0-7]{1,7})\}|(?!0000[2-7][0-9a-fA-F])([0-3][0-7]{2})|[ux]\{0*([0-9a-fA-F]{1,6})\}|x([0-9a-fA-F]{2})"
+    r"|u([0-9a-fA-F]{4})|U00([0-9a-fA-F]{6})|0000([2-7][0-9a-fA-F]))|%(?:25)*([0-9a-fA-F]{2})"
     r"|=([89A-F][0-9A-F])(?:(?==[89AB])|(?<==[89AB][0-9A-F]))"
     r"|&(?:#(?:[xX][0-9a-fA-F]{1,7};?|[0-9]{1,7}(?:;|(?![0-9])))|[A-Za-z][A-Za-z0-9]{1,31};)"
 )
+_OCTAL = 2
+"""The groups up to this one of `_ESCAPE` have octal digits, the others hex."""
 _BYTES = re.compile("[\xc2-\xf4][\x80-\xbf]{1,3}")
 """A character that was escaped as its bytes in UTF-8."""
 BLOB = re.compile("[A-Za-z0-9+/_-]{16,}={0,2}")
@@ -55,17 +58,19 @@ _TAG = rf"<(?:{_IN_TAG}|[/?]?[A-Za-z!][^<>]{{0,99}})>|\]\([^()\s]{{0,99}}\)"
 _LETTER = r"\\[abfnrtv]"
 _NUMBERED = r"[ \t]*[0-9]{1,5}(?=[ \t]*[|:.)>+\t])"
 _MARKUP = re.compile(rf"{_TERMINAL}|{_LETTER}")
-_CONTROL = re.compile(rf"\\*{_LETTER}")
+_CONTROL = re.compile(rf"\\*{_LETTER}|0[xX](?=[0-9a-fA-F]{{2}}\b)")
 NOISE = re.compile(
     rf"{_TERMINAL}|{_TAG}|\n{_NUMBERED}|\r{_NUMBERED}|{_LETTER}(?:{_NUMBERED})?|0[xX](?=[0-9a-fA-F]{{2}}\b)"
 )
 NOTHING = re.compile(r"(?!)")
+_may_have_control = re.compile(r"\\|0[xX]").search
 _encoded = re.compile("[\\\\%&]|=[89A-F]|[\xc2-\xf4][\x80-\xbf]|[A-Za-z0-9+/_-]{16}").search
 may_have_noise = re.compile(r"[<\\%&=\x1b\x90\x98\x9b\x9d-\x9f]|\]\(|[\r\n][ \t]*[0-9]|0[xX]").search
 """Finds where escapes and what is removed may begin."""
 _UNFINISHED_TEXT = (
     r"(?:(?:\\+x|%(?:25)*|=)[89a-fA-F][0-9a-fA-F]|\\+[23][0-7]{2}){1,3}(?:\\+(?:x?|x[0-9a-fA-F]|[0-3][0-7]?)|%(?:25)*[0-9a-fA-F]?|=[0-9A-F]?)?"
-    r"|\\+(?:u[0-9a-fA-F]{0,3}|u\{[0-9a-fA-F]{0,6}|x[0-9a-fA-F]?|[0-3][0-7]?)?|%(?:25)*[0-9a-fA-F]?|=[89A-F]?"
+    r"|\\+(?:u[0-9a-fA-F]{0,3}|U[0-9a-fA-F]{0,7}|[ux]\{[0-9a-fA-F]{0,6}|o(?:\{[0-7]{0,7})?|x[0-9a-fA-F]?|[0-3][0-7]?"
+    r"|0{3,4}[0-9a-fA-F]?)?|%(?:25)*[0-9a-fA-F]?|=[89A-F]?"
     r"|&(?:amp;)*(?:#[xX]?[0-9a-fA-F]{0,7}|[A-Za-z]{1,31})?|[xX]{1,8}|[\[<({][a-zA-Z.]{0,12}"
 )
 _UNFINISHED = rf"{_UNFINISHED_TEXT}|\x1b(?:\[[0-?]*[ -/]*|[ -/]*)|\x9b[0-?]*[ -/]*|{_STRING}\x1b?"
@@ -105,7 +110,7 @@ def joined(spans: list[Span]) -> list[Span]:
 
 
 def decode(text: str, unfinished: re.Pattern[str] | None = None) -> tuple[str, list[Layer]]:
-    r"""Replace escapes in `text` (\u0073, \x73, \163, %73, &#115;, &shy;, base64, hex), also nested ones.
+    r"""Replace escapes in `text` (\u0073, \U00000073, \x73, \163, %73, &#115;, &shy;, base64, hex), also nested ones.
 
     `unfinished`: finds an end that is read with what follows it. It is left out, as a layer of NOTHING.
     """
@@ -162,7 +167,7 @@ def _if_text(data: bytes) -> str:
 
 @lru_cache(maxsize=_MOST_KEPT)
 def _escape(code: str, group: int) -> str:
-    return chr(min(int(code, 8 if group == 4 else 16), sys.maxunicode)) if group else unescape(code)
+    return chr(min(int(code, 8 if group <= _OCTAL else 16), sys.maxunicode)) if group else unescape(code)
 
 
 def in_source(spans: list[Span], layers: list[Layer]) -> list[Span]:
@@ -269,8 +274,8 @@ Label = tuple[str, str]
 
 
 def with_controls(text: str) -> str:
-    """Return a text of the same length with line ends in place of escapes like `\\n`, as in a call's arguments."""
-    return _CONTROL.sub(lambda found: "\n" * len(found[0]), text) if "\\" in text else text
+    """Return a text of the same length with line ends in place of `0x` and escapes like `\\n`."""
+    return _CONTROL.sub(lambda found: "\n" * len(found[0]), text) if _may_have_control(text) else text
 
 
 class LabelledWords:

@@ -219,6 +219,7 @@ SHOWN_AT_ONCE = 5
 """Characters of this key that a stream shows before it is recognized: sk-p, and an unfinished escape."""
 FORMS = (
     *("0x{:02x}, ", "0x{:02X},", "0X{:02x} ", "<0x{:02X}>", "\\x{:02x}", "%{:02X}", "&amp;#{:d};", "&#{:d}; "),
+    *("\\U{:08x}", "\\o{{{:o}}}", "\\x{{{:x}}}", "\\{:06x} "),
     *("\\{:03o}", "\\\\u{:04x}", "\n   7 | {:c}", "\n10 | {:c}", "\n  3. {:c}"),
     *(f"{{:c}}{mark}" for mark in ("\\xe2\\x80\\x8b", "%E2%80%8B", "%25E2%2580%258B", "=E2=80=8B", "\\342\\200\\213")),
     *("\\\\x{:02x}", "{:c}\\\\xe2\\\\x80\\\\x8b", "{:c}\\\\342\\\\200\\\\213"),  # as in a call's arguments
@@ -244,6 +245,15 @@ def test_form_of_a_key_is_masked_the_same_in_a_stream_cut_anywhere(form: str) ->
         before, _, after = shown.partition(MASK)
         assert (MASK + after, text.startswith(before)) == (MASK + whole.partition(MASK)[2], True), (pieces, shown)
         assert len(before) <= len(begun), (pieces, shown)
+
+
+@pytest.mark.parametrize("form", ["chr(0x{:02x})+", "byte: 0x{:02x}\n"])
+def test_hex_numbers_behind_words_are_masked(form: str) -> None:
+    text = f"It is {''.join(form.format(one) for one in ECHOED.encode())} thanks."
+    for size in (1, 3, len(text)):
+        shown = _shown([text[at : at + size] for at in range(0, len(text), size)], ECHOED)
+        assert len(re.findall("0x[0-9a-f]{2}", shown)) < SHOWN_AT_ONCE, shown
+        assert (shown[:6], shown[-8:]) == ("It is ", " thanks.")
 
 
 def _rows(pieces: list[str], row: str, between: str = "") -> str:
