@@ -169,7 +169,10 @@ COMMANDS: dict[str, Command] = {
         _endpoint,
         _option("--var NAME=VALUE", "a variable's value; may be given again", **_REPEATED),
         _option("--json", "print one JSON object at the end instead of the text"),
-        _option("--no-check", "send also what Electron refuses, to see how the server answers it"),
+        _option(
+            "--no-check",
+            "send values that Electron refuses, too, to see how the server answers; content is text in any case",
+        ),
         _DATA_DIR,
     ),
     "convert": Command(

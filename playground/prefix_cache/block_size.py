@@ -29,7 +29,7 @@ _BLOCKS = {
 UNUSUAL, _UNUSUAL = range(48, 2049, 16), 1e-4
 """Blocks that hybrid models have, as 528, and the probability of each behind rounded reports."""
 NEVER = 1 << 40
-_MINIMUMS = {0: 0.78, 256: 0.03, 512: 0.04, 1024: 0.11, 2048: 0.03, NEVER: 0.01}
+_MINIMUMS = {0: 0.76, 256: 0.03, 512: 0.04, 768: 0.005, 1024: 0.11, 1536: 0.01, 2048: 0.03, 4096: 0.005, NEVER: 0.01}
 """Probabilities before any report: 16 is the block of most open engines, 128 that of the largest vendor, and 1,024 its
 minimum. The last minimum: nothing is ever cached."""
 SURE = 0.7

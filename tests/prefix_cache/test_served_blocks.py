@@ -553,17 +553,28 @@ def test_block_is_a_guess_while_all_figures_are_multiples_of_a_larger_one(figure
     assert (units.block.value, units.block.confidence >= 0.7) == (16, sure)
 
 
-@pytest.mark.parametrize(("unserved", "sure"), [((300.0, 310.0), False), ((700.0, 710.0), True)])
+@pytest.mark.parametrize(
+    ("unserved", "sure"), [((300.0, 310.0), False), ((700.0, 710.0), False), ((900.0, 910.0), True)]
+)
 def test_minimum_is_a_guess_until_a_prefix_just_below_it_was_not_served(
     unserved: tuple[float, ...], sure: bool
 ) -> None:
-    """Of 300 tokens none are served below any minimum from 512 on."""
+    """Of 300 tokens none are served below any minimum from 512 on, of 700 below any from 768 on."""
     units = BlockSizeEstimator()
     for size in unserved * 4:
         units.learn(0, size, 2.0, 0.97)
     for figure in (1_040, 1_072, 1_104, 1_200):
         units.learn(figure, figure + 8.0, 4.0)
     assert (units.minimum.value, units.minimum.confidence >= 0.7) == (1_024, sure)
+
+
+def test_minimum_between_usual_ones_is_not_taken_for_the_smaller_one() -> None:
+    units = BlockSizeEstimator()
+    for size in (1_371.0, 1_176.0, 1_514.0):
+        units.learn(0, size, 2.0, 0.97)
+    for figure in (1_537, 1_790, 2_311, 2_903):
+        units.learn(figure, float(figure), 2.0)
+    assert units.minimum.value == 1_536
 
 
 def test_request_that_shares_less_than_a_block_does_not_store_text_again() -> None:
