@@ -6,7 +6,8 @@ reading is searched for the same letters and digits (`key_search.py`):
 - unchanged, and decoded: escapes, entities, base64 and hex, in each other too (`decode`). `%73k&#45;` is `sk-`;
 - without terminal escapes, and also without tags and line numbers (`ways_to_read`). `s<b>k</b>-` is `sk-`;
 - with the words behind each label joined (`LabelledWords`). `{"i": 0, "c": "s"}, {"i": 1, "c": "k"}` has `sk` behind
-  `c": "`, and `i. s`, `ii. k` behind `. ` at the beginning of a line. Escapes like `\\n` are line ends there (`with_controls`);
+  `c": "`, and `i. s`, `ii. k` behind `. ` at the beginning of a line. Escapes like `\\n` are line ends there
+  (`with_controls`);
 - of each of these, letters and digits in lower case alone (`letters_of`). `S.K` is `sk`.
 
 `in_source` finds the place of a part of a reading in the text: each step keeps its pattern and the text before it.
