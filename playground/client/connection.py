@@ -348,7 +348,6 @@ class Connection:
         return pool if isinstance(pool, ApiError) else pool.client
 
     async def aclose(self) -> None:
-        """Close every connection."""
         pools, self._pools = list(self._pools.values()), {}
         for pool in pools:
             await pool.client.aclose()

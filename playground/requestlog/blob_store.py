@@ -123,7 +123,6 @@ class _PieceCache(Generic[V]):
 
     @property
     def size(self) -> int:
-        """Bytes of all pieces."""
         return self._used_bytes + self._recent_bytes + self._earlier_bytes
 
     def __iter__(self) -> Iterator[Piece]:
@@ -145,7 +144,6 @@ class _PieceCache(Generic[V]):
         return found
 
     def add(self, piece: Piece, value: V) -> None:
-        """Add a new piece."""
         self._recent[piece] = value
         self._recent_bytes += len(piece[0]) + len(piece[1])
 
@@ -156,7 +154,6 @@ class _PieceCache(Generic[V]):
             self._recent, self._recent_bytes = {}, 0
 
     def clear(self) -> None:
-        """Forget all pieces."""
         self.used_again.clear()
         self._recent, self._earlier = {}, {}
         self._used_bytes = self._recent_bytes = self._earlier_bytes = 0
@@ -407,7 +404,6 @@ class Joiner:
         return len(self._read)
 
     def join(self, manifest: bytes) -> bytes:
-        """Return the bytes of this manifest."""
         return b"".join([self.part(id_) for id_ in ids_of(manifest)])
 
     def join_body(self, manifest: bytes, question: str) -> bytes:
@@ -430,7 +426,6 @@ class Joiner:
         return b"".join((between[0], *found))
 
     def part(self, id_: int) -> bytes:
-        """Return the bytes of a part."""
         if id_ not in self._read:
             self._read[id_] = self.read(id_)
         return self._read[id_]

@@ -116,7 +116,6 @@ def _of_stream(stream: Stream, answer: str) -> Iterator[AnyEvent]:
 
 
 def to_blocks(events: Sequence[AnyEvent]) -> list[Block]:
-    """Convert events to blocks."""
     blocks, block, at = [], Block([]), 0
     while at < len(events):
         pairs = _take_pairs(block, events, at) if type(events[at]) is RawEvent else 0
@@ -199,7 +198,6 @@ def _template(raw: str, text: str) -> tuple[str, str, Callable[[str], str]]:
 
 
 def of_blocks(blocks: Sequence[Block]) -> Iterator[AnyEvent]:
-    """Convert blocks back to events."""
     for block in blocks:
         yield from block.others
         yield from _of_pairs(block.head, block.tail, block.ascii, accumulate(block.at), block.texts)
@@ -215,7 +213,7 @@ def _of_pairs(
         yield ContentDelta(at, text)
 
 
-_MSGPACK, _JSON, _BLOCKS = b"m", b"j", b"b"
+_JSON, _BLOCKS = b"j", b"b"
 _PRIMED = b"\x02"
 """Marks data deflated with _COMMON; `parts` has the other marks."""
 _COMMON = (
@@ -377,7 +375,7 @@ def decode_events(blobs: Iterable[bytes]) -> Iterator[AnyEvent]:
             yield from of_blocks(_block_decoder.decode(data[1:]))
         elif data[:1] == _JSON:
             yield from msgspec.convert(json.loads(data[1:]), list[AnyEvent])
-        else:  # form 1
+        else:  # form 1, b"m"
             yield from _decoder.decode(data[1:])
 
 

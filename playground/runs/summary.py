@@ -136,7 +136,6 @@ def _of_choice(state: RunState) -> Iterator[ApiError]:
 
 
 def warning_objects(state: RunState) -> list[Json]:
-    """Return the warnings as JSON objects."""
     return [
         {"kind": one.kind, "message": one.title, "detail": one.detail, "advice": one.advice} for one in warnings(state)
     ]
