@@ -371,7 +371,6 @@ def masked_address(text: str) -> str:
 
 
 def masked_spans(text: str, found: Iterable[SecretText]) -> str:
-    """Return the text with the found secrets masked."""
     pieces, done = [], 0
     for start, end, _ in sorted(found):
         if start >= done:

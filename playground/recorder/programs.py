@@ -91,13 +91,6 @@ def figures(rows: Sequence[LogRow]) -> Figures:
     )
 
 
-def fresh_tokens(row: LogRow) -> int | None:
-    """Return prompt - cached tokens; None if one of them is not reported, or cached exceeds prompt."""
-    if row.prompt_tokens is None or row.cached_tokens is None or row.cached_tokens > row.prompt_tokens:
-        return None
-    return row.prompt_tokens - row.cached_tokens
-
-
 class Program(Struct, frozen=True):
     """Requests that share the head of their prompt, oldest first, with the conversations among them.
 

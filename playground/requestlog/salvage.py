@@ -40,7 +40,6 @@ class RowsOfPages:
     """Puts the rows of a damaged file into `connection`, an empty database, as tables without constraints."""
 
     def __init__(self, pages: Pages, connection: sqlite3.Connection) -> None:
-        """Make the tables."""
         self._pages, self._connection = pages, connection
         self._roots = pages.roots()
         self._columns: dict[str, list[str]] = {}

@@ -270,7 +270,6 @@ _MEMBERS = tuple(name for name in Endpoint.__struct_fields__ if name != "kind")
 
 
 def member_names() -> tuple[str, ...]:
-    """Return the names of the members of the file."""
     return ("endpoints", *_MEMBERS, *PlanLimits.__struct_fields__, *Rates.__struct_fields__)
 
 

@@ -15,7 +15,7 @@ from playground.prompt.document import Json
 from playground.prompt.field_errors import InputError
 from playground.prompt.import_formats.api_bodies import Report
 from playground.prompt.import_formats.call_values import CALL, CALL_ENDS, Values, words
-from playground.prompt.import_formats.python_calls import MARK, UNKNOWN, call_fields
+from playground.prompt.import_formats.python_calls import MARK, UNKNOWN, bounded, call_fields
 
 _NodeT = TypeVar("_NodeT", bound=ast.AST)
 _TOKEN = re.compile(
@@ -129,7 +129,7 @@ class _Parser:
 
     def __init__(self, text: str, values: Values) -> None:
         self._text, self._values = text, values
-        self.tokens = [*_tokens(text, values)]
+        self.tokens = bounded(_tokens(text, values))
         self.calls: list[ast.Call] = []
         self.problem = ""
         self._closing: dict[int, int] = {}

@@ -9,7 +9,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Literal
+from typing import Literal, TypeVar
 
 from msgspec import Struct
 
@@ -54,9 +54,12 @@ UNKNOWN = "?"
 """The function of an expression that is not followed: what it does to its arguments is not known."""
 MARK = "'"
 """Behind it, a name has the number of its declaration."""
-_MAX_NODES = 60_000
+_MAX_PARTS = 60_000
 _SPEC = re.compile(r",?(\.\d{1,2})?[fd%]?")
 _FIELDS = re.compile(r"(?:[^{}]|\{\{|\}\}|\{\w*\})*")
+
+
+_PartT = TypeVar("_PartT")
 
 
 class _Unset(Struct, frozen=True):
@@ -76,7 +79,16 @@ class _Change(Struct, frozen=True):
 
 def python_fields(text: str, report: Report) -> dict[str, Json]:
     """Return the arguments of the first SDK call as a request body. Raises SyntaxError, InputError."""
+    bounded(text.splitlines())
     return call_fields(ast.parse(text), None, Values(text, report), report)
+
+
+def bounded(parts: Iterable[_PartT]) -> list[_PartT]:
+    """Return the parts of a program. Raises InputError if there are too many."""
+    found = [*islice(parts, _MAX_PARTS + 1)]
+    if len(found) > _MAX_PARTS:
+        raise InputError.of((), f"the program has more than {_MAX_PARTS:,} parts.")
+    return found
 
 
 def call_fields(
@@ -86,9 +98,7 @@ def call_fields(
 
     `calls`: None to search them. `javascript`: the program if it is not Python.
     """
-    nodes = [*islice(ast.walk(tree), _MAX_NODES + 1)]
-    if len(nodes) > _MAX_NODES:
-        raise InputError.of((), f"the program has more than {_MAX_NODES:,} parts.")
+    nodes = bounded(ast.walk(tree))
     if calls is None:
         calls = [
             node
@@ -122,10 +132,11 @@ class _Program:
         known = _JAVASCRIPT if javascript else _READ_ONLY | {"cleandoc"}
         bound = _bound(nodes)
         self._read_only = self._builtins = known - defined - bound
-        self._loose = _loose(nodes)
+        self._loose = _loose(nodes)  # and, below, the names that functions may change
         changing = {node.name for node in functions if node.decorator_list or self._is_changing(node)}
         self._own = {node.name for node in functions} - changing
         self._read_only |= self._own - bound
+        self._loose |= {change.name for node in nodes for change in self._free_changes(node)}
         path = _path(nodes, call)
         self._on_path = {id(node) for node in path}
         last = max(index for index, node in enumerate(path) if isinstance(node, _SCOPES))
@@ -327,9 +338,10 @@ class _Program:
         holder, given = self._value(method.value), [self._value(argument) for argument in call.args]
         is_name = isinstance(method.value, ast.Name) and any(method.value.id in scope for scope in self._scopes)
         if isinstance(holder, Open) and is_name and method.attr in self._growing:
-            assert isinstance(method.value, ast.Name)
-            holder = [spread(holder)]
-            self._scopes[-1][method.value.id] = holder
+            grown: list[object] = [spread(holder)]
+            for scope in self._scopes:
+                scope |= {name: grown for name, value in scope.items() if value is holder}
+            holder = grown
         is_whole = any(isinstance(argument, ast.Starred) for argument in call.args)
         if isinstance(holder, list | dict) and not is_whole and _changed(holder, method.attr, given):
             if gap_in(holder, whole=True) is not None:

@@ -152,6 +152,14 @@ REFUSED_PYTHON = {
         f"class H(list):\n    def append(self, x):\n        pass\nm = H()\nm.append({U})\n{SEND}",
         "line 6 sets it",
     ),
+    "other name of an unknown list": (
+        f"m = f()\nh = m\nh.append({U})\nm[0]['content'] = 'T'\nc.chat.completions.create(messages=h)",
+        "line 5 changes m",
+    ),
+    "loop variable in a function": (
+        f"m = [{S}]\nfor x in m:\n    f = lambda: x.update(content='T')\n    f()\n{SEND}",
+        "line 3 changes m",
+    ),
     "setattr": (f"m = [{S}]\nsetattr(x, 'm', [])\n{SEND}", "line 3: setattr may change any value"),
     "passed to a function": (f"m = [{S}]\ntrim(m)\n{SEND}", "line 3 changes m"),
     "passed to a function that changes it": (f"def f(x):\n    x.pop()\nm = [{S}]\nf(m)\n{SEND}", "line 5 changes m"),
@@ -331,6 +339,22 @@ JAVASCRIPT: dict[str, tuple[str, list[str], str]] = {
     ),
     "call on lines of its own": (f"c.chat.completions\n  .create({{messages: [{U}]}})\n  .then(f)", ["U"], ""),
     "trim": ('const m = [{role: "user", content: "\\ufeff\\x1f U\\u2003".trim()}];\n' + JS_SEND, ["\x1f U"], ""),
+    "set by a default value": (
+        f'let q = "A";\nconst f = (x = (q = "D")) => x;\nq = "B";\nf();\nconst m = [{Q}];\n{JS_SEND}',
+        ["{{q}}"],
+        "line 3 sets it",
+    ),
+    "counted on a line of its own": (f'let q = "1"\nlet x = q\n++x\nconst m = [{Q}];\n{JS_SEND}', ["1"], ""),
+    "export of a handler": (
+        f"export default {{\n  async fetch(q, env) {{\n    const m = [{S}, {Q}];\n    {JS_SEND}\n  }},\n}};",
+        ["S", "{{q}}"],
+        "{{q}}",
+    ),
+    "typed arrow function": (
+        f"export const ask = async (q: string): Promise<void> => {{ const m: M[] = [{S}, {Q}]; {JS_SEND} }};",
+        ["S", "{{q}}"],
+        "{{q}}",
+    ),
     "undefined": ("c.chat.completions.create({messages: [" + U + "], stop: undefined})", ["U"], "stop was left out"),
     "numbers in a template": (
         'const n = 1.0, x = 0.5;\nconst m = [{role: "user", content: `${n} ${x}`}];\n' + JS_SEND,
