@@ -17,7 +17,7 @@ from playground.prefix_cache.learned_state import LearnedParameters
 from playground.prefix_cache.message_content import OTHER_PART
 from playground.prefix_cache.prefix_size import NEAR, Size
 from playground.prefix_cache.proofs import LARGE, PART
-from playground.prefix_cache.view import BASE, MOVED_ORDERS, PLAIN_ORDERS, TURNS, CacheView, Order, Reuse
+from playground.prefix_cache.view import BASE, CLEARED, MOVED_ORDERS, PLAIN_ORDERS, TURNS, CacheView, Order, Reuse
 from playground.prompt.document import Json
 
 NO_ROOM, LENGTH = 0.01, 0.6
@@ -373,7 +373,7 @@ def _others(order: Order, weights: Mapping[Order, float]) -> float:
 
 def _family(order: Order) -> Order:
     base = BASE.get(order, order)
-    return TURNS[0] if base in TURNS else base
+    return next((kinds[0] for kinds in (TURNS, tuple(CLEARED)) if base in kinds), base)
 
 
 def _reuses(learned: LearnedParameters, prediction: Prediction) -> list[ReuseEvidence]:

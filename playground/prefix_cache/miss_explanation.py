@@ -33,8 +33,10 @@ from playground.prefix_cache.round_robin import REPLICAS
 from playground.prefix_cache.text_compare import common_prefix, common_suffix, snippet
 from playground.prefix_cache.view import (
     BASE,
+    CLEARED,
     MOVING_ORDERS,
     OPENING,
+    SENT,
     TURN_ORDERS,
     CacheView,
     DocumentView,
@@ -55,7 +57,15 @@ _KINDS: dict[Reason, tuple[Kind, Cause]] = {
     "expired": ("expired", "idle"),
 }
 _SERVER = frozenset(
-    ("lost", "partly_lost", "other_replica", "template_moves", "template_marks_turn", "template_rewrites_calls")
+    (
+        "lost",
+        "partly_lost",
+        "other_replica",
+        "template_moves",
+        "template_marks_turn",
+        "template_clears_results",
+        "template_rewrites_calls",
+    )
 )
 """Reasons without a position: their kind and cause, and those of the server. The cause of all others is unknown."""
 _BY_EDIT = frozenset(("edit_or_template", "edit_or_lost"))
@@ -64,6 +74,8 @@ _NO_EDIT = frozenset(("more_than_shared", "template_or_lost", "template_and_lost
 """Reasons by which no edit ended the prefix."""
 DAY_S = 86_400
 _PLACED = IN_THE_PROMPT - {"order", "removed", "added", "tools", "parameters"}
+EXCLUDED = 0.005
+"""Probability of all templates that leave out reasoning up to which none is a candidate."""
 SHORT_PAUSE_S = 20.0
 """Seconds: no server is known to forget sooner, and none to store a prefix later."""
 
@@ -358,9 +370,12 @@ def _moved(case: MissCase, found: Difference) -> MissExplanation | None:
         return _made(case, "block_or_template")
     if case.other_lost or unproved:
         reason: Reason = "template_and_lost" if case.other_lost else "template_or_lost"
-        return _made(case, "limit_or_lost" if case.at_limit else reason, _candidates(case), place=found.shared)
-    turn = case.moved in TURN_ORDERS
-    return _made(case, "template_marks_turn" if turn else "template_moves", place=found.shared)
+        reason = "limit_or_lost" if case.at_limit else reason
+        return _made(case, reason, _candidates(case, reason), place=found.shared)
+    reason = "template_marks_turn" if case.moved in TURN_ORDERS else "template_moves"
+    if case.moved is not None and BASE.get(case.moved, case.moved) in CLEARED:
+        reason = "template_clears_results"
+    return _made(case, reason, place=found.shared)
 
 
 def _generated_again(case: MissCase) -> MissExplanation | None:
@@ -419,7 +434,7 @@ def _missed(case: MissCase) -> MissExplanation:
     if found is not None and found.shape == "tools":
         return _made(case, "tool_order_or_lost", _candidates(case))
     if found is not None and case.may_be_short and case.kept_short:
-        return _made(case, "short_or_lost", _candidates(case, short=False))
+        return _made(case, "short_or_lost", _candidates(case, "short_or_lost"))
     return _lost(case, "lost")
 
 
@@ -443,13 +458,13 @@ def _lost(case: MissCase, reason: Reason, *, certain: bool = True) -> MissExplan
         reason = "whole_message_or_lost"
     elif case.keeps_points:
         reason = "kept_points_or_lost"
-    elif case.at_limit:
+    elif case.may_be_limit:
         reason = "limit_or_lost"
-    return _made(case, reason, _candidates(case, short=reason != "short_or_lost"))
+    return _made(case, reason, _candidates(case, reason))
 
 
-def _candidates(case: MissCase, *, short: bool = True) -> tuple[Candidate, ...]:
-    """Return the reasons that the evidence leaves. `short`: with a minimum, if it may be one."""
+def _candidates(case: MissCase, reason: Reason = "") -> tuple[Candidate, ...]:
+    """Return the reasons that the evidence leaves, beside what `reason` names."""
     if case.off_proved:
         return (Candidate("bypassed", text=case.known.off_for),)
     if case.too_early:
@@ -459,12 +474,14 @@ def _candidates(case: MissCase, *, short: bool = True) -> tuple[Candidate, ...]:
     # Each replica serves nothing once, and again after an edit.
     several = known.reports < 2 * max(REPLICAS) or not (known.never_served and case.may_be_off)
     losses: dict[CandidateCode, bool] = {
-        "minimum": short and (case.may_be_short or case.shorter_than_served),
+        "minimum": reason != "short_or_lost" and (case.may_be_short or case.shorter_than_served),
         "running": case.may_be_running,
         "not_stored": case.earlier.gap_s is not None and case.earlier.gap_s < min(known.stored_s + ANSWER_S, STORED_S),
         "restart": case.used_apart,
         "room": case.may_lack_room,
         "replica": several,
+        "rounding": case.may_be_rounded,
+        "limit": reason != "limit_or_lost" and case.may_be_limit,
     }
     return (
         *([Candidate("switched_off" if unserved else "bypassed")] if unserved or case.may_be_bypassed else ()),
@@ -493,7 +510,9 @@ def _gaps(case: MissCase, gap_s: float | None) -> Iterator[Candidate]:
 
 def _template_candidates(case: MissCase) -> Iterator[Candidate]:
     parts = (*case.now.parts, *case.earlier.view.parts)
-    if any(part.kind == "reasoning" for part in parts):
+    left_out = [one.weight for one in case.known.all_orders if one.order in TURN_ORDERS or one.order in SENT]
+    reasoning = any(part.kind == "reasoning" for part in parts)
+    if reasoning and (not left_out or sum(left_out) >= EXCLUDED):
         yield Candidate("reasoning_left_out")
     if _older_may_be_rewritten(case):
         yield Candidate("older_rewritten")
