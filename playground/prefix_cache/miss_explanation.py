@@ -36,7 +36,6 @@ from playground.prefix_cache.view import (
     CLEARED,
     MOVING_ORDERS,
     OPENING,
-    SENT,
     TURN_ORDERS,
     CacheView,
     DocumentView,
@@ -74,8 +73,6 @@ _NO_EDIT = frozenset(("more_than_shared", "template_or_lost", "template_and_lost
 """Reasons by which no edit ended the prefix."""
 DAY_S = 86_400
 _PLACED = IN_THE_PROMPT - {"order", "removed", "added", "tools", "parameters"}
-EXCLUDED = 0.005
-"""Probability of all templates that leave out reasoning up to which none is a candidate."""
 SHORT_PAUSE_S = 20.0
 """Seconds: no server is known to forget sooner, and none to store a prefix later."""
 
@@ -458,7 +455,7 @@ def _lost(case: MissCase, reason: Reason, *, certain: bool = True) -> MissExplan
         reason = "whole_message_or_lost"
     elif case.keeps_points:
         reason = "kept_points_or_lost"
-    elif case.may_be_limit:
+    elif case.may_be_limit and not case.too_early:
         reason = "limit_or_lost"
     return _made(case, reason, _candidates(case, reason))
 
@@ -510,9 +507,7 @@ def _gaps(case: MissCase, gap_s: float | None) -> Iterator[Candidate]:
 
 def _template_candidates(case: MissCase) -> Iterator[Candidate]:
     parts = (*case.now.parts, *case.earlier.view.parts)
-    left_out = [one.weight for one in case.known.all_orders if one.order in TURN_ORDERS or one.order in SENT]
-    reasoning = any(part.kind == "reasoning" for part in parts)
-    if reasoning and (not left_out or sum(left_out) >= EXCLUDED):
+    if not case.known.reasoning_kept and any(part.kind == "reasoning" for part in parts):
         yield Candidate("reasoning_left_out")
     if _older_may_be_rewritten(case):
         yield Candidate("older_rewritten")

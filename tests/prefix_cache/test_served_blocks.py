@@ -693,3 +693,19 @@ def test_figures_that_are_rounded_are_a_candidate_if_all_are_whole_larger_blocks
     found = results[15].explanation
     assert found is not None
     assert "rounding" in {candidate.code for candidate in found.candidates}
+
+
+def test_reasoning_that_the_server_keeps_is_no_candidate() -> None:
+    """A result of a tool follows each answer, and a new question each second one: no order that leaves it out fits."""
+    server, messages = Blocks(replicas=(*(0,) * 12, 1)), [message("system", words("system", 300))]
+    records = []
+    for turn in range(13):
+        messages.append(message("tool" if turn % 2 else "user", words(f"text{turn}", 60)))
+        answer, reasoning = words(f"answer{turn}", 30), words(f"reasoning{turn}", 80)
+        records.append(server.ask({"model": "m", "messages": list(messages)}, answer, reasoning))
+        messages.append({**message("assistant", answer), "reasoning_content": reasoning})
+    _, results = replayed(records)
+    found = results[-1].explanation
+    assert found is not None
+    assert found.cause == "server"
+    assert "reasoning_left_out" not in {candidate.code for candidate in found.candidates}
