@@ -26,8 +26,8 @@ UNPROVED = 0.85
 GUESS = 0.65
 """Confidence of a guess that no report can confirm: a lifetime, which is longer than the pauses show if a use does not
 renew it; a single cache, as replicas may be chosen by the user, the conversation or the prompt's beginning, so that all
-requests that share a prefix reach the same one; and a place of the tools while reports without cached tokens, which a
-loss explains as well, are all that speaks against another one."""
+requests that share a prefix reach the same one; and a place of the tools, or whether answers are cached, while reports
+without cached tokens, which a loss explains as well, are all that speaks against another one."""
 
 SMALL = 0.9
 """Probability of a cache with little room from which reports prove no replicas at random."""
@@ -154,18 +154,18 @@ def profile(learned: LearnedParameters) -> CacheProfile:
         orders[PLACES[one.order]] = orders.get(PLACES[one.order], 0.0) + weight
     position = max(orders, key=lambda name: orders[name])
     sure, cached = max(answers, 1 - answers), answers >= 0.5
-    excludes = learned.proofs.excludes
+    excludes, doubts = learned.proofs.excludes, learned.proofs.doubts
     other_answers, other_places = (ANSWERS[not cached],), orders.keys() - {position}
     # The same place but for a few tokens, which no report tells apart.
     beside = {"inside", "first_user"} if position in ("inside", "first_user") else {position}
-    told = learned.proofs.doubts(orders.keys() - beside)
+    told, tested = doubts(orders.keys() - beside), doubts(other_answers)
     known = learned.reports >= 3
     lifetime = lifetime_of(learned)
     return CacheProfile(
         replace(units.block, confidence=min(units.block.confidence, 0.99)),
         replace(units.minimum, confidence=min(units.minimum.confidence, 0.99)),
         replace(lifetime, confidence=min(lifetime.confidence, GUESS)),
-        Property(cached, sure if excludes(other_answers) else min(sure, UNPROVED))
+        Property(cached, min(sure, 1.0 if excludes(other_answers) else UNPROVED if tested else GUESS))
         if known and sure >= 0.75
         else Property(None, 0.0),
         Property(position, min(orders[position], 1.0 if excludes(other_places) else UNPROVED if told else GUESS))

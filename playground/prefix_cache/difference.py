@@ -26,7 +26,18 @@ from playground.prefix_cache.text_compare import (
     without_unseen,
 )
 from playground.prefix_cache.value_kinds import ValueChange, ValueKind, value_change
-from playground.prefix_cache.view import BASE, END, TURN_MARK, TURNS, CacheView, Order, PartKind, ViewPart
+from playground.prefix_cache.view import (
+    BASE,
+    CLEARED,
+    CLEARED_TEXT,
+    END,
+    TURN_MARK,
+    TURNS,
+    CacheView,
+    Order,
+    PartKind,
+    ViewPart,
+)
 from playground.prompt.document import Json
 
 TextCause = Literal[
@@ -296,6 +307,14 @@ def moved_by_template(now: CacheView, earlier: CacheView, order: Order) -> bool:
     Both prompts have such parts, and only orders that put them at the last user message move them.
     """
     order = BASE.get(order, order)
+    if order in CLEARED:
+        shared = common_prefix(now.text, earlier.text)
+        here, there = now.locate(shared), earlier.locate(shared)
+        if here is None or there is None or (here[0].kind, here[0].index) != (there[0].kind, there[0].index):
+            return False
+        return CLEARED_TEXT + END in (
+            view.text[one.start : one.end] for view, (one, _) in ((now, here), (earlier, there))
+        )
     if order in TURNS:
         shared = common_prefix(now.text, earlier.text)
         return TURN_MARK in (now.text[shared : shared + 1], earlier.text[shared : shared + 1])

@@ -23,12 +23,13 @@ from playground.prefix_cache.sent_requests import SentRequests
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.view import (
     BASE,
+    CLEARED,
+    LATER,
     MOVING_ORDERS,
     OPENING,
     ORDERS,
     SENT,
     TOOLS,
-    TURNS,
     CacheView,
     FormCuts,
     Order,
@@ -40,6 +41,7 @@ from playground.prefix_cache.view import (
     bare_answer,
     continues_turn,
     has_text_beside_calls,
+    results,
 )
 
 PENDING = 256
@@ -87,11 +89,16 @@ class EndpointCacheModel:
         """Keep one tree per order from the first request with tools on, and one with the marks of the last turn from
         the first one in which the assistant's messages follow the last user message."""
         if "inside" not in self.requests.trees and any(part.kind == "tool" for part in view.parts):
-            self.requests.add_orders(tuple(order for order in ORDERS if order not in TURNS), "first")
+            self.requests.add_orders(tuple(order for order in ORDERS if order not in LATER), "first")
         if "last_turn" not in self.requests.trees and continues_turn(view):
             self._add_turn("last_turn")
         if "last_calls" not in self.requests.trees and has_text_beside_calls(view):
             self._add_turn("last_calls")
+        count = len(results(view))
+        for order, kept in CLEARED.items():
+            same = LATER[order] == "first" and "inside" not in self.requests.trees
+            if count > kept and not same and order not in self.requests.trees:
+                self._add_turn(order)
         if not any(order in self.requests.trees for order in SENT) and self._bare_matters(view):
             for order in self.learned.hypotheses.add_bare():
                 self.requests.add_orders((order,), self.requests.order_of(Rendering(BASE[order], "all")))

@@ -18,12 +18,14 @@ from msgspec import Struct
 from playground.prefix_cache.block_size import CacheUnit
 from playground.prefix_cache.prefix_size import Size
 from playground.prefix_cache.reach import CAPACITIES, LIFETIMES, RETENTIONS, Classes, Reach
-from playground.prefix_cache.view import BARE, BASE, LATE, ORDERS, REUSES, TOOLS, TURNS, Order, Reuse
+from playground.prefix_cache.view import BARE, BASE, LATE, LATER, ORDERS, REUSES, TOOLS, TURNS, Order, Reuse
 
 RoutingKind = Literal["single", "random", "prefix_hash"]
 _ORDER_PRIOR = {"first": 0.3, "inside": 0.4, "first_user": 0.1, "before_last_user": 0.12, "system_last": 0.08}
 _TURN_PRIOR = 0.15
 """Probability of "last_turn" against "inside", from which it differs after the first tool call."""
+_CLEARED_PRIOR = 0.02
+"""The same of an order that clears results."""
 _BARE_PRIOR = 0.6
 """Probability that a template leaves out ids and names and writes arguments in one spelling."""
 _LATE_PRIOR = 0.2
@@ -128,7 +130,7 @@ class ReportOutcome(Struct, frozen=True):
 def _before_split(rendering: Rendering, known: Container[Rendering]) -> Rendering:
     """Return the rendering of `known` that was the same before this one was added."""
     sent = BASE.get(rendering.order, rendering.order)
-    orders = dict.fromkeys((rendering.order, sent, "inside" if sent in TURNS else sent))
+    orders = dict.fromkeys((rendering.order, sent, LATER.get(sent, sent)))
     whole: Reuse = "all" if rendering.answers else "none"
     candidates = [Rendering(order, reuse) for order in orders for reuse in (rendering.reuse, whole)]
     return next((one for one in candidates if one in known), rendering)
@@ -165,15 +167,23 @@ class Hypotheses:
         self._retained: list[float] | None = None
 
     def add_turn(self, order: Order) -> list[Order]:
-        """Weigh one of `TURNS` too: until now it was the same as "inside". Returns the new orders."""
-        pairs: tuple[tuple[Order, Order], ...] = (("inside", order), ("inside/bare", BARE[order]))
+        """Weigh one of `LATER` too: until now it was the same as another. Returns the new orders."""
+        pairs: tuple[tuple[Order, Order], ...] = ((LATER[order], order), (BARE[LATER[order]], BARE[order]))
+        prior = _TURN_PRIOR if order in TURNS else _CLEARED_PRIOR
         for reuse in REUSES:
-            for inside, turn in pairs:
-                known = self._logs.get(Rendering(inside, reuse))
+            for before, turn in pairs:
+                known = self._logs.get(Rendering(before, reuse))
                 if known is not None and Rendering(turn, reuse) not in self._logs:
-                    self._logs[Rendering(turn, reuse)] = _shared(known, _TURN_PRIOR)
+                    self._logs[Rendering(turn, reuse)] = _shared(known, prior)
         self._normalize()
         return [turn for _, turn in pairs if any(one.order == turn for one in self._logs)]
+
+    def weigh(self, chances: Mapping[Rendering, float]) -> None:
+        """Multiply the probabilities of renderings."""
+        for one, chance in chances.items():
+            if self._logs[one] is not _REFUTED:
+                self._logs[one] = _shared(self._logs[one], chance)
+        self._normalize()
 
     def add_bare(self) -> list[Order]:
         """Weigh orders without ids and names too: until now they were the same. Returns the new orders."""
@@ -333,8 +343,17 @@ class Hypotheses:
         found.append((left, Size(0.0, 0.0)))
         return found
 
-    def learn(self, cached: int, prompt: int, reaches: Mapping[Rendering, Reach], units: Sequence[CacheUnit]) -> float:
-        """Weigh the hypotheses by a report. Returns the probability that a loss explains it (0 to 1)."""
+    def learn(
+        self,
+        cached: int,
+        prompt: int,
+        reaches: Mapping[Rendering, Reach],
+        units: Sequence[CacheUnit],
+        *,
+        again: bool = False,
+    ) -> float:
+        """Weigh the hypotheses by a report; `again`: which tells nothing of the rendering. Returns the probability that
+        a loss explains it (0 to 1)."""
         memory: dict[tuple[float, float], float] = {}
 
         def chance(size: Size) -> float:
@@ -361,6 +380,7 @@ class Hypotheses:
         factor = single * (1 - rate)
         logs: dict[int, list[float]] = {}
         missing = log(other)
+        before = self.weights if again else {}
         for rendering, values in self._logs.items():
             row = likelihoods.get(rendering)
             if row is None and values is _REFUTED:
@@ -378,6 +398,8 @@ class Hypotheses:
         if not self.replicas_in_turn:
             self._weigh_routings(reaches, chance, fitting, lost, stray)
         self._normalize(learned=True)
+        now = self.weights
+        self.weigh({one: weight / now[one] for one, weight in before.items() if weight and now[one]})
         by_loss = single * rate * lost / total if total else 0.0
         forget = 0.985
         self._lost = self._lost * forget + by_loss + 0.6 * (1 - forget)

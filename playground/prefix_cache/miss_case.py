@@ -27,14 +27,14 @@ from playground.prefix_cache.miss_evidence import (
 )
 from playground.prefix_cache.prefix_size import NEAR, Size
 from playground.prefix_cache.proofs import CHECKPOINT, GENERATION, PART, PROOF, SAME, ends_at, message_ends, near_figure
-from playground.prefix_cache.reach import ends_at_point
+from playground.prefix_cache.reach import LOWEST, ends_at_point
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.view import (
     BASE,
+    LATER_ORDERS,
     MOVING_ORDERS,
     OPENING,
     SENT,
-    TURN_ORDERS,
     CacheView,
     DocumentView,
     Order,
@@ -58,6 +58,8 @@ SMALL_BLOCKS = (2, 4, *range(8, int(PART) + 1, 8))
 """Blocks of tokens that may hide a loss of less than `PART`."""
 HIDDEN = 0.15
 """Probability of blocks behind rounded reports that hide a loss, from which it is not stated."""
+USUAL_LIMITS = (500, 512)
+"""Tokens of which a limit on what is cached or reported is usually a multiple."""
 EXPECTED = 0.3
 """Probability that the forecast gave to the loss of a part from which a report is explained by it."""
 EXPLAINED = 1e-3
@@ -91,7 +93,7 @@ def best_order(
     orders = [one for one in known.orders if one.plausible >= least]
     if extends and all(_refuted(one, now, earlier, cached, known) for one in orders):
         orders = [one for one in known.orders if not _refuted(one, now, earlier, cached, known)] or orders
-    if cached and not extends and not likely_only:
+    if cached and not extends and not likely_only and not _usual_limit(cached, known):
         orders += _agreeing(orders, now, earlier, cached, known)
     for one in orders:
         fitting = False
@@ -153,6 +155,14 @@ def _refuted(one: OrderEvidence, now: CacheView, earlier: CacheView, cached: int
     shared = common_prefix(arranged(now, one.order).text, theirs)
     # Behind the whole of it is the answer, which may be served, too.
     return shared < len(theirs) and served_beyond(cached, one.size(shared), known.block)
+
+
+def _usual_limit(cached: int, known: MissKnowledge) -> bool:
+    """Return whether no report was larger, and this one is a limit that came before, or whole blocks of a usual one."""
+    if not LOWEST <= cached >= max(known.figures, default=0):
+        return False
+    step = max(known.block, known.rounding.unit)
+    return cached == known.limit or any(-cached % unit < step for unit in USUAL_LIMITS)
 
 
 def _plain(now: CacheView, earlier: CacheView, known: MissKnowledge) -> tuple[Order, CacheView, Size]:
@@ -284,6 +294,20 @@ class MissCase(Struct, frozen=True, dict=True):
     def at_limit(self) -> bool:
         """Return whether the report is the largest one so far, again for a prompt that shares more."""
         return 0 < self.known.limit == self.cached and self.shared.tokens - self.cached >= PART
+
+    @property
+    def may_be_rounded(self) -> bool:
+        """Return whether a rounded report of one of the blocks that reports allow leaves out as much."""
+        rounding, blocks = self.known.rounding, [block for block, _ in self.known.blocks]
+        most = rounding.unit + max(self.known.common_unit(self.cached), *blocks, 1)
+        return rounding != EXACT and self.cached > 0 and self.shared.tokens - self.cached < most
+
+    @property
+    def may_be_limit(self) -> bool:
+        """Return whether the report may be all that the server caches or reports of any prompt: no report was larger,
+        and it came before for a prompt that shares more, or is whole blocks of a usual limit."""
+        more = self.shared.tokens - self.cached >= PART + self.shared.error
+        return self.at_limit or (more and _usual_limit(self.cached, self.known))
 
     @property
     def keeps_messages(self) -> bool:
@@ -642,7 +666,7 @@ class MissCase(Struct, frozen=True, dict=True):
         speaks, and another order shares more with an earlier request, so that a loss explains it as well."""
         if self.known.longest - max(self.shared.tokens, self.cached) < PART + 2 * self.shared.error:
             return False
-        if not (BASE.get(self.order, self.order) in MOVING_ORDERS or self.order in TURN_ORDERS):
+        if not (BASE.get(self.order, self.order) in MOVING_ORDERS or self.order in LATER_ORDERS):
             return self.agreeing < EDIT_ORDERS or self._tools_doubtful
         if self.cached and self.agreeing >= PROVED:
             return False

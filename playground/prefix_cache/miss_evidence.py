@@ -17,7 +17,18 @@ from playground.prefix_cache.learned_state import LearnedParameters
 from playground.prefix_cache.message_content import OTHER_PART
 from playground.prefix_cache.prefix_size import NEAR, Size
 from playground.prefix_cache.proofs import LARGE, PART
-from playground.prefix_cache.view import BASE, MOVED_ORDERS, PLAIN_ORDERS, TURNS, CacheView, Order, Reuse
+from playground.prefix_cache.view import (
+    BASE,
+    CLEARED,
+    MOVED_ORDERS,
+    PLAIN_ORDERS,
+    SENT,
+    TURN_ORDERS,
+    TURNS,
+    CacheView,
+    Order,
+    Reuse,
+)
 from playground.prompt.document import Json
 
 NO_ROOM, LENGTH = 0.01, 0.6
@@ -34,6 +45,8 @@ SEVERAL = 2
 """Earlier figures from which a common divisor of all may be the block, of however many blocks a report is."""
 LARGE_BLOCK = 1024
 """Tokens: the largest usual block and minimum. A shorter prefix may never be cached."""
+EXCLUDED = 0.005
+"""Probability of templates up to which they are no candidate."""
 PARTLY = 0.03
 """Probability of blocks that leave out as much up to which a loss of part of a prefix is stated."""
 
@@ -146,6 +159,8 @@ class MissKnowledge(Struct, frozen=True):
     too often for that to be chance."""
     unproved_orders: Set[Order] = frozenset()
     """Orders in which a template moves text that too few reports have shown, see `CacheProofs.moves`."""
+    reasoning_kept: bool = False
+    """Whether reports exclude all templates that leave out reasoning, `EXCLUDED` or less."""
     in_turn: bool = False
     """Whether requests probably reach replicas in turn."""
     replicas: int | None = None
@@ -290,6 +305,8 @@ def knowledge_of(
         room_kept=learned.hypotheses.room <= NO_ROOM / 10 and learned.proofs.room_kept(reach),
         off_for=prediction.off_for,
         unproved_orders={one for one in MOVED_ORDERS if learned.round_robin.possible or not learned.proofs.moves(one)},
+        reasoning_kept="last_turn" in cache.requests.trees
+        and sum(weights.get(one, 0.0) for one in (*TURN_ORDERS, *SENT)) < EXCLUDED,
         in_turn=learned.round_robin.replicas > 0,
         replicas=learned.round_robin.replicas if learned.round_robin.alone else None,
         replicas_proved=learned.proofs.elsewhere,
@@ -373,7 +390,7 @@ def _others(order: Order, weights: Mapping[Order, float]) -> float:
 
 def _family(order: Order) -> Order:
     base = BASE.get(order, order)
-    return TURNS[0] if base in TURNS else base
+    return next((kinds[0] for kinds in (TURNS, tuple(CLEARED)) if base in kinds), base)
 
 
 def _reuses(learned: LearnedParameters, prediction: Prediction) -> list[ReuseEvidence]:

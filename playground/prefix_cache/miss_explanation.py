@@ -33,6 +33,7 @@ from playground.prefix_cache.round_robin import REPLICAS
 from playground.prefix_cache.text_compare import common_prefix, common_suffix, snippet
 from playground.prefix_cache.view import (
     BASE,
+    CLEARED,
     MOVING_ORDERS,
     OPENING,
     TURN_ORDERS,
@@ -55,7 +56,15 @@ _KINDS: dict[Reason, tuple[Kind, Cause]] = {
     "expired": ("expired", "idle"),
 }
 _SERVER = frozenset(
-    ("lost", "partly_lost", "other_replica", "template_moves", "template_marks_turn", "template_rewrites_calls")
+    (
+        "lost",
+        "partly_lost",
+        "other_replica",
+        "template_moves",
+        "template_marks_turn",
+        "template_clears_results",
+        "template_rewrites_calls",
+    )
 )
 """Reasons without a position: their kind and cause, and those of the server. The cause of all others is unknown."""
 _BY_EDIT = frozenset(("edit_or_template", "edit_or_lost"))
@@ -358,9 +367,12 @@ def _moved(case: MissCase, found: Difference) -> MissExplanation | None:
         return _made(case, "block_or_template")
     if case.other_lost or unproved:
         reason: Reason = "template_and_lost" if case.other_lost else "template_or_lost"
-        return _made(case, "limit_or_lost" if case.at_limit else reason, _candidates(case), place=found.shared)
-    turn = case.moved in TURN_ORDERS
-    return _made(case, "template_marks_turn" if turn else "template_moves", place=found.shared)
+        reason = "limit_or_lost" if case.at_limit else reason
+        return _made(case, reason, _candidates(case, reason), place=found.shared)
+    reason = "template_marks_turn" if case.moved in TURN_ORDERS else "template_moves"
+    if case.moved is not None and BASE.get(case.moved, case.moved) in CLEARED:
+        reason = "template_clears_results"
+    return _made(case, reason, place=found.shared)
 
 
 def _generated_again(case: MissCase) -> MissExplanation | None:
@@ -419,7 +431,7 @@ def _missed(case: MissCase) -> MissExplanation:
     if found is not None and found.shape == "tools":
         return _made(case, "tool_order_or_lost", _candidates(case))
     if found is not None and case.may_be_short and case.kept_short:
-        return _made(case, "short_or_lost", _candidates(case, short=False))
+        return _made(case, "short_or_lost", _candidates(case, "short_or_lost"))
     return _lost(case, "lost")
 
 
@@ -443,13 +455,13 @@ def _lost(case: MissCase, reason: Reason, *, certain: bool = True) -> MissExplan
         reason = "whole_message_or_lost"
     elif case.keeps_points:
         reason = "kept_points_or_lost"
-    elif case.at_limit:
+    elif case.may_be_limit and not case.too_early:
         reason = "limit_or_lost"
-    return _made(case, reason, _candidates(case, short=reason != "short_or_lost"))
+    return _made(case, reason, _candidates(case, reason))
 
 
-def _candidates(case: MissCase, *, short: bool = True) -> tuple[Candidate, ...]:
-    """Return the reasons that the evidence leaves. `short`: with a minimum, if it may be one."""
+def _candidates(case: MissCase, reason: Reason = "") -> tuple[Candidate, ...]:
+    """Return the reasons that the evidence leaves, beside what `reason` names."""
     if case.off_proved:
         return (Candidate("bypassed", text=case.known.off_for),)
     if case.too_early:
@@ -459,12 +471,14 @@ def _candidates(case: MissCase, *, short: bool = True) -> tuple[Candidate, ...]:
     # Each replica serves nothing once, and again after an edit.
     several = known.reports < 2 * max(REPLICAS) or not (known.never_served and case.may_be_off)
     losses: dict[CandidateCode, bool] = {
-        "minimum": short and (case.may_be_short or case.shorter_than_served),
+        "minimum": reason != "short_or_lost" and (case.may_be_short or case.shorter_than_served),
         "running": case.may_be_running,
         "not_stored": case.earlier.gap_s is not None and case.earlier.gap_s < min(known.stored_s + ANSWER_S, STORED_S),
         "restart": case.used_apart,
         "room": case.may_lack_room,
         "replica": several,
+        "rounding": case.may_be_rounded,
+        "limit": reason != "limit_or_lost" and case.may_be_limit,
     }
     return (
         *([Candidate("switched_off" if unserved else "bypassed")] if unserved or case.may_be_bypassed else ()),
@@ -493,7 +507,7 @@ def _gaps(case: MissCase, gap_s: float | None) -> Iterator[Candidate]:
 
 def _template_candidates(case: MissCase) -> Iterator[Candidate]:
     parts = (*case.now.parts, *case.earlier.view.parts)
-    if any(part.kind == "reasoning" for part in parts):
+    if not case.known.reasoning_kept and any(part.kind == "reasoning" for part in parts):
         yield Candidate("reasoning_left_out")
     if _older_may_be_rewritten(case):
         yield Candidate("older_rewritten")

@@ -12,7 +12,7 @@ from playground.prefix_cache.forecast import span
 from playground.prefix_cache.message_content import offset_with_marks, text_before
 from playground.prefix_cache.miss_case import MissCase
 from playground.prefix_cache.text_compare import common_prefix, quoted
-from playground.prefix_cache.view import BASE, TURN_ORDERS, CacheView
+from playground.prefix_cache.view import BASE, CLEARED, TURN_ORDERS, CacheView
 
 Reason = Literal[
     "",
@@ -30,6 +30,7 @@ Reason = Literal[
     "below_minimum",
     "template_moves",
     "template_marks_turn",
+    "template_clears_results",
     "template_rewrites_calls",
     "lost",
     "partly_lost",
@@ -66,6 +67,8 @@ CandidateCode = Literal[
     "running",
     "not_stored",
     "parameters",
+    "limit",
+    "rounding",
 ]
 
 
@@ -105,6 +108,8 @@ _CANDIDATES: dict[CandidateCode, str] = {
     "older_rewritten": "a template that shortens or clears older messages, such as results of tools",
     "tools_moved": "a template that puts tools or system text before the last user message",
     "not_stored": "a prefix that was not stored yet (some servers need seconds after an answer)",
+    "limit": "a limit on what this server caches or reports of a prompt (no report was larger so far)",
+    "rounding": "figures that the server rounds, behind blocks that may be larger than supposed",
     "date": "the date, if the template prints it (midnight UTC was between both requests)",
 }
 UNREPORTED = "The server did not report cached tokens: what the cache did is unknown."
@@ -175,6 +180,7 @@ _SENTENCES: dict[Reason, Callable[[MissCase], str]] = {
     ),
     "template_moves": lambda case: _by_template(case),
     "template_marks_turn": lambda case: _by_template(case),
+    "template_clears_results": lambda case: _by_template(case),
     "template_rewrites_calls": lambda case: (
         f"The prefix ends in the tool calls of message {case.earlier.view.messages + 1} (assistant): this server's "
         "template probably writes them in another way than the model generated them, so that the generated tokens are "
@@ -250,7 +256,8 @@ _SENTENCES: dict[Reason, Callable[[MissCase], str]] = {
     ),
     "limit_or_lost": lambda case: (
         f"{_unserved(case)} Either this server caches or reports at most {case.cached:,} tokens of a prompt, the "
-        "largest figure so far, which longer prompts had before, or it did not find the rest."
+        f"largest figure so far{', which longer prompts had before' if case.at_limit else ''}, or it did not find the "
+        "rest."
     ),
 }
 
@@ -307,6 +314,10 @@ def _unserved(case: MissCase) -> str:
 
 def _why(case: MissCase) -> str:
     """Return what the template probably does, as a clause."""
+    kept = CLEARED.get(BASE.get(case.moved, case.moved), 0) if case.moved else 0
+    if kept:
+        newest = "the newest" if kept == 1 else f"the newest {kept}"
+        return f"this server's template probably clears the results of tools before {newest}"
     if case.moved not in TURN_ORDERS:
         return (
             "this server's template probably puts tools or system text before the last user message, so that each new "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Mapping
+from math import inf
 from operator import attrgetter
 
 from playground.prefix_cache.block_size import SMALL_BLOCK
@@ -102,10 +103,9 @@ class Predictor:
     def _as_served_lately(self, made: Prediction, *, off: bool) -> Prediction:
         """Forecast nothing if the cache is off, and the same start, or a limit, if the server serves no more."""
         made.off, points = off, self._learned.kept_points
-        start = points.kind == "start" and points.newest < made.shared.tokens
-        limited = points.limited_to is not None and points.limited_to < made.interval.tokens
-        if off or start or limited:
-            tokens = 0.0 if off else float(points.newest if start else points.largest)
+        most = points.figure(points.kind) if points.kind in ("start", "limit") else inf
+        if off or most < made.shared.tokens:
+            tokens = 0.0 if off else float(most)
             made.interval = ForecastInterval(tokens, min(made.interval.low, tokens), max(made.interval.high, tokens))
         return made
 

@@ -77,7 +77,9 @@ class KeptPoints:
             self.largest = cached
             self._agreed["limit"].clear()
         for kind, size in points.items():
-            found = ends_at_point(cached, size, block)
+            # A saved state has its tokens, whatever the block.
+            state = not size.error and not size.tokens % (STATES.get(kind) or inf)
+            found = ends_at_point(cached, size, 1 if state else block)
             if kind == "limit":
                 found = found and cached == self.largest >= LOWEST and not larger
             apart = shared.tokens - size.tokens > 2 * block + NEAR + 2 * (shared.error + size.error)
@@ -90,7 +92,9 @@ class KeptPoints:
         self.newest = cached or self.newest
         needed = {kind: 2 * LEAST if kind == "limit" else LEAST for kind in KINDS}
         shares = {kind: sum(known) / len(known) for kind, known in self._agreed.items() if len(known) >= needed[kind]}
-        best = max(shares, key=lambda kind: (shares[kind], kind == self.kind, len(self._agreed[kind])), default=None)
+        # Prompts of one length show the same start as a limit.
+        usual = "limit" if self.kind == "start" and "limit" in shares else self.kind
+        best = max(shares, key=lambda kind: (shares[kind], kind == usual, len(self._agreed[kind])), default=None)
         if best is not None and shares[best] >= BELIEVED:
             self.kind = best
         elif self.kind is not None and shares.get(self.kind, 0.0) < DOUBTED:

@@ -12,7 +12,7 @@ from playground.prefix_cache.prefix_size import MISJUDGED, NEAR, Measure, Size
 from playground.prefix_cache.proofs import PART, SAME, ends_at
 from playground.prefix_cache.reach import KINDS, Reach
 from playground.prefix_cache.sent_requests import SentRequests
-from playground.prefix_cache.view import MOVED_ORDERS, Order, alike
+from playground.prefix_cache.view import BASE, CLEARED, MOVED_ORDERS, Order, alike
 
 ALIKE = 32
 """Requests with the longest shared beginning that are compared in their parameters."""
@@ -32,6 +32,7 @@ class ReportLearner:
     def learn(self, prediction: Prediction, usage: CacheUsage, run_id: str) -> None:
         """Learn the parameters from a report. Without a count of prompt tokens the estimated one stands for it."""
         if usage.prompt_tokens is not None:
+            self._weigh_sizes(prediction, usage.prompt_tokens)
             self._learn_tokens(prediction, usage, usage.prompt_tokens)
             self._learned.units.add_prompt(usage.prompt_tokens)
         cached = usage.cached_tokens
@@ -48,9 +49,24 @@ class ReportLearner:
         replicas, room or lifetime."""
         return prediction.ended_chars is not None and cached < prediction.interval.tokens - self._learned.units.step
 
+    def _weigh_sizes(self, prediction: Prediction, prompt: int) -> None:
+        """Weigh orders that clear results of tools: a prompt has fewer tokens then."""
+        fits: dict[int, float] = {}
+        kept = {one: CLEARED.get(BASE.get(one.order, one.order), 0) for one in prediction.reaches}
+        if not any(kept.values()):
+            return
+        for one, reach in prediction.reaches.items():
+            size = reach.size(len(prediction.measures[one.order].view.text))
+            apart = (prompt - size.tokens) / (NEAR + 2 * size.error)
+            fits[kept[one]] = max(fits.get(kept[one], 0.0), 1.0 / (1.0 + apart * apart))
+        self._learned.hypotheses.weigh({one: fits[count] for one, count in kept.items()})
+
     def _learn_tokens(self, prediction: Prediction, usage: CacheUsage, prompt: int) -> None:
-        measure = prediction.measures.get("first", prediction.measure)
+        best = self._learned.hypotheses.rendering.order
         order: Order = "first" if "first" in prediction.measures else self._requests.order_of(prediction.rendering)
+        if BASE.get(best, best) in CLEARED and best in prediction.measures and best in self._requests.trees:
+            order = best
+        measure = prediction.measures.get(order, prediction.measure)
         start, tokens = self._counted(order, measure.view.text, len(measure.view.text) - 1)
         if prompt > tokens and len(measure.view.text) - start >= 8:
             counts = measure.counts_between(start, len(measure.view.text))
@@ -105,7 +121,9 @@ class ReportLearner:
             self._learn_unit(prediction, cached, best)
             return  # no evidence of points, lifetime or room
         self._learn_unit(prediction, cached, best)
-        lost = hypotheses.learn(cached, prompt, prediction.reaches, units)
+        # The largest figure again, which a limit gives in every order.
+        again = 0 < points.limit == cached < reach.longest.tokens - PART
+        lost = hypotheses.learn(cached, prompt, prediction.reaches, units, again=again)
         if lost > 0.5 and hypotheses.routings()[0] > 0.5 and best is not None:
             missed = [one for one in reach.steps if reach.size(one.depth).tokens > cached + step]
             if missed:

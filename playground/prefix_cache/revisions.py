@@ -16,7 +16,7 @@ from playground.prefix_cache.miss_sentences import Candidate, CandidateCode
 from playground.prefix_cache.prefix_size import NEAR
 from playground.prefix_cache.proofs import SAME
 from playground.prefix_cache.text_compare import common_prefix
-from playground.prefix_cache.view import OPENING, TURN_ORDERS, arranged
+from playground.prefix_cache.view import LATER_ORDERS, OPENING, arranged
 
 OPEN, MATCHES = 32, 16
 """Newest explanations of requests that were served nothing, and earlier requests that a report is compared with."""
@@ -95,7 +95,7 @@ def _had_it(cache: EndpointCacheModel, missed: Sent, later: Sent, matches: list[
     shared = common_prefix(missed.text, older.sent.text) / len(older.sent.text) * ends[0]
     if not any(figure <= shared for figure in cache.learned.units.figures):
         return False  # it may be below a minimum
-    for order in TURN_ORDERS & cache.requests.trees.keys():
+    for order in LATER_ORDERS & cache.requests.trees.keys():
         before, unserved, now = (arranged(each.view, order).text for each in (older.sent, missed, later))
         if common_prefix(unserved, now) <= min(len(before) + len(OPENING), len(unserved) - 1):
             return False

@@ -16,11 +16,12 @@ from playground.prefix_cache.match_tree import MatchStep, MatchTree, TreePath
 from playground.prefix_cache.reach import SLOTS, Reach
 from playground.prefix_cache.round_robin import COMPARED
 from playground.prefix_cache.view import (
+    BARE,
     BASE,
+    LATER,
     SENT,
     TURN_MARK,
     TURN_ORDERS,
-    TURNS,
     AnswerCuts,
     FormCuts,
     Order,
@@ -151,9 +152,10 @@ class SentRequests:
         if order in self.trees:
             return order
         if order in BASE:
-            bare_inside = BASE[order] in TURNS and "inside/bare" in self.trees
-            return "inside/bare" if bare_inside else self.order_of(Rendering(BASE[order], rendering.reuse))
-        return "inside" if order in TURNS and "inside" in self.trees else "first"
+            before = BARE.get(LATER.get(BASE[order], order), order)
+            return before if before in self.trees else self.order_of(Rendering(BASE[order], rendering.reuse))
+        before = LATER.get(order, order)
+        return before if before in self.trees else "first"
 
     # -- adding ----------------------------------------------------------------------------------------------------
 

@@ -30,6 +30,12 @@ Order = Literal[
     "system_last",
     "last_turn",
     "last_calls",
+    "cleared_1",
+    "cleared_2",
+    "cleared_3",
+    "first_cleared_1",
+    "first_cleared_2",
+    "first_cleared_3",
     "first/bare",
     "inside/bare",
     "first_user/bare",
@@ -37,6 +43,12 @@ Order = Literal[
     "system_last/bare",
     "last_turn/bare",
     "last_calls/bare",
+    "cleared_1/bare",
+    "cleared_2/bare",
+    "cleared_3/bare",
+    "first_cleared_1/bare",
+    "first_cleared_2/bare",
+    "first_cleared_3/bare",
     "before_last_user/late",
     "system_last/late",
 ]
@@ -44,10 +56,23 @@ Order = Literal[
 before the last user message · the same, and system text at the head of the last user message · as "inside", and the
 assistant's messages after the last user message are written in another way than earlier ones, with their reasoning or
 the marks around it (Qwen 3, GLM 4.5, Kimi K2 Thinking, gpt-oss) · the same of those messages only that have text or
-reasoning beside tool calls (gpt-oss, which leaves it out later). "/bare": without what many templates leave out or
-write again in one spelling; see `bare`. "/late": the id of a tool call is behind its arguments (Mistral)."""
+reasoning beside tool calls (gpt-oss, which leaves it out later) · as "inside" or "first", and of the results of tools
+only the newest one, two or three are written as sent (servers that edit the context). "/bare": without what many
+templates leave out or write again in one spelling; see `bare`. "/late": the id of a tool call is behind its arguments
+(Mistral)."""
 TURNS: tuple[Order, ...] = ("last_turn", "last_calls")
-ORDERS: tuple[Order, ...] = ("first", "inside", "first_user", "before_last_user", "system_last", *TURNS)
+CLEARED: dict[Order, int] = {
+    "cleared_1": 1,
+    "cleared_2": 2,
+    "cleared_3": 3,
+    "first_cleared_1": 1,
+    "first_cleared_2": 2,
+    "first_cleared_3": 3,
+}
+"""How many results of tools each of these orders writes as sent."""
+LATER: dict[Order, Order] = {one: "first" if one.startswith("first") else "inside" for one in (*TURNS, *CLEARED)}
+"""By order: the one that it is until some messages are written in another way than before."""
+ORDERS: tuple[Order, ...] = ("first", "inside", "first_user", "before_last_user", "system_last", *LATER)
 BARE: dict[Order, Order] = {order: cast("Order", f"{order}/bare") for order in ORDERS}
 LATE: dict[Order, Order] = {"before_last_user": "before_last_user/late", "system_last": "system_last/late"}
 SENT: dict[Order, Order] = {bare: order for order, bare in BARE.items()}
@@ -59,9 +84,10 @@ PLAIN_ORDERS: tuple[Order, ...] = ("inside", "first")
 MOVING_ORDERS: frozenset[Order] = frozenset(("before_last_user", "system_last"))
 """Orders in which each new user message moves tools or system text; their bare orders do, too."""
 TURN_ORDERS: frozenset[Order] = frozenset((*TURNS, *(BARE[order] for order in TURNS)))
-MOVED_ORDERS: frozenset[Order] = TURN_ORDERS | {one for one in (*ORDERS, *BASE) if BASE.get(one, one) in MOVING_ORDERS}
+LATER_ORDERS: frozenset[Order] = frozenset((*LATER, *(BARE[order] for order in LATER)))
+MOVED_ORDERS: frozenset[Order] = LATER_ORDERS | {one for one in (*ORDERS, *BASE) if BASE.get(one, one) in MOVING_ORDERS}
 """Orders in which a new user message moves text or changes how messages are written."""
-TOOLS: dict[Order, Order] = {**BASE, **dict.fromkeys(TURN_ORDERS, "inside")}
+TOOLS: dict[Order, Order] = {**BASE, **{one: LATER[BASE.get(one, one)] for one in LATER_ORDERS}}
 """By order that has tools where another one has them: that other order."""
 Reuse = Literal["all", "rewritten", "alone", "name", "text", "plain", "none"]
 """What of a generated message the next prompt finds in the cache: all of it · all up to the first argument that is
@@ -133,6 +159,8 @@ def _in_order(view: CacheView, order: Order) -> CacheView:
     if order in TURNS:
         inside = arranged(view, "inside")
         return _turn_marked(inside, _turn_roles(inside) if order == "last_turn" else _text_beside_calls(inside))
+    if order in CLEARED:
+        return _cleared(arranged(view, LATER[order]), CLEARED[order])
     tools = [part for part in view.parts if part.kind == "tool"]
     if not tools and order != "system_last":
         return view
@@ -273,6 +301,28 @@ def _text_beside_calls(view: CacheView) -> list[ViewPart]:
     ]
 
 
+def results(view: CacheView) -> list[ViewPart]:
+    """Return the contents of the results of tools."""
+    tools = {part.index for part in view.parts if part.kind == "role" and _text(view, part) == "tool"}
+    return [part for part in view.parts if part.kind == "content" and part.index in tools]
+
+
+def _cleared(view: CacheView, kept: int) -> CacheView:
+    """Return a view without the results of tools before the newest ones."""
+    cleared = {part.index for part in results(view)[:-kept]}
+    if not cleared:
+        return view
+    pieces: list[str] = []
+    parts: list[ViewPart] = []
+    start = 0
+    for part in view.parts:
+        gone = part.kind == "content" and part.index in cleared
+        pieces.append(CLEARED_TEXT + END if gone else view.text[part.start : part.end])
+        parts.append(ViewPart(part.kind, part.index, start, start + len(pieces[-1])))
+        start += len(pieces[-1])
+    return CacheView("".join(pieces), tuple(parts))
+
+
 def _turn_marked(view: CacheView, roles: Sequence[ViewPart]) -> CacheView:
     """Return a view in which a mark follows these roles."""
     if not roles:
@@ -342,6 +392,8 @@ OPENING = "assistant\x1e"
 """What every template writes after the last message: the opening of the answer."""
 TURN_MARK = "\x1f"
 """What follows the role of the assistant's messages of the last turn in the orders `TURNS`."""
+CLEARED_TEXT = "[cleared]"
+"""What stands for a result in the orders `CLEARED`: servers write another text of a few tokens."""
 REASONING = "\x0e"
 """What reasoning begins with in a view and in an `answer_text`."""
 _REASONING_FIELDS = ("reasoning_content", "reasoning")

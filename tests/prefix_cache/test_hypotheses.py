@@ -7,11 +7,12 @@ import random
 import pytest
 
 from playground.prefix_cache.block_size import BlockSizeEstimator
-from playground.prefix_cache.cache_profile import GUESS, lifetime_of, profile
+from playground.prefix_cache.cache_profile import GUESS, Property, lifetime_of, profile
 from playground.prefix_cache.endpoint_model import EndpointCacheModel
 from playground.prefix_cache.forecast import CacheUsage
 from playground.prefix_cache.index import Sent
-from playground.prefix_cache.learned_state import restore, state_of
+from playground.prefix_cache.learned_state import LearnedParameters, restore, state_of
+from playground.prefix_cache.prefix_size import Size
 from playground.prefix_cache.view import view_of_fields
 
 
@@ -156,3 +157,13 @@ def test_least_is_known_though_a_large_block_and_a_minimum_explain_the_reports()
     assert units.least == 1_024
     units.learn(256, 300.0, 1.0)
     assert units.least == 256
+
+
+def test_cached_answers_are_a_guess_until_a_report_speaks_against_the_alternative() -> None:
+    learned = LearnedParameters(300.0)
+    learned.reports = 3
+    learned.hypotheses.weigh({one: 1.0 if one.answers else 0.01 for one in learned.hypotheses.weights})
+    assert profile(learned).answers_cached == Property(value=True, confidence=GUESS)
+    sizes = {"prompts": [Size(100.0, 0.0)], "answers": [Size(400.0, 0.0)]}
+    learned.proofs.exclude(sizes, 384, 16, 60.0)
+    assert profile(learned).answers_cached.confidence > 0.9

@@ -539,6 +539,38 @@ def test_report_that_is_the_largest_one_again_for_longer_prompts_may_be_limited(
     assert {one.forecast.cached_tokens for one in results[-3:]} == {512.0}
 
 
+def test_limit_between_two_blocks_is_forecast() -> None:
+    """Of at most 1,000 tokens a server with blocks of 64 serves 960; 1,024 is the next state of servers that keep
+    states."""
+    _, results = replayed(program(Blocks(64, limit=960), 12, length=1_700))
+    assert {one.forecast.cached_tokens for one in results[-5:]} == {960.0}
+
+
+def test_limit_is_forecast_for_prompts_of_several_lengths() -> None:
+    server, short = Blocks(limit=1_000), message("system", words("system", 600))
+    long: list[Json] = [short, message("user", words("document", 1_000))]
+    asked: list[list[Json]] = [[short] if at in (2, 3, 10, 13, 15) else long for at in range(20)]
+    records = [
+        server.ask({"model": "m", "messages": [*one, message("user", words(f"question{at}", 40))]}, "Yes.")
+        for at, one in enumerate(asked)
+    ]
+    _, results = replayed(records)
+    assert [one.forecast.cached_tokens for one in results[11:]] == [
+        one.usage.cached_tokens if one.usage else None for one in results[11:]
+    ]
+    found = [one.explanation for one in results[1:] if one.usage and one.usage.cached_tokens == 1_000]
+    assert all(one is not None and one.cause in ("server", "unknown") for one in found)
+    assert "more_than_shared" not in {one.explanation.reason for one in results if one.explanation}
+
+
+def test_first_report_of_a_usual_limit_may_be_limited() -> None:
+    _, results = replayed(chat(Blocks(limit=1_024), 14, length=60))
+    first = next(one.explanation for one in results if one.explanation and one.explanation.kind != "first")
+    assert (first.cause, first.reason) == ("unknown", "limit_or_lost")
+    assert "limit" not in {one.code for one in first.candidates}
+    assert "longer prompts had before" not in first.sentence
+
+
 def test_loss_after_a_larger_report_is_no_limit() -> None:
     server = Blocks(replicas=(*(0,) * 9, 1, *(0,) * 5), limit=None)
     _, results = replayed(chat(server, 14, length=60))
@@ -598,23 +630,29 @@ def test_prefix_below_the_largest_usual_minimums_may_be_below_one(minimum: int) 
         assert found.reason == "short_or_lost" or "minimum" in {one.code for one in found.candidates}
 
 
-def test_older_result_that_the_template_clears_is_a_candidate() -> None:
-    """The next message follows each result at once, so that the prefix ends in the third newest one."""
-    server, system = Blocks(results=2), message("system", words("system", 300))
+@pytest.mark.parametrize("kept", [1, 2, 3])
+def test_results_that_the_template_clears_end_the_prefix(kept: int) -> None:
+    """The next message follows each result at once, so that the prefix ends in the newest cleared result."""
+    server, system = Blocks(results=kept), message("system", words("system", 300))
     messages: list[Json] = [system, message("user", words("question", 20))]
     records = []
-    for turn in range(8):
+    for turn in range(kept + 9):
         answer = words(f"answer{turn}", 12)
         records.append(server.ask({"model": "m", "messages": list(messages)}, answer))
         messages += [message("assistant", answer), message("tool", words(f"result{turn}", 90))]
     _, results = replayed(records)
-    cleared = [one.explanation for one in results[4:]]
-    for found in cleared:
+    first = results[kept + 1].explanation
+    assert first is not None
+    assert first.cause in ("server", "unknown")
+    cleared = [one.explanation for one in results[kept + 4 :]]
+    for at, found in enumerate(cleared, kept + 4):
         assert found is not None
-        assert found.cause != "edited"
-        assert "older_rewritten" in {one.code for one in found.candidates}
-        assert "is not the cause." not in found.sentence
-        assert "clears older messages" in found.sentence
+        assert (found.cause, found.reason, found.candidates) == ("server", "template_clears_results", ())
+        assert f"message {2 * (at - kept) + 2} (tool)" in found.sentence
+    for one in results[kept + 3 :]:
+        assert one.usage is not None
+        assert one.usage.cached_tokens is not None
+        assert abs(one.forecast.cached_tokens - one.usage.cached_tokens) <= 16
 
 
 def test_template_that_clears_older_results_does_not_explain_a_loss_in_front_of_them() -> None:
@@ -647,3 +685,27 @@ def test_place_of_tools_is_a_guess_while_only_reports_of_nothing_speak_against_a
     profile = replayed(records)[0].summary.profile
     assert profile is not None
     assert profile.tools_position.confidence <= 0.65
+
+
+def test_figures_that_are_rounded_are_a_candidate_if_all_are_whole_larger_blocks() -> None:
+    """Figures are whole blocks of 528 tokens, rounded down to hundreds."""
+    _, results = replayed(chat(Blocks(528, rounding=100, down=True), 16, length=140))
+    found = results[15].explanation
+    assert found is not None
+    assert "rounding" in {candidate.code for candidate in found.candidates}
+
+
+def test_reasoning_that_the_server_keeps_is_no_candidate() -> None:
+    """A result of a tool follows each answer, and a new question each second one: no order that leaves it out fits."""
+    server, messages = Blocks(replicas=(*(0,) * 12, 1)), [message("system", words("system", 300))]
+    records = []
+    for turn in range(13):
+        messages.append(message("tool" if turn % 2 else "user", words(f"text{turn}", 60)))
+        answer, reasoning = words(f"answer{turn}", 30), words(f"reasoning{turn}", 80)
+        records.append(server.ask({"model": "m", "messages": list(messages)}, answer, reasoning))
+        messages.append({**message("assistant", answer), "reasoning_content": reasoning})
+    _, results = replayed(records)
+    found = results[-1].explanation
+    assert found is not None
+    assert found.cause == "server"
+    assert "reasoning_left_out" not in {candidate.code for candidate in found.candidates}
