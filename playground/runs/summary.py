@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
 from playground.client.events import ApiError, Usage
 from playground.client.tolerant_json import choices_of
@@ -101,12 +101,7 @@ def warnings(state: RunState, further: Mapping[int, RunState] | None = None) -> 
 def _wrong_usage(state: RunState) -> str:
     """Return the reported counts that are none, or contradict each other."""
     usage = state.usage or Usage(None, None, None, None)
-    prompt, output, total, cached = (
-        usage.prompt_tokens,
-        usage.completion_tokens,
-        usage.total_tokens,
-        usage.cached_tokens,
-    )
+    prompt, output, total, cached = astuple(usage)
     found = [unusable_counts(state)]
     if prompt is not None and cached is not None and cached > prompt:
         found.append(f"{cached:,} cached of {prompt:,} input tokens")
@@ -141,7 +136,6 @@ def _of_choice(state: RunState, wished: bool) -> Iterator[ApiError]:
 
 
 def warning_objects(state: RunState) -> list[Json]:
-    """Return the warnings as JSON objects."""
     return [
         {"kind": one.kind, "message": one.title, "detail": one.detail, "advice": one.advice} for one in warnings(state)
     ]

@@ -23,10 +23,11 @@ from playground.experiments.lab import (
     LabProgress,
     Reading,
     csv_rows,
+    findings,
     from_json,
+    sentences,
     to_json,
 )
-from playground.experiments.lab_findings import findings, sentences
 from playground.experiments.replay import Breaker, CacheHistory
 from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError
