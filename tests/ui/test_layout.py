@@ -23,6 +23,8 @@ from PySide6.QtWidgets import (
     QScrollArea,
     QScrollBar,
     QSplitterHandle,
+    QStyle,
+    QStyleOptionComboBox,
     QTabBar,
     QWidget,
 )
@@ -30,6 +32,7 @@ from PySide6.QtWidgets import (
 from playground.cli.selftest import UiDriver
 from playground.client.endpoint import PLANS
 from playground.ui.focus_order import scroll_to, tab_stops
+from playground.ui.panes.prompt.parameters_tab import ParametersTab
 from playground.ui.panes.prompt.variables_table import _Value
 from playground.ui.session import Session
 from playground.ui.theme import PROMPT_PX, ZOOM, apply_theme, load_theme, zoom_factor
@@ -299,6 +302,8 @@ async def test_a_small_window_shows_eight_lines_of_completions_that_are_compared
     assert compare.tools._runs_label.isVisible()
     top = {button.y() for button in compare.page.exports}
     assert len(top) == 1  # in one row
+    for view in (column.differs for column in compare.page.columns):
+        assert 0 <= view.viewport().height() - 2 * QFontMetrics(view.font()).lineSpacing() < 6  # whole lines
     scroll_to(compare.page.summary)
     await hand.until(lambda: _shown_in(compare.page.summary, compare.page), "the summary")
 
@@ -317,5 +322,25 @@ async def test_a_small_window_shows_the_settings_of_a_batch_to_their_edges(
     boxes = [*setup.combos.values(), setup.order, setup.concurrency, *setup.findChildren(FigureRow)]
     assert len(boxes) == 9
     await hand.until(lambda: all(_shown_in(box, setup) for box in boxes), "whole boxes")
+    for box in setup.combos.values():
+        room = QStyleOptionComboBox()
+        box.initStyleOption(room)
+        field = box.style().subControlRect(
+            QStyle.ComplexControl.CC_ComboBox, room, QStyle.SubControl.SC_ComboBoxEditField, box
+        )
+        assert QFontMetrics(box.font()).horizontalAdvance(box.currentText()) <= field.width() - 4  # as ElidedCombo
     heights = {box.height() for box in setup.findChildren(FigureRow)}
     assert len(heights) == 1  # no figure is in a second line
+
+
+async def test_a_small_window_shows_parameters_and_filters_whole(session: Session, hand: UiDriver) -> None:
+    await _small(session, hand)
+    session.window.prompt.tabs.setCurrentIndex(2)
+    (tab,) = session.window.prompt.findChildren(ParametersTab)
+    await hand.until(tab.isVisible, "the parameters")
+    assert tab.horizontalScrollBar().maximum() == 0
+    for mode in ("batch", "recorder"):
+        session.window.modes.show_mode(mode)
+    lines = session.window.batch.page.filter, session.window.recorder.page.filter_line
+    for line, width in zip(lines, (300, 205), strict=True):
+        assert QFontMetrics(line.font()).horizontalAdvance(line.placeholderText()) <= width - 20
