@@ -54,6 +54,8 @@ _ENDED_EARLY = {
     "length": ("The answer was cut at max_tokens (finish_reason length)", "", "Raise max_tokens for the rest."),
     "content_filter": ("The server's filter ended the answer (finish_reason content_filter)", "", ""),
 }
+_WISHED_TOKENS = 4
+"""An answer that ends here at max_tokens was asked for like that: by the cache lab, or to warm a cache."""
 CUT_TRANSFER = ApiError(
     "cut_transfer",
     "The response ended early, after its finish_reason",
@@ -81,9 +83,12 @@ def warnings(state: RunState, further: Mapping[int, RunState] | None = None) -> 
     """
     if state.phase != "done":
         return ()
-    found = [*_of_choice(state)]
-    for index, choice in (further_choices(state) if further is None else further).items():
-        found += (replace(one, title=f"Choice {index}: {one.title}") for one in _of_choice(choice))
+    further = further_choices(state) if further is None else further
+    output = state.usage.completion_tokens if state.usage else None
+    wished = output is not None and output <= _WISHED_TOKENS * (1 + len(further))
+    found = [*_of_choice(state, wished)]
+    for index, choice in further.items():
+        found += (replace(one, title=f"Choice {index}: {one.title}") for one in _of_choice(choice, wished))
     if not state.saw_done and state.finish_reason is not None:
         found.append(CUT_TRANSFER)
     if state.more_after_done:
@@ -105,10 +110,10 @@ def _wrong_usage(state: RunState) -> str:
     return "; ".join(filter(None, found))
 
 
-def _of_choice(state: RunState) -> Iterator[ApiError]:
+def _of_choice(state: RunState, wished: bool) -> Iterator[ApiError]:
     """Yield the warnings about one choice. Kinds: no_finish_reason, length, content_filter, no_tool_call,
     unnamed_tool_call, repeated_call_id, bad_arguments, replaced_text, text_after_finish."""
-    if (reason := state.finish_reason) in _ENDED_EARLY:
+    if (reason := state.finish_reason) in _ENDED_EARLY and not (reason == "length" and wished):
         yield ApiError(reason or "no_finish_reason", *_ENDED_EARLY[reason])
     if reason in ("tool_calls", "function_call") and not state.tool_calls:
         yield ApiError("no_tool_call", f"The answer has no tool call, and finish_reason {reason}")

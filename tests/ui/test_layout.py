@@ -35,6 +35,7 @@ from playground.ui.session import Session
 from playground.ui.theme import PROMPT_PX, ZOOM, apply_theme, load_theme, zoom_factor
 from playground.ui.widgets.figure_row import FigureRow
 from playground.ui.widgets.labels import ElidedLabel, IdLabel
+from playground.ui.widgets.layouts import FlowLayout
 from tests.pictures import States
 
 SIZES = ((1280, 800, 150), (900, 600, 100), (900, 600, 200), (1280, 800, 200), (1280, 800, 100))
@@ -236,6 +237,33 @@ async def test_every_state_of_the_window_fits_shows_its_focus_and_names_it(
     await getattr(checked, f"take_{part}")()
     assert (checked.faults, checked.unfocused, checked.unnamed) == ({}, set(), set())
     assert len(checked.focused) > controls
+
+
+def test_flow_layout_height_follows_its_items_and_their_text(qapp: QApplication) -> None:
+    holder, flow = QWidget(), FlowLayout()
+    holder.setLayout(flow)
+    first, second = QLabel("first"), QLabel("second")
+    flow.add_all([first, second])
+    holder.ensurePolished()
+    for label in (first, second):
+        label.show()
+    width, row = flow.sizeHint().width(), flow.minimumSize().height()
+    assert flow.heightForWidth(width) == row
+    first.setText("a longer text")
+    assert flow.heightForWidth(width) == 2 * row + flow.spacing()
+    second.hide()
+    assert flow.heightForWidth(width) == row
+    second.show()
+    assert flow.heightForWidth(width) == 2 * row + flow.spacing()
+    flow.removeWidget(second)
+    assert flow.heightForWidth(width) == row
+    flow.addWidget(second)
+    assert flow.heightForWidth(width) == 2 * row + flow.spacing()
+    flow.removeWidget(second)
+    font = first.font()
+    font.setPixelSize(4 * first.fontInfo().pixelSize())  # a style sheet sets pixels, and then there are no points
+    first.setFont(font)
+    assert flow.heightForWidth(width) == first.sizeHint().height() > 2 * row
 
 
 def _shown_in(widget: QWidget, area: QWidget) -> bool:

@@ -189,11 +189,18 @@ class FlowLayout(QLayout):
     def __init__(self, spacing: int = GRID) -> None:
         super().__init__()
         self._items: list[QLayoutItem] = []
+        self._heights: dict[int, int] = {}
+        """The height for each width since the last change: Qt asks for it ten times for one change."""
         self.setContentsMargins(QMargins())
         self.setSpacing(spacing)
 
+    def invalidate(self) -> None:
+        self._heights.clear()
+        super().invalidate()
+
     def addItem(self, item: QLayoutItem) -> None:
         self._items.append(item)
+        self.invalidate()
 
     def add_labelled(self, label: str, *fields: QWidget) -> None:
         """Add fields with their label before them; they stay in one row."""
@@ -223,7 +230,10 @@ class FlowLayout(QLayout):
         return True
 
     def heightForWidth(self, width: int) -> int:
-        return max((place.bottom() + 1 for _, place in self._places(width)), default=0)
+        if (height := self._heights.get(width)) is None:
+            height = max((place.bottom() + 1 for _, place in self._places(width)), default=0)
+            self._heights[width] = height
+        return height
 
     def minimumSize(self) -> QSize:
         sizes = [item.minimumSize() for item in self._shown()]
