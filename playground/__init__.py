@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -19,6 +20,11 @@ def asset(name: str) -> Path:
         if path.exists():
             return path
     raise FileNotFoundError(f"this installation lacks resources/{name}; install Electron Playground again")
+
+
+def filled_asset(name: str, **parts: str) -> str:
+    """Return the text of a shipped file with each part in place of its `@name@`. Raises FileNotFoundError."""
+    return re.sub(r"@(\w+)@", lambda found: parts[found[1]], asset(name).read_text("utf-8"))
 
 
 def install_advice(extra: str) -> str:

@@ -60,7 +60,6 @@ class ServerProcess:
 
     @property
     def pid(self) -> int:
-        """Return the process id."""
         return self._process.pid
 
     @property

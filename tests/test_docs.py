@@ -97,13 +97,14 @@ def _prose(page: Path) -> str:
 
 @pytest.fixture(scope="module")
 def literals() -> str:
-    """All texts in the program's code."""
-    return "\n".join(
+    """All texts in the program's code and in its tables."""
+    in_code = (
         node.value
         for path in (ROOT / "playground").rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     )
+    return "\n".join((*in_code, (ROOT / "resources/settings.json").read_text("utf-8")))
 
 
 @by_page

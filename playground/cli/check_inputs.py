@@ -77,7 +77,6 @@ def _genai_usage(line: Mapping[str, Json]) -> Mapping[str, Json]:
 
 
 def har_outcome(entry: Mapping[str, Json]) -> Outcome:
-    """Return the outcome of an entry of a HAR file."""
     request, response = _object(entry.get("request")), _object(entry.get("response"))
     status = response.get("status")
     pairs = request.get("headers")

@@ -6,9 +6,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from playground import asset
 from playground.cli.check_inputs import CheckedInput
 from playground.client.endpoint import Rates
 from playground.export.terminal import visible_line
@@ -16,7 +18,7 @@ from playground.lint.model import Evidence, Finding, FindingPlace, Severity
 from playground.prefix_cache.found_spans import BLOCK, LASTING
 from playground.prefix_cache.losses import ProgramLosses, in_one_list, program_losses
 from playground.prefix_cache.program_groups import TimedRequest, families, retries, run_times
-from playground.prefix_cache.varying_spans import Rewrite, SpanKind, VaryingSpan
+from playground.prefix_cache.varying_spans import SpanKind, VaryingSpan
 from playground.prompt.document import Json
 from playground.prompt.field_errors import Path as FieldPath
 
@@ -27,19 +29,8 @@ _WIDE = 1.6
 """Ratio of the ends of an interval from which on it is stated."""
 STATE_SPANS = 3
 """Values of one message that change at different times from which on they are a state."""
-REWRITES: dict[Rewrite, str] = {
-    "move_behind_stable_text": "move it behind the stable text, for example into the last user message",
-    "sort_keys": "serialize the object with sorted keys",
-    "sort_tools": "send the tools in one order, for example sorted by name",
-    "normalize_whitespace": "write the white space in one way in every request",
-    "append_only": "append to the history, and drop many old turns at once instead of one per request",
-    "keep_history": "store the text when it is first sent, and send the same text in every later turn",
-    "keep_arguments": "store the arguments as the model wrote them, and send that string back without parsing it",
-    "keep_ids": "store the ids of tool calls, and send the same ids in every later turn",
-    "insert_behind_history": "put it behind the history, for example into the last user message, and leave it there",
-    "keep_order": "send the parts in one order in every request, for example sorted by name",
-    "none": "send the same list in every request of a conversation",
-}
+REWRITES = msgspec.json.decode(asset("leaks.json").read_bytes(), type=dict[str, dict[str, str]])["advice_of_check"]
+"""What to do, by `VaryingSpan.rewrite`."""
 SAMPLE_CHARS = 40
 """Code points of a value that a finding quotes."""
 _CONTEXT = 24
@@ -193,7 +184,6 @@ def _names(programs: Sequence[Sequence[CheckedInput]]) -> list[str]:
 
 
 def span_path(span: VaryingSpan) -> FieldPath:
-    """Return the field that a span is in."""
     if span.path:
         return span.path
     if span.part == "message":

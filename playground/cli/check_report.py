@@ -203,7 +203,6 @@ def _place(place: FindingPlace, item: CheckedInput | None) -> Json:
 
 
 def pointer(path: FieldPath) -> str:
-    """Return the path as a JSON pointer."""
     return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
 
 

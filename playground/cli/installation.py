@@ -18,7 +18,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from playground import asset
+from playground import asset, filled_asset
 from playground.cli import FAILED, FINISHED
 from playground.export.terminal import print_error, print_line
 from playground.storage.paths import write_shared
@@ -49,7 +49,7 @@ def completion(options: argparse.Namespace) -> int:
 
 def script(parser: argparse.ArgumentParser, shell: str) -> str:
     """Return the completion script for "bash", "zsh" or "fish"."""
-    return SHELLS[shell](subcommands(parser), list(_options(parser)))
+    return SHELLS[shell](subcommands(parser), list(_options(parser))).rstrip("\n")
 
 
 def subcommands(parser: argparse.ArgumentParser) -> dict[str, str]:
@@ -101,44 +101,23 @@ def _bash(commands: dict[str, str], options: list[ShellOption]) -> str:
         names = " ".join(name for option in options if option.command == command for name in option.names)
         first = " ".join(_positional(command) if command else commands)
         words.append(f'        "{command}") names="{names}"; first="{first}" ;;')
-    return "\n".join((
-        f"# bash completion for {PROGRAM}",
-        "_electron_playground() {",
-        "    COMPREPLY=()",
-        '    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} command="" word names first',
-        '    for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do',
-        f'        case $word in {"|".join(commands)}) command=$word; break ;; esac',
-        "    done",
-        '    case "$command $prev" in',
-        *lines,
-        "    esac",
-        '    case "$command" in',
-        *words,
-        "    esac",
-        '    if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "$names" -- "$cur")); return; fi',
-        '    if [[ -n $first ]]; then COMPREPLY=($(compgen -W "$first" -- "$cur")); fi',
-        "    (( ${#COMPREPLY[@]} )) && return",
-        '    compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur"))',
-        "}",
-        f"complete -F _electron_playground {PROGRAM}",
-    ))  # fmt: skip
+    return filled_asset(
+        "completion/bash.txt", commands="|".join(commands), values="\n".join(lines), words="\n".join(words)
+    )
 
 
 def _zsh(commands: dict[str, str], options: list[ShellOption]) -> str:
-    lines = [f"#compdef {PROGRAM}", "_electron_playground() {", "    local state line", "    local -a commands"]
-    lines.append(f"    commands=({' '.join(_quoted(f'{name}:{text}') for name, text in commands.items())})")
-    lines.append(f"    _arguments -C {_zsh_options(options, '')} '1:command:->command' '*::argument:->argument'")
-    lines += ["    case $state in", "        command) _describe command commands ;;", "        argument)"]
-    lines.append("            case ${line[1]} in")
+    cases = []
     for command in commands:
         first = f"'1:argument:({' '.join(_positional(command))})' " if _positional(command) else ""
-        lines.append(
+        cases.append(
             f"                {command}) _arguments {_zsh_options(options, command)} {first}'*:file:_files' ;;"
         )
-    lines += ["            esac ;;", "    esac", "}"]
-    # Works as a file in $fpath and as a sourced script.
-    lines += ['if [[ $zsh_eval_context[-1] == loadautofunc ]]; then _electron_playground "$@"']
-    return "\n".join((*lines, f"else compdef _electron_playground {PROGRAM}; fi"))
+    # The script works as a file in $fpath, and if it is sourced.
+    listed = " ".join(_quoted(f"{name}:{text}") for name, text in commands.items())
+    return filled_asset(
+        "completion/zsh.txt", commands=listed, options=_zsh_options(options, ""), cases="\n".join(cases)
+    )
 
 
 def _zsh_options(options: list[ShellOption], command: str) -> str:

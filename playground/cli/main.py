@@ -77,7 +77,6 @@ class Command:
         self._help, self._description, self._options, self._more = help, description, options, more
 
     def add_to(self, commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str) -> None:
-        """Add the command's parser."""
         parser = commands.add_parser(name, help=self._help, description=self._description, **self._more)
         for option in self._options:
             option(parser)

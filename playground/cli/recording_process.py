@@ -54,8 +54,6 @@ BATCH = 1_000
 NICENESS = 5
 """The forwarding process comes first if both need the same core."""
 
-Report = Callable[[dict[str, object]], None]
-
 
 def run_recording_process() -> int:
     """Record until standard input ends. Returns the exit status."""
@@ -268,8 +266,8 @@ class Exchanges:
 
     def _apply(self, message: ExchangeMessage) -> None:
         if isinstance(message, Begin):
-            self._open[message.exchange] = self._capture.begin(
-                message.exchange, message.started_unix, message.method, message.target, message.headers
+            self._open[message.exchange] = CapturedExchange(
+                self._capture, message.exchange, message.started_unix, message.method, message.target, message.headers
             )
             return
         exchange = self._open.get(message.exchange)

@@ -93,8 +93,6 @@ SHIFT = Qt.KeyboardModifier.ShiftModifier
 
 
 class StepOutcome(Struct, frozen=True):
-    """Result of one step."""
-
     name: str
     passed: bool
     saw: str
@@ -109,7 +107,6 @@ class Steps:
         self._sent: list[str] = []
 
     async def run(self) -> list[StepOutcome]:
-        """Run all steps."""
         steps: tuple[tuple[str, str, Callable[[], Awaitable[str]]], ...] = (
             ("zones of the sample prompt", "2-zones", self._zones),
             ("send and watch it stream", "3-sent", self._send_first),

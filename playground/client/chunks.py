@@ -16,7 +16,6 @@ import msgspec
 
 from playground.client import tolerant_json
 from playground.client.error_body import is_error, is_error_name
-from playground.client.errors import not_a_chunk
 from playground.client.events import (
     Alternative,
     AnyEvent,
@@ -31,7 +30,7 @@ from playground.client.events import (
     UsageReported,
 )
 from playground.client.sse import JSON_LINES, NamedData
-from playground.client.tolerant_json import UsageReader, count
+from playground.client.tolerant_json import UsageReader, count, text_of
 from playground.client.tool_call_assembler import ToolCallAssembler
 from playground.prompt.json_text import JsonBoundsError, check_depth, json_lines
 
@@ -267,9 +266,9 @@ class ChunkDecoder:
         """Keep a chunk. `data` is the error body if it reports an error; "" if the caller raises that itself."""
         self.begun = True
         events: list[AnyEvent] = []
-        if not self._reported_id and (body_id := _text(chunk.id)):
+        if not self._reported_id and (body_id := text_of(chunk.id)):
             self._reported_id = True
-            model = _text(chunk.model)
+            model = text_of(chunk.model)
             events.append(BodyIdReceived(at, whole_text(body_id), whole_text(model) if model else None))
         failed = False
         of_choice = None
@@ -303,7 +302,7 @@ class ChunkDecoder:
         if choice.logprobs is not None and (tokens := token_probabilities(choice.logprobs)):
             events.append(TokenProbabilities(at, tokens))
         self._has_message = self._has_message or message is not None or choice.text is not None
-        reason = None if choice.finish_reason is None else _text(choice.finish_reason)
+        reason = None if choice.finish_reason is None else text_of(choice.finish_reason)
         if self._has_piece:
             self._late = self._late or self.finished
             self._unfinished = self._unfinished or not reason
@@ -429,10 +428,6 @@ def _content(value: object) -> str:
     return "".join(map(_content, value)) if isinstance(value, list) else ""
 
 
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
 _Struct = TypeVar("_Struct", bound=msgspec.Struct)
 
 
@@ -474,15 +469,3 @@ def _lenient_function(value: object) -> _Function | None:
 
 def _lenient(kind: type[_Struct], fields: dict[str, object]) -> _Struct:
     return kind(**{name: fields[name] for name in kind.__struct_fields__ if name in fields})
-
-
-__all__ = [
-    "DONE",
-    "ChunkDecoder",
-    "NotAChunk",
-    "StreamError",
-    "is_done",
-    "not_a_chunk",
-    "token_probabilities",
-    "whole_text",
-]

@@ -249,11 +249,6 @@ class Connection:
         self._retired: set[asyncio.Task[None]] = set()
         self._creating = asyncio.Lock()
 
-    @property
-    def network(self) -> Network:
-        """Return the settings in use."""
-        return self._network
-
     def use(self, network: Network) -> None:
         """Apply other settings to all requests from now on; requests in flight continue as they began."""
         if network != self._network:
@@ -348,7 +343,6 @@ class Connection:
         return pool if isinstance(pool, ApiError) else pool.client
 
     async def aclose(self) -> None:
-        """Close every connection."""
         pools, self._pools = list(self._pools.values()), {}
         for pool in pools:
             await pool.client.aclose()

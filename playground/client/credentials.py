@@ -14,7 +14,7 @@ import msgspec
 
 from playground.client import tolerant_json
 from playground.client.redact import LEAST_CHARS, MASK, mask_across, mask_pieces, redact
-from playground.prompt.secret_names import PUBLIC_FIELDS, is_placeholder, is_secret
+from playground.prompt.secret_names import TABLES, is_placeholder, is_secret
 from playground.prompt.secret_texts import masked_secrets, secrets_in, secrets_of_arguments
 from playground.prompt.secret_values import (
     COOKIES,
@@ -189,7 +189,7 @@ def _below(name: str, value: Any, depth: int) -> Iterator[str]:
         return
     if isinstance(value, dict):
         for member, one in () if value.get("type") in _TYPES else value.items():
-            if member.lower() not in PUBLIC_FIELDS and member not in _SCHEMAS:
+            if member.lower() not in TABLES.public_fields and member not in _SCHEMAS:
                 yield from _below(name, one, depth - 1)
     elif isinstance(value, list):
         for one in value:

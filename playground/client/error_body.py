@@ -2,47 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from html import unescape
 
 from msgspec import Struct
 
+from playground import asset
 from playground.client import tolerant_json
-from playground.client.tolerant_json import count
+from playground.client.tolerant_json import count, text_of
 from playground.prompt.field_errors import FieldError, Path
 
-_NUMBER = r"(\d[\d,_]*)"
-_LIMIT = (
-    rf"maximum context length (?:is|of) {_NUMBER}",
-    rf"context length is only {_NUMBER}",
-    rf"maximum model length (?:is|of) {_NUMBER}",
-    rf"context (?:size|length|window)(?: limit)?(?: is| of)?:? \(?{_NUMBER}",
-    rf"maximum (?:allowed )?(?:input |prompt )?(?:length|tokens)(?: is| of)? {_NUMBER}",
-    rf"n_ctx(?: is|:|=)? ?\(?{_NUMBER}",
-    rf"(?:are|is) more than {_NUMBER}",
-    rf"> {_NUMBER} (?:tokens )?maximum",
-    rf"max_model_len=(?:max_total_tokens=)?{_NUMBER}",
-    rf"`?max_new_tokens`? must be <= {_NUMBER}",
-)
-_WANTED = (
-    rf"total of (?:at least )?{_NUMBER} tokens",
-    rf"you requested (?:about )?{_NUMBER} tokens",
-    rf"resulted in {_NUMBER} tokens",
-    rf"prompt is too long: {_NUMBER} tokens",
-    rf"\(length {_NUMBER}\)",
-    rf"request \({_NUMBER} tokens\)",
-    rf"has {_NUMBER} input tokens",
-    rf"input \({_NUMBER} tokens\)",
-    rf"total length {_NUMBER}",
-    rf"max_tokens={_NUMBER} cannot be greater",
-)
-_IN_TWO = (
-    rf"passed {_NUMBER} input tokens and requested {_NUMBER} output tokens",
-    rf"{_NUMBER} prompt tokens and max_tokens {_NUMBER}",
-    rf"{_NUMBER} `?inputs`? tokens and {_NUMBER} `?max_new_tokens",
-    rf"'?max_(?:completion_)?tokens'?[^.]*?: {_NUMBER}\..*?has {_NUMBER} input tokens",
-)
+_NUMBER = r"(?P<\1>\\d[\\d,_]*)"
+_REFUSALS = {
+    kind: [re.sub(r"<(\w+)>", _NUMBER, pattern) for pattern in patterns]
+    for kind, patterns in json.loads(asset("length_refusals.json").read_bytes()).items()
+}
+"""Patterns of the servers' refusals for length, with groups: `limit`, `wanted`, or the parts `prompt` and `output`."""
 
 
 class TooLong(Struct, frozen=True):
@@ -69,23 +46,19 @@ class TooLong(Struct, frozen=True):
 def too_long(message: str) -> TooLong | None:
     """Parse the figures of a refusal for length; None if the message is about something else."""
     text = " ".join(message.split())
-    limit = _first(_LIMIT, text)
+    limit = _figures("limit", text).get("limit")
     if limit is None:
         return None
-    if (both := next((match for one in _IN_TWO if (match := re.search(one, text, re.IGNORECASE))), None)) is None:
-        return TooLong(limit, _first(_WANTED, text))
-    first, second = _number(both.group(1)), _number(both.group(2))
-    # One of the patterns has the answer's tokens first.
-    return TooLong(limit, first + second, first if both.re.pattern == _IN_TWO[-1] else second)
+    if parts := _figures("parts", text):
+        return TooLong(limit, parts["prompt"] + parts["output"], parts["output"])
+    return TooLong(limit, _figures("wanted", text).get("wanted"))
 
 
-def _first(patterns: tuple[str, ...], text: str) -> int | None:
-    found = next((match for pattern in patterns if (match := re.search(pattern, text, re.IGNORECASE))), None)
-    return _number(found.group(1)) if found else None
-
-
-def _number(text: str) -> int:
-    return int(text.replace(",", "").replace("_", ""))
+def _figures(kind: str, text: str) -> dict[str, int]:
+    """Return the figures that the first matching pattern finds; empty if none matches."""
+    matches = (re.search(pattern, text, re.IGNORECASE) for pattern in _REFUSALS[kind])
+    found = next(filter(None, matches), None)
+    return {name: int(re.sub("[,_]", "", digits)) for name, digits in found.groupdict().items()} if found else {}
 
 
 MOST_SHOWN = 400
@@ -220,13 +193,13 @@ def _digits(text: str) -> int | None:
 def _of_object(error: dict[str, object]) -> Envelope:
     """{"message", "type", "details", "request_id"}; OpenAI adds param and code; FastAPI has only "detail"."""
     details = _objects(error.get("details")) or _objects(error.get("detail"))
-    message = next((text for name in _MESSAGE_FIELDS if (text := _text(error.get(name)))), "")
+    message = next((text for name in _MESSAGE_FIELDS if (text := text_of(error.get(name)))), "")
     return Envelope(
         message,
-        _text(error.get("type")),
+        text_of(error.get("type")),
         details,
-        _text(error.get("request_id")),
-        _text(error.get("param")),
+        text_of(error.get("request_id")),
+        text_of(error.get("param")),
         _code(error.get("code")),
         count(error.get("n_ctx")),
         count(error.get("n_prompt_tokens")),
@@ -250,10 +223,6 @@ def _objects(value: object) -> tuple[dict[str, object], ...]:
     return tuple(item for item in value if isinstance(item, dict)) if isinstance(value, list) else ()
 
 
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
 def path_of(detail: dict[str, object]) -> Path:
     """Return the field that a detail names; FastAPI calls it `loc` and begins it with "body"."""
     path = detail.get("path", detail.get("loc"))
@@ -270,7 +239,7 @@ def steps_of(text: str) -> Path:
 
 
 def _line(detail: dict[str, object]) -> str:
-    message = _text(detail.get("message")) or _text(detail.get("msg")) or "not accepted"
+    message = text_of(detail.get("message")) or text_of(detail.get("msg")) or "not accepted"
     return str(FieldError(path_of(detail), message))
 
 

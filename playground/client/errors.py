@@ -7,41 +7,20 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+import msgspec
 from msgspec.structs import replace
 
+from playground import asset
 from playground.client import error_body
 from playground.client.error_body import TooLong, too_long
 from playground.client.events import ApiError
 from playground.client.redact import redact, redact_error
 from playground.client.stream_masking import redact_body
 
-ADVICE = {
-    400: "Correct the request; the same request gets the same answer.",
-    401: "Check the key of this endpoint.",
-    403: "The key is valid, but this plan or workspace does not allow it. Look in the vendor's console.",
-    407: "Set the proxy's user and password in HTTP_PROXY or HTTPS_PROXY, or name the host in NO_PROXY.",
-    404: "Check the base URL (on most servers its path ends in /v1) and the model's name.",
-    413: "The request is larger than the server takes. Shorten the prompt.",
-    422: "Correct the request; the same request gets the same answer.",
-    429: "Send fewer requests at once, or fewer per minute.",
-    502: "The server behind the endpoint was not reached. Send again in a moment.",
-    503: "The model is overloaded or switched off. Send again in a moment.",
-}
-"""Meaning and advice by status (electron-api.md, Errors)."""
+STATUSES = msgspec.json.decode(asset("statuses.json").read_bytes(), type=dict[int, tuple[str, str]])
+"""Title and advice by status (electron-api.md, Errors)."""
 NAMED_FIELD = "Correct the named field; the same request gets the same answer."
 NO_RETRY_AFTER = "The server did not say how long to wait (no Retry-After); a few seconds usually do."
-TITLES = {
-    400: "The server refused the request",
-    401: "The key was not accepted",
-    403: "The key has no access",
-    407: "The proxy wants a user and password",
-    404: "The endpoint has no such address or model",
-    413: "The request is too large",
-    422: "The server refused the request",
-    429: "Too many requests",
-    502: "Upstream unavailable",
-    503: "Overloaded or disabled",
-}
 MAX_BODY_CHARS = 65_536
 MAX_SHOWN = 200
 """Maximum number of displayed characters of a response that is not a chat completion."""
@@ -51,19 +30,10 @@ NO_KEY_TITLE = "No key was sent"
 NO_KEY_ADVICE = "This server wants a key. Add one to this endpoint."
 QUOTA_TITLE = "The quota is used up"
 QUOTA_ADVICE = "Waiting does not help. Look at the plan and the balance in the provider's console."
-_QUOTA_CODES = frozenset(
-    (
-        "insufficient_quota",
-        "quota_exceeded",
-        "exceeded_current_quota_error",
-        "billing_hard_limit_reached",
-        "billing_not_active",
-        "insufficient_balance",
-        "insufficient_funds",
-        "insufficient_credits",
-        "credits_exhausted",
-        "payment_required",
-    )
+_QUOTA_CODE = re.compile(
+    r"insufficient_(quota|balance|funds|credits)|quota_exceeded|exceeded_current_quota_error|credits_exhausted"
+    r"|billing_(hard_limit_reached|not_active)|payment_required",
+    re.IGNORECASE,
 )
 _QUOTA_TEXT = re.compile(
     r"exceeded your current quota|insufficient (balance|quota|credits?|funds)|out of credits|your plan and billing",
@@ -113,7 +83,7 @@ def is_quota(error: ApiError) -> bool:
     """Return whether a request was refused for lack of quota or credit, so that waiting does not help."""
     if error.status not in (402, 403, 429):
         return False
-    if any(word and word.lower() in _QUOTA_CODES for word in (error.error_type, error.code)):
+    if any(word and _QUOTA_CODE.fullmatch(word) for word in (error.error_type, error.code)):
         return True
     return error.retry_after_s is None and _QUOTA_TEXT.search(error.detail) is not None
 
@@ -149,7 +119,8 @@ _REQUEST_ID_ADVICE = re.compile(r",? or give the request_id to support\.?")
 def _title(status: int) -> str:
     if 300 <= status < 400:
         return "The server points to another address"
-    return TITLES.get(status, "The server failed" if status >= 500 else "The request failed")
+    title, _ = STATUSES.get(status, ("The server failed" if status >= 500 else "The request failed", ""))
+    return title
 
 
 def _advice(status: int, headers: Mapping[str, str], wait_s: float | None, names_a_field: bool) -> str:
@@ -158,7 +129,9 @@ def _advice(status: int, headers: Mapping[str, str], wait_s: float | None, names
         return f"It redirects to {target}. Nothing was sent there; change the base URL if that is right."
     if status in (400, 422) and names_a_field:
         return NAMED_FIELD
-    advice = ADVICE.get(status, "Send again later, or give the request_id to support." if status >= 500 else "")
+    _, advice = STATUSES.get(
+        status, ("", "Send again later, or give the request_id to support." if status >= 500 else "")
+    )
     if wait_s is not None:
         return f"The server asks to wait {math.ceil(wait_s)} s (Retry-After). {advice}".rstrip()
     return f"{advice} {NO_RETRY_AFTER}" if status == 429 else advice

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import re
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Generator, Mapping
 from contextlib import aclosing, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
@@ -14,7 +14,7 @@ import httpx
 from msgspec.structs import replace
 
 from playground import __version__
-from playground.client.connection import Proxy
+from playground.client.connection import Clock, Proxy
 from playground.client.content_coding import ACCEPTED, Decompressor
 from playground.client.credentials import credentials, stored_headers
 from playground.client.endpoint import Endpoint
@@ -95,7 +95,7 @@ class ConnectTrace:
     opened: whether a connection was opened for this request (else a kept one was reused). duration_s: time spent on it.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._started = 0.0
         self._stream: httpcore.AsyncNetworkStream | None = None
@@ -118,7 +118,6 @@ class ConnectTrace:
             await self._stream.aclose()
 
 
-Clock = Callable[[], float]
 MAX_ERROR_BYTES = 65_536
 ERROR_BODY_S = 10.0
 """Time limit in seconds for the body of an error response; the received part is displayed."""

@@ -6,7 +6,8 @@ reading is searched for the same letters and digits (`key_search.py`):
 - unchanged, and decoded: escapes, entities, base64 and hex, in each other too (`decode`). `%73k&#45;` is `sk-`;
 - without terminal escapes, and also without tags and line numbers (`ways_to_read`). `s<b>k</b>-` is `sk-`;
 - with the words behind each label joined (`LabelledWords`). `{"i": 0, "c": "s"}, {"i": 1, "c": "k"}` has `sk` behind
-  `c": "`;
+  `c": "`, and `i. s`, `ii. k` behind `. ` at the beginning of a line. Escapes like `\\n` are line ends there
+  (`with_controls`);
 - of each of these, letters and digits in lower case alone (`letters_of`). `S.K` is `sk`.
 
 `in_source` finds the place of a part of a reading in the text: each step keeps its pattern and the text before it.
@@ -23,19 +24,22 @@ from functools import cache, lru_cache
 from html import unescape
 from itertools import accumulate, compress, count
 from string import ascii_lowercase, ascii_uppercase, digits
-from unicodedata import normalize
+from unicodedata import decimal, name, normalize
 
 BESIDE = re.compile(r"[^0-9A-Za-z]+")
 Span = tuple[int, int]
 Layer = tuple[re.Pattern[str], str]
 """A pattern whose matches were replaced, and the text before that."""
 _ESCAPE = re.compile(
-    r"\\+(?:u(?:([0-9a-fA-F]{4})|\{0*([0-9a-fA-F]{1,6})\})|x([0-9a-fA-F]{2})|([0-3][0-7]{2}))|%(?:25)*([0-9a-fA-F]{2})"
+    r"\\+(?:o\{0*([0-7]{1,7})\}|(?!0000[2-7][0-9a-fA-F])([0-3][0-7]{2})|[ux]\{0*([0-9a-fA-F]{1,6})\}|x([0-9a-fA-F]{2})"
+    r"|u([0-9a-fA-F]{4})|U00([0-9a-fA-F]{6})|0000([2-7][0-9a-fA-F]))|%(?:25)*([0-9a-fA-F]{2})"
     r"|=([89A-F][0-9A-F])(?:(?==[89AB])|(?<==[89AB][0-9A-F]))"
     r"|&(?:#(?:[xX][0-9a-fA-F]{1,7};?|[0-9]{1,7}(?:;|(?![0-9])))|[A-Za-z][A-Za-z0-9]{1,31};)"
 )
-_BYTES = re.compile("[\xc2-\xf4][\x80-\xbf]{1,3}")
-"""A character that was escaped as its bytes in UTF-8."""
+_OCTAL = 2
+"""The groups up to this one of `_ESCAPE` have octal digits, the others hex."""
+_BYTES = re.compile("[\xc2-\xf4][\x80-\xbf]{1,3}|[\ud800-\udbff][\udc00-\udfff]")
+"""A character that was escaped as its bytes in UTF-8, or as its two halves in UTF-16."""
 BLOB = re.compile("[A-Za-z0-9+/_-]{16,}={0,2}")
 """What may be a text in base64 or hex."""
 _HEX, _STANDARD = re.compile("[0-9A-Fa-f]{16,}"), str.maketrans("-_", "+/", "=")
@@ -53,18 +57,28 @@ _TERMINAL = rf"\x1b\[[0-?]*[ -/]*[@-~]|\x9b[0-?]*[ -/]*[@-~]|{_STRING}(?:\x07|\x
 _IN_TAG = """[/?]?[A-Za-z!](?:[^<>"']|"[^"<]{0,99}"|'[^'<]{0,99}'){0,99}"""
 _TAG = rf"<(?:{_IN_TAG}|[/?]?[A-Za-z!][^<>]{{0,99}})>|\]\([^()\s]{{0,99}}\)"
 _LETTER = r"\\[abfnrtv]"
-_NUMBERED = r"[ \t]*[0-9]{1,5}(?=[ \t]*[|:.)>+\t])"
+_NUMBERED = r"[ \t]*(?:[0-9]{1,5}(?=[ \t]*[|:.)>+\t])|[0-9][0-9a-fA-F]{5,7}(?=:?[ ]))"
+"""The number of a line, or the offset in a dump."""
 _MARKUP = re.compile(rf"{_TERMINAL}|{_LETTER}")
+_CONTROL, _HEX_SIGN = re.compile(_LETTER), re.compile(r"0[xX](?=[0-9a-fA-F]{2}\b)")
 NOISE = re.compile(
-    rf"{_TERMINAL}|{_TAG}|\n{_NUMBERED}|\r{_NUMBERED}|{_LETTER}(?:{_NUMBERED})?|0[xX](?=[0-9a-fA-F]{{2}}\b)"
+    rf"{_TERMINAL}|{_TAG}|\n{_NUMBERED}|\r{_NUMBERED}|{_LETTER}(?:{_NUMBERED})?|0[xX](?=[0-9a-fA-F]{{2}}\b)|\[[xX]\]"
 )
+NO_TAGS = re.compile("[^\U000e0020-\U000e007e]+")
+"""Removed from a text in tag characters, which are ASCII without a picture."""
 NOTHING = re.compile(r"(?!)")
-_encoded = re.compile("[\\\\%&]|=[89A-F]|[\xc2-\xf4][\x80-\xbf]|[A-Za-z0-9+/_-]{16}").search
-may_have_noise = re.compile(r"[<\\%&=\x1b\x90\x98\x9b\x9d-\x9f]|\]\(|[\r\n][ \t]*[0-9]|0[xX]").search
+_encoded = re.compile(
+    "[\\\\%&]|=[89A-F]|[\xc2-\xf4][\x80-\xbf]|[\ud800-\udbff][\udc00-\udfff]|[A-Za-z0-9+/_-]{16}"
+).search
+may_have_noise = re.compile(
+    r"[<\\%&=\x1b\x90\x98\x9b\x9d-\x9f\U000e0020-\U000e007e]|\]\(|[\r\n][ \t]*[0-9]|0[xX]|\[[xX]\]"
+).search
 """Finds where escapes and what is removed may begin."""
 _UNFINISHED_TEXT = (
     r"(?:(?:\\+x|%(?:25)*|=)[89a-fA-F][0-9a-fA-F]|\\+[23][0-7]{2}){1,3}(?:\\+(?:x?|x[0-9a-fA-F]|[0-3][0-7]?)|%(?:25)*[0-9a-fA-F]?|=[0-9A-F]?)?"
-    r"|\\+(?:u[0-9a-fA-F]{0,3}|u\{[0-9a-fA-F]{0,6}|x[0-9a-fA-F]?|[0-3][0-7]?)?|%(?:25)*[0-9a-fA-F]?|=[89A-F]?"
+    r"|\\+u[dD][89abAB][0-9a-fA-F]{2}(?:\\+(?:u[0-9a-fA-F]{0,3})?)?"
+    r"|\\+(?:u[0-9a-fA-F]{0,3}|U[0-9a-fA-F]{0,7}|[ux]\{[0-9a-fA-F]{0,6}|o(?:\{[0-7]{0,7})?|x[0-9a-fA-F]?|[0-3][0-7]?"
+    r"|0{3,4}[0-9a-fA-F]?)?|%(?:25)*[0-9a-fA-F]?|=[89A-F]?"
     r"|&(?:amp;)*(?:#[xX]?[0-9a-fA-F]{0,7}|[A-Za-z]{1,31})?|[xX]{1,8}|[\[<({][a-zA-Z.]{0,12}"
 )
 _UNFINISHED = rf"{_UNFINISHED_TEXT}|\x1b(?:\[[0-?]*[ -/]*|[ -/]*)|\x9b[0-?]*[ -/]*|{_STRING}\x1b?"
@@ -72,13 +86,14 @@ _BEGINS = r"(?=[\\%=&xX\[<({\r\n\]0\x1b\x9b\x90\x98\x9d-\x9f])"
 """Finds quickly where something unfinished may begin."""
 UNFINISHED_ENDS = {
     NOISE: re.compile(
-        rf"""{_BEGINS}(?:{_UNFINISHED}|(?:[\r\n]|{_LETTER})[ \t]*(?:[0-9]{{1,5}}[ \t]*)?"""
+        rf"""{_BEGINS}(?:{_UNFINISHED}|(?:[\r\n]|{_LETTER})[ \t]*(?:[0-9][0-9a-fA-F]{{0,7}}:?[ \t]*)?"""
         rf"""|\](?:\([^()\s]{{0,99}})?|<?0(?:[xX][0-9a-fA-F]{{0,2}})?"""
         rf"""|<(?:{_IN_TAG}(?:["'][^"'<]{{0,99}})?|[/?]?(?:[A-Za-z!][^<>]{{0,99}})?))$"""
     ),
     _MARKUP: re.compile(f"{_BEGINS}(?:{_UNFINISHED})$"),
     NOTHING: re.compile(f"{_BEGINS}(?:{_UNFINISHED_TEXT})$"),
 }
+UNFINISHED_ENDS[NO_TAGS] = UNFINISHED_ENDS[NOTHING]
 """What is removed from a text before all but letters and digits, and the unfinished end of such: a key may be around
 tags, or in one."""
 _UNFINISHED_CHARS = 128
@@ -104,7 +119,7 @@ def joined(spans: list[Span]) -> list[Span]:
 
 
 def decode(text: str, unfinished: re.Pattern[str] | None = None) -> tuple[str, list[Layer]]:
-    r"""Replace escapes in `text` (\u0073, \x73, \163, %73, &#115;, &shy;, base64, hex), also nested ones.
+    r"""Replace escapes in `text` (\u0073, \U00000073, \x73, \163, %73, &#115;, &shy;, base64, hex), also nested ones.
 
     `unfinished`: finds an end that is read with what follows it. It is left out, as a layer of NOTHING.
     """
@@ -128,7 +143,9 @@ def undecoded(text: str, _: re.Pattern[str] | None = None) -> tuple[str, list[La
 
 def _character(found: re.Match[str]) -> str:
     if found.re is _BYTES:
-        return found[0].encode("latin-1").decode("utf-8", "replace")
+        if found[0] < "\ud800":
+            return found[0].encode("latin-1").decode("utf-8", "replace")
+        return found[0].encode("utf-16", "surrogatepass").decode("utf-16")
     if found.re is BLOB:
         return encoded_text(found[0]) or found[0]
     if found.re is not _ESCAPE:
@@ -161,7 +178,7 @@ def _if_text(data: bytes) -> str:
 
 @lru_cache(maxsize=_MOST_KEPT)
 def _escape(code: str, group: int) -> str:
-    return chr(min(int(code, 8 if group == 4 else 16), sys.maxunicode)) if group else unescape(code)
+    return chr(min(int(code, 8 if group <= _OCTAL else 16), sys.maxunicode)) if group else unescape(code)
 
 
 def in_source(spans: list[Span], layers: list[Layer]) -> list[Span]:
@@ -213,7 +230,16 @@ def _removed(pattern: re.Pattern[str], source: str) -> tuple[list[int], list[int
 def ways_to_read(text: str) -> dict[str, re.Pattern[str]]:
     """Return the texts as which a text may be read, each with the pattern of what was removed from it."""
     less = NOISE.sub("", text) if may_have_noise(text) else text
-    return {text: NOTHING} if less == text else {text: NOTHING, _MARKUP.sub("", text): _MARKUP, less: NOISE}
+    ways = {text: NOTHING} if less == text else {text: NOTHING, _MARKUP.sub("", text): _MARKUP, less: NOISE}
+    if not text.isascii() and (tags := without(NO_TAGS, text)):
+        ways[tags] = NO_TAGS
+    return ways
+
+
+def without(removed: re.Pattern[str], text: str) -> str:
+    """Return a text without the matches of a pattern, tag characters as the ones of ASCII if only these are left."""
+    less = removed.sub("", text)
+    return less.translate(_TAGS) if removed is NO_TAGS else less
 
 
 def without_end(unfinished: re.Pattern[str], text: str) -> str:
@@ -227,17 +253,36 @@ def without_end(unfinished: re.Pattern[str], text: str) -> str:
     return text
 
 
+_LETTER_NAME = re.compile(
+    "(?:(?:NEGATIVE|REGIONAL|LATIN (?:SMALL|CAPITAL)) .*|LATIN LETTER SMALL CAPITAL) ([A-Z])(?: WITH .*)?"
+)
+"""Names of characters that are a letter in another form or with a mark, but no compatible one for Unicode."""
+_TAGS = {0xE0000 + code: code for code in range(0x20, 0x7F)}
+
+
 @lru_cache(maxsize=1)
-def _wide() -> dict[int, str]:
+def _wide() -> dict[str, str]:
     """Return the characters that are an ASCII letter or digit in another form, and the letters without a picture."""
-    blocks = ((0x80, 0x3200), (0xFF00, 0x10000), (0x1D400, 0x1D800), (0x1F100, 0x1F200), (0x1FBF0, 0x1FC00))
-    normal = {code: normalize("NFKC", chr(code)) for block in blocks for code in range(*block)}
-    found = {code: one for code, one in normal.items() if len(one) == 1 and one.isascii() and one.isalnum()}
-    return found | dict.fromkeys(map(ord, "\u115f\u1160\u3164\uffa0"), "\0")  # the only letters without one
+    blocks = (
+        (0x80, 0x3200),
+        (0xFF00, 0x10000),
+        (0xA620, 0xAC00),
+        (0x1D400, 0x1D800),
+        (0x1F100, 0x1F200),
+        (0x1FBF0, 0x1FC00),
+    )
+    normal = {one: normalize("NFKC", one) for block in blocks for one in map(chr, range(*block))}
+    for one, same in normal.items():
+        named = _LETTER_NAME.fullmatch(name(one, ""))
+        normal[one] = named[1] if named else str(decimal(one, same.strip("().,")))
+    found = {one: same for one, same in normal.items() if len(same) == 1 and same.isascii() and same.isalnum()}
+    return found | dict.fromkeys("\u115f\u1160\u3164\uffa0", "\0")  # the only letters without one
 
 
 def folded(text: str) -> str:
-    return text if text.isascii() or _wide().keys().isdisjoint(map(ord, set(text))) else text.translate(_wide())
+    for one in () if text.isascii() else _wide().keys() & set(text):
+        text = text.replace(one, _wide()[one])
+    return text
 
 
 def lower_case(text: str) -> str:
@@ -263,8 +308,15 @@ def with_backslashes(text: str, spans: list[Span]) -> list[Span]:
 SIGNS = "-_+/"
 """What is between the letters and digits of keys."""
 _WORD = re.compile(rf"([A-Za-z0-9]+(?:[{re.escape(SIGNS)}]+[A-Za-z0-9]+)*)")
+_MOST_BETWEEN = 24
+"""Words between two pieces of a key that have the same label."""
 Label = tuple[str, str]
-"""The word before a word, without digits, and what is between them."""
+"""What is before a word: the word there, without digits, or else the sign before that, and what is between them."""
+
+
+def with_controls(text: str) -> str:
+    """Return a text of the same length with line ends in place of `0x` and escapes like `\\n`."""
+    return _HEX_SIGN.sub("\n\n", _CONTROL.sub("\n\n", text) if "\\" in text else text)
 
 
 class LabelledWords:
@@ -285,32 +337,44 @@ class LabelledWords:
 
     def pieces(self, letters: Mapping[str, str]) -> dict[Label, str]:
         """Return what the words that are in `letters` have there, joined behind each label."""
-        words, gaps = self._words, self._gaps
+        words, last = self._words, dict[Label, int]()
         found: dict[Label, list[str]] = {}
-        for at in self._labels_of(words[1:], letters):
-            found.setdefault((words[at].strip(digits), gaps[at].rstrip(SIGNS)), []).append(letters[words[at + 1]])
+        for at in compress(count(), map(letters.__contains__, words[1:])):
+            for label in self._labels(at):
+                pieces = found.setdefault(label, [])
+                if at - last.get(label, at) > _MOST_BETWEEN:
+                    pieces.append("\n")
+                pieces.append(letters[words[at + 1]])
+                last[label] = at
         return {label: "".join(pieces) for label, pieces in found.items()}
 
     def places(self, labels: Collection[Label] | None = None) -> dict[Label, list[Span]]:
         """Return the places of the words behind each of these labels, or behind all."""
-        words, gaps, before, between = self._words, self._gaps, self.unique, set(self._gaps)
+        words, gaps, befores = self._words, self._gaps, self.unique
+        between = signs = set(self._gaps)
         if labels is not None:
-            befores, betweens = ({*parts} for parts in zip(*labels, strict=True))
-            before = {word for word in before if word.strip(digits) in befores}
+            firsts, betweens = ({*parts} for parts in zip(*labels, strict=True))
+            befores = {word for word in befores if word.strip(digits) in firsts}
+            signs = {gap for gap in signs if gap.rstrip(SIGNS)[-1:] in firsts}
             between = {gap for gap in between if gap.rstrip(SIGNS) in betweens}
         ends = list(accumulate(map(len, self._parts), initial=len(self._before)))
         found: dict[Label, list[Span]] = {}
-        for at in self._labels_of(words[:-1], before):
-            if gaps[at] not in between:
-                continue
-            label = words[at].strip(digits), gaps[at].rstrip(SIGNS)
-            if labels is None or label in labels:
-                found.setdefault(label, []).append((ends[2 * at + 2], ends[2 * at + 3]))
+        for at in compress(count(), map(between.__contains__, gaps)):
+            if words[at] in befores or not at or gaps[at - 1] in signs:
+                for label in self._labels(at):
+                    if labels is None or label in labels:
+                        found.setdefault(label, []).append((ends[2 * at + 2], ends[2 * at + 3]))
         return found
 
-    @staticmethod
-    def _labels_of(words: list[str], known: Collection[str]) -> compress[int]:
-        return compress(count(), map(known.__contains__, words))
+    def _labels(self, at: int) -> tuple[Label, ...]:
+        return labels_of(self._gaps[at - 1] if at else self._before or "\n", self._words[at], self._gaps[at])
+
+
+def labels_of(before: str, word: str, gap: str) -> tuple[Label, ...]:
+    """Return the labels of what is behind `gap`: the word before it, and if the words differ, the sign before that."""
+    gap, before = gap.rstrip(SIGNS), before.rstrip(SIGNS)[-1:]
+    known = word.strip(digits), gap
+    return (known,) if gap == " " and before != "\n" else (known, (before, gap))  # words of a sentence are no pieces
 
 
 def parts_of_words(words: list[Span], span: Span) -> list[Span]:

@@ -38,6 +38,7 @@ from playground.client.key_readings import (
     parts_of_words,
     ways_to_read,
     with_backslashes,
+    with_controls,
 )
 from playground.prompt import secret_names
 from playground.prompt.secret_names import is_word
@@ -68,8 +69,8 @@ _MARK = (
 _MARK_BEHIND, _MARK_BEFORE = re.compile(_MARK), re.compile(rf"{_MARK}\s?[^\w\s]?$")
 """What servers write in place of the middle of a key: a character twice, a symbol, a word in brackets."""
 _NUMBER = re.compile(f"[0-9]{{{PIECE_CHARS}}}")
-_LONGEST_ESCAPE = 12
-"""Characters for one of a key, as in `&#x0000073;`."""
+_MOST_FOR_ONE = 96
+"""Characters for one of a key, with its label, as in a line of a log."""
 _FIRST, LAST_LETTERS = re.compile(r"([^\W_]{1,3})[\W_]+"), re.compile(r"[\W_]+([^\W_]{1,3})$")
 """Less than GRAM letters at the beginning and end of a part that may be another word's."""
 
@@ -122,7 +123,7 @@ class KeySearch:
         forms = {
             form.text: form for key in reversed(keys) for form in reversed([*_forms(key)]) if len(form.text) >= GRAM
         }
-        self.window = _LONGEST_ESCAPE * max(map(len, forms), default=0)
+        self.window = _MOST_FOR_ONE * max(map(len, forms), default=0)
         """Length of text at the end of which a part of a key may be."""
         self.places: dict[str, list[tuple[KeyForm, int]]] = {}
         """Each GRAM characters of a form of a key, and where they are."""
@@ -137,6 +138,9 @@ class KeySearch:
         """Beginnings of keys with less than GRAM letters: a public prefix and a character, or GRAM characters."""
         self.has_head = re.compile("|".join({letters_of(head, self.beside) for head in self.begun}) or r"(?!)").search
         self._grams = {*map(tuple, self.places)}
+        self._in_pieces = {
+            tuple(gram) for gram, found in self.places.items() if not gram.isdigit() or found[0][0].text.isdigit()
+        }
         self._threes = {gram[at : at + GRAM - 1] for gram in self._grams for at in range(2)}
         self.short = {
             gram[at:end] for gram in self.places for at, end in ((0, 1), (0, 2), (0, 3), (1, 4), (2, 4), (3, 4))
@@ -159,17 +163,24 @@ class KeySearch:
         if not self.places:
             return []
         # The digits of an escape may be the key's.
-        spans = self._spans(text, [], least, is_cut=is_cut) if layers else []
+        spans = self._spans(text, [], least, is_cut=is_cut, has_labels=False) if layers else []
         return joined(spans + self._spans(plain, layers, least, is_cut=is_cut))
 
-    def _spans(self, text: str, layers: list[Layer], least: int, *, is_cut: bool) -> list[Span]:
+    def _spans(
+        self, text: str, layers: list[Layer], least: int, *, is_cut: bool, has_labels: bool = True
+    ) -> list[Span]:
         decoded, spans = folded(text), list[Span]()
         for plain, removed in ways_to_read(decoded).items():
             secret = self._secrets(plain, least, is_cut=is_cut)
             spans += in_source(secret, [(removed, decoded)] if plain != decoded else [])
+        if not has_labels:
+            return with_backslashes(text, joined(spans))
+        decoded = with_controls(decoded)
         for words in self._words_with_key(decoded) if least >= PART_CHARS else self.known_words(decoded):
-            for span in self._secrets("".join(decoded[start:end] for start, end in words), least):
-                spans += parts_of_words(words, span) if span[1] - span[0] >= least else ()
+            together = "".join([decoded[start:end] for start, end in words])
+            for start, end in self._secrets(together, least):
+                prefix = _PUBLIC_PREFIX.match(together, start)
+                spans += parts_of_words(words, (start, end)) if prefix and end - prefix.end() >= least else ()
         return with_backslashes(layers[0][1] if layers else text, in_source(joined(spans), layers))
 
     def known_words(self, text: str, least: int = 2) -> list[list[Span]]:
@@ -184,22 +195,22 @@ class KeySearch:
     def _words_with_key(self, text: str) -> list[list[Span]]:
         """Return the words behind each label that may have a part of PART_CHARS characters of a key in pieces.
 
-        Of such words, one begins or ends with GRAM characters of a key, or several are whole pieces of it.
+        Of such words, one begins with GRAM characters of a key, or several are whole pieces of it.
         """
         words = LabelledWords(text)
         short, places = self.short, self.places
-        letters = {
-            word: one for word, one in words.letters() if one in short or one[:GRAM] in places or one[-GRAM:] in places
-        }
-        labels = {label for label, pieces in words.pieces(letters).items() if self.has_gram(pieces)}
+        letters = {word: one for word, one in words.letters() if one in short or one[:GRAM] in places}
+        labels = {label for label, pieces in words.pieces(letters).items() if self.has_gram(pieces, in_pieces=True)}
         return [spans for spans in words.places(labels).values() if len(spans) > 1] if labels else []
 
-    def has_gram(self, letters: str) -> bool:
-        """Return whether GRAM letters in a row are a key's."""
+    def has_gram(self, letters: str, *, in_pieces: bool = False) -> bool:
+        """Return whether GRAM letters in a row are a key's. `in_pieces`: of words behind a label, where digits alone
+        count something."""
         # Of each GRAM letters, GRAM - 1 begin at an even place: half as many to look up.
         if self._threes.isdisjoint(zip(letters[::2], letters[1::2], letters[2::2], strict=False)):
             return False
-        return not self._grams.isdisjoint(zip(letters, letters[1:], letters[2:], letters[3:], strict=False))
+        grams = self._in_pieces if in_pieces else self._grams
+        return not grams.isdisjoint(zip(letters, letters[1:], letters[2:], letters[3:], strict=False))
 
     def _secrets(self, plain: str, least: int, *, is_cut: bool = False) -> list[Span]:
         bare = letters_of(plain, self.beside)

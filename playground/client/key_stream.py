@@ -18,25 +18,29 @@ from string import ascii_letters, digits
 
 from playground.client.key_readings import (
     BLOB,
+    NO_TAGS,
     NOISE,
     NOTHING,
     SIGNS,
     UNFINISHED_ENDS,
+    Label,
     Layer,
     decode,
     encoded_text,
     folded,
     in_source,
+    labels_of,
     letters_of,
     may_have_noise,
     parts_of_words,
     undecoded,
     ways_to_read,
+    with_controls,
+    without,
     without_end,
 )
 from playground.client.key_search import GRAM, LAST_LETTERS, MARK_CHARS, KeySearch, common_length
 
-_FOREIGN = re.compile(r"[^\W\x00-\x7f]")
 _ALNUM = f"{ascii_letters}{digits}"
 _BLOB_CHARS = f"{_ALNUM}+/_-"
 _BLOB_BEGIN, _BLOB_LEAST = 32, 16
@@ -44,13 +48,14 @@ _BLOB_BEGIN, _BLOB_LEAST = 32, 16
 _RUN = re.compile(f"[A-Za-z0-9+/_-]{{{_BLOB_LEAST}}}").search
 _WORD, _WORDS, _SIGN = re.compile("([A-Za-z0-9]+)"), re.compile("[a-z0-9]+").findall, re.compile("[-_+/]").search
 _NO_SIGNS = str.maketrans("", "", SIGNS)
-_LABEL_CHARS, _MOST_LABELS = 32, 512
-"""Characters at the end of a text that may be the label of the next word; most labels in memory."""
+_LABEL_CHARS, _MOST_LABELS, _MOST_BETWEEN = 64, 512, 256
+"""Characters at the end of a text that may be the label of the next word; most labels in memory; most characters
+between two pieces with the same label."""
 _OPEN = re.compile(rf"{UNFINISHED_ENDS[NOISE].pattern}|&[A-Za-z0-9]{{1,32}}$")
 """An end of a text that is read with the text after it."""
 _PLAIN = re.compile(
     r"""(?:[A-Za-z1-9 \t.,;:!?'"_\-|*#/+@^$~`>)}]++|\n[ \t]*+(?=[^ \t0-9])|0(?![xX])|\](?!\()|=(?![89A-F]|$)"""
-    r"""|[\[({](?![A-Za-z.]{0,12}$)|<(?![/?!.0A-Za-z]|$)|%(?![0-9A-Fa-f]|$))*+(?<![0xX\]])"""
+    r"""|[\[({](?![A-Za-z.]{0,12}$|[xX]\])|<(?![/?!.0A-Za-z]|$)|%(?![0-9A-Fa-f]|$))*+(?<![0xX\]])"""
 ).fullmatch
 """Matches a text that has only one reading, whatever follows."""
 _MOST_ENDS = 16
@@ -62,15 +67,15 @@ class SeenText:
 
     `ends`: how its letters and digits end, in each way to read it. `open`: its last part, which is read again with the
     next piece. `run`: the beginning of a run of base64 or hex at its end. `labelled`: its last words, `words`: the ends
-    of the words behind each label.
+    of the words behind each label, and `count` there: the characters up to now.
     """
 
-    __slots__ = ("_search", "ends", "labelled", "open", "run", "words")
+    __slots__ = ("_search", "count", "ends", "labelled", "open", "run", "words")
 
     def __init__(self, search: KeySearch, text: str = "") -> None:
         self._search, self.open = search, text
-        self.ends, self.words = {""}, dict[tuple[str, str], str]()
-        self.run = self.labelled = ""
+        self.ends, self.words, self.count = {""}, dict[Label, tuple[str, int]](), 0
+        self.run, self.labelled = "", "\n"
 
     def passes(self, piece: str) -> str | None:
         """Return the part of the text that was read with this piece. None: characters of a key are in it, and `spans`
@@ -110,32 +115,32 @@ class SeenText:
 
     def _has_words(self, text: str) -> bool:
         """Return whether the words behind a label have characters of a key: short ones, as others are found anyway."""
-        text = folded(text)
+        text = with_controls(folded(text))
         if _SIGN(text):
             text = text.translate(_NO_SIGNS)
         before = self.labelled
         new = before[len(before.rstrip(_ALNUM)) :] + text
+        self.count += len(text)
         if self._search.short.isdisjoint(_WORDS(new.lower())):
             self.labelled = (before + text)[-_LABEL_CHARS:]
             return False
-        _, *parts = _WORD.split(before + text)
-        words = parts[::2]
+        parts = _WORD.split(before + text)
+        words = parts[1::2]
         for at in compress(count(), map(self._search.short.__contains__, map(str.lower, words[1:]))):
-            label = words[at].strip(digits), parts[2 * at + 1]
-            letters = self.words.get(label, "") + words[at + 1].lower()
-            if self._has_key(letters):
-                return True
-            if at + 2 < len(words) or parts[-1]:
-                self.words[label] = letters[1 - GRAM :]
+            for label in labels_of(*parts[2 * at : 2 * at + 3]):
+                letters, last = self.words.get(label, ("", 0))
+                letters = (
+                    words[at + 1].lower() if self.count - last > _MOST_BETWEEN else letters + words[at + 1].lower()
+                )
+                if self._search.has_gram(letters, in_pieces=True):
+                    return True
+                if at + 2 < len(words) or parts[-1]:
+                    self.words[label] = letters[1 - GRAM :], self.count
         # The last word may go on: it is read again, behind its label.
-        self.labelled = "".join(parts[-2 if parts[-1:] != [""] else -4 :])[-_LABEL_CHARS:]
+        self.labelled = "".join(parts[-3 if parts[-1] else -5 :])[-_LABEL_CHARS:]
         if len(self.words) > _MOST_LABELS:
             self.words.clear()
         return False
-
-    def _has_key(self, letters: str) -> bool:
-        grams = [letters[at : at + GRAM] for at in range(len(letters) - GRAM + 1)]
-        return any(gram in self._search.places and not gram.isdigit() for gram in grams)  # digits alone count something
 
 
 def open_end(search: KeySearch, text: str) -> tuple[int, int]:
@@ -159,8 +164,8 @@ def open_ends(search: KeySearch, text: str) -> Iterator[tuple[int, int]]:
             pattern = UNFINISHED_ENDS[removed]
             plain, layers = way(without_end(pattern, text[skipped:]), pattern)
             is_encoded = is_encoded or bool(layers)
-            less = removed.sub("", folded(without_end(pattern, plain)))
-            if less not in seen:
+            less = without(removed, folded(without_end(pattern, plain)))
+            if less not in seen and (less or removed is not NO_TAGS):
                 seen.add(less)
                 begin, context = _open_end(search, less, [*layers, (removed, folded(plain)), (search.beside, less)])
                 yield len(text) if begin is None else skipped + begin, skipped + context
@@ -175,6 +180,7 @@ def open_ends(search: KeySearch, text: str) -> Iterator[tuple[int, int]]:
 def _open_words(search: KeySearch, text: str, layers: list[Layer]) -> Iterator[tuple[int, bool]]:
     """Yield where words behind a label begin that may go on as a part of a key behind its next place, and whether
     there are several."""
+    text = with_controls(text)
     for words in search.known_words(text, least=1):
         start, end = words[-1]
         period = start - words[-2][0] if len(words) > 1 else 0
@@ -182,8 +188,9 @@ def _open_words(search: KeySearch, text: str, layers: list[Layer]) -> Iterator[t
             joined = "".join(text[one:behind] for one, behind in words)
             begin, _ = _open_end(search, joined, [(search.beside, joined)])
             if begin is not None:
-                place = in_source(parts_of_words(words, (begin, begin + 1)), layers)[0][0]
-                yield place, begin < len(joined) - (end - start)
+                ((place, behind),) = parts_of_words(words, (begin, begin + 1))
+                if not text[max(place - 1, 0) : place].isalnum():
+                    yield in_source([(place, behind)], layers)[0][0], begin < len(joined) - (end - start)
 
 
 def _open_end(search: KeySearch, less: str, layers: list[Layer]) -> tuple[int | None, int]:
@@ -192,8 +199,6 @@ def _open_end(search: KeySearch, less: str, layers: list[Layer]) -> tuple[int | 
     length = max(map(len, begun), default=0)
     at = len(bare) - GRAM
     found = search.places.get(bare[at:], ()) if at >= 0 else ()
-    if found and _FOREIGN.search(less, in_source([(at, len(bare))], layers[-1:])[0][1]):
-        found = ()
     for form, place in found:
         before = common_length(bare, at, form.text, place)[0]
         # A public prefix without its beginning is no part of a key. Behind a whole key its last letter is masked.

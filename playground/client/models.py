@@ -6,14 +6,15 @@ import asyncio
 from contextlib import aclosing
 
 import httpx
+import msgspec
 from msgspec import Struct
 
-from playground import __version__
+from playground import __version__, asset
 from playground.client import tolerant_json
 from playground.client.chunks import whole_text
 from playground.client.connection import Proxy
 from playground.client.credentials import credentials
-from playground.client.endpoint import ELECTRON_BASE_URL, Endpoint
+from playground.client.endpoint import Endpoint
 from playground.client.errors import http_error, not_a_chunk
 from playground.client.events import ApiError
 from playground.client.network_errors import network_error
@@ -46,60 +47,7 @@ class EndpointPreset(Struct, frozen=True):
         return bool(self.key_variable)
 
 
-PRESETS: tuple[EndpointPreset, ...] = (
-    EndpointPreset(
-        "electron",
-        "Electron (Smallest AI)",
-        ELECTRON_BASE_URL,
-        model="electron",
-        key_variable="SMALLEST_API_KEY",
-        models=False,
-        context_length=32_768,
-    ),
-    EndpointPreset("openai", "OpenAI", "https://api.openai.com/v1", key_variable="OPENAI_API_KEY"),
-    EndpointPreset(
-        "openrouter",
-        "OpenRouter",
-        "https://openrouter.ai/api/v1",
-        key_variable="OPENROUTER_API_KEY",
-        request_id_header="x-generation-id",
-    ),
-    EndpointPreset(
-        "deepseek",
-        "DeepSeek",
-        "https://api.deepseek.com/v1",
-        model="deepseek-chat",
-        key_variable="DEEPSEEK_API_KEY",
-        request_id_header="x-ds-trace-id",
-        cached_tokens_field="prompt_cache_hit_tokens",
-    ),
-    EndpointPreset("groq", "Groq", "https://api.groq.com/openai/v1", key_variable="GROQ_API_KEY"),
-    EndpointPreset(
-        "together",
-        "Together AI",
-        "https://api.together.xyz/v1",
-        key_variable="TOGETHER_API_KEY",
-        cached_tokens_field="cached_tokens",
-    ),
-    EndpointPreset(
-        "litellm",
-        "LiteLLM proxy",
-        "http://localhost:4000/v1",
-        key_variable="LITELLM_API_KEY",
-        request_id_header="llm_provider-x-request-id",
-    ),
-    EndpointPreset(
-        "llamacpp",
-        "llama.cpp server",
-        "http://localhost:8080/v1",
-        request_id_header="",
-        cached_tokens_field="timings.cache_n",
-    ),
-    EndpointPreset("vllm", "vLLM", "http://localhost:8000/v1"),
-    EndpointPreset("sglang", "SGLang", "http://localhost:30000/v1", request_id_header=""),
-    EndpointPreset("ollama", "Ollama", "http://localhost:11434/v1", request_id_header="", cached_tokens_field=""),
-    EndpointPreset("lmstudio", "LM Studio", "http://localhost:1234/v1", request_id_header="", cached_tokens_field=""),
-)
+PRESETS = msgspec.json.decode(asset("servers.json").read_bytes(), type=tuple[EndpointPreset, ...])
 """Defaults of each server's documentation as of November 2026; users change them in the endpoint form."""
 
 

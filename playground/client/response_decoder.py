@@ -307,9 +307,7 @@ class ResponseDecoder:
             self._complete(at, events, saw_done=ended)
             if self.done:
                 self._end_after_done(events, is_cut=False)
-        elif self._decoder.begun:
-            self._fail(cut_error(self._cut(rest)), at, events)
-        elif self._decoder.passed_over or self._content_type != EVENT_STREAM:
+        elif not self._decoder.begun and (self._decoder.passed_over or self._content_type != EVENT_STREAM):
             self._fail(self._not_a_chunk(self._decoder.passed_over or self._cut(rest)), at, events)
         else:
             self._fail(cut_error(self._cut(rest)), at, events)

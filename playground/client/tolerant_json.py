@@ -12,6 +12,8 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 
+from msgspec.structs import astuple
+
 from playground.client.events import Usage
 from playground.prompt.json_text import check_depth
 
@@ -36,6 +38,11 @@ def count(value: object) -> int | None:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return value if type(value) is int and 0 <= value < MAX_TOKENS else None
+
+
+def text_of(value: object) -> str | None:
+    """Return a text that is not empty; None for everything else."""
+    return value if isinstance(value, str) and value else None
 
 
 def choices_of(value: object) -> list[tuple[int, object]]:
@@ -90,17 +97,8 @@ def merged(known: Usage | None, later: Usage | None) -> Usage | None:
         return later if known is None else known
     if later.prompt_tokens == 0 and known.prompt_tokens:
         return known
-    return Usage(
-        *(
-            before if after is None else after
-            for before, after in (
-                (known.prompt_tokens, later.prompt_tokens),
-                (known.completion_tokens, later.completion_tokens),
-                (known.total_tokens, later.total_tokens),
-                (known.cached_tokens, later.cached_tokens),
-            )
-        )
-    )
+    counts = zip(astuple(known), astuple(later), strict=True)
+    return Usage(*(before if after is None else after for before, after in counts))
 
 
 class UsageReader:

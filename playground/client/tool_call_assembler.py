@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from playground.client.events import ToolCallDelta
-from playground.client.tolerant_json import count
+from playground.client.tolerant_json import count, text_of
 
 _TOKEN = re.compile(r'[{}\[\]"\\]|[^{}\[\]"\\\s]')
 
@@ -95,7 +95,7 @@ class ToolCallAssembler:
         """Return the pieces in one chunk's `delta.tool_calls`."""
         for call in calls:
             wire_index = _index(call.index)
-            id, name, arguments = _text(call.id), _name(call), _arguments(call)
+            id, name, arguments = text_of(call.id), _name(call), _arguments(call)
             found = self._call(wire_index, id or "", name or "", arguments)
             found.id, found.name = found.id or id or "", found.name or name or ""
             found.arguments.feed(arguments)
@@ -113,7 +113,7 @@ class ToolCallAssembler:
             found, arguments = self._new(None), _arguments(call)
             # A whole message without arguments is a call of a function without parameters.
             found.arguments.feed(arguments or "{}")
-            yield ToolCallDelta(at, found.index, _text(call.id), _name(call), arguments)
+            yield ToolCallDelta(at, found.index, text_of(call.id), _name(call), arguments)
 
     def _call(self, wire_index: int | None, id: str, name: str, arguments: str) -> _Call:
         if wire_index is not None:
@@ -157,7 +157,7 @@ def _index(value: object) -> int | None:
 
 
 def _name(call: Any) -> str | None:
-    return None if call.function is None else _text(call.function.name)
+    return None if call.function is None else text_of(call.function.name)
 
 
 def _arguments(call: Any) -> str:
@@ -166,7 +166,3 @@ def _arguments(call: Any) -> str:
     if isinstance(value, str):
         return value
     return "" if value is None else json.dumps(value, ensure_ascii=False)
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None

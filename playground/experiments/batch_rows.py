@@ -230,7 +230,6 @@ def column_notes(document: Document, rows: Sequence[BatchRow], columns: Mapping[
 
 
 def document_of(document: Document, row: BatchRow, columns: Mapping[str, str]) -> Document:
-    """Return the prompt of a row."""
     values = {name: row.values.get(column, "") for name, column in columns.items()}
     return replace(document, variables={**document.variables, **values})
 

@@ -18,7 +18,6 @@ from playground.prefix_cache.index import Sent
 from playground.prefix_cache.miss_explanation import MissExplanation
 from playground.requestlog.filter import LogFilter
 from playground.requestlog.log import RequestLog
-from playground.requestlog.records import LogRow
 from playground.runs.cache_memory import sent_from_log
 from playground.runs.metrics import counted, percent
 from playground.runs.record import SentRow
@@ -170,12 +169,11 @@ def _bins(known: Sequence[tuple[Sent, int, int]]) -> tuple[Bin, ...]:
 
 MOST = 2_000
 """Maximum number of requests that are replayed: the newest ones of the filter."""
-PAGE = 500
 
 
 async def replay_log(log: RequestLog, chosen: LogFilter, lifetime_s: float) -> CacheHistory:
     """Replay the requests that match a filter, at most the newest MOST. Works in a thread."""
-    rows = await _rows(log, chosen)
+    rows = await log.page(chosen, None, MOST)
     bodies: list[tuple[SentRow, tuple[str, str]]] = []
     for where in sorted({(row.endpoint_id, row.model) for row in rows}):
         mine = {row.run_id for row in rows if (row.endpoint_id, row.model) == where}
@@ -187,15 +185,3 @@ async def replay_log(log: RequestLog, chosen: LogFilter, lifetime_s: float) -> C
         return replay((Logged(*sent_from_log(row), where) for row, where in ordered), lifetime_s)
 
     return await asyncio.to_thread(work)
-
-
-async def _rows(log: RequestLog, chosen: LogFilter) -> list[LogRow]:
-    rows: list[LogRow] = []
-    before: int | None = None
-    while len(rows) < MOST:
-        page = await log.page(chosen, before, PAGE)
-        rows += page
-        if len(page) < PAGE:
-            break
-        before = page[-1].number
-    return rows[:MOST]

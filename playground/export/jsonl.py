@@ -61,36 +61,36 @@ def judged(run: EndedRun) -> EndedRun:
 
 def _judge_record(record: RequestRecord) -> None:
     if not 0 < len(record.run_id) <= MOST_ID_CHARS or not record.run_id.isprintable() or " " in record.run_id:
-        raise _refused(("record", "run_id"), f"is no id of 1 to {MOST_ID_CHARS} visible characters.")
+        raise InputError.of(("record", "run_id"), f"is no id of 1 to {MOST_ID_CHARS} visible characters.")
     if record.started_utc.tzinfo is None:
-        raise _refused(("record", "started_utc"), "has no time zone.")
+        raise InputError.of(("record", "started_utc"), "has no time zone.")
     if not EARLIEST <= record.started_utc <= LATEST:
-        raise _refused(("record", "started_utc"), f"is not between {EARLIEST.year} and {LATEST.year}.")
+        raise InputError.of(("record", "started_utc"), f"is not between {EARLIEST.year} and {LATEST.year}.")
     _judge_body(record.body)
     for name, judge in (("base_url", check_base_url), ("document", load)):
         try:
             judge(getattr(record, name))
         except InputError as bad:
-            raise _refused(("record", name), str(bad.problems[0])) from None
+            raise InputError.of(("record", name), str(bad.problems[0])) from None
 
 
 def _judge_body(body: bytes) -> None:
     try:
         fields = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise _refused(("body",), f"is not JSON: {error}.") from None
+        raise InputError.of(("body",), f"is not JSON: {error}.") from None
     if not isinstance(fields, dict):
-        raise _refused(("body",), "is no JSON object.")
+        raise InputError.of(("body",), "is no JSON object.")
 
 
 def _judge_events(events: tuple[AnyEvent, ...]) -> None:
     sent = False
     for index, event in enumerate(events):
         if not 0 <= event.at <= LONGEST_S:
-            raise _refused(("events", index, "at"), f"is not from 0 to {LONGEST_S:,.0f} s.")
+            raise InputError.of(("events", index, "at"), f"is not from 0 to {LONGEST_S:,.0f} s.")
         sent = sent or isinstance(event, AttemptStarted)
         if isinstance(event, HeadersReceived) and not sent:
-            raise _refused(("events", index), "are headers before any attempt was sent.")
+            raise InputError.of(("events", index), "are headers before any attempt was sent.")
         if isinstance(event, UsageReported):
             _judge_usage(event.usage, ("events", index, "usage"))
 
@@ -99,11 +99,7 @@ def _judge_usage(usage: Usage, path: Path) -> None:
     for name in ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens"):
         value = getattr(usage, name)
         if value is not None and not 0 <= value <= MOST_TOKENS:
-            raise _refused((*path, name), f"is not from 0 to {MOST_TOKENS:,}.")
-
-
-def _refused(path: Path, message: str) -> InputError:
-    return InputError.of(path, message)
+            raise InputError.of((*path, name), f"is not from 0 to {MOST_TOKENS:,}.")
 
 
 FORMAT_KEY = "electron_playground_request"

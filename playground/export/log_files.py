@@ -11,7 +11,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Literal, get_args
 
@@ -140,21 +140,13 @@ def _har_entries(path: Path) -> HarEntries:
 
 
 def _judge(path: Path) -> None:
-    found = False
-    for _ in _runs(path):
-        found = True
-    if not found:
+    if not sum(1 for _ in _runs(path)):
         raise InputError.of((), "there is no request in it.")
 
 
 def _batches(path: Path) -> Iterator[list[EndedRun]]:
-    batch: list[EndedRun] = []
-    for run in _runs(path):
-        batch.append(run)
-        if len(batch) == BATCH:
-            yield batch
-            batch = []
-    if batch:
+    runs = _runs(path)
+    while batch := list(islice(runs, BATCH)):
         yield batch
 
 

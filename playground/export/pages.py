@@ -10,7 +10,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from playground import __version__
+from playground import __version__, asset
 from playground.client.endpoint import cost
 from playground.experiments.comparison import (
     CACHE_STARTS,
@@ -35,15 +35,11 @@ from playground.runs.metrics import UNKNOWN, dollars
 from playground.runs.state import RunState
 from playground.runs.summary import further_choices
 
-_REQUEST_STYLE = (
-    "body{font:14px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1b1d22;"
-    "background:#fff}table{border-collapse:collapse}th,td{text-align:left;padding:.2rem 1rem .2rem 0;"
-    "vertical-align:top}th{font-weight:400;color:#5f6673}pre{white-space:pre-wrap;overflow-wrap:anywhere;"
-    "background:#f5f6f8;padding:.6rem .8rem;border-radius:6px;font:13px/1.45 ui-monospace,monospace}"
-    "h2{font-size:1rem;margin:1.4rem 0 .3rem}"
-    "@media(prefers-color-scheme:dark){body{background:#191b20;color:#e7e9ee}pre{background:#23262d}th{color:#a3aab8}}"
-)
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+
+
+def _style(name: str) -> str:
+    return asset(f"pages/{name}.css").read_text("utf-8").strip()
 
 
 def as_markdown(stored: StoredRun) -> str:
@@ -75,7 +71,7 @@ def as_html(stored: StoredRun) -> str:
     return masked_text(
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         f'<meta http-equiv="Content-Security-Policy" content="{escape(_POLICY)}">'
-        f'<meta name="viewport" content="width=device-width"><style>{_REQUEST_STYLE}</style></head>'
+        f'<meta name="viewport" content="width=device-width"><style>{_style("request")}</style></head>'
         f"<body><h1>{title}</h1><table>{rows}</table>{sections}</body></html>\n"
     )
 
@@ -131,15 +127,6 @@ def _pretty(value: object) -> str:
 Form = Literal["html", "markdown"]
 
 _SIGNS = {"head": "", "same": "  ", "gone": "- ", "come": "+ ", "skipped": "  … "}
-_STYLE = """
-:root { color-scheme: light dark; }
-body { font: 14px/1.5 Inter, "Segoe UI", "Noto Sans", sans-serif; margin: 24px; }
-table { border-collapse: collapse; } th, td { text-align: left; padding: 4px 14px 4px 0; vertical-align: top; }
-tr { border-top: 1px solid #8884; } pre { font: 12.5px/1.5 "JetBrains Mono", Consolas, monospace; white-space: pre-wrap;
-overflow-wrap: anywhere; margin: 4px 0 12px; } code { font-family: "JetBrains Mono", Consolas, monospace; }
-.columns { display: flex; gap: 24px; align-items: flex-start; } .columns > section { flex: 1 1 0; min-width: 0; }
-ins { text-decoration: underline; background: #2459c922; } del { opacity: .65; } .muted { opacity: .7; }
-"""
 
 
 def export_comparison(report: ComparisonReport, form: Form) -> str:
@@ -236,7 +223,7 @@ def _html(report: ComparisonReport) -> str:
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-        f"<title>Comparison of prompts</title><style>{_STYLE}</style></head><body>"
+        f"<title>Comparison of prompts</title><style>{_style('comparison')}</style></head><body>"
         f"<h1>Comparison of prompts</h1><table>{facts}</table><ul>{notes}</ul>"
         f'<h2>Summary</h2><table><tr><th></th>{heads}</tr>{rows}</table><div class="columns">{sections}</div>'
         f'<p class="muted">Written by Electron Playground {_e(__version__)}.</p></body></html>\n'

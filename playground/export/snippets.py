@@ -7,7 +7,7 @@ import re
 import shlex
 from collections.abc import Callable
 
-from playground import asset
+from playground import filled_asset
 from playground.agent.tool_mocks import ToolMocks
 from playground.client.endpoint import ELECTRON_BASE_URL, origin
 from playground.client.models import preset_for
@@ -28,8 +28,8 @@ def as_loop(document: Document, book: ToolMocks, base_url: str, model: str, limi
     settings = {name: value for name, value in fields.items() if name not in ("model", "stream", "stream_options")}
     names = [tool.name for tool in document.tools if tool.name.isidentifier()]
     return masked_text(
-        _script(
-            "loop.py",
+        filled_asset(
+            "scripts/loop.py.txt",
             base_url=repr(base_url),
             variable=VARIABLE,
             tools=json.dumps(tools, ensure_ascii=True, indent=4),
@@ -41,12 +41,6 @@ def as_loop(document: Document, book: ToolMocks, base_url: str, model: str, limi
             limit=str(limit),
         )
     )
-
-
-def _script(name: str, **parts: str) -> str:
-    """Return the script of that name in `resources/scripts`, with each part in place of its `@name@`."""
-    template = asset(f"scripts/{name}.txt").read_text("utf-8")
-    return re.sub(r"@(\w+)@", lambda found: parts[found[1]], template)
 
 
 def _function(name: str, book: ToolMocks) -> str:
@@ -119,7 +113,7 @@ def as_powershell(record: RequestRecord) -> str:
     """
     record = masked_record(record)
     body, url = _powershell_text(_body(record)), _powershell_text(record.base_url + "/chat/completions")
-    return _script("curl.ps1", body=body, url=url, variable=key_variable(record))
+    return filled_asset("scripts/curl.ps1.txt", body=body, url=url, variable=key_variable(record))
 
 
 def _powershell_text(text: str) -> str:
@@ -140,7 +134,9 @@ def as_smallestai(record: RequestRecord) -> str:
             "SmallestAI(environment=SmallestAIEnvironment(atoms=url, waves=url, waves_ws=url, payment=url))"
         )
     arguments = _arguments(fields, _SMALLESTAI, "request_options={{'additional_body_parameters': {!r}}}")
-    return _script("smallestai.py", variable=VARIABLE, imports=imports, client=client, arguments=arguments)
+    return filled_asset(
+        "scripts/smallestai.py.txt", variable=VARIABLE, imports=imports, client=client, arguments=arguments
+    )
 
 
 def _arguments(fields: dict[str, Json], known: frozenset[str], other: str) -> str:
@@ -163,8 +159,8 @@ def as_python(record: RequestRecord) -> str:
     """Return a script for the openai package. Fields that the package does not know go into `extra_body`."""
     record = masked_record(record)
     fields = json.loads(record.body)
-    return _script(
-        "openai_stream.py" if fields.get("stream") else "openai.py",
+    return filled_asset(
+        "scripts/openai_stream.py.txt" if fields.get("stream") else "scripts/openai.py.txt",
         base_url=repr(record.base_url),
         variable=key_variable(record),
         arguments=_arguments(fields, _KNOWN, "extra_body={!r}"),
@@ -187,14 +183,16 @@ def as_httpx(record: RequestRecord) -> str:
     record = masked_record(record)
     url = repr(record.base_url + "/chat/completions")
     parts = {"body": repr(record.body), "variable": key_variable(record), "id_endings": repr(_ID_ENDINGS)}
-    return _script("httpx.py", url=url, **parts)
+    return filled_asset("scripts/httpx.py.txt", url=url, **parts)
 
 
 def as_javascript(record: RequestRecord) -> str:
     """Return a module for Node 18 or later, and for Deno and Bun if they offer `process`."""
     record = masked_record(record)
     body, url = _javascript_text(_body(record)), _javascript_text(record.base_url + "/chat/completions")
-    return _script("fetch.mjs", body=body, url=url, variable=key_variable(record), id_endings="|".join(_ID_ENDINGS))
+    return filled_asset(
+        "scripts/fetch.mjs.txt", body=body, url=url, variable=key_variable(record), id_endings="|".join(_ID_ENDINGS)
+    )
 
 
 def _javascript_text(text: str) -> str:

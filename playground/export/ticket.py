@@ -75,26 +75,8 @@ _VALUES = frozenset(("default", "enum", "const", "examples", "example"))
 """Fields of a schema whose numbers are the user's too."""
 _REQUEST = NAMES | frozenset(
     (
-        *(
-            "model",
-            "messages",
-            "tools",
-            "functions",
-            "function_call",
-            "parallel_tool_calls",
-            "stream",
-            "stream_options",
-        ),
-        *(
-            "n",
-            "top_k",
-            "min_p",
-            "repetition_penalty",
-            "max_completion_tokens",
-            "reasoning_effort",
-            "reasoning",
-            "store",
-        ),
+        *("model", "messages", "tools", "functions", "function_call", "parallel_tool_calls", "stream", "n", "top_k"),
+        *("stream_options", "min_p", "repetition_penalty", "max_completion_tokens", "reasoning_effort", "reasoning"),
         *("metadata", "modalities", "audio", "prediction", "service_tier", "prompt_cache_key", "safety_identifier"),
         *("system", "thinking", "stop_sequences", "input", "instructions", "prompt", "text", "store"),
     )

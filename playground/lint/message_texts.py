@@ -24,39 +24,12 @@ from playground.prompt.document import places as variable_places
 from playground.prompt.field_errors import Path
 from playground.tools.form_model import description_of
 
-_WORD = r"0-9A-Za-z_\u00c0-\u024f"
-"""Characters of words in scripts that separate words."""
-_CAPITALS = (
-    "NAME|DATE|TIME|DAY|ID|EMAIL|E-MAIL|NUMBER|ADDRESS|PHONE|COMPANY|CUSTOMER|USER|CALLER|CLIENT|AGENT|CITY|COUNTRY"
-    "|PRODUCT|ORDER|AMOUNT|PRICE|LANGUAGE|CONTEXT|QUESTION|HISTORY|INPUT|TEXT|HERE|TOPIC|TOOLS|QUERY|DOCUMENTS|ROLE|BRAND|URL"
-)
-_PLACEHOLDER = re.compile(
-    r"\$\{[A-Za-z_][\w.]{0,60}\}"
-    rf"|(?<![{_WORD}{{$\\/^}}])\{{[A-Za-z_]\w{{1,40}}(?:\.\w{{1,40}}){{0,3}}\}}(?![{_WORD}}}])"
-    r"|(?<![\w{\\/_^}])\{\d?\}(?![\w}])"
-    r"|\{\{-? {0,4}[A-Za-z_]\w{0,40}(?:(?:\.\w{1,40}){1,3}|(?= {0,4}\|))(?: {0,4}\|[^{}\n]{1,60})? {0,4}-?\}\}"
-    r"|<%[=-]? ?[A-Za-z_@][^%<>\n]{0,60}%>"
-    r"|\{%-? ?(?:if|for|elif|else|endif|endfor|set|include|block)\b[^%{}\n]{0,80}%\}"
-    r"|<<[A-Za-z_][\w ]{0,60}>>"
-    r"|(?<![\w<])<[a-z]{2,20}(?:_[a-z0-9]{1,20}){1,4}>"
-    r"|(?<![\w<])<(?:[A-Z]{2,20}[_ -]?){1,4}>"
-    rf"|(?<![{_WORD}\]!])\[(?:[A-Z]{{2,20}}[ _'’-]){{0,4}}(?:{_CAPITALS})\](?![({_WORD}\[])"
-    r"|(?<![\w\[])\[(?:insert|your|enter|add) [^\[\]\n]{2,40}\](?!\()"
-    r"|(?<![\w%])(?!(?<=:)%s/)%(?:\([A-Za-z_]\w{0,40}\))?[sd](?![\w%])"
-    rf"|(?<![{_WORD}])__[A-Z][A-Z_]{{2,40}}__(?![{_WORD}])",
-)
-"""`:%s/old/new/` is a command of an editor."""
+_PLACEHOLDER = wording("placeholder")
 _FENCE = re.compile(r"^[ \t]{0,3}(```|~~~).*?(?:^[ \t]{0,3}\1|\Z)|`[^`\n]{1,200}`", re.MULTILINE | re.DOTALL)
-_WORDS = (
-    r"(?:\b(?:format|example|e\.g\.|template|pattern|like this|such as|reply with|respond with|answer as|answer with"
-    r"|syntax|literal|beispiel|exemple|ejemplo|esempio|пример|उदाहरण|muster|vorlage|modèle|modelo|plantilla|modello|шаблон"
-    r"|placeholder|variable|platzhalter|espaces? réservés?|marcador|segnaposto|placehoud|zmienn|değişken|переменн"
-    r"|плейсхолдер|चर|replace|redact|anonymi|mask|ersetz|remplac|reemplaz|sostitui|замен)"
-    r"|例|模板|テンプレート|変数|プレースホルダ|占位符|变量|변수|替换|置き換え|مثال|متغير)"
+_FORMAT, _HEADING = (
+    re.compile(rf"(?:{wording('as_typed').pattern}){end}", re.IGNORECASE)
+    for end in (r"[^\n]{0,90}$", r"[^\n]{0,60}[:：]\s*$")
 )
-_FORMAT = re.compile(rf"{_WORDS}[^\n]{{0,90}}$", re.IGNORECASE)
-_HEADING = re.compile(rf"{_WORDS}[^\n]{{0,60}}[:：]\s*$", re.IGNORECASE)
-"""Words in front, on the same line or in the heading of the lines, which say that the text is meant as typed."""
 _INSERTED = re.compile(r"format|example|instruction|schema|template|beispiel|exemple|ejemplo", re.IGNORECASE)
 """Names of placeholders for which a format or examples are to be inserted."""
 _STRING, _ARGUMENT = re.compile(r"""(?:\b[fF]|\$)["'`][^"'`\n]{0,80}$"""), re.compile(r"""["']\s?(?:%|\.format\()""")
@@ -261,15 +234,7 @@ def _is_fixture(facts: PromptFacts) -> bool:
 _JSON = re.compile("json|ｊｓｏｎ")
 _SAYS_JSON = re.compile("json|ｊｓｏｎ|जेसन|जेसॉन|जेएसओएन|جيسون|جےسن|джейсон|ג'ייסון")
 _OTHER = wording("json_of_others")
-_VERB = r"(?:answer|respond|reply|return|output|produce|emit|format)"
-_ENGLISH = re.compile(
-    rf"(?:^|\b(?:always|only|must|should|please|and|then|to|will|you|shall|strictly|just)\s+|[,;:]\s*|\n|^\W*){_VERB}\b"
-    r"[^.\n]{0,80}\bjson"
-    r"|\b(?:output|response|reply|answer|completion)s?\b[^.\n]{0,40}\b(?:must|should|is|has to|needs to|shall|:)"
-    r"[^.\n]{0,40}json"
-    r"|\b(?:only|valid|raw|strict|pure)\b[^.\n]{0,24}\bjson\b[^.\n]{0,24}\b(?:only|object|output|response)\b"
-    r"|^\W*(?:json only|only json|json output only)\b"
-)
+_ENGLISH = wording("asks_for_json")
 _AFTER = frozenset(
     ("hi", "mr", "ne", "bn", "ta", "te", "kn", "ml", "gu", "pa", "or", "ur", "fa", "ja", "ko", "tr", "zh")
 )
@@ -350,11 +315,7 @@ def _not_said(facts: PromptFacts) -> Iterator[Finding]:
 
 
 _TRANSLATOR, _IN_ONE = wording("translator"), wording("in_one_language")
-_MIDDLE = re.compile(
-    r"translat\w+\b[^.\n]{0,60}\b(?:into|to) english\b[^.\n]{0,80}"
-    r"\b(?:before|first|then|and (?:call|use|search|answer|pass))|"
-    r"\b(?:first|before)\b[^.\n]{0,60}\btranslat\w+\b[^.\n]{0,40}\b(?:into|to) english"
-)
+_MIDDLE = wording("translation_step")
 _NEGATION = re.compile(r"\b(?:never|not|don't|without|no)\b")
 
 

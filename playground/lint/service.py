@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Mapping, Sequence
 
 from msgspec.structs import replace
@@ -20,7 +19,7 @@ from playground.prompt.document import Document, Json
 from playground.requestlog.filter import EVERYTHING
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import PREVIEW_CHARS, LogRow, StoredRun
-from playground.runs.record import SentRow
+from playground.runs.record import SentRow, sent_fields
 from playground.runs.state import ENDED
 from playground.storage.settings import Settings
 
@@ -73,7 +72,7 @@ def _versions(document: Document, rows: Mapping[str, LogRow], bodies: Sequence[S
     view, family = view_of_document(document).view, PromptFamilyMatcher()
     found: dict[str, PastRequest] = {}
     for sent in bodies:
-        fields = _fields(sent.body)
+        fields = sent_fields(sent.body)
         seen = view_of_fields(fields)
         candidate = Sent(sent.run_id, sent.request_id, sent.started_utc.timestamp(), seen.text, seen)
         if family.first(view, (candidate,)) is not None:
@@ -99,14 +98,6 @@ async def _bodies(log: RequestLog, rows: Sequence[LogRow]) -> list[SentRow]:
         since = min(r.started_utc for r in rows if (r.endpoint_id, r.model) == (endpoint_id, model))
         found += [sent for sent in await log.sent_since(endpoint_id, model, since) if sent.run_id in wanted]
     return found
-
-
-def _fields(body: bytes) -> dict[str, Json]:
-    try:
-        value = json.loads(body)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _request(row: LogRow, fields: dict[str, Json], text: str) -> PastRequest:

@@ -47,7 +47,7 @@ TITLES: dict[Cause, str] = {
     "added": "Messages inserted",
     "tools": "Tools changed",
     "parameters": "Parameters changed",
-    "first": "First request: nothing cached",
+    "first": "First of its kind",
     "idle": "Idle for too long",
     "minimum": "Below what this server caches",
     "server": "The server, not the text",

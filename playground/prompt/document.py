@@ -97,12 +97,10 @@ class Document(Struct, frozen=True):
     id: str = ""
 
     def with_message(self, index: int, message: Message) -> Document:
-        """Return this document with message `index` replaced."""
         messages = (*self.messages[:index], message, *self.messages[index + 1 :])
         return replace(self, messages=messages)
 
     def with_variable(self, name: str, value: str) -> Document:
-        """Return this document with one variable's value set."""
         return replace(self, variables={**self.variables, name: value})
 
 

@@ -71,7 +71,6 @@ class FieldReader:
         self.problems: list[FieldError] = []
 
     def wrong(self, path: Path, message: str, hint: str = "") -> None:
-        """Note an error."""
         self.problems.append(FieldError(path, message, hint))
 
     def check(self) -> None:

@@ -10,12 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from playground.prompt.secret_names import (
-    ATTACHED,
     LEAST_CHARS,
-    PASSWORD_OPTIONS,
-    USER_OPTIONS,
-    USER_PROGRAMS,
-    VERBS,
+    TABLES,
     has_first_word,
     is_placeholder,
     is_secret,
@@ -185,7 +181,7 @@ def _of_options(text: str) -> Iterator[SecretText]:
             yield SecretText(at + start, at + end, values)
     for found in _ATTACHED.finditer(text) if " -p" in text else ():
         kind = found.lastgroup or "plain"
-        if is_value(found[kind]) and ATTACHED & _programs(text, found.start()):
+        if is_value(found[kind]) and TABLES.attached & _programs(text, found.start()):
             yield SecretText(*found.span(kind), (found[kind],))
 
 
@@ -200,8 +196,8 @@ def _after_option(
 ) -> Iterator[SecretText]:
     """Yield the secret in the word after an option. `lenient`: also a word."""
     user, _, password = value.partition(":")
-    if option in USER_OPTIONS and password:
-        is_sure = is_strong(password) or lenient or USER_PROGRAMS & programs()
+    if option in TABLES.user_options and password:
+        is_sure = is_strong(password) or lenient or TABLES.user_programs & programs()
         if is_sure and is_literal(password) and "://" not in value and not user.isdigit():
             yield SecretText(len(user) + 1, len(value), (password, value))
     elif option.startswith("-pass") and (found := _PASS.match(value)):
@@ -210,7 +206,7 @@ def _after_option(
         return
     elif is_secret(option) and not option.startswith(("-no-", "--no-")):
         yield SecretText(0, len(value), (value, *of_field(option, value)))
-    elif option in PASSWORD_OPTIONS and PASSWORD_OPTIONS[option] & programs():
+    elif option in TABLES.password_options and TABLES.password_options[option] & programs():
         yield SecretText(0, len(value), (value,))
 
 
@@ -219,7 +215,7 @@ def secrets_of_arguments(words: Sequence[str], *, lenient: bool = False) -> Iter
     for place, word in enumerate(words):
         option = words[place - 1] if place else ""
         before = partial(_set_of, words, place)
-        if word.startswith("-p") and is_value(word[2:]) and ATTACHED & before():
+        if word.startswith("-p") and is_value(word[2:]) and TABLES.attached & before():
             yield place, SecretText(2, len(word), (word[2:],))
         elif _OPTION_NAME.fullmatch(option) and not word.startswith("-"):
             yield from ((place, secret) for secret in _after_option(option, word, before, lenient=lenient))
@@ -285,7 +281,7 @@ _KEY_CHARS = 18
 _GENERATED = re.compile(
     r"(?<![\w/:+=.~-])(?=[\w+/=.~-]*(?:[a-z0-9][A-Z]|[0-9][a-z]))(?P<value>[A-Za-z0-9+/=_.~-]{8,4096})(?![\w@:(\[])"
 )
-_BEHIND_VERB = re.compile(rf"\b(?:{'|'.join(VERBS)})[ \t]{{1,8}}[\"'`]?(?P<value>[^\s\"'`]{{8,128}})")
+_BEHIND_VERB = re.compile(rf"\b(?:{'|'.join(TABLES.verbs)})[ \t]{{1,8}}[\"'`]?(?P<value>[^\s\"'`]{{8,128}})")
 _HEXADECIMAL_ONLY = re.compile(r"[0-9a-f-]+|[0-9A-F-]+")
 _BREAK = re.compile(r"[.;:=,!?()\[\]{}|&\\]")
 _BEFORE_GENERATED, _WORDS_BETWEEN, _SHORT_WORD = 64, 5, 12

@@ -12,8 +12,7 @@ from urllib.parse import unquote, unquote_plus
 from playground.prompt.secret_names import (
     LEAST_CHARS,
     MASK,
-    SECRET_HOSTS,
-    WEBHOOK_HOSTS,
+    TABLES,
     is_placeholder,
     is_secret,
     is_session_id,
@@ -256,7 +255,7 @@ def _of_address(text: str, start: int, end: int, scheme: str) -> Iterator[Secret
         start = at + 1
         place = first_of(text, "/?#", start, end)
     host = text[start:place].partition(":")[0].lower()
-    if host.endswith(SECRET_HOSTS):
+    if host.endswith(TABLES.secret_hosts):
         label = host.partition(".")[0]
         if len(label) >= LEAST_CHARS and has_digit(label):
             yield SecretText(start, start + len(label), (text[start : start + len(label)],))
@@ -299,7 +298,7 @@ def _of_path(text: str, start: int, end: int, host: str) -> Iterator[SecretText]
     if end - start < LEAST_CHARS:
         return
     path = text[start:end]
-    is_known = host.endswith(WEBHOOK_HOSTS)
+    is_known = host.endswith(TABLES.webhook_hosts)
     parts = path.split("/")
     if not is_known and max(map(len, parts)) < LEAST_CHARS:
         return
@@ -372,7 +371,6 @@ def masked_address(text: str) -> str:
 
 
 def masked_spans(text: str, found: Iterable[SecretText]) -> str:
-    """Return the text with the found secrets masked."""
     pieces, done = [], 0
     for start, end, _ in sorted(found):
         if start >= done:

@@ -110,7 +110,7 @@ MAX_ERROR_BYTES = 65_536
 
 
 class Capture:
-    """Makes captured exchanges.
+    """What all captured exchanges of a Recorder share.
 
     Args:
         endpoint: the endpoint that requests are forwarded to.
@@ -125,15 +125,9 @@ class Capture:
         self.key = credentials(endpoint.base_url, (), key)
         self.conversations = Conversations()
 
-    def begin(
-        self, run_id: str, started_unix: float, method: str, target: str, headers: RawHeaders
-    ) -> CapturedExchange:
-        """Begin an exchange. `run_id` is the id of its record."""
-        return CapturedExchange(self, run_id, started_unix, method, target, headers)
-
 
 class CapturedExchange:
-    """One exchange. Times are seconds since its start."""
+    """One exchange. Times are seconds since its start. `run_id` is the id of its record."""
 
     def __init__(
         self, capture: Capture, run_id: str, started_unix: float, method: str, target: str, headers: RawHeaders

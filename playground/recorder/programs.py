@@ -8,57 +8,27 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from statistics import median
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from playground import asset
 from playground.prefix_cache.found_spans import PromptUsage
 from playground.prefix_cache.losses import ProgramLosses, in_one_list, program_losses, varying_spans
 from playground.prefix_cache.program_groups import TimedRequest, families, retries, run_times
 from playground.prefix_cache.rewrites import proposals, sorted_tools
-from playground.prefix_cache.varying_spans import SpanKind, VaryingSpan
+from playground.prefix_cache.varying_spans import VaryingSpan
 from playground.prompt.document import Document, Json, Tool, names, render
 from playground.recorder.capture import document_of
 from playground.requestlog.records import LogRow
 
-KINDS: dict[SpanKind, str] = {
-    "date": "Date",
-    "time": "Time",
-    "uuid": "UUID",
-    "identifier": "Identifier",
-    "counter": "Counter",
-    "name": "Name",
-    "number": "Number",
-    "contact": "Contact data",
-    "reordered_keys": "Order of keys",
-    "reordered_tools": "Order of tools",
-    "reordered_text": "Order of text",
-    "changed_tools": "Set of tools",
-    "whitespace": "Whitespace",
-    "retrieved_text": "Retrieved text",
-    "history_truncation": "Truncated history",
-    "arguments": "Rewritten arguments",
-    "call_ids": "Tool call ids",
-    "inserted_messages": "Inserted messages",
-    "removed_messages": "Removed messages",
-    "text": "Text",
-}
-ADVICE = {
-    "move_behind_stable_text": "Move the value behind the stable text in your program.",
-    "sort_keys": "Serialise the definition with sorted keys in your program.",
-    "sort_tools": "Sort the tools by name in your program.",
-    "normalize_whitespace": "Send the same whitespace in every request.",
-    "append_only": "Append new turns and keep the old ones; if the history must be shortened, drop many turns at once.",
-    "keep_history": "Store the text when it is first sent, and send the same text in every later turn.",
-    "keep_arguments": "Store the arguments as the model wrote them, and send that string back without parsing it.",
-    "keep_ids": "Store the ids of tool calls, and send the same ids in every later turn.",
-    "insert_behind_history": "Put it behind the history, in the last user message, and leave it there.",
-    "keep_order": "Send the parts in one order in every request, for example sorted by name.",
-    "none": "Send the same tools in every request, or put requests with other tools into an own prompt.",
-}
+_TEXTS = msgspec.json.decode(asset("leaks.json").read_bytes(), type=dict[str, dict[str, str]])
+KINDS, ADVICE = _TEXTS["kinds"], _TEXTS["advice"]
+"""Names of kinds of spans; what to do, by `VaryingSpan.rewrite`."""
 MIN_TOKENS_BEHIND = 16
+"""Stable tokens behind a span from which on it is a leak: fewer would not be served from a cache."""
 COSTLY = 64
 """Tokens lost from which a request is marked; fewer may be the rest of a block."""
-"""Stable tokens behind a span from which on it is a leak: fewer would not be served from a cache."""
 _NAME_CHARS = 60
 _IDENTIFIER = re.compile(r"(?i)\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b(?=\w*[0-9])(?=\w*[a-z])\w{16,}\b")
 _NAME_WORD = re.compile(r"[^\W\d_]{2,}")
@@ -119,13 +89,6 @@ def figures(rows: Sequence[LogRow]) -> Figures:
         sum(paid) if paid else None,
         len(paid),
     )
-
-
-def fresh_tokens(row: LogRow) -> int | None:
-    """Return prompt - cached tokens; None if one of them is not reported, or cached exceeds prompt."""
-    if row.prompt_tokens is None or row.cached_tokens is None or row.cached_tokens > row.prompt_tokens:
-        return None
-    return row.prompt_tokens - row.cached_tokens
 
 
 class Program(Struct, frozen=True):

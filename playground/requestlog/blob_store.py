@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from playground import asset
 from playground.requestlog import index
 from playground.requestlog.sent_body import Piece, SentBody, pieces_of
 
@@ -25,24 +26,7 @@ _PLAIN, _ZLIB, _PRIMED = b"\x00", b"\x01", b"\x03"
 """First byte of stored data: plain, deflated (only in earlier files), deflated with _COMMON. `codec` has 2."""
 _LEVEL, _SMALL_WINDOW, _WINDOW, _MEMORY = 4, -12, -15, 5
 """zlib's parameters. A window of 4 KB is enough for most parts and is allocated faster."""
-_COMMON = (
-    b"Return the result as a JSON object with the following fields. If there is no information about it, say t"
-    b"hat you do not know. The current date and time is Monday, the user's name and number are given below. Us"
-    b"e this function when the user wants to get, create, update or delete an item. Optional. One of the value"
-    b"s. The identifier of the customer, for example their email address, phone number or order. Do not make u"
-    b"p any facts. Always be polite, clear and short, and answer in the same language. Never ask for more than"
-    b" one thing at a time. Before you end the call, ask whether there is anything else that they would like t"
-    b"o know. Thank you for your help. I have a question about my account. What would you like to do? Could yo"
-    b"u please tell me how this works? Yes, that is right. Sure, I can help you with that. You are a voice age"
-    b"nt for our company. Your task is to help people with their requests. Your answers will be spoken, so wri"
-    b'te numbers as words and use no lists. # Instructions\\n\\n- {"type":"function","function":{"name":"","desc'
-    b'ription":"","parameters":{"type":"object","properties":{"":{"type":"string","description":""},"enum":["a'
-    b'dditionalProperties":false},"required":[""]}}}{"model":"electron","messages":[{"role":"system","content"'
-    b':"You are a helpful assistant. "},{"role":"assistant","content":"","tool_calls":[{"id":"call_"role":"too'
-    b'l","tool_call_id":"{\n "version": 1,\n "messages": [\n  {\n   "role": "user",\n   "content": "\n  },\n  {\n   "'
-    b'role": "assistant",\n   "content": ""}, {"role": "assistant", "content": ""}, {"role": "user", "content":'
-    b' "'
-)
+_COMMON = asset("deflate/part.zdict").read_bytes()
 """Preset dictionary: usual phrases of prompts, and the structure of bodies and documents. Never change it."""
 _LONG, _SHORTEST = 1024, 256
 """Bytes: size from which an element is cut again, and the minimum size of such a part."""
@@ -123,7 +107,6 @@ class _PieceCache(Generic[V]):
 
     @property
     def size(self) -> int:
-        """Bytes of all pieces."""
         return self._used_bytes + self._recent_bytes + self._earlier_bytes
 
     def __iter__(self) -> Iterator[Piece]:
@@ -145,7 +128,6 @@ class _PieceCache(Generic[V]):
         return found
 
     def add(self, piece: Piece, value: V) -> None:
-        """Add a new piece."""
         self._recent[piece] = value
         self._recent_bytes += len(piece[0]) + len(piece[1])
 
@@ -156,7 +138,6 @@ class _PieceCache(Generic[V]):
             self._recent, self._recent_bytes = {}, 0
 
     def clear(self) -> None:
-        """Forget all pieces."""
         self.used_again.clear()
         self._recent, self._earlier = {}, {}
         self._used_bytes = self._recent_bytes = self._earlier_bytes = 0
@@ -407,7 +388,6 @@ class Joiner:
         return len(self._read)
 
     def join(self, manifest: bytes) -> bytes:
-        """Return the bytes of this manifest."""
         return b"".join([self.part(id_) for id_ in ids_of(manifest)])
 
     def join_body(self, manifest: bytes, question: str) -> bytes:
@@ -430,7 +410,6 @@ class Joiner:
         return b"".join((between[0], *found))
 
     def part(self, id_: int) -> bytes:
-        """Return the bytes of a part."""
         if id_ not in self._read:
             self._read[id_] = self.read(id_)
         return self._read[id_]

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import msgspec
 
+from playground import asset
 from playground.client.events import AnyEvent, ContentDelta, RawEvent
 from playground.requestlog.blob_store import unpack
 from playground.runs.state import RunState, fold
@@ -116,7 +117,6 @@ def _of_stream(stream: Stream, answer: str) -> Iterator[AnyEvent]:
 
 
 def to_blocks(events: Sequence[AnyEvent]) -> list[Block]:
-    """Convert events to blocks."""
     blocks, block, at = [], Block([]), 0
     while at < len(events):
         pairs = _take_pairs(block, events, at) if type(events[at]) is RawEvent else 0
@@ -199,7 +199,6 @@ def _template(raw: str, text: str) -> tuple[str, str, Callable[[str], str]]:
 
 
 def of_blocks(blocks: Sequence[Block]) -> Iterator[AnyEvent]:
-    """Convert blocks back to events."""
     for block in blocks:
         yield from block.others
         yield from _of_pairs(block.head, block.tail, block.ascii, accumulate(block.at), block.texts)
@@ -215,23 +214,10 @@ def _of_pairs(
         yield ContentDelta(at, text)
 
 
-_MSGPACK, _JSON, _BLOCKS = b"m", b"j", b"b"
+_JSON, _BLOCKS = b"j", b"b"
 _PRIMED = b"\x02"
 """Marks data deflated with _COMMON; `parts` has the other marks."""
-_COMMON = (
-    b'{"error":{"message":"","type":"","code":null,"request_id":"}}{"id":"chatcmpl-","object":"chat.completion.chunk",'
-    b'"created":1,"model":"electron","system_fingerprint":null,"choices":[],"usage":{"prompt_tokens":,'
-    b'"completion_tokens":,"total_tokens":,"prompt_tokens_details":{"cached_tokens":}}}"tool_calls":[{"index":0,"id":"'
-    b'call_","type":"function","function":{"name":"","arguments":""}}]"logprobs":null,"finish_reason":"stop""choices":[{'
-    b'"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}[DONE]text/event-stream; charset=utf-8'
-    b"application/json\xa4date\xacMon, 23 Nov 2026 GMT\xa6server\xa7uvicorn\xaacloudflare\xb0strict-transport-security"
-    b"\xadcache-control\xa8no-cache\xb1transfer-encoding\xa7chunked\xaaconnection\xaakeep-alive\xabcontent-type"
-    b"\xacx-request-id\xacretry-after\x85\xa5event\xa7headers\xa6status\xcc\xc8\xaarequest_id\xd9$\xaccontent_type"
-    b"\xb1text/event-stream\xa7headers\x83\xa5event\xa7body_id\xa2id\xa5model\x82\xa5event\xa7attempt\xa7attempt\x01"
-    b"\x83\xa5event\xa3raw\xa2at\xcb?\xa4data\x83\xa5event\xa6finish\xa6reason\xa4stop\x83\xa5event\xa5usage\xa5usage"
-    b"\x84\xadprompt_tokens\xb1completion_tokens\xactotal_tokens\xadcached_tokens\x82\xa5event\xa9completed\xa2at\xcb?"
-    b"\xa8saw_done\xc3"
-)
+_COMMON = asset("deflate/batch.zdict").read_bytes()
 """Preset dictionary with the usual beginning and end of streams, for short ones. Never change it: old files need it."""
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[list[AnyEvent]] = msgspec.msgpack.Decoder(list[AnyEvent])
@@ -252,44 +238,7 @@ def encode_events(events: Sequence[AnyEvent]) -> bytes:
 _STREAM = b"\x04"
 """First byte of the events of an ended run: then a CRC-32, Streams deflated with _COMMON_STREAM and its ids, and since
 0.1.0 of 2026-11-30 the answer's CRC-32, which earlier versions ignore."""
-_COMMON_STREAM = (
-    b'{"error": {"message": "", "type": "invalid_request_error", "param": null, "code": null, "status": }}'
-    b'{"error":{"message":"","type":"","param":null,"code":"rate_limit_exceeded"}}"tool_calls":[{"index":0,"id":"call_'
-    b'","type":"function","function":{"name":"","arguments":""}}]"reasoning_content":"logprobs":{"content":[{"token":"'
-    b'","bytes":[],"top_logprobs":[]}]}\xa7trouble\x8d\xa4kind\xa4http\xa5title\xb1Too many requests\xa6detail\xa0'
-    b"\xa6advice\xa0\xa6status\xcd\x01\xad\xaaerror_type\xc0\xa7details\x90\xafbody_request_id\xc0\xadretry_after_s"
-    b"\xc0\xa4body\xd9\xa4code\xc0\xaecontext_length\xc0\xa5stale\xc2\xaarequest_id\xd9$\x83\xa5event\xa6failed\xa2at"
-    b"\x83\xa5event\xa7stopped\xa2at\xcb?\x92\xb0content-encoding\xa4gzip\x92\xaeaccept-encoding\x92\xa3via"
-    b"\x92\xb9strict-transport-security\xd9,max-age=31536000; includeSubDomains; preload\x92\xaacf-ray"
-    b"\x92\xb3openai-organization\x92\xb4openai-processing-ms\x92\xacopenai-version\xaa2020-10-01\x92\xa4vary\xa6Origin"
-    b"\x92\xb6x-content-type-options\xa7nosniff\x92\xbbx-ratelimit-limit-requests\x92\xb9x-ratelimit-limit-tokens"
-    b"\x92\xbex-ratelimit-remaining-requests\x92\xbcx-ratelimit-remaining-tokens\x92\xbax-ratelimit-reset-requests"
-    b'\x92\xb8x-ratelimit-reset-tokens\x92\xafcf-cache-status\xa7DYNAMIC\x92\xa7alt-svc\xb3h3=":443"; ma=86400'
-    b"\x92\xabretry-after\x92\xaecontent-length\x92\xacaccess-control\x92\xacx-request-id\xd9$\x92\xb1transfer-encoding"
-    b"\xa7chunked\x92\xaaconnection\xaakeep-alive\x92\xacx-request-id\xd9$\x92\xadcache-control\xa8no-cache\x92"
-    b"\xa6server\xaacloudflare\x92\xa6server\xbaPython/3.11 aiohttp/3.14.5\x92\xa6server\xa7uvicorn\xa9connect_s\xcb?p"
-    b'\xa4data\xd9\xdb{"id": "chatcmpl-", "object": "chat.completion.chunk", "created": 17, "model": "electron", '
-    b'"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": null}]}'
-    b'{"id": "chatcmpl-", "object": "chat.completion.chunk", "created": 17, "model": "electron", "choices": [], "usage"'
-    b': {"prompt_tokens": , "completion_tokens": , "total_tokens": , "prompt_tokens_details": {"cached_tokens": 0}}}'
-    b'","system_fingerprint":"fp_","service_tier":"default","choices":[],"usage":{"prompt_tokens":,"completion_tokens":,'
-    b'"total_tokens":,"prompt_tokens_details":{"cached_tokens":}}}"choices":[{"index":0,"delta":{"role":"assistant",'
-    b'"content":"","refusal":null},"logprobs":null,"finish_reason":null}]}\xa4data\xa6[DONE]"choices":[{"index":0,"delta":'
-    b'{},"finish_reason":"length"}]}"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}'
-    b"\x91\x96\x92\x9a\x93\x9a\x93\x83\xa5event\xa7attempt\xa2at\xcb\x00\x00\x00\x00\x00\x00\x00\x00\xa7attempt\x01"
-    b"\x87\xa5event\xa7headers\xa2at\xcb?\xa6status\xcd\x01\xf4\xa6status\xcd\x01\xad\xa6status\xcc\xc8\xaarequest_id"
-    b"\xd9$\xaccontent_type\xb0application/json\xaccontent_type\xb1text/event-stream\xa7headers\x96\x92\xa4date\xbd"
-    b"Mon, Tue, Wed, Thu, Fri, Sat, Sun, 01 Jan 2026 GMT\xa7headers\x96\x92\xa4date\xbdMon, 23 Nov 2026 14:02:11 GMT"
-    b"\x92\xaccontent-type\xb1text/event-stream\x92\xaccontent-type\xd9\x1ftext/event-stream; charset=utf-8\x92\xb1"
-    b"transfer-encoding\xa7chunked\x92\xacx-request-id\xd9$\x92\xadcache-control\xa8no-cache\x92\xa6server\xa7uvicorn"
-    b"\xa9connect_s\xc0\x84\xa5event\xa7body_id\xa2at\xcb?\xa2id\xd9-chatcmpl-\xa5model\xa8electron\xa5model\xc0"
-    b'\xd9\xa8{"id":"chatcmpl-","object":"chat.completion.chunk","created":17,"model":"electron","choices":[{"index":0,'
-    b'"delta":{"content":\xb9},"finish_reason":null}]}\xc2\xce\x00\x02\xc4\x00\xc4\xa0\x90\x9a\x93\x83\xa5event\xa6finish'
-    b"\xa2at\xcb?\xa6reason\xa6length\xa2at\xcb?\xa6reason\xa4stop\x83\xa5event\xa5usage\xa2at\xcb?\xa5usage\x84"
-    b"\xadprompt_tokens\xcd\xb1completion_tokens\xactotal_tokens\xcd\xadcached_tokens\xc0\xadcached_tokens\xcd"
-    b"\x82\xa5event\xa9completed\x83\xa5event\xa9completed\xa2at\xcb?\xa8saw_done\xc3\xa0\xa0\xc2\x00\x00\xc4\x00\xff"
-    b"\xc4\x00\x90"
-)
+_COMMON_STREAM = asset("deflate/stream.zdict").read_bytes()
 """Preset dictionary: what servers and this program write around an answer. Never change it: files need it."""
 _stream_decoder: msgspec.msgpack.Decoder[list[Stream]] = msgspec.msgpack.Decoder(list[Stream])
 _LEVEL, _SMALL_WINDOW, _WINDOW, _MEMORY = 4, -13, -15, 6
@@ -377,7 +326,7 @@ def decode_events(blobs: Iterable[bytes]) -> Iterator[AnyEvent]:
             yield from of_blocks(_block_decoder.decode(data[1:]))
         elif data[:1] == _JSON:
             yield from msgspec.convert(json.loads(data[1:]), list[AnyEvent])
-        else:  # form 1
+        else:  # form 1, b"m"
             yield from _decoder.decode(data[1:])
 
 

@@ -269,7 +269,7 @@ class _Reader:
         found = _NUMBER.fullmatch(value.replace("_", ""))
         if found is None or (found["last"] and found["sign"]):
             hint = f"is:{value.lower()}" if value.lower() in IS_WORDS else f"for example {KEYS[self.key][1]}"
-            self.wrong(f"{value} is not a number that {self.key}: takes.", f"Write {hint}.")
+            self.wrong(f"{self.key}: needs a number or a range, not {value}.", f"Write {hint}.")
         first, last = int(found["first"]), int(found["last"] or found["first"])
         low, high = _RANGES[found["sign"]](first, last)
         return NumberTerm(name, low, high, False, self.negated)
@@ -315,7 +315,7 @@ class _Reader:
             fixed = isinstance(self.now.tzinfo, timezone)
             return moment.astimezone() if local and fixed else moment.replace(tzinfo=self.now.tzinfo)
         except (ValueError, OverflowError):
-            self.wrong(f"{value} is not a time that {self.key}: takes.", f"Write for example {KEYS[self.key][1]}.")
+            self.wrong(f"{self.key}: needs a time, not {value}.", f"Write for example {KEYS[self.key][1]}.")
 
     def state(self, value: str) -> list[Term]:
         self.known([value.lower()], IS_WORDS, "something that a request is")

@@ -337,7 +337,6 @@ def _forms(text: str) -> list[str]:
 
 
 def _either(conditions: list[Condition]) -> Condition:
-    """Return the condition of any of these."""
     row, whole = (" OR ".join(texts) for texts in zip(*((each.row, each.whole) for each in conditions), strict=True))
     values, whole_values = (
         tuple(value for each in conditions for value in some(each))
@@ -424,7 +423,6 @@ class Where(Struct, frozen=True):
 
 
 def where(log_filter: LogFilter, lookup: Lookup) -> Where:
-    """Return the conditions of a filter."""
     groups: dict[object, list[Term]] = {}
     for position, term in enumerate(log_filter.terms):
         groups.setdefault(_group(term, position), []).append(term)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from array import array
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 
 from msgspec import Struct, field
@@ -137,57 +138,27 @@ _ADDS_UP = (
     "r.cached_tokens <= r.prompt_tokens AND "
     "coalesce(r.total_tokens + r.cached_tokens >= r.prompt_tokens + r.completion_tokens, 1)"
 )
-_SUMS = f"""SELECT g.rates, count(*),
-sum(r.owner IS NOT NULL OR r.phase IN ({_RUNNING})), sum(r.owner IS NULL AND r.phase = 'failed'),
-sum(r.owner IS NULL AND r.phase IN ('stopped', 'interrupted')),
-sum(r.prompt_tokens), count(r.prompt_tokens),
-sum({_ESTIMATED}), count({_ESTIMATED}),
-sum(r.cached_tokens), count(r.cached_tokens), sum(r.completion_tokens), count(r.completion_tokens),
-count(CASE WHEN {_ADDS_UP} THEN 1 END),
-coalesce(sum(CASE WHEN {_ADDS_UP} THEN r.prompt_tokens END), 0),
-coalesce(sum(CASE WHEN {_ADDS_UP} THEN r.cached_tokens END), 0),
-min(r.started_us), max(r.started_us + CAST(r.duration_s * 1000000 AS INTEGER))
+_SUMS = {
+    "requests": "count(*)",
+    "running": f"sum(r.owner IS NOT NULL OR r.phase IN ({_RUNNING}))",
+    "failed": "sum(r.owner IS NULL AND r.phase = 'failed')",
+    "stopped": "sum(r.owner IS NULL AND r.phase IN ('stopped', 'interrupted'))",
+    "prompt": "sum(r.prompt_tokens)",
+    "prompt_reported": "count(r.prompt_tokens)",
+    "estimated": f"sum({_ESTIMATED})",
+    "with_estimate": f"count({_ESTIMATED})",
+    "cached": "sum(r.cached_tokens)",
+    "cached_reported": "count(r.cached_tokens)",
+    "completion": "sum(r.completion_tokens)",
+    "completion_reported": "count(r.completion_tokens)",
+    "compared": f"count(CASE WHEN {_ADDS_UP} THEN 1 END)",
+    "compared_prompt": f"sum(CASE WHEN {_ADDS_UP} THEN r.prompt_tokens END)",
+    "compared_cached": f"sum(CASE WHEN {_ADDS_UP} THEN r.cached_tokens END)",
+}
+_SUMS_BY_TARGET = f"""SELECT g.rates, min(r.started_us), max(r.started_us + CAST(r.duration_s * 1000000 AS INTEGER)),
+{", ".join(_SUMS.values())}
 FROM tags CROSS JOIN runs AS r ON r.number = tags.number CROSS JOIN targets AS g ON g.id = r.target
 WHERE tags.tag = ? GROUP BY r.target"""
-
-
-def sums(connection: sqlite3.Connection, tag: str, expanded: bool, rates_of: Callable[[str], Rates]) -> LogGroup | None:
-    """Return what a group adds up to, priced by the rates at the time of sending; None if it was deleted meanwhile."""
-    found = connection.execute(_SUMS, (tag,)).fetchall()
-    if not found:
-        return None
-    priced, price = 0, 0.0
-    for row in found:
-        cost_of = cost(Usage(row[14], None, None, row[15]), rates_of(str(row[0]))).input
-        if row[13] and cost_of is not None:
-            priced, price = priced + row[13], price + cost_of
-    total = [sum(row[column] or 0 for row in found) for column in range(1, 16)]
-    requests, running, failed, stopped, prompt, prompts, estimated, estimates, cached, caches, output, outputs = total[
-        :12
-    ]
-    first = min(row[16] for row in found)
-    ends = [row[17] for row in found if row[17] is not None]
-    return LogGroup(
-        tag=tag,
-        requests=requests,
-        running=running,
-        failed=failed,
-        stopped=stopped,
-        prompt_tokens=prompt if prompts else None,
-        prompt_reported=prompts,
-        prompt_estimated=float(estimated) if estimates == requests else None,
-        cached_tokens=cached if caches else None,
-        cached_reported=caches,
-        completion_tokens=output if outputs else None,
-        completion_reported=outputs,
-        input_cost=price if priced else None,
-        priced=priced,
-        compared_prompt_tokens=total[13],
-        compared_cached_tokens=total[14],
-        first_utc=moment_of(first),
-        span_s=(max(ends) - first) / 1e6 if ends and not running else None,
-        expanded=expanded,
-    )
 
 
 class GroupSums:
@@ -202,12 +173,50 @@ class GroupSums:
         known = self._sums.get(block.tag)
         if known is not None and known[0] == block.requests:
             return replace(known[1], expanded=block.expanded)
-        found = sums(self._connection, block.tag, block.expanded, self._rates_of)
+        found = self._group(block)
         if found is not None and not found.running:
             if len(self._sums) >= _CACHED:
                 self._sums.clear()
             self._sums[block.tag] = block.requests, found
         return found
+
+    def _group(self, block: RowBlock) -> LogGroup | None:
+        """Return the sums, priced by the rates at the time of sending."""
+        found = self._connection.execute(_SUMS_BY_TARGET, (block.tag,)).fetchall()
+        if not found:
+            return None
+        total = Counter(dict.fromkeys(_SUMS, 0))
+        priced, price = 0, 0.0
+        for rates, _, _, *values in found:
+            sums = {name: value or 0 for name, value in zip(_SUMS, values, strict=True)}
+            total.update(sums)
+            usage = Usage(sums["compared_prompt"], None, None, sums["compared_cached"])
+            input_cost = cost(usage, self._rates_of(str(rates))).input
+            if sums["compared"] and input_cost is not None:
+                priced, price = priced + sums["compared"], price + input_cost
+        first = min(started for _, started, *_ in found)
+        ends = [ended for _, _, ended, *_ in found if ended is not None]
+        return LogGroup(
+            tag=block.tag,
+            requests=total["requests"],
+            running=total["running"],
+            failed=total["failed"],
+            stopped=total["stopped"],
+            prompt_tokens=total["prompt"] if total["prompt_reported"] else None,
+            prompt_reported=total["prompt_reported"],
+            prompt_estimated=float(total["estimated"]) if total["with_estimate"] == total["requests"] else None,
+            cached_tokens=total["cached"] if total["cached_reported"] else None,
+            cached_reported=total["cached_reported"],
+            completion_tokens=total["completion"] if total["completion_reported"] else None,
+            completion_reported=total["completion_reported"],
+            input_cost=price if priced else None,
+            priced=priced,
+            compared_prompt_tokens=total["compared_prompt"],
+            compared_cached_tokens=total["compared_cached"],
+            first_utc=moment_of(first),
+            span_s=(max(ends) - first) / 1e6 if ends and not total["running"] else None,
+            expanded=block.expanded,
+        )
 
 
 _CACHED = 2_000

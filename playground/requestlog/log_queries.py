@@ -230,7 +230,6 @@ def _column(connection: sqlite3.Connection, sql: str) -> tuple[str, ...]:
 
 
 def size(connection: sqlite3.Connection, path: Path) -> LogSize:
-    """Return the current size of the log."""
     requests = connection.execute("SELECT count(*) FROM runs").fetchone()[0]
     marked = connection.execute("SELECT count(*) FROM runs WHERE marked").fetchone()[0]
     beside = (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm"))

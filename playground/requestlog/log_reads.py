@@ -154,7 +154,6 @@ class RowCounter:
         return self._reader
 
     async def close(self) -> None:
-        """Close the connection."""
         if self._worker is None:
             return
         self.stop()
@@ -322,7 +321,6 @@ class LogReads(ABC):
         return await self._read(lambda: log_queries.words(self._files.reader), Words())
 
     async def size(self) -> LogSize:
-        """Return the size of the log."""
         return await self._read(lambda: log_queries.size(self._files.reader, self._path), NO_SIZE)
 
     sent_since = _read(Reader.sent_since, [])

@@ -60,7 +60,6 @@ class Pages:
         """1 for each overflow page that a row used: a damaged chain ends, and belongs to one row."""
 
     def close(self) -> None:
-        """Close the files."""
         self._files.close()
 
     def page(self, number: int) -> bytes:

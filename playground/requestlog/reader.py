@@ -8,10 +8,11 @@ import sqlite3
 import time
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import islice, takewhile
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -40,9 +41,10 @@ r.completion_tokens, r.prompt_tokens_estimated, r.forecast_cached, r.ttft_s, r.d
 substr(t.question, 1, {PREVIEW_CHARS}), substr(t.answer, 1, {PREVIEW_CHARS}), t.called, t.trouble, r.marked,
 r.imported, t.comment, r.source, r.conversation,
 (SELECT group_concat(tag, char(31)) FROM tags WHERE tags.number = r.number)"""
-_STARTED, _RATES, _MARKED, _IMPORTED, _TAGS = 2, 12, 25, 26, 30
+"""Columns of the first fields of LogRow, in their order."""
 _ROW_KINDS = tuple(map(KINDS.__getitem__, "tiitITTTtttttiIIIFFFFttttiittTT"))
 """Types of the columns of _ROW: SQLite stores any type in any column."""
+_ROW_FIELDS = LogRow.__struct_fields__[: len(_ROW_KINDS)]
 
 _NO_NUMBER = 2**62
 _MOST_STATUSES = 20_000
@@ -69,7 +71,8 @@ class Reader:
         self._sums = groups.GroupSums(connection, self.runs.rates_of)
         self._statuses: dict[int, set[int]] = {}
         """Statuses of the attempts of requests that were sent more than once."""
-        self._filter: LogFilter | None = None
+        self._listed: tuple[object, ...] | None = None
+        """Terms, order and folding of the filter whose numbers are in `_numbers`."""
         self._numbers: array[int] = array("q")
         self._seen = (-1, -1)
         self._first: tuple[tuple[object, Order], tuple[int, int], list[int], int] | None = None
@@ -152,27 +155,25 @@ class Reader:
         first = max(0, first)
         if log_filter.folds is not None:
             return self._folded_rows(log_filter, log_filter.folds, first, limit)
-        if log_filter.order is not None:
-            return self._rows_in_order(log_filter, first, limit)
-        if first + limit <= NEAR:
+        if log_filter.order is None and first + limit <= NEAR:
             return self.page(log_filter, None, first + limit)[first:]
+        return self._rows_of_numbers(self._part_of_list(log_filter, first, limit))
+
+    def _part_of_list(self, log_filter: LogFilter, first: int, limit: int) -> array[int]:
+        """Return the numbers of rows `first` to `first + limit` of the list."""
         numbers = self._numbers_of(log_filter)
-        stop = len(numbers) - first
-        wanted = numbers[max(0, stop - limit) : max(0, stop)]
-        return self._among(self._where(EVERYTHING), wanted, limit) if wanted else []
+        stop = max(0, len(numbers) - first)
+        return numbers[max(0, stop - limit) : stop][::-1]
 
     def _folded_rows(self, log_filter: LogFilter, folding: Folding, first: int, limit: int) -> list[LogRow]:
         """As `rows_at`, with a heading in place of, or before, the requests of a group."""
         layout = self._layout(folding)
         if first + limit <= NEAR:
             newest = self._connection.execute("SELECT number FROM runs ORDER BY number DESC")
-            wanted = list(islice(layout.listed(row[0] for row in newest), first, first + limit))
+            wanted = array("q", islice(layout.listed(number for (number,) in newest), first, first + limit))
         else:
-            numbers = self._numbers_of(log_filter)
-            stop = len(numbers) - first
-            wanted = list(reversed(numbers[max(0, stop - limit) : max(0, stop)]))
-        found = self._among(self._where(EVERYTHING), {abs(number) for number in wanted}, 2 * limit) if wanted else []
-        rows = {row.number: row for row in found}
+            wanted = self._part_of_list(log_filter, first, limit)
+        rows = self._by_number({abs(number) for number in wanted})
         listed = []
         for number in wanted:
             row, block = rows.get(abs(number)), layout.headings.get(number)
@@ -205,16 +206,13 @@ class Reader:
         self._refresh(whole=begins, until=until)
         return where(log_filter, self._lookup)
 
-    def _rows_in_order(self, log_filter: LogFilter, first: int, limit: int) -> list[LogRow]:
-        """As `rows_at`. Sorts all matches."""
-        numbers = self._numbers_of(log_filter)
-        stop = len(numbers) - first
-        return self._rows_of_numbers(list(reversed(numbers[max(0, stop - limit) : max(0, stop)])))
-
-    def _rows_of_numbers(self, wanted: list[int]) -> list[LogRow]:
-        found = self._among(self._where(EVERYTHING), wanted, len(wanted)) if wanted else []
-        rows = {row.number: row for row in found}
+    def _rows_of_numbers(self, wanted: Sequence[int]) -> list[LogRow]:
+        rows = self._by_number(wanted)
         return [rows[number] for number in wanted if number in rows]
+
+    def _by_number(self, numbers: Collection[int]) -> dict[int, LogRow]:
+        found = self._among(self._where(EVERYTHING), numbers, len(numbers)) if numbers else []
+        return {row.number: row for row in found}
 
     def _among(self, made: Where, numbers: Iterable[int], limit: int) -> list[LogRow]:
         sql = made.select(
@@ -297,8 +295,8 @@ class Reader:
         """Return the requests sent there, oldest first: at most the newest `limit`. `accepted`: only with status
         200 or a reported usage."""
         found = self._connection.execute(
-            f"SELECT {rows.id_text('r.run_id')}, r.request_id, r.started_us, t.body, r.prompt_tokens, r.cached_tokens, "
-            "r.completion_tokens, t.answer, t.called, r.source, t.question "
+            f"SELECT {rows.id_text('r.run_id')}, r.request_id, r.started_us, t.body, t.question, r.prompt_tokens, "
+            "r.cached_tokens, r.completion_tokens, t.answer, t.called, r.source "
             "FROM targets AS g CROSS JOIN runs AS r ON r.target = g.id JOIN texts AS t ON t.number = r.number "
             "WHERE g.endpoint_id = ? AND g.model = ? AND r.started_us >= ? AND NOT r.imported "
             "AND (? IS NULL OR g.base_url = ?) "
@@ -315,13 +313,13 @@ class Reader:
             ),
         )
         joiner = Joiner(self._connection)
-        return [
-            SentRow(
-                *(row[0], row[1], rows.moment_of(row[2]), joiner.join_body(row[3], row[10])),
-                *(row[4], row[5], row[6], row[7], bool(row[8]), row[9]),
+        sent = []
+        for run_id, request_id, started_us, body, question, prompt, cached, completion, answer, called, source in found:
+            started, data = rows.moment_of(started_us), joiner.join_body(body, question)
+            sent.append(
+                SentRow(run_id, request_id, started, data, prompt, cached, completion, answer, bool(called), source)
             )
-            for row in reversed(found.fetchall())
-        ]
+        return sent[::-1]
 
     def explanations(self, numbers: Sequence[int]) -> dict[int, Json]:
         """Return the stored cache explanations of these numbers; requests without one are left out.
@@ -336,67 +334,57 @@ class Reader:
         rows: list[LogRow] = []
         for values in found:
             try:
-                rows.append(self._row(list(values)))
+                rows.append(self._row(values))
             except DAMAGE:
                 self.runs.damaged.add(str(values[0]))
         return rows
 
-    def _row(self, values: list[object]) -> LogRow:
+    def _row(self, values: tuple[object, ...]) -> LogRow:
         check_types(values, _ROW_KINDS)
-        values[_STARTED] = rows.moment_of(values[_STARTED])  # type: ignore[arg-type]  # NOT NULL INTEGER
-        values[_RATES] = self.runs.rates_of(str(values[_RATES]))
-        values[_MARKED], values[_IMPORTED] = bool(values[_MARKED]), bool(values[_IMPORTED])
-        values[_TAGS] = tags_of(values[_TAGS])
-        row = LogRow(*values)  # type: ignore[arg-type]  # the columns of _ROW are LogRow's fields, in order
-        return replace(row, error_title="", warning=row.error_title) if row.phase == "done" else row
+        fields: dict[str, Any] = dict(zip(_ROW_FIELDS, values, strict=True))
+        fields["started_utc"] = rows.moment_of(fields["started_utc"])
+        fields["rates"] = self.runs.rates_of(fields["rates"])
+        fields["marked"], fields["imported"] = bool(fields["marked"]), bool(fields["imported"])
+        fields["tags"] = tags_of(fields["tags"])
+        if fields["phase"] == "done":
+            fields["warning"], fields["error_title"] = fields["error_title"], ""
+        return LogRow(**fields)
 
     def _numbers_of(self, log_filter: LogFilter) -> array[int]:
         """Return the numbers of the matches, the last of the list first.
 
         Re-read if stale; in the default order without a filter only new ones are read.
         """
-        known = self._known(log_filter)
-        if known is not None:
-            return known
-        seen = self._version()
-        if log_filter.folds is not None:
-            plain = self._numbers_of(EVERYTHING)
-            self._numbers = self._layout(log_filter.folds).array(plain)
-            self._filter, self._seen = log_filter, seen
+        seen, wanted = self._version(), (log_filter.terms, log_filter.order, log_filter.folds)
+        is_same = wanted == self._listed
+        if is_same and seen == self._seen:
             return self._numbers
-        same = self._is_same(log_filter)
-        if log_filter.order is not None:
+        if log_filter.folds is not None:
+            numbers = self._layout(log_filter.folds).array(self._numbers_of(EVERYTHING))
+        elif log_filter.order is not None:
             made = self._where(log_filter)
             sql = made.select_ordered(log_filter.order, ordered.expression(self._connection, log_filter.order.key))
-            self._numbers = array("q", (row[0] for row in self._connection.execute(sql, made.bind(whole=True))))
-            self._numbers.reverse()
+            numbers = _integers(self._connection.execute(sql, made.bind(whole=True)))[::-1]
+        elif log_filter.terms:
+            made = self._where(log_filter)
+            sql = made.select("r.number", tail="ORDER BY r.number", whole=True)
+            numbers = _integers(self._connection.execute(sql, made.bind(whole=True)))
         else:
-            if not same or log_filter.terms or self._seen[1] != seen[1]:
-                self._numbers = array("q")
-            self._numbers.extend(self._newer(log_filter, self._numbers[-1] if self._numbers else 0))
-        self._filter, self._seen = log_filter, seen
-        return self._numbers
+            numbers = self._numbers if is_same and self._seen[1] == seen[1] else array("q")
+            last = numbers[-1] if numbers else 0
+            sql = "SELECT number FROM runs WHERE number > ? ORDER BY number"
+            numbers.extend(_integers(self._connection.execute(sql, (last,))))
+        # At the end: the query may be interrupted.
+        self._numbers, self._listed, self._seen = numbers, wanted, seen
+        return numbers
 
     def _version(self) -> tuple[int, int]:
         data_version = self._connection.execute("PRAGMA data_version").fetchone()[0]
         return data_version, self._connection.execute("SELECT value FROM meta WHERE name = 'deletions'").fetchone()[0]
 
-    def _is_same(self, log_filter: LogFilter) -> bool:
-        kept = self._filter
-        wanted = (log_filter.terms, log_filter.order, log_filter.folds)
-        return kept is not None and (kept.terms, kept.order, kept.folds) == wanted
 
-    def _known(self, log_filter: LogFilter) -> array[int] | None:
-        """Return the cached numbers of a filter; None if there are none or the log has changed."""
-        return self._numbers if self._is_same(log_filter) and self._seen == self._version() else None
-
-    def _newer(self, log_filter: LogFilter, last: int) -> Iterable[int]:
-        if not log_filter.terms:
-            sql, values = "SELECT number FROM runs WHERE number > ? ORDER BY number", (last,)
-            return (row[0] for row in self._connection.execute(sql, values))
-        made = self._where(log_filter)
-        sql = made.select("r.number", tail="ORDER BY r.number", whole=True)
-        return (row[0] for row in self._connection.execute(sql, made.bind(whole=True)))
+def _integers(found: sqlite3.Cursor) -> array[int]:
+    return array("q", (number for (number,) in found))
 
 
 def _holds(part: str, *texts: str) -> bool:

@@ -40,10 +40,9 @@ class RowsOfPages:
     """Puts the rows of a damaged file into `connection`, an empty database, as tables without constraints."""
 
     def __init__(self, pages: Pages, connection: sqlite3.Connection) -> None:
-        """Make the tables."""
         self._pages, self._connection = pages, connection
         self._roots = pages.roots()
-        self._sql: dict[str, list[str]] = {}
+        self._columns: dict[str, list[str]] = {}
         with closing(sqlite3.connect(":memory:", isolation_level=None)) as new:
             new.execute(f"PRAGMA page_size = {PAGE_BYTES}")
             new.execute("PRAGMA auto_vacuum = INCREMENTAL")
@@ -51,10 +50,11 @@ class RowsOfPages:
             found = new.execute("SELECT rootpage, name FROM sqlite_master WHERE rootpage > 0")
             self._usual_names: dict[int, str] = dict(found.fetchall())
             for table in _SHAPES:
-                columns = new.execute(f"PRAGMA table_info({table})").fetchall()
-                texts = [f"{name} {kind} DEFAULT {value or 'NULL'}" for _, name, kind, _, value, _ in columns[1:]]
-                connection.execute(f"CREATE TABLE {table} ({columns[0][1]} INTEGER PRIMARY KEY, {', '.join(texts)})")
-                self._sql[table] = [column[1] for column in columns]
+                found = new.execute("SELECT name, type, dflt_value FROM pragma_table_info(?)", (table,))
+                (key, _, _), *others = found.fetchall()
+                texts = [f"{name} {kind} DEFAULT {value or 'NULL'}" for name, kind, value in others]
+                connection.execute(f"CREATE TABLE {table} ({key} INTEGER PRIMARY KEY, {', '.join(texts)})")
+                self._columns[table] = [key, *(name for name, _, _ in others)]
         connection.execute("CREATE TABLE tags (tag TEXT, number INTEGER, PRIMARY KEY (number, tag))")
         connection.execute("CREATE TABLE numbers (number INTEGER PRIMARY KEY, _)")
 
@@ -87,8 +87,7 @@ class RowsOfPages:
         """Return the names of the root pages in what can be read of the schema."""
         pages = (page for page in range(1, self._pages.count + 1) if self._roots[page] == 1)
         found = (values for page in pages for _, values in self._pages.rows(page) if len(values) == _SCHEMA_VALUES)
-        names = {values[3]: values[1] for values in found}
-        return {root: name for root, name in names.items() if isinstance(root, int) and isinstance(name, str)}
+        return {root: name for _, name, _, root, _ in found if isinstance(root, int) and isinstance(name, str)}
 
     def _put_index_rows(self, page: int) -> None:
         if (target := _TREES.get(self._names.get(self._roots[page], ""))) is not None:
@@ -105,7 +104,7 @@ class RowsOfPages:
             # Most rows must have the shape: other tables have some that look the same.
             name = next((each for each in _SHAPES if sum(_fits(each, row) for row in found) * 2 > len(found)), None)
         if name is not None:
-            columns = self._sql[name]
+            columns = self._columns[name]
             for rowid, values in found:
                 if 0 < rowid < MOST_NUMBER and 1 < len(values) <= len(columns) and values[0] is None:
                     sql = f"INSERT OR IGNORE INTO {name} ({', '.join(columns[: len(values)])}) VALUES"
@@ -280,12 +279,12 @@ _UNKNOWN_TARGET = "'', 'unknown', 'other', '', 'unknown', '{}'"
 
 def _replace_lost_targets(connection: sqlite3.Connection, reader: StoredRuns) -> int:
     """Insert a row for each target of a request whose row is lost or damaged. Return the number of these requests."""
-    for row in connection.execute("SELECT * FROM targets").fetchall():
+    for id_, *texts, rates in connection.execute("SELECT * FROM targets").fetchall():
         try:
-            check_types(row, [KINDS["i"], *[KINDS["t"]] * 6])
-            reader.rates_of(row[-1])
+            check_types((id_, *texts, rates), [KINDS["i"], *[KINDS["t"]] * 6])
+            reader.rates_of(rates)
         except DAMAGE:
-            connection.execute("DELETE FROM targets WHERE id = ?", row[:1])
+            connection.execute("DELETE FROM targets WHERE id = ?", (id_,))
     (lost,) = connection.execute("SELECT count(*) FROM runs WHERE target NOT IN (SELECT id FROM targets)").fetchone()
     connection.execute(
         f"INSERT OR IGNORE INTO targets SELECT DISTINCT target, {_UNKNOWN_TARGET} FROM runs "

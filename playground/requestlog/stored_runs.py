@@ -133,8 +133,8 @@ class StoredRuns:
         ).fetchone()
         if row is None:
             return False
-        state = fold(events)
-        return bool(row[1] != state.text or (row[0] in ("done", "failed", "stopped") and row[0] != state.phase))
+        (phase, answer), state = row, fold(events)
+        return bool(answer != state.text or (phase in ("done", "failed", "stopped") and phase != state.phase))
 
     def stored(self, numbers: Sequence[int]) -> tuple[list[StoredRun], list[str]]:
         """Return these runs, ascending, and the run_ids of those that are damaged. Deleted runs are left out."""
@@ -190,38 +190,47 @@ class StoredRuns:
         read_events: Callable[[int], Sequence[AnyEvent]],
         joiner: Joiner,
     ) -> StoredRun | None:
-        row = self._connection.execute(
+        cursor = self._connection.execute(
             "SELECT r.number, r.phase, r.marked, r.dropped_raw, r.started_us, g.endpoint_id, g.endpoint_name, "
             "g.endpoint_kind, g.base_url, g.model, g.rates, t.body, t.document, t.forecast, r.imported, t.comment, "
-            "(SELECT group_concat(tag, char(31)) FROM tags WHERE tags.number = r.number), "
-            f"r.source, r.conversation, t.explanation, t.question, {rows.id_text('r.run_id')} "
+            "(SELECT group_concat(tag, char(31)) FROM tags WHERE tags.number = r.number) AS tags, r.source, "
+            f"r.conversation, t.explanation, t.question, {rows.id_text('r.run_id')} AS run_id "
             "FROM runs AS r JOIN texts AS t ON t.number = r.number JOIN targets AS g ON g.id = r.target "
             f"WHERE {condition}",
             values,
-        ).fetchone()
+        )
+        cursor.row_factory = sqlite3.Row
+        row = cursor.fetchone()
         if row is None:
             return None
-        check_types(row, _STORED_KINDS)
-        body = joiner.join_body(row[11], row[20])
+        check_types(tuple(row), _STORED_KINDS)
+        body = joiner.join_body(row["body"], row["question"])
         record = RequestRecord(
-            run_id=row[21],
-            endpoint_id=row[5],
-            endpoint_name=row[6],
-            endpoint_kind=row[7],
-            base_url=row[8],
-            model=row[9],
-            started_utc=rows.moment_of(row[4]),
+            run_id=row["run_id"],
+            endpoint_id=row["endpoint_id"],
+            endpoint_name=row["endpoint_name"],
+            endpoint_kind=row["endpoint_kind"],
+            base_url=row["base_url"],
+            model=row["model"],
+            started_utc=rows.moment_of(row["started_us"]),
             body=body,
-            document=joiner.join_document(row[12], body).decode("utf-8", "surrogatepass"),
-            forecast=msgspec.json.decode(row[13], type=Forecast) if row[13] else None,
-            rates=self.rates_of(row[10]),
-            source=row[17],
-            conversation=row[18],
+            document=joiner.join_document(row["document"], body).decode("utf-8", "surrogatepass"),
+            forecast=msgspec.json.decode(row["forecast"], type=Forecast) if row["forecast"] else None,
+            rates=self.rates_of(row["rates"]),
+            source=row["source"],
+            conversation=row["conversation"],
         )
-        events = read_events(row[0])
         return StoredRun(
-            *(record, row[0], row[1], bool(row[2]), events, bool(row[3]), bool(row[14]), row[15], tags_of(row[16])),
-            explanation=json.loads(row[19]) if row[19] else None,
+            record,
+            number=row["number"],
+            phase=row["phase"],
+            marked=bool(row["marked"]),
+            events=read_events(row["number"]),
+            dropped_raw=bool(row["dropped_raw"]),
+            imported=bool(row["imported"]),
+            comment=row["comment"],
+            tags=tags_of(row["tags"]),
+            explanation=json.loads(row["explanation"]) if row["explanation"] else None,
         )
 
 

@@ -74,7 +74,6 @@ class LiveRun(Struct):
         return self.number is None or self.end is not None
 
     def take(self, events: list[AnyEvent]) -> None:
-        """Add events."""
         self.body_ids.update([event.id for event in events if type(event) is BodyIdReceived])
         more = sum([len(event.data) for event in events if type(event) is RawEvent])
         if self.raw_chars + more <= RAW_CAP_CHARS:

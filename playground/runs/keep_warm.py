@@ -38,7 +38,6 @@ class KeepWarmOffer(Struct, frozen=True):
 
     @property
     def per_hour(self) -> float:
-        """Return the requests per hour."""
         return HOUR_S / self.interval_s
 
     @property

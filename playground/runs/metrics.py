@@ -52,7 +52,6 @@ class Figure(Struct, frozen=True):
 
     @classmethod
     def unknown(cls, why: str) -> Figure:
-        """Return an unknown figure with its reason."""
         return cls(None, "unknown", why)
 
     @property

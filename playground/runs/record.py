@@ -21,8 +21,6 @@ from playground.tools.schema import schemas_by_name
 if TYPE_CHECKING:
     from playground.prefix_cache.miss_explanation import MissExplanation
 
-# Imported in the functions: the panes do not need the cache model to appear.
-
 
 class Asked(Struct, frozen=True):
     """`json`: the answer is to be JSON (response_format). `schemas`: each tool's parameters by its name.
@@ -67,9 +65,6 @@ def group_of_tag(kind: GroupKind, tag: str) -> str | None:
     """Return the id in a tag of `group_tag` that has 8 hexadecimal digits; None for other tags."""
     found = re.fullmatch(f"{kind}:([0-9a-f]{{8}})", tag)
     return found[1] if found else None
-
-
-"""No rates: costs are unknown."""
 
 
 class RequestRecord(Struct, frozen=True):

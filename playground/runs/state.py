@@ -153,7 +153,6 @@ class RunState(Struct):
 
     @property
     def ended(self) -> bool:
-        """Return whether the run is over."""
         return self.phase in ENDED
 
     @property
@@ -185,7 +184,6 @@ class RunState(Struct):
         return self.usage.completion_tokens / (self.last_token_at - self.first_token_at)
 
     def apply(self, event: AnyEvent) -> None:  # noqa: C901 - one case per event
-        """Add one event."""
         match event:
             case RawEvent():
                 self.raw.append(event)
@@ -296,7 +294,6 @@ class CallTimes(Struct, frozen=True):
 
     @property
     def first_at(self) -> float:
-        """Return the time of the first piece."""
         return self.piece_times[0]
 
     @property
@@ -378,7 +375,6 @@ class Stopwatch(Struct):
     _cached_tokens: int | None = None
 
     def apply(self, event: AnyEvent) -> None:
-        """Add an event."""
         match event:
             case AttemptStarted():
                 self._sent.append(event.at)
@@ -427,7 +423,6 @@ class Stopwatch(Struct):
 
 
 def measure(events: Iterable[AnyEvent]) -> TurnTimes:
-    """Return the times of a run, from its events."""
     watch = Stopwatch()
     for event in events:
         watch.apply(event)

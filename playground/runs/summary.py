@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
 from playground.client.events import ApiError, Usage
 from playground.client.tolerant_json import choices_of
@@ -54,6 +54,8 @@ _ENDED_EARLY = {
     "length": ("The answer was cut at max_tokens (finish_reason length)", "", "Raise max_tokens for the rest."),
     "content_filter": ("The server's filter ended the answer (finish_reason content_filter)", "", ""),
 }
+_WISHED_TOKENS = 4
+"""An answer that ends here at max_tokens was asked for like that: by the cache lab, or to warm a cache."""
 CUT_TRANSFER = ApiError(
     "cut_transfer",
     "The response ended early, after its finish_reason",
@@ -81,9 +83,12 @@ def warnings(state: RunState, further: Mapping[int, RunState] | None = None) -> 
     """
     if state.phase != "done":
         return ()
-    found = [*_of_choice(state)]
-    for index, choice in (further_choices(state) if further is None else further).items():
-        found += (replace(one, title=f"Choice {index}: {one.title}") for one in _of_choice(choice))
+    further = further_choices(state) if further is None else further
+    output = state.usage.completion_tokens if state.usage else None
+    wished = output is not None and output <= _WISHED_TOKENS * (1 + len(further))
+    found = [*_of_choice(state, wished)]
+    for index, choice in further.items():
+        found += (replace(one, title=f"Choice {index}: {one.title}") for one in _of_choice(choice, wished))
     if not state.saw_done and state.finish_reason is not None:
         found.append(CUT_TRANSFER)
     if state.more_after_done:
@@ -96,12 +101,7 @@ def warnings(state: RunState, further: Mapping[int, RunState] | None = None) -> 
 def _wrong_usage(state: RunState) -> str:
     """Return the reported counts that are none, or contradict each other."""
     usage = state.usage or Usage(None, None, None, None)
-    prompt, output, total, cached = (
-        usage.prompt_tokens,
-        usage.completion_tokens,
-        usage.total_tokens,
-        usage.cached_tokens,
-    )
+    prompt, output, total, cached = astuple(usage)
     found = [unusable_counts(state)]
     if prompt is not None and cached is not None and cached > prompt:
         found.append(f"{cached:,} cached of {prompt:,} input tokens")
@@ -110,10 +110,10 @@ def _wrong_usage(state: RunState) -> str:
     return "; ".join(filter(None, found))
 
 
-def _of_choice(state: RunState) -> Iterator[ApiError]:
+def _of_choice(state: RunState, wished: bool) -> Iterator[ApiError]:
     """Yield the warnings about one choice. Kinds: no_finish_reason, length, content_filter, no_tool_call,
     unnamed_tool_call, repeated_call_id, bad_arguments, replaced_text, text_after_finish."""
-    if (reason := state.finish_reason) in _ENDED_EARLY:
+    if (reason := state.finish_reason) in _ENDED_EARLY and not (reason == "length" and wished):
         yield ApiError(reason or "no_finish_reason", *_ENDED_EARLY[reason])
     if reason in ("tool_calls", "function_call") and not state.tool_calls:
         yield ApiError("no_tool_call", f"The answer has no tool call, and finish_reason {reason}")
@@ -136,7 +136,6 @@ def _of_choice(state: RunState) -> Iterator[ApiError]:
 
 
 def warning_objects(state: RunState) -> list[Json]:
-    """Return the warnings as JSON objects."""
     return [
         {"kind": one.kind, "message": one.title, "detail": one.detail, "advice": one.advice} for one in warnings(state)
     ]

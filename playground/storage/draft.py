@@ -33,10 +33,9 @@ class _Lock(Protocol):
 
 
 class Slot(Struct):
-    """A held slot. Only its window writes `path`. `alone`: no other window held a slot at that time."""
+    """A held slot. Only its window writes `path`."""
 
     path: Path
-    alone: bool
     _lock: _Lock | None
 
     def release(self) -> None:
@@ -54,7 +53,7 @@ def take(folder: Path) -> Slot:
     The slot of a crashed window first, then the slot that was written last, then a new one: the draft is what the user
     worked on last. Raises InputError if all slots are in use, OSError if the folder cannot be written.
     """
-    free, held = _free(folder)
+    free = _free(folder)
     if not free:
         raise InputError.of(
             (), f"there are {MAX_SLOTS} windows on this data folder.", "Close one, or give another --data-dir."
@@ -68,7 +67,7 @@ def take(folder: Path) -> Slot:
     except OSError:
         lock.release()
         raise
-    return Slot(path, not held, lock)
+    return Slot(path, lock)
 
 
 def _open_mark(path: Path) -> Path:
@@ -76,20 +75,17 @@ def _open_mark(path: Path) -> Path:
     return path.with_suffix(".open")
 
 
-def _free(folder: Path) -> tuple[list[tuple[Path, _Lock]], int]:
-    """Return the free slots, each locked now, or one new slot; and the number of slots that others hold."""
+def _free(folder: Path) -> list[tuple[Path, _Lock]]:
+    """Return the free slots, each locked now, or one new slot."""
     free: list[tuple[Path, _Lock]] = []
-    held = 0
     for path in _paths(folder):
         lock_path = path.with_suffix(".lock")
         if free and not lock_path.exists() and not path.exists():
             break
         lock = _locked(lock_path)
-        if lock is None:
-            held += 1
-        else:
+        if lock is not None:
             free.append((path, lock))
-    return free, held
+    return free
 
 
 def _paths(folder: Path) -> Iterator[Path]:
@@ -214,11 +210,6 @@ class Draft:
             with suppress(OSError):
                 temporary.unlink()
 
-    @property
-    def owned(self) -> bool:
-        """Whether no other window was open on the folder when this one opened."""
-        return self._slot is not None and self._slot.alone
-
     def load(self) -> DraftState | None:
         """Return the saved draft, or None. A damaged draft is set aside, and `notice` says so."""
         if self._file is None:
@@ -244,10 +235,6 @@ class Draft:
     async def flush(self) -> None:
         """Write everything noted so far, in a thread. Reports errors through `on_notice`; never raises."""
         self._report(await asyncio.to_thread(self._write_newest))
-
-    def flush_now(self) -> None:
-        """Like `flush`, in this thread: for an end that cannot wait for the event loop."""
-        self._report(self._write_newest())
 
     def _write_newest(self) -> str:
         """Return why the write failed, as a sentence, or an empty text."""

@@ -31,30 +31,22 @@ from playground.prompt.limits import CONTEXT_TOKENS
 from playground.storage.json_file import JsonFile, SharedFile, Submit, write_now
 from playground.tasks import Subscribers
 
-BUILT_IN = (
-    Endpoint(
-        id=SIMULATOR_ID,
-        name="Built-in simulator",
-        base_url="",  # known when its process has started
-        kind="simulator",
-        needs_key=False,
-        plan=PLANS["standard"],
-        rates=PUBLISHED_RATES,
-        context_tokens=CONTEXT_TOKENS,
-        context_source="documented",
-    ),
-    Endpoint(
-        id=ELECTRON_ID,
-        name="Electron",
-        base_url=ELECTRON_BASE_URL,
-        kind="electron",
-        needs_key=True,
-        plan=PLANS["standard"],
-        rates=PUBLISHED_RATES,
-        context_tokens=CONTEXT_TOKENS,
-        context_source="documented",
-    ),
+_ELECTRON = Endpoint(
+    id=ELECTRON_ID,
+    name="Electron",
+    base_url=ELECTRON_BASE_URL,
+    kind="electron",
+    needs_key=True,
+    plan=PLANS["standard"],
+    rates=PUBLISHED_RATES,
+    context_tokens=CONTEXT_TOKENS,
+    context_source="documented",
 )
+# The simulator's address is known when its process has started.
+_SIMULATOR = replace(
+    _ELECTRON, id=SIMULATOR_ID, name="Built-in simulator", base_url="", kind="simulator", needs_key=False
+)
+BUILT_IN = (_SIMULATOR, _ELECTRON)
 
 
 class EndpointStore(SharedFile):
@@ -278,7 +270,6 @@ _MEMBERS = tuple(name for name in Endpoint.__struct_fields__ if name != "kind")
 
 
 def member_names() -> tuple[str, ...]:
-    """Return the names of the members of the file."""
     return ("endpoints", *_MEMBERS, *PlanLimits.__struct_fields__, *Rates.__struct_fields__)
 
 

@@ -1,16 +1,17 @@
-"""Settings, each declared once. The file holds only values that differ from their default."""
+"""Settings, each declared once in `resources/settings.json`. The file holds only values that differ from a default."""
 
 from __future__ import annotations
 
 import binascii
 import copy
+import json
 from base64 import b64decode
 from collections.abc import Callable
-from itertools import combinations
 from pathlib import Path
 
 from msgspec import Struct
 
+from playground import asset
 from playground.prompt.document import Json
 from playground.prompt.field_errors import InputError
 from playground.storage.json_file import JsonFile, SharedFile, Submit, write_now
@@ -38,86 +39,9 @@ class Setting(Struct, frozen=True):
     """Whether the text is an address, in which no password and no key is stored."""
 
 
-HIDDEN_PANES = tuple(
-    ",".join(names) for count in range(4) for names in combinations(("inspector", "log", "response"), count)
-)
-SETTINGS = (
-    Setting(
-        "theme", "system", "Theme", "Light, dark, or whatever the system uses.", choices=("system", "light", "dark")
-    ),
-    Setting("font_size", 13, "Prompt font size", "Of prompts and completions.", minimum=11, maximum=22, unit="px"),
-    Setting(
-        "cache_lifetime_s",
-        300,
-        "Assumed cache lifetime",
-        "How long an unused prefix is expected to stay cached. The vendor does not publish it.",
-        minimum=10,
-        maximum=86_400,
-        unit="s",
-    ),
-    Setting(
-        "versions", True, "Version history", "Store a version of the prompt at every send and save that changed it."
-    ),
-    Setting(
-        "retry",
-        True,
-        "Retry",
-        "After 429, 502, 503 and failed connections to other computers, before the first token. "
-        "Each attempt is displayed.",
-    ),
-    Setting("retry_attempts", 5, "Maximum attempts", "Including the first one.", minimum=1, maximum=10),
-    Setting("retry_first_ms", 250, "First wait", "Doubles with each attempt.", minimum=50, maximum=10_000, unit="ms"),
-    Setting("retry_longest_s", 8, "Longest wait", "Unless the server asks for more.", minimum=1, maximum=60, unit="s"),
-    Setting("connect_s", 10, "Connect timeout", "The attempt fails after this time.", minimum=1, maximum=120, unit="s"),
-    Setting(
-        "first_byte_s", 120, "First byte timeout", "Including the model's thinking.", minimum=1, maximum=3600, unit="s"
-    ),
-    Setting("silence_s", 60, "Idle timeout", "Longest pause within a stream.", minimum=1, maximum=3600, unit="s"),
-    Setting("turn_limit", False, "Voice limit", "Abort the request, including retries, after this time."),
-    Setting("turn_limit_s", 10, "Voice time limit", "Needs the voice limit.", minimum=1, maximum=600, unit="s"),
-    Setting("ca_file", "", "Extra certificates", "A PEM file, trusted in addition to the system's. Empty: none."),
-    Setting(
-        "request_lines",
-        False,
-        "JSON lines export",
-        "Append each request that ends to requests.jsonl in the data folder: ids, status, usage, timings.",
-    ),
-    Setting("request_lines_contents", False, "Include message text", "Prompts and completions as plain text."),
-    Setting(
-        "otel_collector",
-        "",
-        "OpenTelemetry collector",
-        "OTLP/HTTP endpoint, for example http://127.0.0.1:4318/v1/traces. Contents are not sent. Empty: off.",
-        address=True,
-    ),
-    Setting("show_simulator_bar", True, "Simulator bar", "Show in the menu row that replies are simulated."),
-    Setting("endpoint_id", "simulator"),
-    Setting("zoom", 100, minimum=80, maximum=200, unit="%"),
-    Setting("window_geometry", "", base64=True),
-    Setting("splitter_sizes", [], minimum=0, maximum=100_000, unit="px"),
-    Setting("side_width", 0, minimum=0, maximum=10_000, unit="px"),
-    Setting("hidden_panes", "", choices=HIDDEN_PANES),
-    Setting("maximised_pane", "", choices=("", "prompt", "response", "inspector", "log")),
-    Setting("log_height", 0, minimum=0, maximum=10_000, unit="px"),
-    Setting("log_keep_days", 0, minimum=0, maximum=36_500, unit="days"),
-    Setting("log_keep_mb", 0, minimum=0, maximum=10_000_000, unit="MB"),
-    Setting("log_columns", ""),
-    Setting("log_groups", True),
-    Setting("log_clock", "local", choices=("local", "utc", "relative")),
-    Setting("saved_filters", {}),
-    Setting("recent_files", []),
-    Setting("ticket_workspace", ""),
-    Setting("ticket_contents", "hashed", choices=("included", "hashed", "left out")),
-    Setting("tool_server", ""),
-    Setting("voice_delay_ms", 200, minimum=0, maximum=10_000, unit="ms"),
-    Setting("voice_pipeline_ms", 350, minimum=0, maximum=10_000, unit="ms"),
-    Setting("voice_rate_tenths", 150, minimum=1, maximum=2_000, unit="tenths a second"),
-    Setting("voice_unit", "characters", choices=("characters", "words")),
-    Setting("voice_start", "clause", choices=("clause", "sentence", "piece")),
-    Setting("voice_limit_s", 10, minimum=1, maximum=600, unit="s"),
-    Setting("shortcuts", {}),
-    Setting("dismissed_advice", {}),
-    Setting("command_use", {}),
+SETTINGS = tuple(
+    Setting(**{**row, "choices": tuple(row.get("choices", ()))})
+    for row in json.loads(asset("settings.json").read_bytes())
 )
 _TABLE = {setting.name: setting for setting in SETTINGS}
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import zip_longest
 from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from playground.prefix_cache.prefix_size import Measure
-from playground.prefix_cache.token_estimator import TokenEstimator
-from playground.prefix_cache.view import view_of_document
+from playground.prefix_cache.forecaster import PromptForecast
+from playground.prefix_cache.stable_end import stable_end, tokens_by_message
 from playground.prompt.diff import AROUND, opcodes, tool_lines
 from playground.prompt.document import Document
 from playground.runs.metrics import counted
@@ -29,8 +28,8 @@ class VersionBoundary(Struct, frozen=True):
     `cause` is the variable there; empty if the prompt has none: the whole of it is stable.
     """
 
-    tokens: float
-    total: float
+    tokens: int
+    total: int
     part: int
     line: int
     cause: str
@@ -58,29 +57,24 @@ class VersionComparison(Struct, frozen=True):
     @property
     def moved_tokens(self) -> int:
         """Return by how many ≈ tokens the boundary moved, as displayed; negative: the prefix became shorter."""
-        return round(self.new.tokens) - round(self.old.tokens)
+        return self.new.tokens - self.old.tokens
 
 
-def boundary(document: Document, estimator: TokenEstimator) -> VersionBoundary:
-    """Return the boundary of a prompt: its first variable, as in the editor."""
-    view = view_of_document(document)
-    measure = Measure(view.view, estimator)
-    end = len(view.view.text) if view.first_variable is None else view.first_variable
-    cause = "" if view.first_variable_name is None else "{{" + view.first_variable_name + "}}"
-    part, line = len(document.tools) + len(document.messages) + 1, 0  # behind the last part
-    found = view.to_template(end)
-    if found is not None and end < len(view.view.text):
-        place, offset = found
-        part = place.index if place.kind == "tool" else len(document.tools) + place.index
-        if place.kind == "content":
-            line = (document.messages[place.index].content or "")[:offset].count("\n")
-    return VersionBoundary(measure.upto(end), measure.total, part, line, cause)
+def boundary(found: PromptForecast) -> VersionBoundary:
+    """Return the boundary of a prompt: its first variable, with the tokens that the editor states."""
+    document = found.view.document
+    total = round(found.forecast.prompt_tokens or found.zones.total_tokens)
+    end, tools = stable_end(document, tokens_by_message(found, total)), len(document.tools)
+    if end is None:
+        return VersionBoundary(total, total, tools + len(document.messages) + 1, 0, "")  # behind the last part
+    line = (document.messages[end.message].content or "")[: end.offset].count("\n")
+    return VersionBoundary(end.tokens, total, tools + end.message, line, "{{" + end.name + "}}")
 
 
-def compare(old: Document, new: Document, estimator: TokenEstimator) -> VersionComparison:
+def compare(old: Document, new: Document, look: Callable[[Document], PromptForecast]) -> VersionComparison:
     """Compare two versions. Values of variables are those of `new` in both: only the templates are compared."""
     old = replace(old, variables={**old.variables, **new.variables})
-    edges = boundary(old, estimator), boundary(new, estimator)
+    edges = boundary(look(old)), boundary(look(new))
     rows: list[VersionRow] = []
     added = removed = 0
     for title, one, other in _aligned(_parts(old), _parts(new)):

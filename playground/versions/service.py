@@ -20,7 +20,7 @@ from msgspec import Struct, field
 
 from playground.export.masking import masked_text, masked_value
 from playground.export.terminal import fenced, markdown_line, visible, visible_line
-from playground.prefix_cache.token_estimator import TokenEstimator
+from playground.prefix_cache.forecaster import PromptForecast
 from playground.prompt.diff import changes
 from playground.prompt.document import Document, Json
 from playground.prompt.files import MAX_FILE_BYTES, OpenedPrompt, dump, load
@@ -492,9 +492,11 @@ class VersionService:
 
         return await self._writer.call(write)
 
-    async def compare(self, old: Document, new: Document, estimator: TokenEstimator) -> VersionComparison:
+    async def compare(
+        self, old: Document, new: Document, look: Callable[[Document], PromptForecast]
+    ) -> VersionComparison:
         """Compare two versions in a worker."""
-        return await asyncio.to_thread(compare, old, new, estimator)
+        return await asyncio.to_thread(compare, old, new, look)
 
     async def commits(self, file: Path | None) -> list[Commit]:
         """Return the Git commits of a prompt's file, newest first; empty without a file or without Git."""

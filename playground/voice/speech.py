@@ -403,7 +403,6 @@ class Speaker:
 
 
 def as_wav(parts: list[SpokenPart], sample_rate: int) -> bytes:
-    """Return the spoken parts as one WAV file."""
     held = io.BytesIO()
     with wave.open(held, "wb") as file:
         file.setnchannels(1)

@@ -10,6 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from playground.prefix_cache.forecaster import CacheForecaster
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prompt.document import Document, Message
 from playground.versions.comparison import compare
@@ -49,7 +50,7 @@ def main() -> None:
         assert old is not None
         assert new is not None
         began = time.perf_counter()
-        compare(old, new, TokenEstimator())
+        compare(old, new, lambda document: CacheForecaster().look(document, "", "electron"))
         compared_ms = (time.perf_counter() - began) * 1_000
     one = len(version_text(document).encode())
     tokens = TokenEstimator().estimate("\n".join(lines))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from playground.client.endpoint import check_base_url, exposes_key
+from playground.client.endpoint import ELECTRON_BASE_URL, ELECTRON_ID, check_base_url, exposes_key
 from playground.client.models import PRESETS, EndpointPreset, preset_for
 from playground.client.response_decoder import HEADERS
 from playground.client.tolerant_json import CACHED_FIELDS, DETAILS_FIELDS
+from playground.prompt.limits import CONTEXT_TOKENS
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.id)
@@ -23,6 +24,12 @@ def test_preset_is_usable(preset: EndpointPreset) -> None:
 
 def test_presets_have_distinct_ids_and_addresses() -> None:
     assert len({preset.id for preset in PRESETS}) == len({preset.base_url for preset in PRESETS}) == len(PRESETS) == 12
+
+
+def test_preset_of_electron_is_the_built_in_endpoint() -> None:
+    preset = preset_for(ELECTRON_BASE_URL)
+    assert preset is not None
+    assert (preset.id, preset.context_length) == (ELECTRON_ID, CONTEXT_TOKENS)
 
 
 def test_preset_for_unknown_address_is_none() -> None:

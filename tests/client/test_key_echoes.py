@@ -7,8 +7,9 @@ import re
 from base64 import b64encode
 from collections.abc import Iterator
 from random import Random
-from string import ascii_letters, digits, hexdigits
+from string import ascii_letters, ascii_lowercase, digits, hexdigits
 from unicodedata import normalize
+from uuid import UUID
 
 import pytest
 
@@ -215,10 +216,12 @@ def test_part_without_its_beginning_in_pieces_is_left_in_no_event(place: str, is
             assert _left(text, "", secret) == [], (prefix + secret, raw)
 
 
+ECHOED = "sk-proj-9fQ2xLm7TzR4vWb8NcYd3KpHs6JgUe1A"
 SHOWN_AT_ONCE = 5
 """Characters of this key that a stream shows before it is recognized: sk-p, and an unfinished escape."""
 FORMS = (
     *("0x{:02x}, ", "0x{:02X},", "0X{:02x} ", "<0x{:02X}>", "\\x{:02x}", "%{:02X}", "&amp;#{:d};", "&#{:d}; "),
+    *("\\U{:08x}", "\\o{{{:o}}}", "\\x{{{:x}}}", "\\{:06x} "),
     *("\\{:03o}", "\\\\u{:04x}", "\n   7 | {:c}", "\n10 | {:c}", "\n  3. {:c}"),
     *(f"{{:c}}{mark}" for mark in ("\\xe2\\x80\\x8b", "%E2%80%8B", "%25E2%2580%258B", "=E2=80=8B", "\\342\\200\\213")),
     *("\\\\x{:02x}", "{:c}\\\\xe2\\\\x80\\\\x8b", "{:c}\\\\342\\\\200\\\\213"),  # as in a call's arguments
@@ -246,6 +249,41 @@ def test_form_of_a_key_is_masked_the_same_in_a_stream_cut_anywhere(form: str) ->
         assert len(before) <= len(begun), (pieces, shown)
 
 
+def _moved(first: str, characters: str) -> str:
+    return "".join(
+        chr(ord(first) + ord(one) - ord(characters[0])) if one in characters else one for one in ECHOED.lower()
+    )
+
+
+LETTERS = {
+    **{name: _moved(first, ascii_lowercase) for name, first in zip("abcde", "\u249c🄰🅐🅰🇦", strict=True)},
+    "tags": _moved("\U000e002d", "".join(map(chr, range(ord("-"), 127)))),
+    "accents": normalize("NFC", "".join(f"{one}\u0301" for one in ECHOED)),
+    "digits": _moved("\u0660", digits),
+    "halves in UTF-16": json.dumps(_moved("🅰", ascii_lowercase)),
+}
+
+
+@pytest.mark.parametrize("kind", LETTERS)
+def test_key_in_other_letters_is_masked(kind: str) -> None:
+    echo = LETTERS[kind].strip('"')
+    begun = (SHOWN_AT_ONCE + 1) * len(echo) // len(ECHOED)
+    assert len(redact(echo, ECHOED).replace(MASK, "")) < begun
+    for size in (1, 3, 1000):
+        shown = _shown([f"It is {echo} ok"[at : at + size] for at in range(0, len(echo) + 9, size)], ECHOED)
+        assert (shown[:6], shown[-4:]) == ("It is ", f"{MASK[-1]} ok")
+        assert len(shown.replace(MASK, "")) < len("It is  ok") + begun, shown
+
+
+@pytest.mark.parametrize("form", ["chr(0x{:02x})+", "byte: 0x{:02x}\n"])
+def test_hex_numbers_behind_words_are_masked(form: str) -> None:
+    text = f"It is {''.join(form.format(one) for one in ECHOED.encode())} thanks."
+    for size in (1, 3, len(text)):
+        shown = _shown([text[at : at + size] for at in range(0, len(text), size)], ECHOED)
+        assert len(re.findall("0x[0-9a-f]{2}", shown)) < SHOWN_AT_ONCE, shown
+        assert (shown[:6], shown[-8:]) == ("It is ", " thanks.")
+
+
 def _rows(pieces: list[str], row: str, between: str = "") -> str:
     return between.join(row % (place, piece) for place, piece in enumerate(pieces))
 
@@ -265,15 +303,30 @@ LISTS = {
     "escaped CDATA": lambda pieces: "&lt;![CDATA[" + "]]&gt;&lt;![CDATA[".join(pieces) + "]]&gt;",
     "a list": lambda pieces: _rows(pieces, "%d. %s", "\n"),
     "a list in the arguments of a call": lambda pieces: json.dumps({"a": _rows(pieces, "%d. %s", "\n")}),
+    "CSV in the arguments of a call": lambda pieces: json.dumps({"a": "X" + _rows(pieces, ",%d,4\n%s") + ",9,4\n"}),
+    "a diff in the arguments of a call": lambda pieces: json.dumps({"a": _rows(pieces, "@@ -%d @@\n-x\n+%s\n")}),
+    "ordinals in the arguments of a call": lambda pieces: json.dumps({"a": _rows(pieces, "%dth: %s\n")}),
+    "Roman numbers": lambda pieces: (
+        "\n" + "".join(f"{'ivx'[at % 3] * (at % 4 + 1)}. {one}\n" for at, one in enumerate(pieces))
+    ),
+    "offsets": lambda pieces: "".join(f"0x{16 * at:04x}: {one}\n" for at, one in enumerate(pieces)),
+    "UUIDs": lambda pieces: "".join(f"{UUID(int=at << 99 | at)} {one}\n" for at, one in enumerate(pieces)),
+    "check boxes": lambda pieces: "".join(f"- [{'x '[at % 2]}] {one}\n" for at, one in enumerate(pieces)),
+    "subtitles": lambda pieces: "".join(
+        f"{at + 1}\n00:00:{at:02},000 --> 00:00:{at:02},500\n{one}\n\n" for at, one in enumerate(pieces)
+    ),
+    "lines of an access log": lambda pieces: "".join(
+        f'10.0.{at}.9 - - [01/May/2024:12:00:{at:02} +0000] "GET /{one}" 200\n' for at, one in enumerate(pieces)
+    ),
+    "a dump": lambda pieces: "".join(f"{8 * at:06o} {one.encode().hex(' ')}\n" for at, one in enumerate(pieces)),
     "a table": lambda pieces: _rows(pieces, "| %d | %s |", "\n"),
     "words": lambda pieces: _rows(pieces, "letter %d is %s", ", "),
 }
-ECHOED = "sk-proj-9fQ2xLm7TzR4vWb8NcYd3KpHs6JgUe1A"
 
 
 def _longest_shown(text: str, pieces: list[str]) -> int:
     """Return how many characters of the pieces in a row are in a text, each whole."""
-    longest = shown = 0
+    text, longest, shown = text.replace("\\n", "\n"), 0, 0
     for piece in pieces:
         found = re.search(rf"(?<![A-Za-z0-9]){re.escape(piece)}(?![A-Za-z0-9])", text)
         shown = shown + len(piece) if found or not re.search("[A-Za-z]", piece) else 0

@@ -10,9 +10,8 @@ import time
 from collections.abc import Callable, Coroutine
 
 import pytest
-from msgspec.structs import replace as replaced
 
-from playground.client.connection import Connection, Timeouts
+from playground.client.connection import Connection, Network, Timeouts
 from playground.client.events import ContentDelta
 from playground.client.response_decoder import RequestId
 from playground.client.retry import NO_RETRIES
@@ -412,7 +411,7 @@ def test_limits_are_applied_by_use() -> None:
 
         async with serve(script) as server:
             connection = Connection()
-            connection.use(replaced(connection.network, limits=ResponseLimits(max_bytes=10)))
+            connection.use(Network(limits=ResponseLimits(max_bytes=10)))
             conversation = await see_through(new(connection, server.base_url, retries=NO_RETRIES))
             await connection.aclose()
             return conversation.state.error.kind if conversation.state.error else None

@@ -13,19 +13,21 @@ from msgspec.structs import replace
 from playground.client.connection import Connection
 from playground.client.endpoint import Endpoint
 from playground.experiments.lab import (
+    Findings,
     Lab,
     LabPlan,
     LabProgress,
     Reading,
     csv_rows,
+    findings,
     from_json,
     plan_blocks,
     plan_first_token,
     plan_lifetime,
     plan_repeats,
+    sentences,
     to_json,
 )
-from playground.experiments.lab_findings import Findings, findings, sentences
 from playground.prompt.document import Document, Json
 from playground.prompt.request import to_request
 from playground.runs.state import RunState

@@ -66,7 +66,7 @@ class Unlimited:
 
 def exchange(sink: Sink) -> CapturedExchange:
     capture = Capture(Endpoint("e", "E", "http://127.0.0.1:9/v1"), sink, Unlimited())  # type: ignore[arg-type]
-    return capture.begin("run-1", 1_800_000_000.0, "POST", TARGET, [])
+    return CapturedExchange(capture, "run-1", 1_800_000_000.0, "POST", TARGET, [])
 
 
 def captured(status: int, headers: RawHeaders, pieces: Sequence[bytes], outcome: Outcome = "complete") -> Sink:

@@ -18,7 +18,7 @@ from playground.export.log_files import to_row
 from playground.export.pages import as_html, as_markdown
 from playground.export.snippets import as_curl, as_httpx, as_javascript, as_python
 from playground.export.ticket import TicketContents, bundle, ticket
-from playground.recorder.capture import Capture
+from playground.recorder.capture import Capture, CapturedExchange
 from playground.requestlog.records import StoredRun
 from tests.recorder.test_capture import Sink, Unlimited
 from tests.requestlog.samples import answered, record
@@ -90,7 +90,7 @@ def recorded(body: bytes, headers: list[tuple[str, str]], target: str, status: i
     sink = Sink()
     capture = Capture(Endpoint("e", "E", "http://127.0.0.1:9/v1"), sink, Unlimited())  # type: ignore[arg-type]
     pairs = [(name.encode(), value.encode()) for name, value in headers]
-    seen = capture.begin("run-1", 1_800_000_000.0, "POST", target, pairs)
+    seen = CapturedExchange(capture, "run-1", 1_800_000_000.0, "POST", target, pairs)
     seen.request_data(body)
     seen.request_end()
     seen.response_head(0.1, status, [(b"content-type", b"application/json"), (b"x-seen-path", target.encode())])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from playground import asset
 from playground.client.events import AnyEvent, AttemptStarted, Completed, ContentDelta, RawEvent, ReasoningDelta
 from playground.requestlog.codec import decode_ended, encode_ended, encode_events, packed_ended, to_blocks
 from playground.runs.state import fold
@@ -40,6 +42,13 @@ CASES: dict[str, list[AnyEvent]] = {
     "half a surrogate pair": stream(["One \ud83d", "\udc4b two", " three", "."], STEADY),
     "two attempts": [*stream(["lost"] * 4, STEADY)[:-1], *stream(["One", " two", " three", "."], STEADY)],
 }
+
+
+@pytest.mark.parametrize(
+    ("name", "digest"), [("batch", "e918fdc1c5e0cd02"), ("stream", "20b3b277a447ec6f"), ("part", "0d25ef999fa1f0c2")]
+)
+def test_dictionaries_of_stored_data_never_change(name: str, digest: str) -> None:
+    assert hashlib.sha256(asset(f"deflate/{name}.zdict").read_bytes()).hexdigest().startswith(digest)
 
 
 @pytest.mark.parametrize("name", CASES)

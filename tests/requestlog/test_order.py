@@ -251,3 +251,21 @@ async def test_rows_at_in_an_order_answers_other_queries_between_steps_and_stops
         await asyncio.sleep(0)
         log.stop_counting()
         assert await stopped == []
+
+
+def test_count_interrupted_at_any_instruction_leaves_the_numbers_of_other_filters_right(folder: Path) -> None:
+    done, failed = parse("is:done", NOW), parse("is:failed", NOW)
+    with closing(connect_reader(folder / FILE_NAME)) as connection:
+        reader = Reader(connection)
+        expected = reader.numbers(done)
+        for instructions in range(1, 10_000):
+            left = iter(range(instructions))
+            connection.set_progress_handler(lambda left=left: next(left, None) is None, 1)  # type: ignore[misc]
+            try:
+                assert reader.count(failed, None).n == 1
+                break
+            except sqlite3.OperationalError:
+                connection.set_progress_handler(None, 0)
+                assert reader.numbers(done) == expected
+        else:
+            pytest.fail("the count never ended")

@@ -113,13 +113,6 @@ async def test_typing_on_does_not_put_the_write_off(tmp_path: Path) -> None:
         await _until(type_on)
 
 
-async def test_flush_now_needs_no_loop(tmp_path: Path) -> None:
-    async with in_session(tmp_path) as draft:
-        draft.note(typed("last words"))
-        draft.flush_now()
-        assert "last words" in (tmp_path / "draft.json").read_text()
-
-
 async def test_writes_at_the_same_time_leave_the_newest(tmp_path: Path) -> None:
     async with in_session(tmp_path) as draft:
         for number in range(50):
@@ -218,10 +211,9 @@ async def test_a_draft_that_cannot_be_kept_is_told_once_and_kept_when_it_can(tmp
 async def test_a_second_window_has_a_draft_of_its_own(tmp_path: Path) -> None:
     async with in_session(tmp_path) as one:
         two = Draft(tmp_path, Tasks(_unexpected))
-        assert (one.owned, two.owned) == (True, False)
         for draft, text in ((one, "first"), (two, "second")):
             draft.note(typed(text))
-            draft.flush_now()
+            await draft.flush()
         two.close()
     assert "first" in (tmp_path / "draft.json").read_text()
     assert "second" in (tmp_path / "draft-2.json").read_text()
@@ -268,7 +260,6 @@ async def test_draft_without_a_slot_works_and_says_so(tmp_path: Path, damage: Ca
         assert draft.load() is None
         draft.note(STATE)
         await draft.flush()
-        draft.flush_now()
     assert folder.exists() == (damage is _no_space)
 
 
@@ -299,7 +290,7 @@ from playground.tasks import Tasks
 
 async def main(folder, text):
     draft = Draft(Path(folder), Tasks(lambda *error: print(error, file=sys.stderr)))
-    print(f"open {draft.owned}", flush=True)
+    print("open", flush=True)
     number = 0
     while True:
         number += 1
@@ -350,7 +341,7 @@ def test_after_kill_9_the_draft_is_back(tmp_path: Path) -> None:
 def test_kill_9_in_the_middle_of_writes_leaves_a_whole_draft_and_nothing_else(tmp_path: Path) -> None:
     for number in range(5):
         with window(tmp_path, "busy") as process:
-            assert _said(process) == "open True"
+            assert _said(process) == "open"
             _wait_for(tmp_path / "draft.json")
             time.sleep(0.013 * number)  # another moment each time; any moment must do
         assert _text(kept(tmp_path)).endswith("xxx")
@@ -359,9 +350,9 @@ def test_kill_9_in_the_middle_of_writes_leaves_a_whole_draft_and_nothing_else(tm
 
 def test_two_processes_do_not_overwrite_each_other(tmp_path: Path) -> None:
     with window(tmp_path, "one") as one:
-        assert _said(one) == "open True"
+        assert _said(one) == "open"
         with window(tmp_path, "two") as two:
-            assert _said(two) == "open False"
+            assert _said(two) == "open"
             _wait_for(tmp_path / "draft.json")
             _wait_for(tmp_path / "draft-2.json")
             third = Draft(tmp_path, Tasks(_unexpected))
@@ -374,7 +365,7 @@ def test_two_processes_do_not_overwrite_each_other(tmp_path: Path) -> None:
 async def test_a_crashed_windows_draft_is_picked_up_at_the_next_start_and_then_no_more(tmp_path: Path) -> None:
     async with in_session(tmp_path) as draft:
         with window(tmp_path, "crashed") as other:
-            assert _said(other) == "open False"
+            assert _said(other) == "open"
             await _until((tmp_path / "draft-2.json").exists)
         other.wait()
         # Written after the crashed one, and closed in order: the crashed one still comes first.

@@ -51,7 +51,7 @@ def test_a_missing_library_is_named_with_its_package() -> None:
 IMPORTS = """
 import sys, importlib
 sys.modules.update(dict.fromkeys(("opentelemetry", "mcp", "PySide6.QtTextToSpeech")))
-from playground.ui.session import FIRST_REQUEST
+from playground.ui.session import FIRST_REQUEST, FIRST_VIEWS
 late = {"httpx", "sqlite3", "playground.runs.service", "playground.prefix_cache.view"} & set(sys.modules)
 assert not late, f"imported before the first paint: {late}"
 slow = [
@@ -63,13 +63,36 @@ for name in ("agent", "keep_warm", "results", "versions"): importlib.import_modu
 late = {"sqlite3", "playground.requestlog.log_queries", "playground.lint.model", "playground.prefix_cache.forecaster"}
 late = late & set(sys.modules)
 assert not late, f"imported before the panes are usable: {late}"
-for name in FIRST_REQUEST: importlib.import_module('playground.' + name)
+for name in FIRST_REQUEST + FIRST_VIEWS: importlib.import_module('playground.' + name)
 """
 
 
 def test_session_and_panes_leave_the_modules_of_the_first_request_which_need_no_extras() -> None:
     done = subprocess.run([sys.executable, "-c", IMPORTS], check=False, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+def test_views_are_imported_before_the_first_click_on_them(tmp_path: Path) -> None:
+    code = f"""
+import asyncio, sys
+from pathlib import Path
+from playground.ui.session import Session, make_application, make_runner
+application = make_application()
+async def started():
+    session = Session(application, Path({str(tmp_path)!r}), {{}})
+    session.show()
+    await session.ready.wait()
+    loaded, window = set(sys.modules), session.window
+    window.actions_table["chain"].trigger()
+    for mode in ("compare", "batch", "recorder"):
+        window.actions_table["mode_" + mode].trigger()
+    print(sorted(name for name in set(sys.modules) - loaded if name.startswith("playground.")))
+    await session.close()
+with make_runner(application) as runner:
+    runner.run(started())
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=120)
+    assert done.stdout.split("\n")[0] == "[]", done
 
 
 def test_missing_qt_on_other_systems_is_not_looked_for() -> None:

@@ -224,7 +224,7 @@ def test_drafts_of_all_tabs_survive_a_kill(tmp_path: Path) -> None:
 def test_draft_of_a_version_without_tabs_is_read(tmp_path: Path) -> None:
     draft = Draft(tmp_path, Tasks(lambda *_: None))
     draft._newest = DraftState(Document(messages=(Message("user", "old"),)))
-    draft.flush_now()
+    asyncio.run(draft.flush())
     draft.close()
     path = next(tmp_path.rglob("*draft*.json"))
     row = json.loads(path.read_bytes())

@@ -62,6 +62,9 @@ async def test_versions_sent_prompts_are_listed_compared_and_restored(session: S
     assert figures.cached is not None
     assert figures.cached > 0.8
     assert len(panel.answers.menu().actions()) == 2
+    axes = window.prompt.axes
+    assert axes is not None
+    assert f"version 2: ≈ {axes.stable_tokens:,} of ≈ {axes.total:,} tokens stable" in panel.bars.accessibleName()
 
     panel.list.setCurrentRow(1)
     panel.restore.click()

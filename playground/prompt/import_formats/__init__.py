@@ -20,10 +20,12 @@ ACCEPTED = (
     "Accepted: a prompt file, a request body, a list of messages, a curl command, Python or JavaScript with an SDK "
     "call, OpenAI batch lines, and the formats of Anthropic, Langfuse, GitHub Models, Prompty, dotprompt and promptfoo."
 )
-_CURL = re.compile(
-    r"(?:[ \t]*(?:#[^\n]*+|set -\w++|(?:export[ \t]+)?[A-Za-z_]\w*=(?:'[^']*+'|\"(?:[^\"\\]|\\.)*+\"|[^\s;'\"])*+|)"
-    r"[ \t]*[;\n])*+\s*+(?:\$\s+)?(?:\S*[/\\])?curl(?:\.exe)?\s"
+_BEFORE_CURL = (
+    r"(?:[ \t]*(?:#[^\n]*+|set -\w++|"
+    r"(?:export[ \t]+)?[A-Za-z_]\w*=(?:'[^']*+'|\"(?:[^\"\\]|\\[\s\S])*+\"|[^\s;'\"])*+|)"
+    r"[ \t]*+(?:#[^\n]*+)?+[;\n])*+\s*+"
 )
+_CURL = re.compile(_BEFORE_CURL + r"(?:\$\s+)?(?:\S*[/\\])?curl(?:\.exe)?\s")
 """A curl command; comments and variables that are set may be before it."""
 _YAML_NAMES = (".yml", ".yaml", ".prompty", ".prompt")
 
@@ -123,6 +125,11 @@ def open_any(text: str, name: str = "") -> OpenedPrompt:
         return open_snippet(mask_secrets(text))
     if re.search(r"^(?:messages|prompts)\s*:", text, re.MULTILINE):
         return open_yaml(text, name)
+    if re.search(r"^(?:[^\n#]*[\s|;&(])?curl(?:\.exe)?[ \t]+(?:[-\\$]|['\"]?https?:)", start, re.MULTILINE):
+        before = re.match(_BEFORE_CURL, start)
+        line = text[: len(text) - len(start) + (before.end() if before else 0)].count("\n") + 1
+        sentence = f"line {line}: in a shell script, only comments and simple assignments are read before curl."
+        raise InputError.of((), sentence, "Paste the curl command alone.")
     raise InputError.of((), "this is no known prompt format.", ACCEPTED)
 
 

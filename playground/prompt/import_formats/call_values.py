@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NoReturn
 
 from msgspec import Struct
 
@@ -12,7 +13,7 @@ from playground.prompt.field_errors import InputError
 from playground.prompt.import_formats.api_bodies import Report
 
 CALL = re.compile(
-    r"\b(?:chat\.completions(?:\.with_raw_response)?\.(?:create|stream|parse)|responses\.create|messages\.create"
+    r"\b(?:chat\s*\.\s*completions(?:\.with_raw_response)?\s*\.\s*(?:create|stream|parse)|responses\.create|messages\.create"
     r"|electron(?:\.with_raw_response)?\.complete)\s*\("
 )
 CALL_ENDS = (".create", ".stream", ".parse", ".complete")
@@ -38,14 +39,24 @@ class Gap(Struct, frozen=True):
     whole: bool = False
 
 
+def words(text: str) -> frozenset[str]:
+    """Return the words of a text."""
+    return frozenset(text.split())
+
+
 def taint(value: list[object] | dict[str, object], why: str) -> None:
-    """Mark a list or object as changed by code that was not followed."""
-    value.clear()
+    """Mark a list or object, and those in it, as changed by code that was not followed."""
     gap = Gap("", why, whole=True)
-    if isinstance(value, list):
-        value.append(gap)
-    else:
-        value[""] = gap
+    todo: list[object] = [value]
+    while todo:
+        one = todo.pop()
+        if isinstance(one, list | dict) and gap_in(one, whole=True) is None:
+            todo += one if isinstance(one, list) else one.values()
+            one.clear()
+            if isinstance(one, list):
+                one.append(gap)
+            else:
+                one[""] = gap
 
 
 def gap_in(value: object, *, whole: bool = False) -> Gap | None:
@@ -93,6 +104,7 @@ class Values:
         self._open: dict[str, tuple[Open, object]] = {}
         self._written = frozenset(re.findall(r"\{\{[ \t]*(\w+)[ \t]*\}\}", text))
         self._steps = 0
+        self.line = 0  # of the call
 
     def spend(self, line: int, steps: int = 1, depth: int = 0) -> None:
         """Count work. Raises InputError beyond the bounds: names that refer to names can double at each step."""
@@ -135,7 +147,7 @@ class Values:
         body: dict[str, Json] = {}
         lost = next((value for value in fields.values() if isinstance(value, Gap)), None)
         if lost is not None and not {"messages", "input"} & fields.keys():
-            raise InputError.of(("messages",), f"cannot be read from the program: {lost.why}.", _ADVICE)
+            self._refuse("messages", lost.why)
         for name, value in fields.items():
             if name in _TEMPLATES:
                 body[name] = self._template(name, value)
@@ -153,7 +165,7 @@ class Values:
         gap = gap_in(value, whole=True)
         if gap is not None or (isinstance(value, Open) and name == "messages"):
             why = gap.why if gap else getattr(value, "reason", "") or f"{getattr(value, 'source', '')[:60]} is unknown"
-            raise InputError.of((name,), f"cannot be read from the program: {why}.", _ADVICE)
+            self._refuse(name, why)
         if not isinstance(value, list):
             return self._json(value)
         kept: list[Json] = []
@@ -167,7 +179,13 @@ class Values:
                 self._report.left_out(where, lost)
             else:
                 kept.append(self._json(item))
+        if value and not kept and name == "messages":
+            self._refuse(name, " ".join(self._report.notes[-1:]).rstrip("."))
         return kept
+
+    def _refuse(self, name: str, why: str) -> NoReturn:
+        where = "" if re.search(r"\bline \d", why) or not self.line else f" (the call in line {self.line})"
+        raise InputError.of((name,), f"cannot be read from the program: {why}{where}.", _ADVICE)
 
     def _lost(self, message: Mapping[str, object]) -> str | None:
         """Return why a message cannot be taken over: variables are replaced in its text only."""

@@ -1,599 +1,944 @@
-"""The arguments of an SDK call in JavaScript or TypeScript: straight-line code is followed, nothing is executed."""
+"""JavaScript and TypeScript as the tree of a Python program, so that one reader follows both. Nothing is executed."""
 
 from __future__ import annotations
 
+import ast
 import re
-from bisect import bisect_left
-from collections.abc import Iterator
-from typing import Literal, NoReturn
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import Literal, NoReturn, TypeVar, cast
 
 from msgspec import Struct
 
 from playground.prompt.document import Json
 from playground.prompt.field_errors import InputError
 from playground.prompt.import_formats.api_bodies import Report
-from playground.prompt.import_formats.call_values import (
-    CALL,
-    Gap,
-    Open,
-    Values,
-    gap_in,
-    note_other_calls,
-    spread,
-    taint,
-    total,
-)
+from playground.prompt.import_formats.call_values import CALL, CALL_ENDS, Values, words
+from playground.prompt.import_formats.python_calls import MARK, UNKNOWN, bounded, call_fields
 
-_TEMPLATE = r"`(?:\\.|\$\{(?:[^{}`]{1,400}+|`(?:\\.|[^`\\]){0,400}+`|\{[^{}]{0,400}+\}){0,20}+\}|[^`\\])*+`?"
-_HIDDEN = re.compile(
-    rf"""//[^\n]*|/\*.*?\*/|'(?:\\.|[^'\\\n])*+'?|"(?:\\.|[^"\\\n])*+"?|{_TEMPLATE}"""
-    r"|(?<=[=(,:!&|?{};\n])[ \t]*/(?!\*)(?:\\.|\[(?:\\.|[^\]\\\n]){0,200}+\]|[^/\\\n\[]){1,500}+/",
+_NodeT = TypeVar("_NodeT", bound=ast.AST)
+_TOKEN = re.compile(
+    r"(?P<space>\s+|//[^\n]*|/\*.*?\*/)|(?P<name>#?(?:[^\W\d]|\$)[\w$]*)"
+    r"|(?P<number>0[xX][\da-fA-F_]+|0[oO][0-7_]+|0[bB][01_]+|(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:[eE][+-]?\d+)?n?)"
+    r"|(?P<string>'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\")"
+    r"|(?P<sign>>>>=|\.\.\.|===|!==|\*\*=|<<=|>>=|>>>|&&=|\|\|=|\?\?=|=>|==|!=|<=|>=|&&|\|\||\?\?|\?\.(?!\d)|\+\+|--"
+    r"|[-+*/%&|^]=|\*\*|<<|>>|.)",
     re.DOTALL,
 )
-"""Comments, strings, templates and regular expressions."""
-_WORD = re.compile(r"(?<![\w$.])[A-Za-z_$][\w$]*|(?<=\.\.\.)[A-Za-z_$][\w$]*")
-_READ_ONLY = re.compile(
-    r"(?:^|\.)(?:log|error|warn|info|debug|stringify|structuredClone|from|keys|values|entries|isArray|String|Number|push"
-    r"|create|stream|parse|complete|concat|includes)$"
+_REGEX = re.compile(r"/(?![*/])(?:[^/\\\[\n]|\\.|\[(?:[^\]\\\n]|\\.)*\])+/\w*")
+_CHARS = re.compile(r"(?:[^`\\$]|\\.|\$(?!\{))+|\$\{|`|.", re.DOTALL)
+_ESCAPE = re.compile(r"\\(?:u\{([\da-fA-F]{1,6})\}|u([\da-fA-F]{4})|x([\da-fA-F]{2})|(\r\n|.))", re.DOTALL)
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "v": "\v", "0": "\0", "\n": "", "\r\n": ""}
+_OPENING = {"(": ")", "[": "]", "{": "}", "${": "}"}
+_KEYWORDS = words(
+    "await break case catch class const continue debugger default delete do else export extends finally "
+    "for function if import in instanceof new return super switch this throw try typeof var void while "
+    "with yield"
 )
-_KEYWORDS = frozenset(
-    ["if", "while", "for", "switch", "catch", "with", "return", "await", "typeof", "in", "of", "case"]
+_PRECEDENCE = {
+    sign: level
+    for level, signs in enumerate(
+        ("?? ||", "&&", "|", "^", "&", "== != === !==", "< > <= >= in instanceof", "<< >> >>>", "+ -", "* / %", "**")
+    )
+    for sign in signs.split()
+}
+_ASSIGNED = words("= += -= *= /= %= **= <<= >>= >>>= &= |= ^= &&= ||= ??=")
+_UNARY = words("! - + ~ typeof void delete await new ++ -- <")
+_TYPE_WORDS = words("is extends keyof typeof readonly infer asserts unique")
+_TYPE_SIGNS = words("< , | & . => = ?")
+_SPACES = "\t\n\v\f\r \xa0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff" + "".join(map(chr, range(0x2000, 0x200B)))
+_METHODS = {"push": "append", "unshift": "insert", "shift": "pop", "trim": "strip"}
+_METHODS |= {"toUpperCase": "upper", "toLowerCase": "lower"}
+_METHODS |= dict.fromkeys(("keys", "values", "entries", "from"), "values")
+_METHODS |= dict.fromkeys(
+    ["log", "warn", "info", "debug", "error", "stringify", "isArray", "includes", "indexOf", "startsWith", "endsWith"],
+    "info",
 )
+_METHODS |= {name: name for name in words("pop concat create stream parse complete join get")}
+"""Methods of JavaScript, and those of Python that do the same to a value. Others are unknown."""
 
 
-class _Block(Struct, frozen=True):
-    """What a brace opens: a function with parameters, a loop, other code, or an object; `start`, `end`: its span."""
+class _UnreadError(Exception):
+    """A statement is not understood."""
 
-    kind: Literal["function", "loop", "code"]
+
+class _Token(Struct, frozen=True):
+    kind: str
+    text: str
     start: int
     end: int
-    parameters: str = ""
+    line: int
+    starts_line: bool
 
 
-class _Change(Struct, frozen=True):
-    kind: Literal["set", "add", "push", "alter"]
-    start: int
-    end: int
+class _Scope(Struct):
+    """The names declared in a block or function; `free`: those of other functions that it sets."""
+
+    outer: _Scope | None
+    is_function: bool
+    names: dict[str, str]
+    free: list[str]
 
 
 def javascript_fields(text: str, report: Report) -> dict[str, Json]:
     """Return the arguments of the first SDK call as a request body. Raises InputError."""
     values = Values(text, report)
-    program = _Program(text, values)
-    calls = [match.end() for match in CALL.finditer(program.code)]
-    if not calls:
-        raise InputError.of((), "the snippet has no call of chat.completions.create.")
-    note_other_calls([program.line(call) for call in calls], report)
-    value = _Reader(program, calls[0]).value()
-    if not isinstance(value, dict):
-        raise InputError.of((), "the call's first argument is not an object.")
-    return values.body(value)
+    parser = _Parser(text, values)
+    tree = parser.program()
+    if not parser.calls:
+        if not parser.problem:
+            raise InputError.of((), "the snippet has no call of chat.completions.create.")
+        raise InputError.of((), f"the snippet cannot be read: {parser.problem}.", "Copy the call whole.")
+    return call_fields(tree, parser.calls, values, report, text)
 
 
-class _Program:
-    """A program, its text without comments and strings, and the values of its names."""
+def _tokens(text: str, values: Values) -> Iterator[_Token]:
+    at, line, starts_line, before = 0, 1, True, ""
+    braces = [0]  # the open ones in each `${…}`; -1 in a template
+    while at < len(text):
+        is_chars = braces[-1] < 0
+        match = _CHARS.match(text, at) if is_chars else None
+        if text[at] == "/" and not is_chars and not re.match(r"[\w$)\]}'\"`]", before):
+            match = _REGEX.match(text, at)
+        kind = "chars" if is_chars else "regex"
+        if match is None:
+            match = _TOKEN.match(text, at)
+            assert match is not None
+            kind = str(match.lastgroup)
+        found = match[0]
+        if found == "`":
+            kind, braces = "template", braces[:-1] if is_chars else [*braces, -1]
+        elif is_chars and found == "${":
+            kind, braces = "sign", [*braces, 1]
+        elif kind == "sign" and found in ("{", "}"):
+            braces[-1] += 1 if found == "{" else -1
+            braces = braces[:-1] if braces[-1] == 0 and len(braces) > 1 else braces
+        values.spend(line, 1, len(braces))
+        if kind != "space":
+            yield _Token(kind, found, at, match.end(), line, starts_line)
+            starts_line, before = False, "" if found in _KEYWORDS else found
+        starts_line = starts_line or (kind == "space" and "\n" in found)
+        line += found.count("\n")
+        at = match.end()
+    yield _Token("end", "", at, at, line, True)
+
+
+class _Parser:
+    """Recursive descent over the tokens. Each declaration of a name has its own name in the tree."""
 
     def __init__(self, text: str, values: Values) -> None:
-        self.text, self.values = text, values
-        self.code = _HIDDEN.sub(lambda match: _blank(match[0]), text)
-        self._names: dict[str, list[int]] = {}
-        for match in _WORD.finditer(self.code):
-            self._names.setdefault(match[0], []).append(match.start())
-        self._pairs, self._parents = _pairs(self.code)
-        self._opens = sorted(self._pairs)
-        self._blocks: dict[int, _Block] = {}
+        self._text, self._values = text, values
+        self.tokens = bounded(_tokens(text, values))
+        self.calls: list[ast.Call] = []
+        self.problem = ""
+        self._closing: dict[int, int] = {}
+        stack: list[int] = []
+        for index, token in enumerate(self.tokens):
+            if token.kind == "sign" and token.text in _OPENING:
+                stack.append(index)
+                values.spend(token.line, 0, len(stack))
+            elif token.kind == "sign" and token.text in _OPENING.values():
+                if not stack or _OPENING[self.tokens[stack[-1]].text] != token.text:
+                    raise InputError.of(
+                        (), f"the snippet cannot be read: {token.text} is not opened (line {token.line})."
+                    )
+                self._closing[stack.pop()] = index
+        if stack or sum(token.kind == "template" for token in self.tokens) % 2:
+            line = self.tokens[stack[-1] if stack else -1].line
+            problem = f"the snippet cannot be read: a bracket or template is not closed (line {line})."
+            raise InputError.of((), problem, "Copy the call whole.")
+        self._at = self._depth = 0
+        self._scope = _Scope(None, True, {}, [])
+        self._references: list[tuple[ast.Name, _Scope]] = []
+        self._counts: dict[str, int] = {}
+        self._has_arguments = any(token.text == "arguments" for token in self.tokens)
 
-    def line(self, position: int) -> int:
-        """Return the line, from 1."""
-        return self.text.count("\n", 0, position) + 1
+    def program(self) -> ast.Module:
+        """Return the tree of the program."""
+        body = self._statements()
+        for name, scope in self._references:
+            self._resolve(name, scope)
+        return ast.Module(body=body, type_ignores=[])
 
-    def end_of(self, start: int) -> int:
-        """Return where a bracket ends; the length of the program if it is not closed."""
-        return self._pairs.get(start, len(self.code))
+    def _resolve(self, name: ast.Name, scope: _Scope) -> None:
+        functions: list[_Scope] = []
+        at: _Scope | None = scope
+        while at is not None and name.id not in at.names:
+            functions += [at] if at.is_function else []
+            at = at.outer
+        if at is not None:
+            name.id = at.names[name.id]
+        elif name.id in self._counts:
+            name.id = f"{name.id}{MARK}0"
+        if isinstance(name.ctx, ast.Store):
+            for one in functions:
+                one.free.append(name.id)
 
-    def _around(self, position: int) -> Iterator[_Block]:
-        """Yield the blocks around a position, the innermost first; at last the program."""
-        at = bisect_left(self._opens, position) - 1
-        start = self._opens[at] if at >= 0 else -1
-        while start >= 0:
-            self.values.spend(0, 4)
-            if self._pairs[start] >= position:
-                yield self._block(start)
-            start = self._parents[start]
-        yield _Block("code", -1, len(self.code))
+    # Tokens and nodes
 
-    def _block(self, start: int) -> _Block:
-        if start not in self._blocks:
-            self._blocks[start] = self._read_block(start)
-        return self._blocks[start]
+    @property
+    def _token(self) -> _Token:
+        return self.tokens[self._at]
 
-    def _read_block(self, start: int) -> _Block:
-        end = self._pairs[start]
-        head = self.code[max(0, start - 500) : start].rstrip()
-        if self.code[start] == "=":
-            head += "=>"
-        elif self.code[start] != "{":
-            return _Block("code", start, end)
-        if arrow := re.search(r"(\([^()]*(?:\([^()]*\)[^()]*)*\)|[\w$]+)(?:\s*:[^=()]*)?\s*=>$", head):
-            return _Block("function", start, end, arrow[1])
-        if call := re.search(
-            r"([\w$]*)\s*(\([^()]*(?:\([^()]*(?:\([^()]*\)[^()]*)*\)[^()]*)*\))(?:\s*:[^=(){};]*)?$", head
-        ):
-            if call[1] not in _KEYWORDS:
-                return _Block("function", start, end, call[2])
-            return _Block("loop" if call[1] in ("for", "while") else "code", start, end, call[2])
-        return _Block("loop" if re.search(r"\bdo$", head) else "code", start, end)
+    def _next(self) -> _Token:
+        return self.tokens[min(self._at + 1, len(self.tokens) - 1)]
 
-    def value_of(self, name: str, at: int) -> object:
-        """Return the value of a name at a position of the program; open if it is not known."""
-        self.values.spend(self.line(at), 1_000 + len(self._names.get(name, ())))
-        around = list(self._around(at))
-        for block in around:
-            if re.search(rf"(?<![\w$.]){re.escape(name)}(?![\w$])", block.parameters):
-                return self.values.open(name)
-            starts = [
-                one
-                for one in self._names.get(name, ())
-                if block.start < one < block.end
-                and next(self._around(one)).start in (block.start, *self._list_starts(one, block))
-                and re.search(
-                    r"\b(?:const|let|var|function|class|import)\b[\s*]*(?:[{\[][^={}]*)?$",
-                    self.code[max(0, one - 200) : one],
-                )
-            ]
-            if starts:
-                return self._declared(name, starts, block, at)
-        return self.values.open(name)
+    def _is(self, *texts: str) -> bool:
+        return self._token.text in texts and self._token.kind in ("sign", "name", "template")
 
-    def _list_starts(self, position: int, block: _Block) -> Iterator[int]:
-        """Yield the brackets of a destructuring pattern around a position, up to the block."""
-        for one in self._around(position):
-            if one.start == block.start:
-                return
-            if re.search(r"\b(?:const|let|var|import)\s*$", self.code[max(0, one.start - 20) : max(one.start, 0)]):
-                yield one.start
-
-    def _declared(self, name: str, starts: list[int], block: _Block, at: int) -> object:
-        declared = re.compile(rf"{re.escape(name)}\s*(?::[^=;\n]+)?=(?![=>])").match(self.code, starts[0])
-        simple = declared and re.search(r"\b(?:const|let|var)\s+$", self.code[max(0, starts[0] - 40) : starts[0]])
-        if declared is None or not simple or len(starts) > 1 or (starts[0] > at and self._depth(at, block) == 0):
-            return self.values.open(name)
-        value = self._named(name, _Reader(self, declared.end()).value(), starts[0])
-        followed: set[int] = set()
-        for change in self._changes(name, starts[0], block):
-            loop = next(
-                (
-                    one
-                    for one in self._enclosing(change.start, block)
-                    if one.kind == "loop" and one.start < at < one.end
-                ),
-                None,
-            )
-            if loop is not None and loop.start not in followed:
-                followed.add(loop.start)
-                for one in self._changes(name, loop.start, loop):
-                    value = self._unknown(name, value, one)
-            if self._is_straight(change, block, at):
-                value = self._followed(name, value, change)
-            elif change.start < at or loop is not None or self._depth(change.start, block) or self._depth(at, block):
-                value = self._unknown(name, value, change)
-        return value
-
-    def _enclosing(self, position: int, block: _Block) -> list[_Block]:
-        """Return the blocks between a position and an outer block."""
-        return [one for one in self._around(position) if one.start > block.start]
-
-    def _depth(self, position: int, block: _Block) -> int:
-        """Return the number of functions around a position inside a block."""
-        return sum(one.kind == "function" for one in self._enclosing(position, block))
-
-    def _is_straight(self, change: _Change, block: _Block, at: int) -> bool:
-        """Whether a change is a statement that runs once before the position."""
-        starts = re.search(r"(?:^|[;{}\n])\s*$", self.code[max(0, change.start - 200) : change.start])
-        inner = self._enclosing(change.start, block)
-        if not starts or change.kind == "alter" or change.start > at:
-            return False
-        head = self.code[max(0, change.start - 200) : change.start].rstrip()
-        if (
-            head.endswith((")", "else", "=>", "do"))
-            and not head.endswith(("})", "])"))
-            and re.search(r"\b(?:if|for|while|else|do)\b[^;{}]*$", head)
-        ):
-            return False
-        if self._depth(at, block) > self._depth(change.start, block) and inner:
-            return False
-        return all(one.start < at < one.end for one in inner)
-
-    def _changes(self, name: str, after: int, block: _Block) -> Iterator[_Change]:
-        """Yield what the code of a block does to a name."""
-        for start in self._names.get(name, ()):
-            if not (max(after, block.start) < start < block.end):
-                continue
-            end = start + len(name)
-            code = self.code
-            if self._is_target(start):
-                yield _Change("alter", start, end)
-            elif match := re.compile(r"\s*=(?![=>])").match(code, end):
-                if not re.search(r"\b(?:const|let|var)\s+$", code[max(0, start - 20) : start]):
-                    yield _Change("set", start, match.end())
-            elif match := re.compile(r"\s*\+=").match(code, end):
-                yield _Change("add", start, match.end())
-            elif match := re.compile(r"\s*\.push\s*\(").match(code, end):
-                yield _Change("push", start, match.end())
-            elif (
-                re.compile(r"\s*(?:[-*/%&|^?]{1,2}=|\+\+|--)").match(code, end)
-                or re.compile(r"(?:\s*!?\??\.\s*[\w$]+|\s*\[[^\[\]]*\])+\s*(?:[-+*/|&?]{0,2}=(?![=>])|\+\+|--)").match(
-                    code, end
-                )
-                or re.compile(
-                    r"(?:\s*\[[^\[\]]*\]|\.[\w$]+)*\.(?:unshift|splice|pop|shift|sort|reverse|fill|push)\b"
-                ).match(code, end)
-                or re.search(r"(?:\bdelete|\+\+|--|Object\.assign\()\s*$", code[max(0, start - 30) : start])
-                or self._is_passed(start, end)
-            ):
-                yield _Change("alter", start, end)
-
-    def _is_passed(self, start: int, end: int) -> bool:
-        """Whether a name is an argument of a function, or stored in another object or name."""
-        if not re.compile(r"\s*(?:[,)\]};\n]|as\b)").match(self.code, end) or self.code[start - 3 : start] == "...":
-            return False
-        if re.search(r"[\w$\]]\s*=\s*$", self.code[max(0, start - 100) : start]):
-            return True
-        for block in self._around(start):
-            before = self.code[max(0, block.start - 200) : max(block.start, 0)].rstrip()
-            if self.code[block.start] == "(":
-                function = re.search(r"[\w$.]+$", before)
-                return function is not None and function[0] not in _KEYWORDS and not _READ_ONLY.search(function[0])
-            if self.code[block.start] not in "[{" or not before.endswith(("(", "[", ",", ":", "=", "?")):
-                return False
-        return False
-
-    def _is_target(self, start: int) -> bool:
-        """Whether a name is set as a part of `[a, b] = …` or `{ a } = …`."""
-        block = next(self._around(start))
-        if block.start < 0 or self.code[block.start] not in "[{":
-            return False
-        before = self.code[max(0, block.start - 200) : block.start].rstrip()
-        is_index = re.search(r"[\w$)\]]$", before) is not None
-        return not is_index and re.compile(r"\s*=(?![=>])").match(self.code, block.end + 1) is not None
-
-    def _named(self, name: str, value: object, at: int) -> object:
-        if isinstance(value, Open) and not re.fullmatch(r"[\w$]+", value.source):
-            reason = value.reason or f"line {self.line(at)} sets it to {value.source[:60]}"
-            return self.values.open(name, reason, at)
-        return value
-
-    def _followed(self, name: str, value: object, change: _Change) -> object:
-        reader = _Reader(self, change.end)
-        if change.kind == "set":
-            return self._named(name, reader.value(), change.start)
-        if change.kind == "push":
-            added = reader.items(")", "the call")
-            return total(value, added) if isinstance(value, list | Open) else self._unknown(name, value, change)
-        found = total(value, reader.value())
-        return self._unknown(name, value, change) if found is None else found
-
-    def _unknown(self, name: str, value: object, change: _Change) -> object:
-        line = self.line(change.start)
-        if isinstance(value, list) and change.kind == "push":
-            return [*value, Gap(f"What line {line} adds to {name}")]
-        if change.kind != "alter":
-            return self.values.open(name, f"line {line} sets it in code that is not followed", change.start)
-        if isinstance(value, list | dict):
-            taint(value, f"line {line} changes {name}")
-            return value
-        return (
-            self.values.open(name, f"line {line} changes it", change.start) if self._is_target(change.start) else value
-        )
-
-
-def _blank(text: str) -> str:
-    keep = 1 if text[0] in "'\"`" else 0
-    return text[:keep] + re.sub(r"[^\n]", " ", text[keep : len(text) - keep]) + text[len(text) - keep :]
-
-
-_NEW_LINE = re.compile(r"\n(?=\s*(?!(?:in|of|instanceof)\b)[A-Za-z_$}])")
-_BRACKET = re.compile(rf"[{{}}()\[\],;]|=>(?!\s*\{{)|{_NEW_LINE.pattern}")
-
-
-def _goes_on(code: str, at: int) -> bool:
-    """Whether the expression before a line's end goes on in the next line."""
-    return (code[max(0, at - 200) : at].rstrip() or "=")[-1] in "=+-*/%&|?:,(.<>{[!"
-
-
-def _pairs(code: str) -> tuple[dict[int, int], dict[int, int]]:
-    """Return the end of each bracket by its start, and the start of the one around it (-1 without one).
-
-    The `=>` of a function without braces is a bracket, too: it ends with the expression.
-    """
-    ends: dict[int, int] = {}
-    parents: dict[int, int] = {}
-    stack: list[int] = []
-    for match in _BRACKET.finditer(code):
-        start, sign = match.start(), match[0]
-        if sign in ("{", "(", "[", "=>"):
-            parents[start] = stack[-1] if stack else -1
-            ends[start] = len(code)
-            stack.append(start)
-            if len(stack) > 500:
-                raise InputError.of((), "the snippet is nested too deeply.")
-            continue
-        if sign == "\n" and _goes_on(code, start):
-            continue
-        while stack and code[stack[-1]] == "=":
-            ends[stack.pop()] = start
-        if sign in "})]" and stack:
-            ends[stack.pop()] = start
-    return ends, parents
-
-
-class _Reader:
-    """A parser for expressions: objects, arrays, strings, templates, numbers, names, `+`, `? :`, comments."""
-
-    _SPACE = re.compile(r"(?:\s|//[^\n]*|/\*.*?\*/)+", re.DOTALL)
-    _NUMBER = re.compile(r"-?(?:0[xX][\da-fA-F]+|(?:\d[\d_]*\.?[\d_]*|\.\d+)(?:[eE][+-]?\d+)?)")
-    _NAME = re.compile(
-        r"(?:await\s+|new\s+)?[A-Za-z_$][\w$]*(?:!?\??\.[A-Za-z_$][\w$]*|\[[^\[\]]*\]|\((?:[^()]|\([^()]*\))*\))*"
-    )
-    _KEY = re.compile(r"[A-Za-z_$][\w$]*|\d+")
-    _TYPE = re.compile(r"(?:as|satisfies)\s+(?:const\b|[\w$.]+(?:<[^<>]*(?:<[^<>]*>)?[^<>]*>)?(?:\[\])*)")
-
-    def __init__(self, program: _Program, position: int) -> None:
-        self._program, self._text, self._at = program, program.text, position
-
-    def value(self, depth: int = 0) -> object:
-        """Parse an expression. Raises InputError with the line."""
-        self._program.values.spend(0, 1)
-        if depth > 60:
-            raise InputError.of((), "the snippet is nested too deeply.")
-        self._next()
-        start = self._at
-        found = self._single(depth)
-        while (sign := self._next()) == "+" and self._text[self._at : self._at + 2] not in ("++", "+="):
-            self._at += 1
-            right = self._single(depth)
-            joined = total(found, right)
-            if joined is None and isinstance(found, str | int | float) and isinstance(right, str | int | float):
-                joined = f"{found}{right}" if isinstance(found, str) or isinstance(right, str) else None
-            found = self._open(start) if joined is None or isinstance(joined, list) else joined
-            self._program.values.spend(0, len(found) if isinstance(found, str) else 1)
-        if sign not in ("", ",", ";", "}", "]", ")", ":", "\n"):
-            found = self._rest(sign, found, start, depth)
+    def _take(self, *texts: str) -> bool:
+        found = self._is(*texts)
+        self._at += found
         return found
 
-    def _rest(self, sign: str, found: object, start: int, depth: int) -> object:
-        """Return the value of an expression that goes on with another sign than `+`."""
-        if sign == "?" and self._text[self._at : self._at + 2] not in ("??", "?."):
+    def _expect(self, text: str) -> Literal[True]:
+        return True if self._take(text) else self._fail(f"{text} was expected")
+
+    def _comma(self, end: str) -> None:
+        if not self._is(end):
+            self._expect(",")
+
+    def _skip_to(self, end: str) -> None:
+        """Skip to the first token of a text or kind."""
+        while end not in (self._token.text, self._token.kind):
+            if self._token.kind == "end":
+                self._fail(f"{end} was expected")
             self._at += 1
-            first = self.value(depth + 1)
-            if self._next() != ":":
-                self._fail("a colon was expected")
-            self._at += 1
-            second = self.value(depth + 1)
-            return self._open(start) if isinstance(found, Open) else first if found else second
-        if re.compile(r"[-*/%<>=!&|?.^(\[]").match(sign) and "\n" not in self._text[self._back() : self._at]:
-            end = self._end(self._at)
-            self._at = end
-            return self._open(start)
-        return found
 
-    def _back(self) -> int:
-        at = self._at
-        while at and self._text[at - 1].isspace():
-            at -= 1
-        return at
-
-    def _end(self, at: int) -> int:
-        """Return where the expression ends: at a comma, semicolon, bracket or line."""
-        code, depth, start = self._program.code, 0, at
-        while at < len(code):
-            if code[at] in "([{":
-                depth += 1
-            elif code[at] in ")]}":
-                if depth == 0:
-                    break
-                depth -= 1
-            elif (code[at] in ",;" and depth == 0) or (
-                depth == 0 and at > start and _NEW_LINE.match(code, at) and not _goes_on(code, at)
-            ):
-                break
-            at += 1
-        return at
-
-    def _open(self, start: int) -> Open:
-        source = " ".join(self._text[start : self._at].split())
-        return self._program.values.open(source)
-
-    def _next(self) -> str:
-        while True:
-            if space := self._SPACE.match(self._text, self._at):
-                self._at = space.end()
-            kind = self._TYPE.match(self._text, self._at)
-            if kind is None or self._at == 0 or not (self._text[self._at - 1].isspace()):
-                return self._text[self._at : self._at + 1]
-            self._at = kind.end()
-
-    def _single(self, depth: int) -> object:
-        start = self._next()
-        if start == "{":
-            return self._object(depth)
-        if start == "[":
-            return self._postfix(self._at, self.items("]", "the array", depth))
-        if start in ("'", '"', "`"):
-            begin = self._at
-            return self._postfix(begin, self._string(start))
-        if start == "(":
-            begin = self._at
-            self._at += 1
-            found = self.value(depth + 1)
-            if self._next() != ")":
-                self._fail("a bracket is not closed")
-            self._at += 1
-            if self._next() == "=" and self._text.startswith("=>", self._at):
-                self._at = self._end(self._at)
-                return self._open(begin)
-            return self._postfix(begin, found)
-        if number := self._NUMBER.match(self._text, self._at):
-            self._at = number.end()
-            digits = number[0].replace("_", "")
-            if "x" in digits.lower():
-                return int(digits[:300], 16)
-            return float(digits) if re.search(r"[.eE]", digits) else int(digits[:300])
-        return self._name()
-
-    def _postfix(self, start: int, found: object) -> object:
-        """Return the value after methods: `["a", "b"].join(" ")` and `.trim()` of a known text."""
-        code = self._program.code
-        while match := re.compile(r"\s*\.\s*(\w+)\s*\(").match(code, self._at):
-            inner = _Reader(self._program, match.end())
-            given = inner.items(")", "the call") if match[1] in ("join", "concat", "trim") else []
-            self._at = self._program.end_of(match.end() - 1) + 1
-            found = self._method(match[1], found, given)
-            if found is None:
-                found = self._open(start)
-        if code[self._at : self._at + 1] in ("[", ".") and self._at < len(code):
-            self._at = self._end(self._at)
-            return self._open(start)
-        return found
-
-    def _method(self, name: str, value: object, given: list[object]) -> object | None:
-        """Return the value of a method; None if it is not known."""
-        match name, value, given:
-            case "join", list(), [str() as mark] if all(isinstance(one, str) for one in value):
-                return mark.join(str(one) for one in value)
-            case "concat", list(), _ if all(isinstance(one, list) for one in given):
-                return [*value, *(item for one in given if isinstance(one, list) for item in one)]
-            case "trim", str(), [] if next(self._program.values.opened(value), None) is None:
-                return value.strip()
-        return None
-
-    def _object(self, depth: int) -> dict[str, object]:
-        fields: dict[str, object] = {}
-        for start in self._items("}", "the object"):
-            if self._text.startswith("...", self._at):
-                self._at += 3
-                begin = self._at
-                value = self.value(depth + 1)
-                gap = gap_in(value)
-                if isinstance(value, dict) and gap is None:
-                    fields |= value
-                else:
-                    what = "..." + " ".join(self._text[begin : self._at].split())[:60]
-                    fields[what] = Gap(what, gap.why if gap else "its value is not in the program")
-                continue
-            if start in ("'", '"'):
-                key = self._string(start)
-            elif match := self._KEY.match(self._text, self._at):
-                key, self._at = match[0], match.end()
-            else:
-                self._fail("a key was expected")
-            if self._next() == ":":
-                self._at += 1
-                fields[key] = self.value(depth + 1)
-            elif self._text[self._at : self._at + 1] in (",", "}"):
-                fields[key] = self._program.value_of(key, self._at)
-            else:
-                self._fail("a value was expected")
-        return fields
-
-    def items(self, end: str, what: str, depth: int = 0) -> list[object]:
-        """Parse the items of an array, or of a call whose bracket was read, up to `end`."""
-        if end == ")":
-            self._at -= 1
-        found: list[object] = []
-        for _ in self._items(end, what):
-            if self._text.startswith("...", self._at):
-                self._at += 3
-                begin = self._at
-                value = self.value(depth + 1)
-                source = self._text[begin : self._at]
-                if isinstance(value, list):
-                    found += value
-                elif isinstance(value, Open):
-                    found.append(spread(value))
-                else:
-                    found.append(Gap(f"...{source[:60]}", "its value is not in the program"))
-                self._program.values.spend(0, len(found))
-            else:
-                found.append(self.value(depth + 1))
-        return found
-
-    def _items(self, end: str, what: str) -> Iterator[str]:
-        """Yield the first character of each item up to `end`."""
+    def _identifier(self) -> str:
+        if self._token.kind != "name":
+            self._fail("a name was expected")
         self._at += 1
-        while (start := self._next()) != end:
-            if start == "":
-                self._fail(f"{what} is not closed")
-            yield start
-            if self._next() == ",":
-                self._at += 1
-            elif self._next() != end:
-                self._fail("a comma was expected")
-        self._at += 1
-
-    def _string(self, quote: str) -> str:
-        self._at += 1
-        pieces: list[str] = []
-        while True:
-            character = self._text[self._at : self._at + 1]
-            if character == "":
-                self._fail("a string is not closed")
-            self._at += 1
-            if character == quote:
-                break
-            if character == "\\":
-                pieces.append(self._escape())
-            elif quote == "`" and character == "$" and self._text[self._at : self._at + 1] == "{":
-                pieces.append(self._piece())
-            else:
-                pieces.append(character)
-        return "".join(pieces).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-    def _piece(self) -> str:
-        """Return the text of `${…}` in a template."""
-        self._at += 1
-        start = self._at
-        inner = re.compile(r"(?:[^{}`'\"]|'[^'\n]*'|\"[^\"\n]*\"|`[^`]*`|\{[^{}]*\})*+\}").match(self._text, start)
-        if inner is None:
-            self._fail("a template is not closed")
-        source = inner[0][:-1].strip()
-        self._at = inner.end()
-        if re.fullmatch(r"[A-Za-z_$][\w$]*", source):
-            found = self._program.value_of(source, start)
-            if isinstance(found, str | int) and not isinstance(found, bool):
-                return str(found)
-        return self._program.values.open(source)
-
-    def _escape(self) -> str:
-        if match := re.compile(r"u\{([0-9a-fA-F]{1,6})\}|u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})").match(
-            self._text, self._at
-        ):
-            self._at = match.end()
-            code = int(match[1] or match[2] or match[3], 16)
-            return chr(code) if code < 0x110000 else "\ufffd"
-        character = self._text[self._at : self._at + 1]
-        self._at += 1
-        return {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "v": "\v", "0": "\0", "\n": ""}.get(
-            character, character
-        )
-
-    def _name(self) -> object:
-        match = self._NAME.match(self._text, self._at)
-        start = self._at
-        if match is None and self._text[start : start + 1] in tuple("!-~+/<"):
-            self._at = self._end(start)
-            return self._open(start)
-        if match is None:
-            self._fail("a value was expected")
-        self._at = match.end()
-        words = {"true": True, "false": False, "null": None, "undefined": None}
-        if match[0] in words:
-            return words[match[0]]
-        if re.fullmatch(r"[A-Za-z_$][\w$]*", match[0]) and not self._text.startswith("=>", self._at):
-            return self._program.value_of(match[0], start)
-        return self._open(start)
+        return self.tokens[self._at - 1].text
 
     def _fail(self, problem: str) -> NoReturn:
-        raise InputError.of(
-            (), f"the snippet cannot be read: {problem} (line {self._program.line(self._at)}).", "Copy the call whole."
-        )
+        raise _UnreadError(f"{problem} (line {self._token.line})")
+
+    def _spend(self) -> None:
+        self._depth += 1
+        self._values.spend(self._token.line, 1, self._depth)
+
+    def _node(self, kind: type[_NodeT], start: int, **fields: object) -> _NodeT:
+        """Return a node with its place in the text: `start` is its first token."""
+        node, last = kind(**fields), self.tokens[max(self._at - 1, start)]
+        place = (self.tokens[start].line, self.tokens[start].start, last.line, last.end)
+        for name, value in zip(("lineno", "col_offset", "end_lineno", "end_col_offset"), place, strict=True):
+            setattr(node, name, value)
+        return node
+
+    def _unknown(self, start: int, *parts: ast.AST) -> ast.expr:
+        """Return a value that is not known, made of parts that it may change."""
+        function = self._node(ast.Name, start, id=UNKNOWN, ctx=ast.Load())
+        return self._node(ast.Call, start, func=function, args=[*parts], keywords=[])
+
+    def _expression_statement(self, start: int, value: ast.AST) -> ast.stmt:
+        return self._node(ast.Expr, start, value=value)
+
+    def _name(self, name: str, start: int, *, is_set: bool = False) -> ast.Name:
+        node = self._node(ast.Name, start, id=name, ctx=ast.Store() if is_set else ast.Load())
+        self._references.append((node, self._scope))
+        return node
+
+    def _declared(self, name: str, *, is_var: bool = False) -> str:
+        """Declare a name; return that in the tree."""
+        scope = self._scope
+        while is_var and not scope.is_function and scope.outer is not None:
+            scope = scope.outer
+        if name not in scope.names:
+            count = self._counts[name] = self._counts.get(name, 0) + 1
+            scope.names[name] = name if count == 1 else f"{name}{MARK}{count}"
+        return scope.names[name]
+
+    @contextmanager
+    def _inside(self, *, is_function: bool = False) -> Iterator[_Scope]:
+        outer, self._scope = self._scope, _Scope(self._scope, is_function, {}, [])
+        try:
+            yield self._scope
+        finally:
+            self._scope = outer
+
+    # Statements
+
+    def _statements(self, *ends: str) -> list[ast.stmt]:
+        found: list[ast.stmt] = []
+        while self._token.kind != "end" and not self._is(*ends):
+            found += self._statement()
+        return found
+
+    def _braces(self) -> list[ast.stmt]:
+        self._expect("{")
+        body = self._statements("}")
+        self._expect("}")
+        return body
+
+    def _statement(self) -> list[ast.stmt]:
+        """Parse a statement. One that is not understood is skipped, and the names in it are unknown."""
+        start, calls, scope, depth = self._at, len(self.calls), self._scope, self._depth
+        self._spend()
+        try:
+            return self._known_statement(start)
+        except _UnreadError as error:
+            del self.calls[calls:]
+            self._at, self._scope = start, scope
+            found = self._skipped(start)
+            if CALL.search(self._text, self.tokens[start].start, self.tokens[self._at - 1].end):
+                self.problem = self.problem or str(error)
+            return found
+        finally:
+            self._depth = depth
+
+    def _skipped(self, start: int) -> list[ast.stmt]:
+        while self._token.kind != "end" and not self._is(")", "]", "}"):
+            self._at = self._closing.get(self._at, self._at) + 1
+            if self.tokens[self._at - 1].text == ";" or self._token.starts_line:
+                break
+        if self._at == start:
+            self._fail("a statement was expected")
+        names = [
+            one.text
+            for before, one in pairwise(self.tokens[max(start - 1, 0) : self._at])
+            if one.kind == "name" and one.text not in _KEYWORDS and before.text not in (".", "?.")
+        ]
+        read = self._unknown(start, *(self._name(name, start) for name in names))
+        return [self._expression_statement(start, read), self._set_all(start, names)]
+
+    def _set_all(self, start: int, names: Iterable[str], value: ast.AST | None = None) -> ast.stmt:
+        """Return an assignment of values that are not known."""
+        parts = [
+            self._node(ast.Starred, start, value=self._name(name, start, is_set=True), ctx=ast.Store())
+            for name in names
+        ]
+        target = self._node(ast.Tuple, start, elts=parts, ctx=ast.Store())
+        return self._node(ast.Assign, start, targets=[target], value=value or self._unknown(start))
+
+    def _known_statement(self, start: int) -> list[ast.stmt]:  # noqa: C901 - one case per statement
+        word, after = self._token.text if self._token.kind in ("name", "sign") else "", self._next()
+        match word:
+            case "export" if after.text == "default" and self.tokens[self._at + 2].text == "{":
+                self._at += 2
+                return self._simple(start)
+            case "export" | "declare" | "abstract" | "default" if after.kind == "name" and not after.starts_line:
+                self._at += 1
+                return self._known_statement(self._at)
+            case "import" if after.text not in ("(", "."):
+                while self._token.kind == "name" or self._take("{", "}", ",", "*"):
+                    self._at += self._token.kind == "name"
+                if self._token.kind != "string":
+                    self._fail("an import cannot be read")
+                names = [one.text for one in self.tokens[start + 1 : self._at] if one.kind == "name"]
+                self._at += 1
+                self._take(";")
+                for name in names:
+                    self._declared(name)
+                return [self._set_all(start, names)]
+            case "function" | "async" if "function" in (word, after.text):
+                self._at += 1 + (word == "async")
+                self._take("*")
+                name = self._declared(self._identifier()) if self._token.kind == "name" else UNKNOWN
+                return [self._function(start, name)]
+            case "type" | "interface" if after.kind == "name" and not after.starts_line:
+                if word == "interface":
+                    self._skip_to("{")
+                    self._at = self._closing[self._at] + 1
+                    return []
+                self._skip_to("=")
+                self._at += 1
+                self._type()
+                return [] if self._take(";") or self._token.starts_line else self._skipped(start)
+            case "class":
+                return [self._class(start)]
+            case "{":
+                with self._inside():
+                    return [self._node(ast.With, start, items=[], body=self._braces())]
+            case "const" | "let" | "var" if after.kind == "name" or after.text in ("[", "{"):
+                found = self._declarations(start)
+                self._end()
+                return found
+            case "if" | "else" | "while" | "do" | "for" | "try" | "catch" | "finally" | "switch" | "case" | "default":
+                return self._branch(start, self._identifier())
+            case ";":
+                self._at += 1
+                return []
+            case "return" | "throw" | "break" | "continue":
+                self._at += 1
+                is_empty = self._is(";", "}") or self._token.starts_line or word in ("break", "continue")
+                value = None if is_empty else self._expression()
+                return [self._node(ast.Return, start, value=value)]
+        if self._token.kind == "name" and after.text == ":":
+            self._at += 2
+            return [self._node(ast.If, start, test=self._unknown(start), body=self._statement(), orelse=[])]
+        found = self._simple(start)
+        self._end()
+        return found
+
+    def _end(self) -> None:
+        if not (self._take(";") or self._is("}") or self._token.starts_line):
+            self._fail("the end of a statement was expected")
+
+    def _branch(self, start: int, word: str) -> list[ast.stmt]:
+        """Parse one part of a statement that may run or not, or run more than once."""
+        with self._inside():
+            before: list[ast.stmt] = []
+            test: ast.AST = self._unknown(start)
+            if word == "for":
+                return self._for(start)
+            if word == "catch" and self._take("("):
+                names, pattern = self._pattern()
+                before = [self._set_all(start, names, self._unknown(start, pattern))]
+                self._expect(")")
+            elif word in ("if", "while", "switch") and self._expect("("):
+                test = self._expression()
+                self._expect(")")
+            elif word in ("case", "default"):
+                test = self._expression() if word == "case" else test
+                self._expect(":")
+                body = self._statements("case", "default", "}")
+                return [self._node(ast.If, start, test=test, body=body, orelse=[])]
+            kind = ast.While if word in ("while", "do") else ast.If
+            return [self._node(kind, start, test=test, body=[*before, *self._statement()], orelse=[])]
+
+    def _for(self, start: int) -> list[ast.stmt]:
+        self._take("await")
+        self._expect("(")
+        begin, before = self._at, list[ast.stmt]()
+        names: list[str] = []
+        if self._take("const", "let", "var"):
+            names, pattern = self._pattern(is_var=self.tokens[begin].text == "var")
+            if any(isinstance(one, ast.Call) for one in ast.walk(pattern)):
+                self._fail("a default value is not followed")
+        elif self._token.kind == "name":
+            names = [self._identifier()]
+        if names and self._take("of", "in"):
+            rows = self._expression()
+            self._expect(")")
+            target = [self._name(name, begin, is_set=True) for name in names]
+            row = target[0] if len(target) == 1 else self._node(ast.Tuple, begin, elts=target, ctx=ast.Store())
+            return [self._node(ast.For, start, target=row, iter=rows, body=self._statement(), orelse=[])]
+        self._at = begin
+        if not self._is(";"):
+            before = self._declarations(begin) if self._is("const", "let", "var") else self._simple(begin)
+        self._expect(";")
+        test = self._unknown(begin) if self._is(";") else self._expression()
+        self._expect(";")
+        step = [] if self._is(")") else self._simple(self._at)
+        self._expect(")")
+        return [*before, self._node(ast.While, start, test=test, body=[*self._statement(), *step], orelse=[])]
+
+    def _declarations(self, start: int) -> list[ast.stmt]:
+        word = self._identifier()
+        found: list[ast.stmt] = []
+        while not found or self._take(","):
+            begin = self._at
+            names, target = self._pattern(is_var=word == "var")
+            value = self._assignment() if self._take("=") else None
+            if value is not None and all(isinstance(one, ast.Name) for one in getattr(target, "elts", [target])):
+                found.append(self._node(ast.Assign, begin, targets=[target], value=value))
+            elif value is not None or word != "var":
+                found.append(self._set_all(begin, names, value and self._unknown(begin, target, value)))
+            else:
+                found.append(self._expression_statement(begin, target))
+        return found
+
+    def _pattern(self, *, is_var: bool = False) -> tuple[list[str], ast.expr]:
+        """Parse and declare `a`, `[a, b]` or `{a, b = 1}`."""
+        pattern = self._primary()
+        targets = _targets(pattern)
+        for one in targets:
+            self._declared(one.id, is_var=is_var)
+            one.ctx = ast.Store()
+        self._take("?", "!")
+        if self._take(":"):
+            self._type()
+        return [one.id for one in targets], pattern
+
+    # Functions and classes
+
+    def _function(self, start: int, name: str = UNKNOWN) -> ast.FunctionDef:
+        """Parse a function from its parameters on, an arrow function, or a method."""
+        given: list[str] = []
+        defaults: list[ast.stmt] = []  # they run with each call
+        with self._inside(is_function=True) as scope:
+            if self._is("<"):
+                self._angle()
+            if self._token.kind == "name":
+                given = [self._declared(self._identifier())]
+            else:
+                self._expect("(")
+                while not self._take(")"):
+                    self._take("...")
+                    while self._token.kind == "name" and self._next().kind == "name":
+                        self._at += 1  # private readonly x
+                    names, pattern = self._pattern()
+                    given += [self._scope.names[one] for one in names]
+                    parts = [] if isinstance(pattern, ast.Name) else [pattern]
+                    parts += [self._assignment()] if self._take("=") else []
+                    defaults += [self._expression_statement(start, self._unknown(start, *parts))] if parts else []
+                    self._comma(")")
+                if self._take(":"):
+                    self._type()
+            is_arrow = self._take("=>")
+            body: list[ast.stmt] = []
+            if self._is("{"):
+                body = self._braces()
+            elif is_arrow:
+                begin, value = self._at, self._assignment()
+                body = [self._node(ast.Return, begin, value=value)]
+            else:  # a declaration of a type
+                self._end()
+        return self._function_node(start, name, given, [*defaults, *body], scope)
+
+    def _function_node(
+        self, start: int, name: str, given: list[str], body: list[ast.stmt], scope: _Scope
+    ) -> ast.FunctionDef:
+        parameters = [self._node(ast.arg, start, arg=one, annotation=None) for one in given]
+        arguments = ast.arguments([], parameters, None, [], [], None, [])
+        body = [self._node(ast.Global, start, names=scope.free), *body]
+        decorators = [self._unknown(start)] if self._has_arguments else []  # it may change them by `arguments`
+        parts = {"name": name, "args": arguments, "body": body, "decorator_list": decorators}
+        return self._node(ast.FunctionDef, start, **parts, returns=None, type_params=[])
+
+    def _class(self, start: int) -> ast.ClassDef:
+        self._at += 1
+        name = self._declared(self._identifier()) if not self._is("{", "extends") else UNKNOWN
+        bases: list[ast.expr] = []
+        while not self._take("{"):
+            if self._take("extends"):
+                bases.append(self._postfix())
+            elif self._take("implements"):
+                self._skip_to("{")
+            elif not self._angle():
+                self._fail("a class cannot be read")
+        body: list[ast.stmt] = []
+        while not self._take("}"):
+            body += self._member()[1]
+        parts = {"name": name, "body": body, "bases": bases, "keywords": [], "decorator_list": []}
+        return self._node(ast.ClassDef, start, **parts, type_params=[])
+
+    def _member(self) -> tuple[str, list[ast.stmt]]:
+        """Parse a method of a class or object, or a field."""
+        start, name = self._at, ""
+        while not self._is("(", "<", "=", ":", ";", "{", "}") and self._token.kind != "end":
+            name = self._token.text
+            self._at = self._closing.get(self._at, self._at) + 1
+        if self._is("(", "<"):
+            return name, [self._function(start, _METHODS.get(name, name))]
+        with self._inside(is_function=True) as scope:  # it runs with the class, or later
+            if self._is("{"):
+                body = self._braces()
+            else:
+                if self._take(":"):
+                    self._type()
+                value = _named(name, self._assignment()) if self._take("=") else self._unknown(start)
+                self._end()
+                body = [self._expression_statement(start, self._unknown(start, value))]
+        return name, [self._function_node(start, UNKNOWN, [], body, scope)]
+
+    def _is_arrow(self) -> bool:
+        here = self._at
+        try:
+            if (
+                self._is("async")
+                and not self._next().starts_line
+                and (self._next().kind == "name" or self._next().text == "(")
+            ):
+                self._at += 1
+            if self._token.kind == "name":
+                return self._next().text == "=>"
+            if not self._is("("):
+                return False
+            self._at = self._closing[self._at] + 1
+            if self._take(":"):
+                self._type()
+            return self._is("=>")
+        except _UnreadError:
+            return False
+        finally:
+            self._at = here
+
+    def _type(self) -> None:
+        """Skip a type of TypeScript."""
+        is_open, is_group = True, False
+        while True:
+            token = self._token
+            is_word = token.kind == "name" and token.text in _TYPE_WORDS
+            if token.kind in ("name", "string", "number", "chars") or self._at in self._closing or self._is("`"):
+                is_more = is_word or token.kind == "chars" or token.text in ("`", "${")
+                if not (is_open or is_more or (token.text == "[" and not token.starts_line)):
+                    break
+                is_open, is_group = is_word, token.text == "("
+                self._skip_one()
+            elif self._is("|", "&", ".") or (is_group and self._is("=>")):
+                is_open = self._take(self._token.text)
+            elif not self._is("<") or not self._angle():
+                break
+        if is_open:
+            self._fail("a type was expected")
+
+    def _skip_one(self) -> None:
+        """Skip a token or bracket of a type, which has no calls and assignments."""
+        end = self._closing.get(self._at, self._at) + 1
+        for token, after in pairwise(self.tokens[self._at : end]):
+            if token.text in _ASSIGNED or token.text in ("++", "--") or (token.kind == "name" and after.text == "("):
+                self._fail("a type was expected")
+        self._at = end
+
+    def _angle(self) -> bool:
+        """Skip `<…>` if it has types; return whether it does."""
+        here, depth = self._at, 0
+        try:
+            while depth > 0 or self._at == here:
+                token = self._token
+                is_end = set(token.text) == {">"}
+                depth += 1 if self._is("<") else -len(token.text) if is_end else 0
+                is_type = token.kind in ("name", "string", "number") or token.text in _TYPE_SIGNS
+                if depth < 0 or not (is_end or is_type or self._at in self._closing):
+                    self._fail("a type was expected")
+                self._skip_one()
+        except _UnreadError:
+            self._at = here
+        return self._at > here
+
+    # Expressions
+
+    def _simple(self, start: int) -> list[ast.stmt]:
+        """Parse an expression statement. Assignments that are followed are statements of Python."""
+        found: list[ast.stmt] = []
+        while not found or self._take(","):
+            begin = self._at
+            left = self._assignment(is_statement=True)
+            sign = self._token.text if self._is("=", "+=") else ""
+            if not sign:
+                found.append(self._expression_statement(begin, left))
+                continue
+            self._at += 1
+            right = self._assignment()
+            if isinstance(left, ast.Name) and sign == "+=":
+                target = self._name(left.id, begin, is_set=True)
+                found.append(self._node(ast.AugAssign, begin, target=target, op=ast.Add(), value=right))
+            elif isinstance(left, ast.Name):
+                target = self._name(left.id, begin, is_set=True)
+                found.append(self._node(ast.Assign, begin, targets=[target], value=right))
+            elif isinstance(left, ast.Subscript):
+                self._refuse_global(left)
+                right = _named(str(getattr(left.slice, "value", "")), right)
+                value = self._node(ast.BinOp, begin, left=left, op=ast.Add(), right=right) if sign == "+=" else right
+                found.append(self._node(ast.Assign, begin, targets=[left], value=value))
+            else:
+                found.append(self._expression_statement(begin, self._set_in_expression(begin, left, right)))
+        return found
+
+    def _refuse(self, what: str, line: int) -> NoReturn:
+        raise InputError.of((), f"line {line}: {what} may change any value, so the program is not imported.")
+
+    def _refuse_global(self, target: ast.expr) -> None:
+        source = self._text[target.col_offset : target.end_col_offset]
+        if match := re.match(r"(globalThis|window|global)\b", source):
+            self._refuse(match[1], target.lineno)
+
+    def _set_in_expression(self, start: int, left: ast.expr, right: ast.expr) -> ast.expr:
+        """Return an assignment inside of an expression: what it sets is unknown."""
+        self._refuse_global(left)
+        sets = [
+            self._node(ast.NamedExpr, start, target=self._name(one.id, start, is_set=True), value=self._unknown(start))
+            for one in _targets(left)
+        ]
+        parts = left.args if isinstance(left, ast.Call) else [left]  # `m.length = 0` reads no length
+        return self._unknown(start, *parts, right, *sets)
+
+    def _expression(self) -> ast.expr:
+        start, value = self._at, self._assignment()
+        while self._take(","):
+            value = self._unknown(start, value, self._assignment())
+        return value
+
+    def _assignment(self, *, is_statement: bool = False) -> ast.expr:
+        start = self._at
+        self._spend()
+        if self._is_arrow():
+            self._take("async")
+            value = cast(ast.expr, self._function(start))
+        elif self._take("yield"):
+            self._take("*")
+            value = self._unknown(start, *([] if self._is(")", "]", "}", ",", ";") else [self._assignment()]))
+        else:
+            value = self._conditional()
+        if self._is_step():
+            self._at += 1
+            value = self._binary(0, self._set_in_expression(start, value, self._unknown(start)))
+        elif self._token.text in _ASSIGNED and not (is_statement and self._is("=", "+=")):
+            self._expect(self._token.text)
+            value = self._set_in_expression(start, value, self._assignment())
+        self._depth -= 1
+        return value
+
+    def _is_step(self) -> bool:
+        return self._is("++", "--") and not self._token.starts_line
+
+    def _conditional(self) -> ast.expr:
+        start, test = self._at, self._binary(0)
+        if not self._take("?"):
+            return test
+        body = self._assignment()
+        self._expect(":")
+        return self._node(ast.IfExp, start, test=test, body=body, orelse=self._assignment())
+
+    def _binary(self, least: int, first: ast.expr | None = None) -> ast.expr:
+        start, left = self._at, first or self._unary()
+        while True:
+            sign = self._token.text if self._token.kind in ("sign", "name") else ""
+            level = _PRECEDENCE.get(sign, -1)
+            if sign in ("as", "satisfies") and not self._token.starts_line:
+                self._at += 1
+                self._type()
+                continue
+            if level < least:
+                return left
+            self._at += 1
+            right = self._binary(level if sign == "**" else level + 1)
+            if sign in ("||", "&&"):
+                kind = ast.Or() if sign == "||" else ast.And()
+                left = self._node(ast.BoolOp, start, op=kind, values=[left, right])
+            elif sign == "+":
+                left = self._node(ast.BinOp, start, left=left, op=ast.Add(), right=right)
+            elif sign == "??":
+                left = self._unknown(start, left, right)
+            else:
+                left = self._node(ast.Compare, start, left=left, ops=[ast.Eq()], comparators=[right])
+
+    def _unary(self) -> ast.expr:
+        start, sign = self._at, self._token.text if self._token.kind in ("sign", "name") else ""
+        if sign not in _UNARY:
+            return self._postfix()
+        self._spend()
+        if sign == "<":
+            if not self._angle():
+                self._fail("a value was expected")
+        else:
+            self._at += 1
+        value = cast(ast.expr, self._function(start)) if sign == "<" and self._is_arrow() else self._unary()
+        self._depth -= 1
+        if sign in ("++", "--"):
+            return self._set_in_expression(start, value, self._unknown(start))
+        if sign in ("new", "delete"):
+            return self._unknown(start, value)
+        kind = {"!": ast.Not, "-": ast.USub}.get(sign, ast.Invert)
+        return value if sign in ("await", "<") else self._node(ast.UnaryOp, start, op=kind(), operand=value)
+
+    def _postfix(self) -> ast.expr:
+        start, value = self._at, self._primary()
+        while True:
+            token = self._token
+            if token.kind == "sign" and token.text in (".", "?."):
+                self._at += 1
+                if not self._is("(", "["):
+                    value = self._property(start, value, self._identifier())
+            elif self._is("["):
+                self._at += 1
+                place = self._expression()
+                self._expect("]")
+                if not isinstance(place, ast.Constant) or place.value == "length" or isinstance(place.value, float):
+                    place = self._unknown(start, place)
+                value = self._node(ast.Subscript, start, value=value, slice=place, ctx=ast.Load())
+            elif self._take("("):
+                value = self._node(ast.Call, start, func=value, args=self._items(")"), keywords=[])
+            elif self._is("`"):
+                pieces = [one for one in self._template().values if isinstance(one, ast.FormattedValue)]
+                value = self._unknown(start, value, *(one.value for one in pieces))
+            elif self._is("!") and not token.starts_line:
+                self._at += 1
+            elif not self._is("<") or not self._types_of_call():
+                return value
+
+    def _types_of_call(self) -> bool:
+        here = self._at
+        is_call = self._angle() and self._is("(")
+        self._at = self._at if is_call else here
+        return is_call
+
+    def _property(self, start: int, value: ast.expr, name: str) -> ast.expr:
+        if name in ("prototype", "__proto__"):
+            self._refuse(name, self._token.line)
+        method = self._node(ast.Attribute, start, value=value, attr=_METHODS.get(name, f".{name}"), ctx=ast.Load())
+        if self._is("<"):
+            self._types_of_call()
+        if self._take("(") or (self._is("?.") and self._next().text == "(" and self._take("?.") and self._take("(")):
+            return self._method(start, method, name, self._items(")"))
+        if name == "length":
+            function = self._node(ast.Name, start, id="len", ctx=ast.Load())
+            return self._node(ast.Call, start, func=function, args=[value], keywords=[])
+        place = self._node(ast.Constant, start, value=name)
+        return self._node(ast.Subscript, start, value=value, slice=place, ctx=ast.Load())
+
+    def _method(self, start: int, method: ast.Attribute, name: str, given: list[ast.expr]) -> ast.expr:
+        holder = method.value
+        source = self._text[method.col_offset : method.end_col_offset] if f".{name}" in CALL_ENDS else ""
+        if re.search(CALL.pattern + "$", re.sub(r"\s+|\?(?=\.)", "", source) + "("):
+            call = self._node(ast.Call, start, func=method, args=given[:1], keywords=[])
+            if given and isinstance(given[0], ast.Dict):
+                fields = zip(given[0].keys, given[0].values, strict=True)
+                call.args = []
+                call.keywords = [ast.keyword(arg=getattr(key, "value", None), value=value) for key, value in fields]
+            call.keywords += [ast.keyword(arg="options", value=one) for one in given[1:]]
+            self.calls.append(call)
+            return call
+        match name, given:
+            case "push", _ if len(given) != 1 or isinstance(given[0], ast.Starred):
+                method.attr, given = "extend", [self._node(ast.List, start, elts=given, ctx=ast.Load())]
+            case "unshift", [one] if not isinstance(one, ast.Starred):
+                given = [self._node(ast.Constant, start, value=0), one]
+            case "trim", []:
+                given = [self._node(ast.Constant, start, value=_SPACES)]
+            case "shift", []:
+                given = [self._node(ast.Constant, start, value=0)]
+            case "join", [mark]:
+                method.value, given = mark, [holder]
+            case "map", [
+                ast.FunctionDef(args=ast.arguments(args=[one]), body=[_, ast.Return(value=ast.expr() as element)])
+            ]:
+                target = self._node(ast.Name, start, id=one.arg, ctx=ast.Store())
+                part = ast.comprehension(target=target, iter=holder, ifs=[], is_async=0)
+                return self._node(ast.ListComp, start, elt=element, generators=[part])
+            case (("unshift" | "shift" | "pop" | "trim" | "join"), [_, *_]):
+                method.attr = f".{name}"
+        return self._node(ast.Call, start, func=method, args=given, keywords=[])
+
+    def _items(self, end: str) -> list[ast.expr]:
+        found: list[ast.expr] = []
+        while not self._take(end):
+            start = self._at
+            if self._is(","):
+                found.append(self._unknown(start))
+            elif self._take("..."):
+                found.append(self._node(ast.Starred, start, value=self._assignment(), ctx=ast.Load()))
+            else:
+                found.append(self._assignment())
+            self._comma(end)
+        return found
+
+    def _primary(self) -> ast.expr:  # noqa: C901, RET503 - one case per kind of token, or it fails
+        start, token = self._at, self._token
+        self._at += 1
+        match token.kind, token.text:
+            case "string", text:
+                return self._node(ast.Constant, start, value=_text(text[1:-1]))
+            case "number", text:
+                number = _number(text)
+                return self._unknown(start) if number is None else self._node(ast.Constant, start, value=number)
+            case "regex", _:
+                return self._unknown(start)
+            case "template", _:
+                self._at -= 1
+                return self._template()
+            case "sign", "(":
+                value = self._expression()
+                self._expect(")")
+                return value
+            case "sign", "[":
+                return self._node(ast.List, start, elts=self._items("]"), ctx=ast.Load())
+            case "sign", "{":
+                return self._object(start)
+            case "name", "class":
+                self._at -= 1
+                return cast(ast.expr, self._class(start))
+            case "name", ("function" | "async") if "function" in (token.text, self._token.text):
+                self._take("function")
+                self._take("*")
+                name = self._identifier() if self._token.kind == "name" else ""
+                function = self._function(start)
+                return self._unknown(start, function, self._name(name, start)) if name else cast(ast.expr, function)
+            case "name", ("true" | "false" | "null") as word:
+                return self._node(ast.Constant, start, value={"true": True, "false": False, "null": None}[word])
+            case "name", word if word not in _KEYWORDS or word in ("this", "super", "import"):
+                return self._name(word, start)
+        self._at = start
+        self._fail("a value was expected")
+
+    def _object(self, start: int) -> ast.expr:
+        keys: list[ast.expr | None] = []
+        values: list[ast.expr] = []
+        has_code = False
+        while not self._take("}"):
+            begin, token = self._at, self._token
+            key: ast.expr | None = None
+            is_key = token.kind in ("name", "string", "number")
+            if self._take("..."):
+                value = self._assignment()
+            elif is_key and self._next().text in (":", ",", "}", "="):
+                self._at += 1
+                key = self._node(
+                    ast.Constant, begin, value=_text(token.text[1:-1]) if token.kind == "string" else token.text
+                )
+                value = self._assignment() if self._take(":") else self._name(token.text, begin)
+                value = _named(str(key.value), value)
+                has_code = has_code or key.value == "__proto__"
+                if self._take("="):  # a default value of `({a = 1} = …)`
+                    value = self._unknown(begin, value, self._assignment())
+            elif self._is("[") and self.tokens[self._closing[self._at] + 1].text == ":":
+                self._at += 1
+                key = self._expression()
+                self._at += 2
+                value = self._assignment()
+            else:
+                has_code = has_code or token.text in ("get", "set")
+                name, method = self._member()
+                key, value = self._node(ast.Constant, begin, value=name), self._unknown(begin, *method)
+            keys.append(key)
+            values.append(value)
+            self._comma("}")
+        found = self._node(ast.Dict, start, keys=keys, values=values)
+        return self._unknown(start, found) if has_code else found
+
+    def _template(self) -> ast.JoinedStr:
+        start = self._at
+        self._at += 1
+        pieces: list[ast.expr] = []
+        while not self._take("`"):
+            begin, token = self._at, self._token
+            self._at += 1
+            if token.kind == "chars":
+                pieces.append(self._node(ast.Constant, begin, value=_text(token.text)))
+            else:
+                value = self._expression()
+                pieces.append(self._node(ast.FormattedValue, begin, value=value, conversion=-1, format_spec=None))
+                self._expect("}")
+        return self._node(ast.JoinedStr, start, values=pieces)
+
+
+def _targets(node: ast.AST) -> list[ast.Name]:
+    """Return the names that a pattern sets, apart from those in its default values."""
+    match node:
+        case ast.Name():
+            return [node]
+        case ast.List(elts=parts) | ast.Dict(values=parts):
+            return [name for part in parts for name in _targets(part)]
+        case ast.Starred(value=part) | ast.Call(func=ast.Name(id="?"), args=[part, *_]):
+            return _targets(part)
+    return []
+
+
+def _named(key: str, value: ast.expr) -> ast.expr:
+    """Return the value of a key. A function becomes a method: it is not the usual one of that name."""
+    function: ast.AST = value
+    if isinstance(function, ast.FunctionDef):
+        function.name = _METHODS.get(key, key)
+    return value
+
+
+def _number(text: str) -> int | float | None:
+    text = text.replace("_", "")
+    if text.endswith("n") or re.fullmatch(r"0\d+", text):
+        return None
+    number = float(int(text, 0)) if re.match(r"0[xXoObB]", text) else float(text)
+    return int(number) if number.is_integer() and abs(number) < 2**53 else number if abs(number) < 1e300 else None
+
+
+def _text(source: str) -> str:
+    """Return a text with its escapes replaced."""
+
+    def replaced(match: re.Match[str]) -> str:
+        if code := match[1] or match[2] or match[3]:
+            return chr(int(code, 16)) if int(code, 16) < 0x110000 else "\ufffd"
+        return _ESCAPES.get(match[4], match[4])
+
+    return _ESCAPE.sub(replaced, source).encode("utf-16", "surrogatepass").decode("utf-16", "replace")

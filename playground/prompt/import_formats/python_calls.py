@@ -7,8 +7,9 @@ import inspect
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Literal, TypeVar
 
 from msgspec import Struct
 
@@ -27,6 +28,7 @@ from playground.prompt.import_formats.call_values import (
     spread,
     taint,
     total,
+    words,
 )
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
@@ -34,70 +36,30 @@ _SCOPES = (ast.Module, *_FUNCTIONS)
 _NESTED = (ast.ClassDef, *_FUNCTIONS)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _LOOPS = (ast.For, ast.AsyncFor, ast.While)
-_READ_ONLY = frozenset(
-    [
-        "print",
-        "pprint",
-        "len",
-        "str",
-        "repr",
-        "list",
-        "dict",
-        "tuple",
-        "set",
-        "sorted",
-        "enumerate",
-        "zip",
-        "range",
-        "isinstance",
-        "type",
-        "sum",
-        "min",
-        "max",
-        "any",
-        "all",
-        "bool",
-        "next",
-        "iter",
-        "open",
-        "deepcopy",
-        "copy",
-        "dumps",
-        "dedent",
-        "format",
-        "join",
-        "get",
-        "keys",
-        "values",
-        "items",
-        "index",
-        "count",
-        "encode",
-        "decode",
-        "info",
-        "debug",
-        "warning",
-        "error",
-        "exception",
-        "strip",
-        "lstrip",
-        "rstrip",
-        "upper",
-        "lower",
-        "replace",
-        "split",
-        "splitlines",
-        "startswith",
-        "endswith",
-        "create",
-        "stream",
-        "parse",
-        "complete",
-    ]
+_READ_ONLY = words(
+    "print pprint len str repr list dict tuple set sorted enumerate zip range isinstance type sum min "
+    "max any all bool next iter open deepcopy copy dumps dedent format join get keys values items index "
+    "count encode decode info debug warning error exception strip lstrip rstrip upper lower replace "
+    "split splitlines startswith endswith concat create stream parse complete"
 )
 """Functions and methods that do not change their arguments."""
+_SHARING = words("list dict tuple set sorted enumerate zip min max next iter copy get values items concat")
+"""Those of them whose result has the members of an argument."""
+_MODULES = {"dedent": "textwrap", "deepcopy": "copy", "copy": "copy", "dumps": "json", "pprint": "pprint"}
+_MODULES["cleandoc"] = "inspect"
+_DYNAMIC = frozenset(["exec", "eval", "globals", "vars", "locals", "setattr", "delattr"])
+_JAVASCRIPT = words("len String Number Boolean parseInt parseFloat")
+"""Functions of JavaScript that do not change their arguments. `len`: `.length`."""
+UNKNOWN = "?"
+"""The function of an expression that is not followed: what it does to its arguments is not known."""
+MARK = "'"
+"""Behind it, a name has the number of its declaration."""
+_MAX_PARTS = 60_000
 _SPEC = re.compile(r",?(\.\d{1,2})?[fd%]?")
 _FIELDS = re.compile(r"(?:[^{}]|\{\{|\}\}|\{\w*\})*")
+
+
+_PartT = TypeVar("_PartT")
 
 
 class _Unset(Struct, frozen=True):
@@ -117,36 +79,65 @@ class _Change(Struct, frozen=True):
 
 def python_fields(text: str, report: Report) -> dict[str, Json]:
     """Return the arguments of the first SDK call as a request body. Raises SyntaxError, InputError."""
-    tree = ast.parse(text)
-    calls = [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and f".{node.func.attr}" in CALL_ENDS
-        and CALL.search(ast.unparse(node.func) + "(")
-    ]
+    bounded(text.splitlines())
+    return call_fields(ast.parse(text), None, Values(text, report), report)
+
+
+def bounded(parts: Iterable[_PartT]) -> list[_PartT]:
+    """Return the parts of a program. Raises InputError if there are too many."""
+    found = [*islice(parts, _MAX_PARTS + 1)]
+    if len(found) > _MAX_PARTS:
+        raise InputError.of((), f"the program has more than {_MAX_PARTS:,} parts.")
+    return found
+
+
+def call_fields(
+    tree: ast.Module, calls: list[ast.Call] | None, values: Values, report: Report, javascript: str = ""
+) -> dict[str, Json]:
+    """Return the arguments of the first call as a request body.
+
+    `calls`: None to search them. `javascript`: the program if it is not Python.
+    """
+    nodes = bounded(ast.walk(tree))
+    if calls is None:
+        calls = [
+            node
+            for node in nodes
+            if isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and f".{node.func.attr}" in CALL_ENDS
+            and CALL.search(ast.unparse(node.func) + "(")
+        ]
     if not calls:
         raise InputError.of((), "the snippet has no call of chat.completions.create.")
     calls.sort(key=lambda node: (node.lineno, node.col_offset))
     note_other_calls([node.lineno for node in calls], report)
-    values = Values(text, report)
-    return values.body(_Program(tree, calls[0], values).arguments(report))
+    _refuse_dynamic(nodes, {"eval", "Function"} if javascript else _DYNAMIC)
+    values.line = calls[0].lineno
+    return values.body(_Program(nodes, calls[0], values, javascript).arguments(report))
 
 
 class _Program:
     """Follows the scopes around a call, and in each the straight-line code before it."""
 
-    def __init__(self, tree: ast.Module, call: ast.Call, values: Values) -> None:
-        self._call, self._values = call, values
+    def __init__(self, nodes: Sequence[ast.AST], call: ast.Call, values: Values, javascript: str) -> None:
+        self._call, self._values, self._javascript = call, values, javascript
+        self._stars = "..." if javascript else "**"
         self._scopes: list[dict[str, object]] = []
         self._outside: list[_Change] = []
-        self._read_only = _READ_ONLY
-        functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-        self._read_only |= {
-            node.name for node in functions if not {one.name for one in self._changes(node.body)} & _parameters(node)
-        }
-        path = _path(tree, call)
+        functions = [node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+        defined = _defined(nodes)
+        self._methods = _READ_ONLY - defined
+        self._growing = {"append", "extend"} - defined
+        known = _JAVASCRIPT if javascript else _READ_ONLY | {"cleandoc"}
+        bound = _bound(nodes)
+        self._read_only = self._builtins = known - defined - bound
+        self._loose = _loose(nodes)  # and, below, the names that functions may change
+        changing = {node.name for node in functions if node.decorator_list or self._is_changing(node)}
+        self._own = {node.name for node in functions} - changing
+        self._read_only |= self._own - bound
+        self._loose |= {change.name for node in nodes for change in self._free_changes(node)}
+        path = _path(nodes, call)
         self._on_path = {id(node) for node in path}
         last = max(index for index, node in enumerate(path) if isinstance(node, _SCOPES))
         for index, node in enumerate(path):
@@ -161,14 +152,16 @@ class _Program:
         """Return the arguments of the call by name."""
         fields: dict[str, object] = {}
         for argument in self._call.args:
-            if any(isinstance(key, ast.Name) for one in ast.walk(argument) for key in getattr(one, "keys", ())):
+            if not self._javascript and any(
+                isinstance(key, ast.Name) for one in ast.walk(argument) for key in getattr(one, "keys", ())
+            ):
                 raise SyntaxError("an object of JavaScript")
-            self._spread_into(fields, self._value(argument), ast.unparse(argument)[:60])
+            self._spread_into(fields, self._value(argument), self._source(argument)[:60])
         for keyword in self._call.keywords:
             value = self._value(keyword.value)
             if keyword.arg is None:
-                self._spread_into(fields, value, f"**{ast.unparse(keyword.value)[:60]}")
-            elif keyword.arg in ("extra_headers", "extra_query", "timeout"):
+                self._spread_into(fields, value, f"{self._stars}{self._source(keyword.value)[:60]}")
+            elif keyword.arg in ("extra_headers", "extra_query", "timeout", "options"):
                 report.left_out(keyword.arg, "it is not part of the body")
             elif keyword.arg == "request_options":
                 more = value.get("additional_body_parameters") if isinstance(value, dict) else None
@@ -182,12 +175,17 @@ class _Program:
 
     @staticmethod
     def _spread_into(fields: dict[str, object], value: object, what: str) -> None:
-        gap = gap_in(value)
+        gap = gap_in(value, whole=True)
         if isinstance(value, dict) and gap is None:
             fields |= value
         else:
             reason = gap.why if gap else value.reason if isinstance(value, Open) else ""
             fields[what] = Gap(what, reason or "its value is not in the program")
+
+    def _source(self, node: ast.AST) -> str:
+        if not self._javascript or not isinstance(node, ast.expr):
+            return ast.unparse(node)
+        return " ".join(self._javascript[node.col_offset : node.end_col_offset].split())
 
     # Scopes and statements
 
@@ -267,25 +265,21 @@ class _Program:
     def _execute(self, statement: ast.stmt) -> None:  # noqa: C901 - one case per statement
         match statement:
             case ast.Assign(targets=[ast.Subscript() as target]):
-                self._apply(self._changes([statement.value]))
                 self._set_item(target, self._value(statement.value))
             case ast.Assign(targets=targets) if all(_is_plain(target) for target in targets):
-                self._apply(self._changes([statement.value]))
                 value = self._value(statement.value)
                 for one in targets:
                     self._assign(one, value, statement.value)
             case ast.AnnAssign(target=ast.Name() as name, value=ast.expr() as given):
-                self._apply(self._changes([given]))
                 self._assign(name, self._value(given), given)
             case ast.AugAssign(target=ast.Name(id=name), op=ast.Add()):
-                self._apply(self._changes([statement.value]))
                 self._add_to(name, self._value(statement.value), statement)
             case ast.Delete(targets=targets) if all(isinstance(target, ast.Subscript) for target in targets):
                 for one in targets:
                     assert isinstance(one, ast.Subscript)
                     self._set_item(one, None, delete=True)
             case ast.Expr(value=ast.Call(func=ast.Attribute() as method, keywords=[]) as call):
-                self._call_method(method, call)
+                self._call_method(method, call, statement)
             case ast.With() | ast.AsyncWith():
                 self._apply(self._changes(statement.items))
                 for inner in statement.body:
@@ -300,9 +294,11 @@ class _Program:
     def _assign(self, target: ast.expr, value: object, source: ast.expr) -> None:
         if isinstance(target, ast.Tuple | ast.List):
             known = isinstance(value, list) and len(value) == len(target.elts) and gap_in(value) is None
+            if not known and isinstance(value, list | dict):
+                taint(value, f"line {target.lineno} takes parts of it")
             for index, one in enumerate(target.elts):
                 assert isinstance(one, ast.Name)
-                reason = f"line {one.lineno} sets it to a part of {ast.unparse(source)[:60]}"
+                reason = f"line {one.lineno} sets it to a part of {self._source(source)[:60]}"
                 self._set(one.id, value[index] if known and isinstance(value, list) else _Unset(reason, one.lineno))
         elif isinstance(target, ast.Name):
             if isinstance(value, Open) and not value.source.isidentifier():
@@ -312,6 +308,9 @@ class _Program:
 
     def _add_to(self, name: str, added: object, statement: ast.stmt) -> None:
         value = self._name(name)
+        if gap_in(value, whole=True) is not None:
+            taint([added], f"line {statement.lineno} stores it")
+            return
         if isinstance(value, list) and isinstance(added, list | Open):
             value += added if isinstance(added, list) else [spread(added)]  # other names of the list see it, too
             return
@@ -328,23 +327,30 @@ class _Program:
                 holder.pop(key, None)
             else:
                 holder[key] = value
-        elif isinstance(holder, list | dict):
-            taint(holder, f"line {target.lineno} changes {ast.unparse(target.value)[:60]}")
         else:
-            self._apply(self._changes([target]))
+            if isinstance(holder, list | dict):
+                taint(holder, f"line {target.lineno} changes {self._source(target.value)[:60]}")
+            else:
+                self._apply(self._changes([target]))
+            taint([value], f"line {target.lineno} stores it")
 
-    def _call_method(self, method: ast.Attribute, call: ast.Call) -> None:
+    def _call_method(self, method: ast.Attribute, call: ast.Call, statement: ast.stmt) -> None:
         holder, given = self._value(method.value), [self._value(argument) for argument in call.args]
-        if isinstance(holder, Open) and isinstance(method.value, ast.Name) and method.attr in ("append", "extend"):
-            holder = [spread(holder)]
-            self._scopes[-1][method.value.id] = holder
+        is_name = isinstance(method.value, ast.Name) and any(method.value.id in scope for scope in self._scopes)
+        if isinstance(holder, Open) and is_name and method.attr in self._growing:
+            grown: list[object] = [spread(holder)]
+            for scope in self._scopes:
+                scope |= {name: grown for name, value in scope.items() if value is holder}
+            holder = grown
         is_whole = any(isinstance(argument, ast.Starred) for argument in call.args)
         if isinstance(holder, list | dict) and not is_whole and _changed(holder, method.attr, given):
-            self._apply(change for argument in call.args for change in self._changes([argument]))
-        elif isinstance(holder, list | dict) and method.attr not in self._read_only:
-            taint(holder, f"line {call.lineno} changes {ast.unparse(method.value)[:60]} with {method.attr}")
+            if gap_in(holder, whole=True) is not None:
+                taint(given, f"line {call.lineno} stores it")
+        elif isinstance(holder, list | dict) and method.attr not in self._methods:
+            taint(holder, f"line {call.lineno} changes {self._source(method.value)[:60]} with {method.attr}")
+            taint(given, f"line {call.lineno} stores it")
         else:
-            self._apply(self._changes([call]))
+            self._apply(self._changes([statement]))
 
     # Code that is not followed
 
@@ -355,90 +361,126 @@ class _Program:
             value = scope[change.name] if scope is not None else None
             if scope is None:
                 continue
+            if change.kind == "grow" and isinstance(value, dict):
+                taint(value, f"line {change.line} changes {_shown(change.name)}")
             if change.kind == "set" or (change.kind == "grow" and not isinstance(value, list)):
                 reason = f"line {change.line} sets it in code that is not followed"
                 scope[change.name] = _Unset(reason, change.line)
+            elif gap_in(value, whole=True) is not None:
+                continue
             elif isinstance(value, list) and change.kind == "grow":
-                value.append(Gap(f"What line {change.line} adds to {change.name}"))
+                value.append(Gap(f"What line {change.line} adds to {_shown(change.name)}"))
             elif isinstance(value, list | dict):
-                taint(value, f"line {change.line} changes {change.name}")
+                taint(value, f"line {change.line} changes {_shown(change.name)}")
 
     def _changes(self, nodes: Iterable[ast.AST]) -> Iterator[_Change]:
-        """Yield what code changes, apart from that of nested functions and classes."""
-        todo = list(nodes)[::-1]
-        found: list[_Change] = []
-        aliases: list[tuple[ast.AST, ast.AST]] = []
-        while todo:
-            node = todo.pop()
-            found += self._own_changes(node)
-            if isinstance(node, _NESTED):
-                continue
-            if isinstance(node, ast.For | ast.AsyncFor):
-                aliases.append((node.target, node.iter))
-            elif isinstance(node, ast.Assign):
-                aliases += [(target, node.value) for target in node.targets]
-            children = ast.iter_child_nodes(node)
-            if isinstance(node, ast.comprehension):
-                todo += [node.iter, *node.ifs]
-            elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
-                todo.append(node.value)
-            else:
-                todo += list(children)[::-1]
-        yield from found
-        altered = {change.name for change in found if change.kind != "set"}
-        for target, value in aliases:
-            if altered & {one.id for one in ast.walk(target) if isinstance(one, ast.Name)}:
-                for name in self._references(value):
-                    yield _Change("alter", name, getattr(value, "lineno", 0))
+        """Yield what code changes or may change, apart from that of nested functions and classes.
 
-    def _own_changes(self, node: ast.AST) -> Iterator[_Change]:  # noqa: C901 - one case per kind of node
+        Each mention of a name counts as a change of its list or object, unless it is known to be read-only.
+        """
+        for node in nodes:
+            yield from self._changes_of(node, is_read=False)
+
+    def _changes_of(self, node: ast.AST, *, is_read: bool) -> list[_Change]:  # noqa: C901 - one case per kind of node
+        """`is_read`: nothing keeps the value of the expression, or changes it."""
         line = getattr(node, "lineno", 0)
+        self._values.spend(line)
+        found: list[_Change] = []
+        read: list[ast.AST | None] = []
+        rest = list(ast.iter_child_nodes(node))
         match node:
-            case ast.Name(id=name, ctx=ast.Store() | ast.Del()):
-                yield _Change("set", name, line)
-            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-                yield _Change("set", name, line)
+            case ast.Name(id=name, ctx=ast.Load()):
+                return [] if is_read else [_Change("alter", name, line)]
+            case ast.Name(id=name):
+                return [_Change("set", name, line)]
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef() | ast.Lambda():
+                if not isinstance(node, ast.Lambda):
+                    found.append(_Change("set", node.name, line))
+                rest = [*getattr(node, "decorator_list", ()), *getattr(node, "bases", ())]
+                if not isinstance(node, ast.ClassDef):
+                    rest += [one for one in (*node.args.defaults, *node.args.kw_defaults) if one is not None]
             case ast.alias():
-                yield _Change("set", node.asname or node.name.partition(".")[0], line)
+                found.append(_Change("set", node.asname or node.name.partition(".")[0], line))
             case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
-                yield _Change("set", name, line)
-            case ast.AugAssign(target=ast.Name(id=name)):
-                yield _Change("grow", name, line)
-            case ast.Subscript(ctx=ast.Store() | ast.Del()) | ast.Attribute(ctx=ast.Store() | ast.Del()):
-                if root := _root(node):
-                    yield _Change("alter", root, line)
-            case ast.Assign(targets=targets) if any(isinstance(one, ast.Attribute | ast.Subscript) for one in targets):
-                for name in self._references(node.value):
-                    yield _Change("alter", name, line)
-            case ast.Call(func=ast.Attribute(attr=name) as method):
-                if name in ("append", "extend", "insert"):
-                    if root := _root(method.value):
-                        grows = name != "insert" and isinstance(method.value, ast.Name)
-                        yield _Change("grow" if grows else "alter", root, line)
-                elif name not in self._read_only:
-                    for root in (_root(method.value), *self._passed(node)):
-                        if root:
-                            yield _Change("alter", root, line)
-            case ast.Call(func=ast.expr() as function):
-                if not (isinstance(function, ast.Name) and function.id in self._read_only):
-                    for root in self._passed(node):
-                        yield _Change("alter", root, line)
+                found.append(_Change("set", name, line))
+            case ast.MatchMapping(rest=str(name)):
+                found.append(_Change("set", name, line))
+            case ast.AugAssign(target=ast.Name(id=name), value=added):
+                found.append(_Change("grow", name, line))
+                rest = [added]
+            case ast.Subscript(slice=place, ctx=ast.Load()):
+                read, rest = [place], [node.value]
+            case ast.If(test=test) | ast.While(test=test) | ast.Assert(test=test) | ast.IfExp(test=test):
+                read, rest = [test], [one for one in rest if one is not test]
+            case ast.Expr() | ast.JoinedStr() | ast.FormattedValue() | ast.Compare() | ast.UnaryOp():
+                read, rest = [*rest], []
+            case ast.NamedExpr():
+                is_read = False
+            case ast.AnnAssign(target=target, value=given):
+                rest = [target, *([given] if given is not None else ())]
+            case ast.For() | ast.AsyncFor() | ast.comprehension():
+                read, rest = [node.iter], [one for one in rest if one is not node.iter]
+                read += node.ifs if isinstance(node, ast.comprehension) else []
+                rest = [one for one in rest if one not in read]
+            case ast.Call():
+                read, rest, is_read = self._parts(node, found, is_read)
+        inner = [change for one in read if one is not None for change in self._changes_of(one, is_read=True)]
+        passes = isinstance(node, ast.expr | ast.keyword) and not isinstance(node, ast.Yield | ast.YieldFrom)
+        for one in rest:
+            inner += self._changes_of(one, is_read=is_read and passes)
+        found += inner
+        loops = [node] if isinstance(node, ast.For | ast.AsyncFor) else getattr(node, "generators", [])
+        for loop in loops:
+            names = {one.id for one in ast.walk(loop.target) if isinstance(one, ast.Name)}
+            changed = {change.name for change in found if change.kind != "set"} | self._loose
+            is_plain = all(isinstance(one, ast.Name | ast.Tuple | ast.expr_context) for one in ast.walk(loop.target))
+            if names & changed or not is_plain:
+                found += self._changes_of(loop.iter, is_read=False)
+        if isinstance(node, _COMPREHENSIONS):
+            own = {one.id for loop in loops for one in ast.walk(loop.target) if isinstance(one, ast.Name)}
+            found = [change for change in found if change.name not in own]
+        return found
 
-    def _passed(self, call: ast.Call) -> Iterator[str]:
-        for argument in (*call.args, *call.keywords):
-            yield from self._references(argument)
+    def _parts(
+        self, call: ast.Call, found: list[_Change], is_read: bool
+    ) -> tuple[list[ast.AST | None], list[ast.AST], bool]:
+        """Return the parts of a call that it only reads, the others, and whether these are only read, too."""
+        given: list[ast.AST] = [*call.args, *call.keywords]
+        function: ast.AST = call.func
+        name, known = getattr(function, "attr", getattr(function, "id", "")), self._read_only
+        if isinstance(function, ast.Attribute):
+            if name in ("append", "extend") and isinstance(function.value, ast.Name):
+                found.append(_Change("grow", function.value.id, call.lineno))
+                return [], given, False
+            function = function.value
+            is_own = isinstance(function, ast.Name) and function.id in ("self", "this")
+            known = self._methods | self._own if is_own else self._methods
+        if name not in known:
+            return [], [function, *given], False
+        if name in _SHARING and not is_read:
+            return [], [function, *given], False
+        for one in (
+            *call.args,
+            *(keyword.value for keyword in call.keywords if keyword.arg in ("key", "default", "cls")),
+        ):
+            is_changing = isinstance(one, _FUNCTIONS) and self._is_changing(one)
+            if is_changing or (
+                one not in call.args
+                and getattr(one, "id", "") not in self._read_only
+                and not isinstance(one, ast.Lambda | ast.Constant)
+            ):
+                return [], [function, *given], False
+        files = [one for one in call.keywords if one.arg == "file"]
+        return [function, *(one for one in given if one not in files)], [*files], False
 
-    def _references(self, node: ast.AST) -> Iterator[str]:
-        """Yield the names whose lists or objects the value of an expression may share."""
-        if isinstance(node, ast.Name):
-            yield node.id
-        elif isinstance(node, ast.Call):
-            name = getattr(node.func, "attr", getattr(node.func, "id", ""))
-            if name not in self._read_only:
-                yield from self._passed(node)
-        elif not isinstance(node, ast.JoinedStr | ast.BinOp | ast.Compare | ast.Starred):
-            for child in ast.iter_child_nodes(node):
-                yield from self._references(child)
+    def _is_changing(self, function: ast.AST) -> bool:
+        """Whether a function may change what it is given."""
+        body = [function.body] if isinstance(function, ast.Lambda) else getattr(function, "body", [])
+        changes = [
+            *self._changes(body),
+            *(one for part in ast.walk(function) if part is not function for one in self._free_changes(part)),
+        ]
+        return any(one.name in _parameters(function) for one in changes)
 
     # Expressions
 
@@ -446,9 +488,9 @@ class _Program:
         for scope in reversed(self._scopes):
             if name in scope:
                 if isinstance(value := scope[name], _Unset):
-                    scope[name] = self._values.open(name, value.reason, value.line)
+                    scope[name] = self._values.open(_shown(name), value.reason, value.line or name)
                 return scope[name]
-        return self._values.open(name)
+        return self._values.open(_shown(name))
 
     def _sum(self, left: object, right: object, line: int) -> object | None:
         found = total(left, right)
@@ -466,7 +508,15 @@ class _Program:
         if isinstance(node, ast.Constant) and node.value is None:
             return None
         found = self._known(node, depth + 1)
-        return self._values.open(ast.unparse(node)) if found is None else found
+        if isinstance(found, str) and not isinstance(found, Open):
+            self._values.spend(node.lineno if isinstance(node, ast.expr) else 0, 1)
+            if len(found) > MAX_CHARS:
+                line = getattr(node, "lineno", 0)
+                raise InputError.of((), f"line {line}: a text has more than {MAX_CHARS:,} characters.")
+        if found is None:
+            self._apply(self._changes([node]))
+            return self._values.open(self._source(node))
+        return found
 
     def _known(self, node: ast.AST, depth: int) -> object | None:  # noqa: C901 - one case per expression
         """Return the value; None if it is not known."""
@@ -493,15 +543,28 @@ class _Program:
                 fits = isinstance(text, str) and isinstance(count, int) and len(text) * count <= 10_000
                 return text * count if fits and isinstance(text, str) and isinstance(count, int) else None
             case ast.IfExp(test=test, body=body, orelse=orelse):
-                chosen = self._value(test, depth)
-                return None if isinstance(chosen, Open) else self._value(body if chosen else orelse, depth)
-            case ast.Subscript(value=holder, slice=place):
-                return self._item(self._value(holder, depth), place, depth)
+                is_true = self._truth(self._value(test, depth))
+                return None if is_true is None else self._value(body if is_true else orelse, depth)
+            case ast.BoolOp(op=op, values=[left, right]):
+                first = self._value(left, depth)
+                is_true = self._truth(first)
+                chosen = right if is_true is isinstance(op, ast.And) else left
+                return None if is_true is None else self._value(chosen, depth)
+            case ast.Subscript():
+                return self._item(node, depth)
             case ast.ListComp(elt=element, generators=[part]):
                 return self._comprehension(element, part, depth)
             case ast.Call():
                 return self._call_value(node, depth)
         return None
+
+    def _truth(self, value: object) -> bool | None:
+        """Return whether a value counts as true; None if it is not known."""
+        if next(self._values.opened(value), None) is not None and not (isinstance(value, list | dict) and value):
+            return None
+        if gap_in(value) is not None:
+            return None
+        return bool(value) or (self._javascript != "" and isinstance(value, list | dict))
 
     def _list(self, items: Sequence[ast.expr], depth: int) -> list[object]:
         found: list[object] = []
@@ -513,7 +576,7 @@ class _Program:
                 found += (
                     value
                     if isinstance(value, list)
-                    else [spread(value if isinstance(value, Open) else self._values.open(ast.unparse(item.value)))]
+                    else [spread(value if isinstance(value, Open) else self._values.open(self._source(item.value)))]
                 )
                 self._values.spend(item.lineno, len(found))
         return found
@@ -522,8 +585,8 @@ class _Program:
         found: dict[str, object] = {}
         for key, item in zip(node.keys, node.values, strict=True):
             value, name = self._value(item, depth), self._value(key, depth) if key is not None else ""
-            if key is None and isinstance(value, dict) and gap_in(value) is None:
-                found |= value
+            if key is None and isinstance(value, dict | Open):
+                self._spread_into(found, value, f"{self._stars}{self._source(item)[:60]}")
             elif key is None or isinstance(name, Open) or not isinstance(name, str | int | float):
                 return None
             else:
@@ -548,21 +611,25 @@ class _Program:
             return str(node.value)
         assert isinstance(node, ast.FormattedValue)
         value = self._value(node.value, depth)
+        self._values.spend(node.lineno, len(value) if isinstance(value, str) else 1)
         spec = "".join(str(getattr(part, "value", "{")) for part in getattr(node.format_spec, "values", ()))
         if isinstance(value, list | dict | Gap) or not _SPEC.fullmatch(spec):
-            return self._values.open(ast.unparse(node.value), "its format was not applied" if spec else "")
+            return self._values.open(self._source(node.value), "its format was not applied" if spec else "")
         if isinstance(value, Open):
             if spec or node.conversion > 0:
                 return self._values.open(value.source, "its format is not applied", "format")
             return value
+        if self._javascript and not isinstance(value, str) and type(value) is not int:
+            return self._values.open(self._source(node.value))
         try:
             return format(
                 ascii(value) if node.conversion == 97 else repr(value) if node.conversion == 114 else value, spec
             )
         except (ValueError, TypeError):
-            return self._values.open(ast.unparse(node.value))
+            return self._values.open(self._source(node.value))
 
-    def _item(self, holder: object, place: ast.expr, depth: int) -> object | None:
+    def _item(self, node: ast.Subscript, depth: int) -> object | None:
+        holder, place = self._value(node.value, depth), node.slice
         if isinstance(place, ast.Slice):
             lower, upper = (None if end is None else self._value(end, depth) for end in (place.lower, place.upper))
             if (
@@ -578,8 +645,8 @@ class _Program:
         found: object = None
         if isinstance(holder, list) and isinstance(key, int) and _is_place(holder, key):
             found = holder[key]
-        elif isinstance(holder, dict) and not isinstance(key, Open | list | dict):
-            found = holder.get(key)
+        elif isinstance(holder, dict) and not isinstance(key, Open | list | dict) and gap_in(holder) is None:
+            found = holder[key] if key in holder else self._values.open(self._source(node))
         return found
 
     def _comprehension(self, element: ast.expr, part: ast.comprehension, depth: int) -> list[object] | None:
@@ -595,12 +662,18 @@ class _Program:
 
     def _call_value(self, call: ast.Call, depth: int) -> object | None:  # noqa: C901 - one case per function
         """Return the value of a call that makes a copy or a text. Texts with variables in them are not changed."""
-        name = ast.unparse(call.func) if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
+        name = call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
+        if isinstance(call.func, ast.Name) and name not in self._builtins:
+            return None
+        if isinstance(call.func, ast.Attribute) and name in ("dedent", "deepcopy", "cleandoc"):
+            module = call.func.value
+            if not isinstance(module, ast.Name) or module.id != _MODULES[name]:
+                return None
         if name == "dict" and not call.args and all(keyword.arg for keyword in call.keywords):
             return {str(keyword.arg): self._value(keyword.value, depth) for keyword in call.keywords}
         if isinstance(call.func, ast.Attribute) and name == "format":
             return self._format(call, call.func.value, depth)
-        if call.keywords or len(call.args) > 2 or any(isinstance(one, ast.Starred) for one in call.args):
+        if call.keywords or len(call.args) > 5 or any(isinstance(one, ast.Starred) for one in call.args):
             return None
         given = [self._value(argument, depth) for argument in call.args]
         if isinstance(call.func, ast.Attribute) and name not in ("dedent", "deepcopy", "cleandoc"):
@@ -611,6 +684,13 @@ class _Program:
                 return [*items]
             case (("dict" | "copy"), [dict() as fields]):
                 return {**fields}
+            case "len", [list() as items] if gap_in(items) is None:
+                return len(items)
+            case "concat", [first, *more]:
+                for one in more:
+                    is_known = type(one) is type(first) and isinstance(one, str | list)
+                    first = self._sum(first, one, call.lineno) if is_known else None
+                return first
             case "deepcopy", [list() | dict() as value]:
                 return _copy(value)
             case "str", [str() | int() | float() as value]:
@@ -646,6 +726,80 @@ class _Program:
             return text.format(*given, **named)
         except (IndexError, KeyError, ValueError):
             return None
+
+
+def _refuse_dynamic(nodes: Iterable[ast.AST], dynamic: Collection[str]) -> None:
+    """Refuse programs that run text, or that reach names by text."""
+    for node in nodes:
+        what = ""
+        match node:
+            case ast.Name(id=name) | ast.Attribute(value=ast.Name(id="builtins"), attr=name) if name in dynamic:
+                what = name
+            case ast.Attribute(value=ast.Name(id="sys"), attr="modules"):
+                what = "sys.modules"
+            case ast.Attribute(attr=("f_globals" | "f_locals" | "__globals__" | "__builtins__") as name):
+                what = name
+            case ast.Name(id="__builtins__") | ast.ImportFrom(module="builtins"):
+                what = "builtins"
+            case ast.alias(name="__main__") | ast.ImportFrom(module="__main__"):
+                what = "__main__"
+        if what:
+            line = getattr(node, "lineno", 0)
+            raise InputError.of((), f"line {line}: {what} may change any value, so the program is not imported.")
+
+
+def _defined(nodes: Iterable[ast.AST]) -> set[str]:
+    """Return the names of methods that a program has of its own."""
+    found: set[str] = set()
+    for node in nodes:
+        match node:
+            case (
+                ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.Attribute(attr=name, ctx=ast.Store())
+            ):
+                found.add(name)
+            case ast.ClassDef(body=body):
+                found |= {one.id for part in body for one in getattr(part, "targets", ()) if isinstance(one, ast.Name)}
+            case ast.keyword(arg=str(name), value=ast.Lambda()):
+                found.add(name)
+    return found
+
+
+def _bound(nodes: Iterable[ast.AST]) -> set[str]:
+    """Return the names that a program gives a value, apart from functions of their usual modules."""
+    found: set[str] = set()
+    for node in nodes:
+        match node:
+            case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name) | ast.ClassDef(name=name):
+                found.add(name)
+            case ast.ImportFrom(module=module, names=names):
+                found |= {one.asname or one.name for one in names if one.asname or _MODULES.get(one.name, "") != module}
+            case ast.Import(names=names):
+                found |= {one.asname for one in names if one.asname}
+    return found
+
+
+def _loose(nodes: Iterable[ast.AST]) -> set[str]:
+    """Return the names that are read outside of the loops that set them."""
+    loops = [node for node in nodes if isinstance(node, ast.For | ast.AsyncFor)]
+    targets: dict[str, set[int]] = {}
+    for loop in loops:
+        inside: set[int] | None = None
+        for one in ast.walk(loop.target):
+            if isinstance(one, ast.Name):
+                inside = {id(node) for node in ast.walk(loop)} if inside is None else inside
+                targets.setdefault(one.id, set()).update(inside)
+    return {
+        node.id
+        for node in nodes
+        if isinstance(node, ast.Name)
+        and isinstance(node.ctx, ast.Load)
+        and node.id in targets
+        and id(node) not in targets[node.id]
+    }
+
+
+def _shown(name: str) -> str:
+    return name.partition(MARK)[0]
 
 
 def _is_plain(target: ast.expr) -> bool:
@@ -705,21 +859,14 @@ def _copy(value: object) -> object:
     return {name: _copy(one) for name, one in value.items()} if isinstance(value, dict) else value
 
 
-def _root(node: ast.AST) -> str:
-    """Return the name at the beginning of `name.a[0].b`; empty without one."""
-    while isinstance(node, ast.Attribute | ast.Subscript):
-        node = node.value
-    return node.id if isinstance(node, ast.Name) else ""
-
-
 def _parameters(node: ast.AST) -> set[str]:
     given = node.args if isinstance(node, _FUNCTIONS) else None
     return {one.arg for one in ast.walk(given) if isinstance(one, ast.arg)} if given is not None else set()
 
 
-def _path(tree: ast.AST, call: ast.AST) -> list[ast.AST]:
+def _path(nodes: Iterable[ast.AST], call: ast.AST) -> list[ast.AST]:
     """Return the nodes from the program to the call, one inside the other."""
-    parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
+    parents = {child: node for node in nodes for child in ast.iter_child_nodes(node)}
     path = [call]
     while path[-1] in parents:
         path.append(parents[path[-1]])

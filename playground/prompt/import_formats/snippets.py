@@ -32,10 +32,11 @@ def open_curl(text: str) -> OpenedPrompt:
     if others:
         more = f"{len(others)} other command{'s' if len(others) > 1 else ''}"
         report.left_out(f"The first curl command was imported. {more}")
-    bodies = list(_bodies(words, shell.standard_input, report))
-    if not bodies:
+    body = ""
+    for option, value in _bodies(words, shell.standard_input, report):
+        body += ("&" if body and option != "--json" else "") + value
+    if not body:
         raise InputError.of((), "the curl command has no body.", "Copy a command with -d or --data.")
-    body = "&".join(bodies)
     try:
         fields = loads(body)
         if next(values.opened(body), None) is not None:
@@ -49,8 +50,8 @@ def open_curl(text: str) -> OpenedPrompt:
     return OpenedPrompt(opened.document, opened.format, (*opened.notes, *report.notes), imported=True)
 
 
-def _bodies(words: list[str], standard_input: str | None, report: Report) -> Iterator[str]:
-    """Yield the values of the options that give the body."""
+def _bodies(words: list[str], standard_input: str | None, report: Report) -> Iterator[tuple[str, str]]:
+    """Yield the options that give the body, and their values."""
     rest = iter(words[1:])
     for word in rest:
         name, equals, value = word.partition("=") if word.startswith("--") else (word, "", "")
@@ -64,12 +65,12 @@ def _bodies(words: list[str], standard_input: str | None, report: Report) -> Ite
             _note_secret(value, report)
         if name in _DATA:
             if value == "@-" and name != "--data-raw" and standard_input is not None:
-                yield standard_input
+                yield name, standard_input
                 continue
             if value.startswith("@") and name != "--data-raw":  # pasting must not read files
                 sentence = f"the body is in the file {Path(value[1:]).name}."
                 raise InputError.of(("--data",), sentence, "Open that file, or paste its content.")
-            yield value
+            yield name, value
 
 
 _HERE = re.compile(r"<<(-?)[ \t]*(['\"\\]?)(\w+)['\"]?")
@@ -176,13 +177,17 @@ class _Shell:
 
 
 def _unescaped(text: str) -> str:
-    simple = {"n": "\n", "t": "\t", "r": "\r", "'": "'", '"': '"', "\\": "\\", "0": "\0"}
+    simple = {"n": "\n", "t": "\t", "r": "\r", "'": "'", '"': '"', "\\": "\\"}
 
     def character(match: re.Match[str]) -> str:
         code = match[1]
+        if code[0] in "01234567":
+            return chr(int(code, 8) & 0xFF)
         return chr(int(code[1:], 16)) if code[0] in "uUx" and len(code) > 1 else simple.get(code, code)
 
-    plain = re.sub(r"\\(u[0-9a-fA-F]{1,4}|U[0-9a-fA-F]{1,6}|x[0-9a-fA-F]{1,2}|.)", character, text, flags=re.DOTALL)
+    plain = re.sub(
+        r"\\(u[0-9a-fA-F]{1,4}|U[0-9a-fA-F]{1,6}|x[0-9a-fA-F]{1,2}|[0-7]{1,3}|.)", character, text, flags=re.DOTALL
+    )
     return plain.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
@@ -205,9 +210,10 @@ def open_snippet(text: str) -> OpenedPrompt:
         raise InputError.of((), f"the snippet has more than {MAX_CHARS:,} characters.")
     report = Report()
     try:
-        fields = python_fields(text, report)
-    except SyntaxError:
-        fields = javascript_fields(text, report)
+        try:
+            fields = python_fields(text, report)
+        except SyntaxError:
+            fields = javascript_fields(text, report)
     except RecursionError:
         raise InputError.of((), "the snippet is nested too deeply.") from None
     opened = open_json(fields, json.dumps(fields), is_file=False)

@@ -91,7 +91,6 @@ class AgentDialog(AgentView):
         self.send_reply.clicked.connect(self.send_next_message)
         self.branch.activated.connect(lambda row: self.show_turn(self.branch.itemData(row)))
         self.answers.changed.connect(lambda book: self._service.keep_book(self._conversation.root, book))
-        self.answers.form.whole_wanted.connect(self._edit_mock)
         self._frame.timeout.connect(self.refresh)
         handlers: dict[str, Callable[[], object]] = {
             "prompt": lambda: self.document_wanted.emit(self.document, "Use a conversation"),
@@ -310,11 +309,6 @@ class AgentDialog(AgentView):
             self._branch(*self._conversation.edit_result(turn_id, call_id, text))
 
         EditDialog("What the call returned", before, take, self).open()
-
-    def _edit_mock(self, text: str) -> None:
-        editor = EditDialog("What a call returns", text, self.answers.form.set_text, self)
-        editor.branch.setText("Use this text")
-        editor.open()
 
     def _edit_answer(self, turn_id: str) -> None:
         turn = self._conversation.turns[turn_id]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from msgspec.structs import replace
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QDoubleSpinBox, QLabel, QListWidget, QWidget
 
 from playground.agent.tool_mocks import (
@@ -24,9 +24,9 @@ from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font
-from playground.ui.widgets.form import combo_box, padded, text_box
-from playground.ui.widgets.labels import push_button
+from playground.ui.widgets.form import combo_box, padded
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of
+from playground.ui.widgets.lossless_text_edit import TextBox
 from playground.ui.widgets.notice import words
 
 KINDS: dict[ReplyKind, tuple[str, str]] = {
@@ -40,8 +40,6 @@ KINDS: dict[ReplyKind, tuple[str, str]] = {
 DELAYS = ("at once", "always", "between", "around")
 CASES_HINT = '[{"when": {"account": "AC-*"}, "reply": {"kind": "fixed", "text": "…"}}]'
 _TOOL = "tool"
-MOST_CHARACTERS = 20_000
-"""Longer texts are edited in a dialog."""
 
 
 class AnswerForm(QWidget):
@@ -49,22 +47,18 @@ class AnswerForm(QWidget):
 
     changed = Signal(object)
     """Emitted with a ToolMock."""
-    whole_wanted = Signal(str)
-    """Emitted with a long text that the user wants to edit."""
 
     def __init__(self) -> None:
         super().__init__()
         self._showing = False
-        self._long = ""
         self.kind = combo_box("What a call returns")
         for label, _ in KINDS.values():
             self.kind.addItem(label)
-        self.text = text_box("The result, template, error, address or question", font=mono_font(12))
-        self.whole = push_button("Edit the whole text…", "link", lambda: self.whole_wanted.emit(self._long))
+        self.text = TextBox("The result, template, error, address or question", font=mono_font(12))
         self.delay = combo_box("How long it takes", list(DELAYS))
         self.first, self.second = _milliseconds("Milliseconds"), _milliseconds("Milliseconds, the second figure")
         self.between = QLabel("and")
-        self.cases = text_box("Other answers by argument pattern, as JSON", CASES_HINT, mono_font(12))
+        self.cases = TextBox("Other answers by argument pattern, as JSON", CASES_HINT, mono_font(12))
         self.wrong = words("", "failure")
         self.wrong.hide()
         for edit in (self.text, self.cases):
@@ -81,7 +75,6 @@ class AnswerForm(QWidget):
         column_of(
             returns,
             (self.text, 2),
-            (self.whole, 0, Qt.AlignmentFlag.AlignLeft),
             takes,
             words("By argument pattern, the first that fits (JSON, may be empty)", "muted"),
             (self.cases, 1),
@@ -95,24 +88,13 @@ class AnswerForm(QWidget):
         self._showing = True
         reply = answer.otherwise
         self.kind.setCurrentIndex(list(KINDS).index(reply.kind))
-        self._show_text(reply.text)
+        self.text.set_exact(reply.text)
         self._show_delay(reply.delay)
         cases = json.loads(dump(ToolMocks({_TOOL: answer})))["tools"][_TOOL].get("cases", [])
-        self.cases.setPlainText(json.dumps(cases, ensure_ascii=False, indent=1) if cases else "")
+        self.cases.set_exact(json.dumps(cases, ensure_ascii=False, indent=1) if cases else "")
         self._showing = False
         self._show_error(None)
         self._fit()
-
-    def _show_text(self, text: str) -> None:
-        """Show a text, or the beginning of a long one: Qt needs minutes for a line of a million characters."""
-        self._long = text if len(text) > MOST_CHARACTERS else ""
-        self.text.setReadOnly(bool(self._long))
-        self.text.setPlainText(f"{text[:MOST_CHARACTERS]} …" if self._long else text)
-        self.whole.setVisible(bool(self._long))
-
-    def set_text(self, text: str) -> None:
-        self._show_text(text)
-        self._typed()
 
     def _show_delay(self, delay: Delay) -> None:
         match delay:
@@ -138,11 +120,11 @@ class AnswerForm(QWidget):
     def answer(self) -> ToolMock:
         """Return the mock in the form. Raises InputError with every invalid field."""
         kind = list(KINDS)[self.kind.currentIndex()]
-        reply: dict[str, object] = {"kind": kind, "text": self._long or self.text.toPlainText()}
+        reply: dict[str, object] = {"kind": kind, "text": self.text.exact.text}
         if (delay := self._delay()) is not None:
             reply["delay"] = delay
         try:
-            cases = json.loads(self.cases.toPlainText().strip() or "[]")
+            cases = json.loads(self.cases.exact.text.strip() or "[]")
         except (ValueError, RecursionError) as error:
             raise InputError.of(("cases",), f"this is not JSON: {error}.") from None
         book = {**json.loads(dump(ToolMocks())), "tools": {_TOOL: {"otherwise": reply, "cases": cases}}}

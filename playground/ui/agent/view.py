@@ -20,10 +20,10 @@ from playground.runs.metrics import UNKNOWN, Figure, counted, finish_text, secon
 from playground.ui.agent.tool_mocks_pane import AnswersPane
 from playground.ui.panes.response.live_text import LiveText
 from playground.ui.theme import GRID, mono_font
-from playground.ui.widgets.form import combo_box, line_edit, spin_box, text_box
+from playground.ui.widgets.form import combo_box, line_edit, spin_box
 from playground.ui.widgets.labels import IdRow, push_button, toned
 from playground.ui.widgets.layouts import STRETCH, FlowLayout, PageScroll, column_of, row_of, scrolled
-from playground.ui.widgets.lossless_text_edit import ExactEdit
+from playground.ui.widgets.lossless_text_edit import TextBox
 from playground.ui.widgets.notice import shortened, words
 from playground.ui.widgets.task_dialog import TaskDialog, button_box, open_once, resize_dialog
 
@@ -329,13 +329,8 @@ class EditDialog(QDialog):
         super().__init__(parent)
         self.setWindowTitle(title)
         self._take_text = take
-        self.text = ExactEdit() if len(text) > SHOWN else text_box(title, font=mono_font())
-        if isinstance(self.text, ExactEdit):  # displays long lines in pieces
-            self.text.setAccessibleName(title)
-            self.text.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
-            self.text.set_exact(text)
-        else:
-            self.text.setPlainText(text)
+        self.text = TextBox(title, font=mono_font())
+        self.text.set_exact(text)
         self.wrong = words("", "failure")
         self.wrong.hide()
         self.branch = push_button("Make a branch", "primary", self._take)
@@ -347,7 +342,7 @@ class EditDialog(QDialog):
 
     def _take(self) -> None:
         try:
-            self._take_text(self.text.exact.text if isinstance(self.text, ExactEdit) else self.text.toPlainText())
+            self._take_text(self.text.exact.text)
         except InputError as bad:
             self.wrong.setText(str(bad.problems[0]))
             self.wrong.show()
@@ -400,7 +395,7 @@ class AskBar(QFrame):
         self._shown: Question | None = None
         self.question = words("", "strong")
         self.hint = words("", "muted")
-        self.text = text_box("What the tool returns", font=mono_font(12))
+        self.text = TextBox("What the tool returns", font=mono_font(12))
         self.text.setMaximumHeight(90)
         self.give = push_button("Return this", "primary", lambda: self._answer(failed=False))
         self.fail = push_button("Return it as an error", clicked=lambda: self._answer(failed=True))
@@ -427,7 +422,7 @@ class AskBar(QFrame):
         question = self._open[0][0]
         if question is not self._shown:
             # Text typed for another question must not become this answer.
-            self.text.clear()
+            self.text.set_exact("")
             self._shown = question
         more = f" ({len(self._open) - 1} more wait)" if len(self._open) > 1 else ""
         arguments = shortened(pretty(question.call.arguments))
@@ -440,8 +435,8 @@ class AskBar(QFrame):
         if not self._open:
             return
         _, answer = self._open[0]
-        text = self.text.toPlainText()
-        self.text.clear()
+        text = self.text.exact.text
+        self.text.set_exact("")
         if answer.done():
             return
         if failed:

@@ -23,9 +23,9 @@ from playground.services import AppServices
 from playground.storage.json_file import read_regular
 from playground.storage.paths import write_shared
 from playground.ui.theme import GRID, mono_font
-from playground.ui.widgets.form import text_box
 from playground.ui.widgets.labels import push_button
 from playground.ui.widgets.layouts import column_of
+from playground.ui.widgets.lossless_text_edit import TextBox
 from playground.ui.widgets.notice import words, write_errors
 from playground.ui.widgets.progress import read_watched
 from playground.ui.widgets.task_dialog import ask_open, ask_save, open_once, resize_dialog
@@ -33,8 +33,6 @@ from playground.ui.widgets.task_dialog import ask_open, ask_save, open_once, res
 MAX_LOG_ROWS = 10_000
 MAX_EDITED = 100_000
 """Characters of pasted rows that the field shows and edits."""
-_LINE_ENDS = {0x2028: "\n", 0x2029: "\n"}
-"""How a QTextDocument stores line breaks, those of Shift+Enter included."""
 DATA_FILTER = "Tables (*.csv *.tsv *.jsonl *.ndjson *.json);;All files (*)"
 EXPORT_SUFFIXES = {"CSV (*.csv)": "csv", "JSON lines (*.jsonl)": "jsonl"}
 
@@ -50,14 +48,11 @@ class PasteRowsDialog(QDialog):
         self._original = text
         self._take = take
         example = "caller_name,question\nPriya Sharma,When is my next bill due?"
-        self.text = text_box("Rows with a header line", example, mono_font())
+        self.text = TextBox("Rows with a header line", example, mono_font())
         self.text.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
-        shown = text[:MAX_EDITED].removeprefix("\ufeff")
-        self.text.setPlainText(shown)
-        # Qt reads back no separator of lines or paragraphs, no lone carriage return and no noncharacter.
-        self._displayed = self._text()
-        exact = self._displayed == shown.replace("\r\n", "\n")
-        self.text.setReadOnly(len(text) > MAX_EDITED or not exact)
+        self._displayed = text[:MAX_EDITED].removeprefix("\ufeff").replace("\r\n", "\n")
+        self.text.set_exact(self._displayed)
+        self.text.setReadOnly(len(text) > MAX_EDITED)
         self.error = words("", "failure")
         self.error.hide()
         self.use = push_button("Use rows", "primary", lambda: self._take(self, self._rows_text()))
@@ -68,8 +63,6 @@ class PasteRowsDialog(QDialog):
         note = ""
         if len(text) > MAX_EDITED:
             note = f"The first {MAX_EDITED:,} of {len(text):,} characters are visible. The whole text becomes rows."
-        elif not exact:
-            note = "The text has characters that cannot be edited here. It becomes rows unchanged."
         notes = (words(note, "muted"),) if note else ()
         head = words("CSV or TSV with a header line, or JSON lines. Columns fill the variables of the same name.")
         column_of(head, (self.text, 1), *notes, self.error, buttons, on=self, margins=GRID * 2)
@@ -78,15 +71,11 @@ class PasteRowsDialog(QDialog):
 
     def _rows_text(self) -> str:
         """Return the pasted text, exact to the character unless it was edited."""
-        text = self._text()
+        text = self.text.exact.text
         return self._original if text == self._displayed else text
 
-    def _text(self) -> str:
-        """Return the text of the field. toPlainText() would return spaces for no-break spaces."""
-        return self.text.document().toRawText().translate(_LINE_ENDS)
-
     def _show_edited(self) -> None:
-        self.use.setEnabled(bool(self._text().strip()))
+        self.use.setEnabled(bool(self.text.exact.text.strip()))
         self.error.hide()
 
     def show_error(self, message: str) -> None:

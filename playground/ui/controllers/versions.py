@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError
 from playground.runs.metrics import counted, dollars, percent
 from playground.services import AppServices
-from playground.ui.widgets.form import text_box
+from playground.ui.widgets.lossless_text_edit import TextBox
 from playground.ui.widgets.notice import write_errors
 from playground.ui.widgets.task_dialog import ask_save, ask_which, open_once
 
@@ -213,8 +213,10 @@ class VersionPaths(QObject):
             self.panel.show_nothing("One of these versions cannot be read.")
             return
         endpoint = self._workspace.endpoint
-        counter = self._workspace.sender.forecaster.counter(endpoint.id, endpoint.model)
-        found = await self._workspace.versions.compare(before, after, counter)
+        look = partial(self._workspace.sender.forecaster.look, endpoint_id=endpoint.id, model=endpoint.model)
+        # With the values in the editor, so that its figures and these agree.
+        after = replace(after, variables={**after.variables, **self._prompt.document().variables})
+        found = await self._workspace.versions.compare(before, after, look)
         if self.panel is not None and self.panel.selected == new and self.panel.base == old:
             self.panel.show_comparison(found, headline(found), self._reported(found, old, new))
 
@@ -264,8 +266,8 @@ class VersionPaths(QObject):
         dialog = QDialog(self.panel)
         dialog.setWindowTitle(title)
         form = QFormLayout(dialog)
-        name, text = QLineEdit(label), text_box("Note")
-        text.setPlainText(note)
+        name, text = QLineEdit(label), TextBox("Note")
+        text.set_exact(note)
         form.addRow("Label", name)
         form.addRow("Note", text)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Save | QDialogButtonBox.StandardButton.Cancel)
@@ -281,7 +283,7 @@ class VersionPaths(QObject):
             self.refresh_soon()
 
         def accept() -> None:  # reads the fields at once: the dialog may be deleted before the task begins
-            self._start(write(name.text().strip(), text.toPlainText().strip()), "store a version")
+            self._start(write(name.text().strip(), text.exact.text.strip()), "store a version")
 
         dialog.accepted.connect(accept)
         open_once(dialog)

@@ -23,10 +23,11 @@ from playground.experiments.lab import (
     LabProgress,
     Reading,
     csv_rows,
+    findings,
     from_json,
+    sentences,
     to_json,
 )
-from playground.experiments.lab_findings import findings, sentences
 from playground.experiments.replay import Breaker, CacheHistory
 from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError
@@ -358,7 +359,8 @@ def chart_of(progress: LabProgress | None) -> tuple[list[Series], str, str]:
         hit = tuple((r.gap_s or 0.0, float(r.cached_tokens or 0)) for r in again)
         return [Series("sent again", hit, "warm_edge")], "seconds since it was sent before", "cached tokens"
     if progress.plan.experiment == "repeats":
-        points = tuple((float(n), float(r.cached_tokens or 0)) for n, r in enumerate(again, 2))
+        sent = enumerate(progress.readings, 1)
+        points = tuple((float(n), float(r.cached_tokens)) for n, r in sent if r.cached_tokens is not None)
         return [Series("request", points, "warm_edge", joined=True)], "request number", "cached tokens"
     cold = tuple((float(n), (r.ttft_s or 0) * 1000) for n, r in enumerate(_first(progress), 1))
     warm = tuple((float(n), (r.ttft_s or 0) * 1000) for n, r in enumerate(again, 1) if r.ttft_s is not None)

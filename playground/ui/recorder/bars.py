@@ -17,10 +17,11 @@ from playground.ui.compare.column import PieceView
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme, mono_font, scaled, ui_font, zoom_factor
 from playground.ui.widgets.figure_row import figure, round_up
-from playground.ui.widgets.form import combo_box, line_edit, spin_box, text_box
+from playground.ui.widgets.form import combo_box, line_edit, spin_box
 from playground.ui.widgets.icons import IconLabel, set_icon, set_label
 from playground.ui.widgets.labels import CopyButton, ElidedLabel, push_button, toned
 from playground.ui.widgets.layouts import STRETCH, FlowLayout, column_of, row_of, single_timer
+from playground.ui.widgets.lossless_text_edit import TextBox
 from playground.ui.widgets.notice import words
 
 _URL_PX, _LEAST_URL_PX = 256, 60
@@ -161,7 +162,7 @@ class ConnectPanel(QWidget):
         super().__init__()
         self._url = ""
         self.client = combo_box("Client library", list(SNIPPETS))
-        self.code = text_box("Code that sends requests to the Recorder", font=mono_font(12))
+        self.code = TextBox("Code that sends requests to the Recorder", font=mono_font(12))
         self.code.setReadOnly(True)
         self.code.setMaximumHeight(170)
         self.copy = CopyButton("the code")
@@ -183,7 +184,7 @@ class ConnectPanel(QWidget):
 
     def _show(self) -> None:
         code = SNIPPETS[self.client.currentText()].format(url=self._url)
-        self.code.setPlainText(code)
+        self.code.set_exact(code)
         self.copy.set_text_to_copy(code)
 
 

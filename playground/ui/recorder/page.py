@@ -47,7 +47,7 @@ _WIDE_PX = 1_180
 """Least width with words on the buttons beside the filter."""
 _SIDES_SHARE = 0.53
 """Largest share of both sides in the page's width."""
-_SIDES_PX = {True: (212, 316), False: (160, 304)}
+_SIDES_PX = {True: (190, 300), False: (172, 296)}
 """Widths of programs and leaks in a wide page, and in a narrow one."""
 
 

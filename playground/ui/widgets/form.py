@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, TypeVar
 from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtGui import (
     QColor,
-    QFont,
     QInputMethodEvent,
     QPaintEvent,
     QTextBlock,
@@ -209,18 +208,6 @@ class PlainEdit(DirectedEdit):
     def setPlaceholderText(self, text: str) -> None:
         self._hidden = ""
         super().setPlaceholderText(text)
-
-
-def text_box(name: str, placeholder: str = "", font: QFont | None = None) -> PlainEdit:
-    """Return a bordered field for several lines, which Tab leaves; `name` is its accessible name."""
-    box = PlainEdit()
-    box.setProperty("boxed", "true")
-    box.setTabChangesFocus(True)
-    box.setAccessibleName(name)
-    box.setPlaceholderText(placeholder)
-    if font is not None:
-        box.setFont(font)
-    return box
 
 
 def progress_bar(name: str) -> QProgressBar:

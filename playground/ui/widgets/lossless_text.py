@@ -171,6 +171,20 @@ class Splice(Struct, frozen=True):
     def inverse(self) -> Splice:
         return Splice(self.at, self.inserted, self.removed)
 
+    def joined(self, later: Splice) -> Splice | None:
+        """Return both as one splice if they are one run of typing or deleting, otherwise None."""
+        if not later.removed and len(later.inserted) == 1 and self.inserted:
+            before, typed = self.inserted[-1], later.inserted
+            starts_a_word = typed == "\n" or (before.isspace() and not typed.isspace())
+            if later.at != self.at + len(self.inserted) or starts_a_word:
+                return None
+            return Splice(self.at, self.removed, self.inserted + later.inserted)
+        if self.inserted or later.inserted or len(later.removed) != 1:
+            return None
+        if later.at + 1 == self.at:
+            return Splice(later.at, later.removed + self.removed, "")
+        return Splice(self.at, self.removed + later.removed, "") if later.at == self.at else None
+
 
 def units_at(text: str, indexes: Sequence[int]) -> list[int]:
     """Return the UTF-16 units at which ascending code points of `text` start."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 
 from PySide6.QtCore import QEvent, QMimeData, QPoint, Qt, Signal
 from PySide6.QtGui import (
@@ -11,6 +12,7 @@ from PySide6.QtGui import (
     QDragMoveEvent,
     QDropEvent,
     QFocusEvent,
+    QFont,
     QHideEvent,
     QInputMethodEvent,
     QKeyEvent,
@@ -21,9 +23,9 @@ from PySide6.QtGui import (
     QTextOption,
     QWheelEvent,
 )
-from PySide6.QtWidgets import QFrame, QWidget
+from PySide6.QtWidgets import QFrame, QPlainTextEdit, QWidget
 
-from playground.ui.theme import mono_font
+from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.form import PlainEdit
 from playground.ui.widgets.labels import text_data
 from playground.ui.widgets.lossless_text import LONG, PIECE, ExactText, Splice, breaks_in, image_of, units_at
@@ -408,6 +410,55 @@ class ExactEdit(PlainEdit):
     def insertFromMimeData(self, source: QMimeData) -> None:
         if source.hasText() and not self.isReadOnly():
             self.insert_exact(source.text())
+
+
+class TextBox(ExactEdit):
+    """A bordered field for several lines, with undo steps of its own. Qt lays out a line of 1 MB in minutes."""
+
+    def __init__(self, name: str, placeholder: str = "", font: QFont | None = None) -> None:
+        super().__init__()
+        self._done: list[Splice] = []
+        self._undone: list[Splice] = []
+        self._typing = False
+        self.setProperty("textZoom", False)
+        self.setProperty("boxed", "true")
+        self.setFrameShape(QFrame.Shape.StyledPanel)
+        self.document().setDocumentMargin(GRID // 2)
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
+        self.setFont(font or QFont())
+        self.setAccessibleName(name)
+        self.setPlaceholderText(placeholder)
+        self.typed.connect(self._note)
+        self.undo_requested.connect(partial(self._step, self._done, self._undone))
+        self.redo_requested.connect(partial(self._step, self._undone, self._done))
+
+    def set_exact(self, text: str) -> None:
+        super().set_exact(text)
+        self._done.clear()
+        self._undone.clear()
+
+    def _note(self, splice: Splice) -> None:
+        self._undone.clear()
+        joined = self._done[-1].joined(splice) if self._done and self._typing else None
+        self._typing = len(splice.inserted) <= 1  # after a paste, a new step begins
+        self._done[-1 if joined else len(self._done) :] = [joined or splice]
+
+    def _step(self, source: list[Splice], target: list[Splice]) -> None:
+        if source:
+            inverse = source.pop().inverse
+            target.append(inverse)
+            self.apply(inverse)
+
+    def event(self, event: QEvent) -> bool:
+        """Take the keys of undo and redo: the window's would change the prompt."""
+        if event.type() == QEvent.Type.ShortcutOverride and is_key_of_undo(event):
+            event.accept()
+            return True
+        return super().event(event)
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        QPlainTextEdit.wheelEvent(self, event)
 
 
 def has_files(data: QMimeData) -> bool:

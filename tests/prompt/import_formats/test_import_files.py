@@ -126,7 +126,7 @@ CASES: dict[str, tuple[str, str | bytes, int | str]] = {
     "js.many_changes": (
         "a.js",
         "let q = 0;" + "q = 1;" * 80_000 + "c.chat.completions.create({messages: [q]})",
-        "messages[0]",
+        "more than 60,000 parts",
     ),
     "python.many_appends": (
         "a.py",

@@ -102,6 +102,27 @@ PYTHON: dict[str, tuple[str, list[str], str]] = {
     ),
     "call in a comment": (f'# c.chat.completions.create(messages=[])\n"""{JS_SEND}"""\nm = [{U}]\n{SEND}', ["U"], ""),
     "two calls": (f"m = [{U}]\n{SEND}\n{SEND}", ["U"], "line 3 was imported. 1 other call (line 4)"),
+    "own function with the name of a builtin": (
+        f'def str(x):\n    return "T"\nq = str("U")\nm = [{Q}]\n{SEND}',
+        ["{{q}}"],
+        "line 4 sets it",
+    ),
+    "imported function with a known name": (
+        f'from x import dedent\nq = dedent("U")\nm = [{Q}]\n{SEND}',
+        ["{{q}}"],
+        "line 3",
+    ),
+    "message updated by another name": (
+        f'm = [{S}, {U}]\nd = m[0]\nd |= {{"content": "T"}}\n{SEND}',
+        ["U"],
+        "messages[0] was left out: line 4 changes d",
+    ),
+    "keywords and more": (
+        f'k = {{"messages": [{U}], **more}}\nc.chat.completions.create(**k)',
+        ["U"],
+        "**more was left out",
+    ),
+    "list read in a loop": (f'm = [{S}]\nfor x in m:\n    print(x["content"], len(m))\n{SEND}', ["S"], ""),
 }
 
 
@@ -115,6 +136,31 @@ def test_open_any_python_program_gives_what_it_sends_or_names_the_rest(case: str
 
 
 REFUSED_PYTHON = {
+    "changed by a function in a function": (
+        f"m = [{S}]\ndef f(x):\n    def g():\n        x.append({U})\n    g()\nf(m)\n{SEND}",
+        "line 7 changes m",
+    ),
+    "method of another class": (
+        f"m = [{S}]\nclass A:\n    def get(self, x):\n        x.append({U})\nA().get(m)\n{SEND}",
+        "line 6 changes m",
+    ),
+    "function as an argument": (
+        f"m = [{S}]\nprint(max(m, key=lambda x: x.update(content='T')))\n{SEND}",
+        "line 3 changes m",
+    ),
+    "unlike list": (
+        f"class H(list):\n    def append(self, x):\n        pass\nm = H()\nm.append({U})\n{SEND}",
+        "line 6 sets it",
+    ),
+    "other name of an unknown list": (
+        f"m = f()\nh = m\nh.append({U})\nm[0]['content'] = 'T'\nc.chat.completions.create(messages=h)",
+        "line 5 changes m",
+    ),
+    "loop variable in a function": (
+        f"m = [{S}]\nfor x in m:\n    f = lambda: x.update(content='T')\n    f()\n{SEND}",
+        "line 3 changes m",
+    ),
+    "setattr": (f"m = [{S}]\nsetattr(x, 'm', [])\n{SEND}", "line 3: setattr may change any value"),
     "passed to a function": (f"m = [{S}]\ntrim(m)\n{SEND}", "line 3 changes m"),
     "passed to a function that changes it": (f"def f(x):\n    x.pop()\nm = [{S}]\nf(m)\n{SEND}", "line 5 changes m"),
     "shuffled": (f"m = [{S}, {U}]\nrandom.shuffle(m)\n{SEND}", "line 3 changes m"),
@@ -128,6 +174,26 @@ REFUSED_PYTHON = {
         "line 4 changes k",
     ),
     "attribute": ("c.chat.completions.create(messages=self.m)", "self.m"),
+    "method not called": (f"m = [{S}]\nadd = m.append\nadd({U})\n{SEND}", "line 3 changes m"),
+    "unbound method": (f"m = [{S}]\nlist.append(m, {U})\n{SEND}", "line 3 changes m"),
+    "default argument": (f"m = [{S}]\ndef r(m=m):\n    m.append({U})\nr()\n{SEND}", "line 3 changes m"),
+    "comprehension": (f"m = [{S}]\nn = [m for _ in x]\nn[0].append({U})\n{SEND}", "line 3 changes m"),
+    "and": (f"m = [{S}]\nk = x and m\nk.append({U})\n{SEND}", "line 3 changes m"),
+    "named in an expression": (f"m = [{S}]\n(q := m).append({U})\n{SEND}", "line 3 changes m"),
+    "result of next": (f"m = [{S}]\nn = next(iter([m]))\nn.append({U})\n{SEND}", "line 3 changes m"),
+    "returned": (f"m = [{S}]\ndef get():\n    return m\nget().append({U})\n{SEND}", "line 4 changes m"),
+    "matched": (f"m = [{S}]\nmatch m:\n    case n:\n        n.append({U})\n{SEND}", "line 3 changes m"),
+    "appended in an argument": (
+        f"m = [{S}]\nc.chat.completions.create(messages=m, n=len(m.append({U}) or m))",
+        "line 3 changes m",
+    ),
+    "loop variable used later": (f'm = [{S}]\nfor x in m:\n    pass\nx["content"] = "T"\n{SEND}', "line 3 changes m"),
+    "exec": (f"m = [{S}]\nexec(x)\n{SEND}", "line 3: exec may change any value"),
+    "globals": (f"m = [{S}]\nglobals()['m'] = []\n{SEND}", "line 3: globals may change any value"),
+    "main module": (f"import __main__\nm = [{S}]\n__main__.m = []\n{SEND}", "line 2: __main__ may change any value"),
+    "modules": (f"m = [{S}]\nsys.modules[__name__].m = []\n{SEND}", "line 3: sys.modules may change"),
+    "text of a size that doubles": ('a = "xx"\n' + 'a = f"{a}{a}"\n' * 50 + SEND, "a text has more than 500,000"),
+    "statements": ("x = 1\n" * 20_001 + SEND, "more than 60,000 parts"),
 }
 
 
@@ -211,6 +277,90 @@ JAVASCRIPT: dict[str, tuple[str, list[str], str]] = {
         "",
     ),
     "two calls": (f"const m = [{U}];\n{JS_SEND}\n{JS_SEND}", ["U"], "line 3 was imported. 1 other call (line 4)"),
+    "set to itself with more": (f'let q = "A";\nq = q + "B";\nconst m = [{Q}];\n{JS_SEND}', ["AB"], ""),
+    "counted": (f"let q = 1;\nq++;\nconst m = [{Q}];\n{JS_SEND}", ["{{q}}"], "line 3 sets it"),
+    "multiplied": (f"let q = 2;\nq **= 2;\nconst m = [{Q}];\n{JS_SEND}", ["{{q}}"], "line 3 sets it"),
+    "set by a loop": (f'let q = "A";\nfor (q of ["x"]);\nconst m = [{Q}];\n{JS_SEND}', ["{{q}}"], "line 3 sets it"),
+    "message changed in the list": (
+        f'const x = {U};\nconst m = [{S}, x];\nx.content = "T";\n{JS_SEND}',
+        ["S", "T"],
+        "",
+    ),
+    "list that is read": (
+        f"const m = [{S}];\nconsole.log(m, m.length, m[0].content);\nif (m.length > 3) stop();\n{JS_SEND}",
+        ["S"],
+        "",
+    ),
+    "item of a copy": (f'const m = [{S}];\nconst n = [...m]; n[0].content = "T";\n{JS_SEND}', ["T"], ""),
+    "conditional, known": (f"const m = [{S}];\nconst n = true ? m : []; n.push({U});\n{JS_SEND}", ["S", "U"], ""),
+    "in an object": (f"const m = [{S}];\nconst o = {{m}}; o.m.push({U});\n{JS_SEND}", ["S", "U"], ""),
+    "in a list": (f"const m = [{S}];\nconst o = [m]; o[0].push({U});\n{JS_SEND}", ["S", "U"], ""),
+    "optional push": (f"const m = [{S}];\nm?.push({U});\n{JS_SEND}", ["S", "U"], ""),
+    "asserted": (f"const m = [{S}];\nconst n = m!; n.push({U});\n{JS_SEND}", ["S", "U"], ""),
+    "other name of the list": (f"const m = [{S}];\nconst h = m;\nh.push({U});\n{JS_SEND}", ["S", "U"], ""),
+    "unshift": (f"const m = [{U}];\nm.unshift({S});\n{JS_SEND}", ["S", "U"], ""),
+    "item set": (f'const m = [{U}];\nm[0].content = "T";\n{JS_SEND}', ["T"], ""),
+    "or": (f"const m = [{S}];\nconst n = m || []; n.push({U});\n{JS_SEND}", ["S", "U"], ""),
+    "options changed": (
+        f"const o = {{messages: [{U}]}};\no.temperature = 0.1;\nawait c.chat.completions.create(o);",
+        ["U"],
+        "",
+    ),
+    "concat of more": (f"const m = [{S}].concat([{U}], [{U}]);\n{JS_SEND}", ["S", "U", "U"], ""),
+    "map": (f'const m = ["a", "b"].map((x) => ({{ role: "user", content: x }}));\n{JS_SEND}', ["a", "b"], ""),
+    "shorthand": (f'const role = "user", content = "U";\nconst m = [{{ role, content }}];\n{JS_SEND}', ["U"], ""),
+    "options and more": (
+        f"const o = {{messages: [{U}], ...more}};\nc.chat.completions.create(o)",
+        ["U"],
+        "...more was left out",
+    ),
+    "block with a name of its own": (f'const q = "A";\n{{ const q = "B"; }}\nconst m = [{Q}];\n{JS_SEND}', ["A"], ""),
+    "code that is not understood": (
+        f'let q = "A";\nconst x = <p title={{q}}>don\'t</p>;\nconst m = [{Q}];\n{JS_SEND}',
+        ["{{q}}"],
+        "line 3 sets it",
+    ),
+    "class with types": (
+        f'abstract class A<T> extends B {{\n  private readonly n: string = "N";\n'
+        f"  async ask(q: string): Promise<T> {{\n"
+        f"    const m: Message[] = [{S}, {Q}];\n    return {JS_SEND}\n  }}\n}}",
+        ["S", "{{q}}"],
+        "{{q}}",
+    ),
+    "set by a field of a class": (
+        f'let q = "A";\nclass B {{ static x = (q = "B"); static {{ q = "C"; }} }}\nconst m = [{Q}];\n{JS_SEND}',
+        ["{{q}}"],
+        "line 3 sets it",
+    ),
+    "set in a case": (
+        f'let q = "A";\nswitch (x) {{ case 1: q = "B"; }}\nconst m = [{Q}];\n{JS_SEND}',
+        ["{{q}}"],
+        "line 3 sets it",
+    ),
+    "call on lines of its own": (f"c.chat.completions\n  .create({{messages: [{U}]}})\n  .then(f)", ["U"], ""),
+    "trim": ('const m = [{role: "user", content: "\\ufeff\\x1f U\\u2003".trim()}];\n' + JS_SEND, ["\x1f U"], ""),
+    "set by a default value": (
+        f'let q = "A";\nconst f = (x = (q = "D")) => x;\nq = "B";\nf();\nconst m = [{Q}];\n{JS_SEND}',
+        ["{{q}}"],
+        "line 3 sets it",
+    ),
+    "counted on a line of its own": (f'let q = "1"\nlet x = q\n++x\nconst m = [{Q}];\n{JS_SEND}', ["1"], ""),
+    "export of a handler": (
+        f"export default {{\n  async fetch(q, env) {{\n    const m = [{S}, {Q}];\n    {JS_SEND}\n  }},\n}};",
+        ["S", "{{q}}"],
+        "{{q}}",
+    ),
+    "typed arrow function": (
+        f"export const ask = async (q: string): Promise<void> => {{ const m: M[] = [{S}, {Q}]; {JS_SEND} }};",
+        ["S", "{{q}}"],
+        "{{q}}",
+    ),
+    "undefined": ("c.chat.completions.create({messages: [" + U + "], stop: undefined})", ["U"], "stop was left out"),
+    "numbers in a template": (
+        'const n = 1.0, x = 0.5;\nconst m = [{role: "user", content: `${n} ${x}`}];\n' + JS_SEND,
+        ["1 {{x}}"],
+        "{{x}}",
+    ),
 }
 
 
@@ -224,15 +374,35 @@ def test_open_any_javascript_program_gives_what_it_sends_or_names_the_rest(case:
 
 
 REFUSED_JAVASCRIPT = {
+    "set method": (
+        f"const m = [{S}];\nconst o = {{ set x(v) {{ v.push({U}); }} }};\no.x = m;\n{JS_SEND}",
+        "line 4 stores it",
+    ),
+    "tagged template": (f"const m = [{S}];\nconst x = f`${{m}}`;\n{JS_SEND}", "line 3 changes m"),
+    "own log": (f"const m = [{S}];\nconst L = {{log: (x) => x.push({U})}};\nL.log(m);\n{JS_SEND}", "line 4"),
+    "function as an argument": (
+        f"const m = [{S}];\nJSON.stringify(m, (k, v) => {{ v.content = 'T'; }});\n{JS_SEND}",
+        "line 3 changes m",
+    ),
+    "arguments": (
+        f"const m = [{S}];\nfunction f() {{ arguments[0].push({U}); }}\nf(m);\n{JS_SEND}",
+        "line 4 changes m",
+    ),
+    "length": (f"const m = [{S}];\nm.length = 0;\n{JS_SEND}", "line 3 changes m"),
+    "prototype": (f"const m = [{S}];\nArray.prototype.push = f;\n{JS_SEND}", "line 3: prototype may change any value"),
+    "global object": (f"var m = [{S}];\nglobalThis.m = [];\n{JS_SEND}", "line 3: globalThis may change any value"),
+    "call in code not understood": (f"const m = [{S}];\nconst x = <p>{{ {JS_SEND} }}</p>", "line 3"),
+    "loop over the list": (f'const m = [{S}];\nfor (const x of m) x.content = "T";\n{JS_SEND}', "line 3 changes m"),
+    "forEach": (f'const m = [{S}];\nm.forEach(x => x.content += "T");\n{JS_SEND}', "line 3 changes m"),
+    "item by at": (f'const m = [{S}];\nconst x = m.at(-1); x.content = "T";\n{JS_SEND}', "line 3 changes m"),
+    "item by index": (f'const m = [{S}];\nconst x = m[m.length - 1]; x.content = "T";\n{JS_SEND}', "line 3 changes m"),
+    "item by destructuring": (f'const m = [{S}];\nconst {{0: x}} = m; x.content = "T";\n{JS_SEND}', "line 3 changes m"),
+    "computed push": (f'const m = [{S}];\nm["push"]({U});\n{JS_SEND}', "line 3 changes m"),
+    "comma": (f"const m = [{S}];\nconst n = (0, m); n.push({U});\n{JS_SEND}", "line 3 changes m"),
+    "returned": (f"const m = [{S}];\nconst get = () => m; get().push({U});\n{JS_SEND}", "line 3 changes m"),
+    "eval": (f"const m = [{S}];\neval(x);\n{JS_SEND}", "line 3: eval may change any value"),
     "passed to a function": (f"const m = [{S}];\ntrim(m);\n{JS_SEND}", "line 3 changes m"),
     "passed in an object": (f"const m = [{S}];\nsave({{ m }});\n{JS_SEND}", "line 3 changes m"),
-    "other name of the list": (f"const m = [{S}];\nconst h = m;\nh.push({U});\n{JS_SEND}", "line 3 changes m"),
-    "unshift": (f"const m = [{U}];\nm.unshift({S});\n{JS_SEND}", "line 3 changes m"),
-    "item set": (f'const m = [{U}];\nm[0].content = "T";\n{JS_SEND}', "line 3 changes m"),
-    "options changed": (
-        f"const o = {{messages: [{U}]}};\no.temperature = 0.1;\nawait c.chat.completions.create(o);",
-        "line 3 changes o",
-    ),
 }
 
 
@@ -251,3 +421,21 @@ def test_open_any_javascript_numbers_and_options_are_read() -> None:
     opened = open_any(code)
     assert opened.document.parameters == {"temperature": 0.5, "seed": 16, "max_tokens": 1000}
     assert [note.split(" was")[0] for note in opened.notes] == ["n"]
+
+
+def test_open_any_octal_escapes_of_the_shell_are_read() -> None:
+    code = """curl https://a.example/v1/chat/completions -d $'{"messages":[{"role":"user","content":"\\101\\x42"}]}'"""
+    assert [message.content for message in open_any(code).document.messages] == ["AB"]
+
+
+@pytest.mark.parametrize("before", ["f() { true; }", "Q=a; export R=$(cat x) S=b", "if true; then", "echo '{}' |"])
+def test_open_any_shell_script_that_is_not_read_is_refused_with_the_line(before: str) -> None:
+    with pytest.raises(InputError) as refused:
+        open_any(f"#!/bin/sh\n{before} curl https://a.example -d '{{}}'")
+    assert "line 2" in str(refused.value)
+
+
+def test_open_any_json_options_of_curl_are_joined() -> None:
+    code = f"""Q=a # comment
+curl https://a.example/v1/chat/completions --json '{{"messages":' --json '[{U}]}}'"""
+    assert [message.content for message in open_any(code).document.messages] == ["U"]

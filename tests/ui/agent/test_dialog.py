@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QMessageBox
+from PySide6.QtWidgets import QApplication, QMessageBox, QPlainTextEdit
 
 from playground.agent.conversation import Conversation, Result, Turn, from_fields, to_fields
 from playground.agent.service import tag_of
@@ -29,7 +29,8 @@ from playground.ui.agent.dialog import AgentDialog
 from playground.ui.agent.view import EditDialog, TurnCard, WholeText, result_words
 from playground.ui.panes.response.pane import TOOLS
 from playground.ui.session import Session
-from playground.ui.widgets.lossless_text_edit import ExactEdit
+from playground.ui.widgets.lossless_text import LONG
+from playground.ui.widgets.lossless_text_edit import ExactEdit, TextBox
 from tests.agent.dialogue import ANSWER, BOOK, calls, prompt, says
 from tests.ui.conftest import Tell
 
@@ -248,21 +249,52 @@ async def test_long_result_is_cut_in_its_card_whole_in_its_dialogs_and_sent_whol
     whole.reject()
     form = dialog.answers.form
     assert (form.answer().otherwise.text == text) is True
-    assert len(form.text.toPlainText()) < 21_000
-    form.whole.click()
-    mock = _dialog(EditDialog)
-    assert isinstance(mock, EditDialog)
-    mock.branch.click()
-    assert (dialog.book.tools["get_balance"].otherwise.text == text) is True
-    await hand.until(lambda: _dialog(EditDialog) is None, "the closed editor")
+    assert form.text.document().findBlockByNumber(0).length() < 2_300
     row.edit.click()
     editor = _dialog(EditDialog)
     assert isinstance(editor, EditDialog)
-    assert isinstance(editor.text, ExactEdit)
     editor.text.select(len(text), len(text))
     editor.text.insert_exact("!")
     editor.branch.click()
     assert (dialog.conversation.turns[dialog.cards[-1].turn_id].results[0].text == text + "!") is True
+
+
+async def test_a_line_of_a_megabyte_is_pasted_in_pieces_and_undone(session: Session, hand: UiDriver) -> None:
+    dialog = await _opened(session, prompt(FILLED))
+    dialog.show_prompt()
+    box = dialog.answers.form.text
+    before, prompt_before = box.exact.text, session.window.prompt.document()
+    box.setFocus()
+    QTest.keyClick(box, Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier)
+    line = "\u00a0{}x" * 250_000
+    QGuiApplication.clipboard().setText(line)
+    QTest.keyClick(box, Qt.Key.Key_V, Qt.KeyboardModifier.ControlModifier)
+    block, longest = box.document().firstBlock(), 0
+    while block.isValid():  # Qt lays out a paragraph at once
+        longest, block = max(longest, block.length()), block.next()
+    assert longest <= LONG + 1
+    assert (dialog.book.tools["get_balance"].otherwise.text == line) is True
+    QTest.keyClick(box, Qt.Key.Key_End, Qt.KeyboardModifier.ControlModifier)
+    QTest.keyClicks(box, "end")
+    assert (dialog.book.tools["get_balance"].otherwise.text == line + "end") is True
+    for expected in (line, before):
+        QTest.keyClick(box, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+        assert (dialog.book.tools["get_balance"].otherwise.text == expected) is True
+    QTest.keyClick(box, Qt.Key.Key_Y, Qt.KeyboardModifier.ControlModifier)
+    assert (dialog.book.tools["get_balance"].otherwise.text == line) is True
+    assert session.window.prompt.document() == prompt_before
+
+
+async def test_every_field_of_several_lines_takes_long_lines(session: Session, hand: UiDriver) -> None:
+    dialog = await _opened(session, prompt(FILLED))
+    await _run(dialog, hand)
+    dialog.cards[0].call_rows[0].edit.click()
+    for mode in ("compare", "batch", "recorder", "prompt"):
+        session.window.modes.show_mode(mode)
+    boxes = [box for shown in QApplication.topLevelWidgets() for box in shown.findChildren(QPlainTextEdit)]
+    fields = [box for box in boxes if not box.isReadOnly()]
+    assert len([box for box in fields if isinstance(box, TextBox)]) >= 3
+    assert [box.accessibleName() for box in fields if not isinstance(box, ExactEdit)] == []
 
 
 @pytest.mark.parametrize("agree", [True, False])

@@ -45,8 +45,14 @@ async def test_it_runs_is_stopped_goes_on_and_is_in_the_log(session: Session, ha
     other.go.click()
     await hand.until(lambda: not other.running and other.bar.value() == 8, "the rest")
     assert "7 of 7 requests" in other.said.text()
-    assert session.workspace.log is not None
-    assert (await session.workspace.log.count(EVERYTHING)).n >= 8
+    assert "request: 8 points, from 0 to " in other.chart.accessibleDescription()
+    log = session.workspace.log
+    assert log is not None
+    assert (await log.count(EVERYTHING)).n >= 8
+    rows = await log.page(EVERYTHING)
+    ended = [(row.finish_reason, row.warning) for row in rows if row.phase == "done"]
+    assert ended
+    assert set(ended) == {("length", "")}  # max_tokens 1 is the lab's own
     file = tmp_path / "lab.csv"
     await other.save_to(str(file))
     assert len(file.read_text("utf-8").splitlines()) == 9

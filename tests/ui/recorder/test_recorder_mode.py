@@ -91,6 +91,7 @@ async def test_recorder_mode_records_rows_totals_causes_and_leaks(session: Sessi
     page = recorder.page
     ids = await record(recorder, hand, 5)
     assert [row.request_id for row in page.model.rows] == ids[::-1]
+    assert {(row.finish_reason, row.warning) for row in page.model.rows} == {("length", "")}  # max_tokens 4
     reported = [(row.prompt_tokens, row.cached_tokens) for row in page.model.rows]
     prompt, cached = sum(p or 0 for p, _ in reported), sum(c or 0 for _, c in reported)
     assert prompt > 2_000

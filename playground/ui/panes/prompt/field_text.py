@@ -17,10 +17,10 @@ from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.panes.prompt.undo import UndoHistory
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font
-from playground.ui.widgets.form import line_edit, text_box
+from playground.ui.widgets.form import line_edit
 from playground.ui.widgets.labels import push_button, toned
 from playground.ui.widgets.layouts import column_of, row_of
-from playground.ui.widgets.lossless_text_edit import is_key_of_undo
+from playground.ui.widgets.lossless_text_edit import TextBox, is_key_of_undo
 from playground.ui.widgets.plain_table import plain_tip
 
 
@@ -138,7 +138,7 @@ class CallFields(QWidget):
         self.choices = QMenu(self)
         self.choices.aboutToShow.connect(self._fill)
         self.choose.setMenu(self.choices)
-        self.calls = text_box("tool_calls as JSON", font=mono_font(12))
+        self.calls = TextBox("tool_calls as JSON", font=mono_font(12))
         self.calls.setFixedHeight(_CALLS_PX)
         self.error = toned("", "failure", wraps=True)
         self.error.hide()
@@ -157,9 +157,9 @@ class CallFields(QWidget):
         self.calls.setVisible(has_calls)
         if self.answers.text() != (message.tool_call_id or ""):
             self.answers.setText(message.tool_call_id or "")
-        if has_calls and _read(self.calls.toPlainText())[0] != message.tool_calls:
+        if has_calls and _read(self.calls.exact.text)[0] != message.tool_calls:
             self.calls.blockSignals(True)
-            self.calls.setPlainText(_written(message.tool_calls))
+            self.calls.set_exact(_written(message.tool_calls))
             self.calls.blockSignals(False)
             self._update_text("")
 
@@ -178,7 +178,7 @@ class CallFields(QWidget):
         self.changed.emit(self._message)
 
     def _on_calls(self) -> None:
-        calls, wrong = _read(self.calls.toPlainText())
+        calls, wrong = _read(self.calls.exact.text)
         self._update_text(wrong)
         if calls is not None and calls != self._message.tool_calls:
             # Without a call, an assistant message must have a text (electron-api.md, Request fields).

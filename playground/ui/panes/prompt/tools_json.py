@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from PySide6.QtCore import Signal
-from PySide6.QtGui import QTextCursor
 from PySide6.QtWidgets import QDialog, QWidget
 
 from playground import asset
@@ -25,10 +24,10 @@ from playground.ui.panes.prompt.field_text import FieldText
 from playground.ui.panes.prompt.marks import marks_of
 from playground.ui.panes.prompt.undo import UndoHistory
 from playground.ui.theme import GRID, current_theme, mono_font
-from playground.ui.widgets.form import cursor_over, marked, text_box
+from playground.ui.widgets.form import cursor_over, marked
 from playground.ui.widgets.labels import push_button
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of, single_timer
-from playground.ui.widgets.lossless_text import utf16_length
+from playground.ui.widgets.lossless_text_edit import TextBox
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
 from playground.ui.widgets.task_dialog import button_box, resize_dialog
@@ -280,7 +279,7 @@ class PasteDialog(QDialog):
         self._there = there
         self._tools: tuple[Tool, ...] = ()
         self._rest = single_timer(self, _PASTE_REST_MS, self.look)
-        self.text = text_box("JSON definitions of tools", EXAMPLE, font=mono_font())
+        self.text = TextBox("JSON definitions of tools", EXAMPLE, font=mono_font())
         self.text.textChanged.connect(self._rest.start)
         self.made = words("", "strong")
         self.wrong = words("", "failure")
@@ -295,7 +294,7 @@ class PasteDialog(QDialog):
 
     def look(self) -> None:
         self._rest.stop()
-        text = self.text.toPlainText()
+        text = self.text.exact.text
         self._mark(None)
         try:
             self._show(from_json(text) if text.strip() else ImportedTools(()), "")
@@ -323,10 +322,8 @@ class PasteDialog(QDialog):
     def _mark(self, offset: int | None) -> None:
         marks = []
         if offset is not None:
-            text, document = self.text.toPlainText(), self.text.document()
-            last = max(document.characterCount() - 2, 0)
-            cursor = cursor_over(document, min(utf16_length(text[:offset]), last))
-            cursor.movePosition(QTextCursor.MoveOperation.NextCharacter, QTextCursor.MoveMode.KeepAnchor)
+            end = min(offset + 1, len(self.text.exact.text))
+            cursor = self.text.cursor_over(end - 1, end)
             marks.append(marked(cursor, wave=current_theme().failure, ground=current_theme().selection))
         self.text.setExtraSelections(marks)
 

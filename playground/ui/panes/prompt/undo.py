@@ -203,24 +203,9 @@ class _Typing(QUndoCommand):
     def mergeWith(self, other: QUndoCommand) -> bool:
         if not isinstance(other, _Typing) or other._message != self._message or self.sealed:
             return False
-        merged = _joined(self._splice, other._splice)
+        merged = self._splice.joined(other._splice)
         self._splice = merged or self._splice
         return merged is not None
-
-
-def _joined(first: Splice, second: Splice) -> Splice | None:
-    """Return both as one splice if they are one run of typing or deleting, otherwise None."""
-    if not second.removed and len(second.inserted) == 1 and first.inserted:
-        before, typed = first.inserted[-1], second.inserted
-        starts_a_word = typed == "\n" or (before.isspace() and not typed.isspace())
-        if second.at != first.at + len(first.inserted) or starts_a_word:
-            return None
-        return Splice(first.at, first.removed, first.inserted + second.inserted)
-    if first.inserted or second.inserted or len(second.removed) != 1:
-        return None
-    if second.at + 1 == first.at:
-        return Splice(second.at, second.removed + first.removed, "")
-    return Splice(first.at, first.removed + second.removed, "") if second.at == first.at else None
 
 
 _State = tuple[Document, PromptFile]

@@ -151,7 +151,7 @@ async def test_a_bad_filter_says_so_and_leaves_the_rows(stage: Stage) -> None:
     QTest.keyClicks(line, "status:soon")
     QTest.keyClick(line, Qt.Key.Key_Return)  # at once, without the pause after typing
     assert wrong.isVisible()
-    assert "soon is not a number that status: takes." in wrong.text()
+    assert "status: needs a number or a range, not soon." in wrong.text()
     assert line.accessibleDescription() == wrong.text()
     assert stage.pane.model.rowCount() == 3
     line.clear()

@@ -19,7 +19,8 @@ from playground.ui.panes.prompt import card_text
 from playground.ui.panes.prompt.axis_paint import NOT_WARM, MessageAxes, Served, ServedRow, served_text
 from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.panes.prompt.cards import MessageCard
-from playground.ui.widgets.form import PlainEdit, text_box
+from playground.ui.widgets.form import PlainEdit
+from playground.ui.widgets.lossless_text_edit import TextBox
 
 SHORT = "\n".join(f"{number}. A {{{{variable}}}} in a line that is long enough to be wrapped." for number in range(30))
 RIGHT_TO_LEFT = "\n".join(["من اليمين إلى اليسار", "left to right", "", "आप मीरा हैं 🙂"] * 8)
@@ -181,7 +182,7 @@ def test_card_without_axes_text_is_transparent_and_style_keeps_opaque(card: Mess
     assert not viewport.testAttribute(attribute)
 
 
-@pytest.mark.parametrize("made", [CardText, partial(text_box, "Rows")])
+@pytest.mark.parametrize("made", [CardText, partial(TextBox, "Rows")])
 @pytest.mark.parametrize("composed", ["にほんご", "مرحبا", "नमस्ते"])
 def test_composition_in_an_empty_text_hides_the_placeholder(
     qtbot: QtBot, themed: QApplication, made: Callable[[], PlainEdit], composed: str

@@ -1,0 +1,1 @@
+-- Parts are deflated with a preset dictionary, which earlier versions of the program cannot read.
