@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from functools import partial
+from functools import cache, partial
 from itertools import combinations
 from pathlib import Path
 from typing import cast
@@ -41,8 +41,9 @@ from playground.ui.widgets.labels import ElidedLabel, IdLabel
 from playground.ui.widgets.layouts import FlowLayout
 from tests.pictures import States
 
-SIZES = ((1280, 800, 150), (900, 600, 100), (900, 600, 200), (1280, 800, 200), (1280, 800, 100))
-"""Width and height of the window, text size in percent. Each second state is checked in the reverse order."""
+SIZES = ((1280, 800, 150), (1280, 800, 200), (900, 600, 200), (900, 600, 100), (1280, 800, 100))
+"""Width and height of the window, text size in percent, which changes twice in each state. Each second state is checked
+in the reverse order. The last has the widgets whose focus is checked."""
 TURNS = 200
 """Turns of the event loop in which a layout settles; a hidden fault is none of a busy machine."""
 LEAST_TARGET_PX = 24
@@ -132,6 +133,7 @@ def faults(top: QWidget, width: int) -> set[str]:
     return found
 
 
+@cache
 def _luminance(pixel: int) -> float:
     linear = []
     for shift in (16, 8, 0):
@@ -161,8 +163,7 @@ def contrasting_pixels(one: QImage, other: QImage) -> int:
         before, after = (bytes(cast("memoryview", image.constScanLine(y))) for image in (one, other))
         if before == after:
             continue
-        for x in range(0, len(before), 4):
-            pair = [int.from_bytes(line[x : x + 4], "little") & 0xFFFFFF for line in (before, after)]
+        for pair in zip(*(memoryview(line).cast("I") for line in (before, after)), strict=True):
             if pair[0] != pair[1]:
                 low, high = sorted(map(_luminance, pair))
                 count += (high + 0.05) / (low + 0.05) >= LEAST_CONTRAST
