@@ -58,7 +58,7 @@ TITLES: dict[Cause, str] = {
     "added": "Messages inserted",
     "tools": "Tools changed",
     "parameters": "Parameters changed",
-    "first": "First of its kind",
+    "first": "New prompt: nothing cached",
     "idle": "Idle for too long",
     "minimum": "Below what this server caches",
     "server": "The server, not the text",

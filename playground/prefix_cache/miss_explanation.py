@@ -144,7 +144,7 @@ class MissExplanation(Struct, frozen=True):
         if self.reason == "new_text" and not self.last:
             return "Another conversation begins here"
         if self.reason in ("first_beside_other", "foreign_tokens"):
-            return "First of its kind"
+            return "New prompt"
         if self.variable:
             return f"{{{{{self.variable}}}}} changed"
         if self.last and self.cause in IN_THE_PROMPT:

@@ -121,13 +121,13 @@ _CLEARED = "The text of the prompt is not the cause"
 def first(cached: int, reason: Reason) -> str:
     """Return the sentence about a request that is like no earlier one."""
     if reason == "first_beside_other":
-        return f"The first request of its kind: only its first {cached:,} tokens are those of another prompt."
+        return f"A new prompt: only its first {cached:,} tokens are those of another prompt."
     if reason == "foreign_tokens":
         return (
             f"{cached:,} tokens came from the cache although this program has sent nothing like it to this endpoint. "
             "Candidates: another program of the account, or constant text that the server adds."
         )
-    return "The first request of its kind: nothing was cached yet. Send it again to see the cache work."
+    return "A new prompt, like none before: nothing was cached yet. Send it again to see the cache work."
 
 
 def sentence(
