@@ -89,7 +89,8 @@ def _bound(node: ast.stmt) -> list[str]:
     if not isinstance(node, ast.Assign | ast.AnnAssign):
         return []
     targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-    return [name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)]
+    names = (name for target in targets for name in ast.walk(target) if isinstance(name, ast.Name))
+    return [name.id for name in names if isinstance(name.ctx, ast.Store)]  # not of a dict whose item is set
 
 
 def test_no_module_binds_a_name_twice() -> None:

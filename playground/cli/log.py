@@ -9,7 +9,7 @@ import os
 import stat
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TypeAlias, cast
@@ -40,6 +40,10 @@ MOST_SHOWN = 100
 """Maximum number of requests in one ticket or one `log show`."""
 MAX_PIPED_BYTES = 4 * 1024**3
 """Bound on the temporary copy of a pipe or a device."""
+
+
+def _filter(words: Iterable[str]) -> LogFilter:
+    return parse(" ".join(words), datetime.now().astimezone())
 
 
 def show(words: list[str], options: argparse.Namespace) -> Work:
@@ -154,7 +158,7 @@ def export(words: list[str], options: argparse.Namespace) -> Work:
         raise InputError.of(
             ("--output",), "says nowhere to write to.", "Give -o requests.jsonl, say, or -o - with --format."
         )
-    chosen, path = parse(" ".join(words), datetime.now().astimezone()), Path(options.output)
+    chosen, path = _filter(words), Path(options.output)
     kind: Format | None = options.format or format_of(path)
     if kind is None:
         raise InputError.of(("--format",), f"is one of {', '.join(FORMATS)}.", "Or end the file's name so.")
@@ -196,7 +200,7 @@ def delete(words: list[str], options: argparse.Namespace) -> Work:
     """Delete all requests that the filter finds. Asks first; without a terminal --yes is required."""
     if not words:
         raise InputError.of(("FILTER",), "log delete needs a filter.", "since:2000-01-01 finds every request there is.")
-    chosen = parse(" ".join(words), datetime.now().astimezone())
+    chosen = _filter(words)
 
     async def work(store: RequestLog) -> int:
         _writable(store)
@@ -228,12 +232,10 @@ def _by_id(words: list[str], command: str) -> LogFilter:
     """Parse words as a filter; a word without a key is part of a request_id or a run id."""
     if not words:
         raise InputError.of(("ID",), f"{command} needs a part of an id, or a filter.")
-    pasted = parse(" ".join(words), datetime.now().astimezone())
+    pasted = _filter(words)
     if pasted.malformed:
         return pasted
-    return parse(
-        " ".join(word if ":" in word else f"id:{_quoted(word)}" for word in words), datetime.now().astimezone()
-    )
+    return _filter(word if ":" in word else f"id:{_quoted(word)}" for word in words)
 
 
 def _quoted(word: str) -> str:
@@ -301,7 +303,7 @@ async def _with_log(folder: Path, work: Work, *, reading: bool) -> int:
 
 
 def _list(words: list[str], options: argparse.Namespace) -> Work:
-    chosen = parse(" ".join(words), datetime.now().astimezone())
+    chosen = _filter(words)
 
     async def work(store: RequestLog) -> int:
         report_malformed(chosen)

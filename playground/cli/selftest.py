@@ -279,8 +279,6 @@ def _screenshot_folder(option: str | None) -> Path | None:
 async def _run(
     application: QApplication, data: Path, screenshots: Path | None, options: argparse.Namespace
 ) -> list[StepOutcome]:
-    from playground.ui.session import Session
-
     # The self-test must not use the key of the user who runs it.
     environment = {name: value for name, value in os.environ.items() if name != "SMALLEST_API_KEY"}
     session = Session(application, data, environment, simulator_options=SIMULATOR)

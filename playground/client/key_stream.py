@@ -146,9 +146,15 @@ class SeenText:
 def open_end(search: KeySearch, text: str) -> tuple[int, int]:
     """Return where the end of a text begins that may go on as a part of a key, and where GRAM - 1 characters before
     it begin."""
+    ends, contexts = zip(*open_ends(search, text), strict=True)
+    return min(ends), min(contexts)
+
+
+def open_ends(search: KeySearch, text: str) -> Iterator[tuple[int, int]]:
+    """Yield the same for each way to read the text."""
     skipped = max(len(text) - search.window, 0)
     readings = UNFINISHED_ENDS if may_have_noise(text, skipped) else (NOTHING,)
-    ends = [(len(text), len(text))]
+    yield len(text), len(text)
     is_encoded = False
     for way in (decode, undecoded):
         if way is undecoded and not is_encoded:
@@ -162,14 +168,13 @@ def open_end(search: KeySearch, text: str) -> tuple[int, int]:
             if less not in seen and (less or removed is not NO_TAGS):
                 seen.add(less)
                 begin, context = _open_end(search, less, [*layers, (removed, folded(plain)), (search.beside, less)])
-                ends.append((len(text) if begin is None else skipped + begin, skipped + context))
+                yield len(text) if begin is None else skipped + begin, skipped + context
             if removed is NOTHING:
                 for begin, is_open in _open_words(search, plain, layers):
-                    ends.append((skipped + begin if is_open else len(text), skipped + begin))
+                    yield skipped + begin if is_open else len(text), skipped + begin
     run = len(text.rstrip(_BLOB_CHARS))
     if len(text) - run >= _BLOB_LEAST and encoded_text(text[run : run + _BLOB_BEGIN]):
-        ends.append((len(text), run))  # decoded from its beginning
-    return min(end for end, _ in ends), min(context for _, context in ends)
+        yield len(text), run  # decoded from its beginning
 
 
 def _open_words(search: KeySearch, text: str, layers: list[Layer]) -> Iterator[tuple[int, bool]]:

@@ -14,7 +14,7 @@ import msgspec
 from playground.client import tolerant_json
 from playground.client.error_body import is_error
 from playground.client.key_search import GRAM, MARK_CHARS, PIECE_CHARS, KeySearch, key_search
-from playground.client.key_stream import SeenText, open_end
+from playground.client.key_stream import SeenText, open_end, open_ends
 from playground.client.redact import MASK, mask_across, masked, redact, redact_value
 from playground.prompt.json_text import check_depth, json_lines
 
@@ -244,8 +244,14 @@ class StreamMasker:
     def _suspect(self, text: _Path, piece: str) -> str:
         before = text.tail + text.seen.open
         known, whole = len(before), before + text.held + piece
+        can_wait = not text.tail and len(whole) - known <= self._search.window
+        end = context = len(whole)
+        for one, before_it in open_ends(self._search, whole):
+            end, context = min(end, one), min(context, before_it)
+            if end <= known and can_wait:
+                text.held = whole[known:]
+                return ""
         spans = self._search.spans(whole)
-        end, context = open_end(self._search, whole)
         begin = max(min([end, *(one for one, behind in spans if one < end < behind)]), known)
         if len(whole) - begin > self._search.window:
             begin = len(whole)

@@ -47,7 +47,6 @@ from playground.versions.history import (
 
 if TYPE_CHECKING:
     from playground.requestlog.log import RequestLog
-    from playground.requestlog.records import LogRow
 
 
 class VersionFigures(Struct, frozen=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from functools import partial
+from functools import cache, partial
 from itertools import combinations
 from pathlib import Path
 from typing import cast
@@ -23,6 +23,8 @@ from PySide6.QtWidgets import (
     QScrollArea,
     QScrollBar,
     QSplitterHandle,
+    QStyle,
+    QStyleOptionComboBox,
     QTabBar,
     QWidget,
 )
@@ -30,6 +32,7 @@ from PySide6.QtWidgets import (
 from playground.cli.selftest import UiDriver
 from playground.client.endpoint import PLANS
 from playground.ui.focus_order import scroll_to, tab_stops
+from playground.ui.panes.prompt.parameters_tab import ParametersTab
 from playground.ui.panes.prompt.variables_table import _Value
 from playground.ui.session import Session
 from playground.ui.theme import PROMPT_PX, ZOOM, apply_theme, load_theme, zoom_factor
@@ -38,8 +41,9 @@ from playground.ui.widgets.labels import ElidedLabel, IdLabel
 from playground.ui.widgets.layouts import FlowLayout
 from tests.pictures import States
 
-SIZES = ((1280, 800, 150), (900, 600, 100), (900, 600, 200), (1280, 800, 200), (1280, 800, 100))
-"""Width and height of the window, text size in percent. Each second state is checked in the reverse order."""
+SIZES = ((1280, 800, 150), (1280, 800, 200), (900, 600, 200), (900, 600, 100), (1280, 800, 100))
+"""Width and height of the window, text size in percent, which changes twice in each state. Each second state is checked
+in the reverse order. The last has the widgets whose focus is checked."""
 TURNS = 200
 """Turns of the event loop in which a layout settles; a hidden fault is none of a busy machine."""
 LEAST_TARGET_PX = 24
@@ -129,6 +133,7 @@ def faults(top: QWidget, width: int) -> set[str]:
     return found
 
 
+@cache
 def _luminance(pixel: int) -> float:
     linear = []
     for shift in (16, 8, 0):
@@ -158,8 +163,7 @@ def contrasting_pixels(one: QImage, other: QImage) -> int:
         before, after = (bytes(cast("memoryview", image.constScanLine(y))) for image in (one, other))
         if before == after:
             continue
-        for x in range(0, len(before), 4):
-            pair = [int.from_bytes(line[x : x + 4], "little") & 0xFFFFFF for line in (before, after)]
+        for pair in zip(*(memoryview(line).cast("I") for line in (before, after)), strict=True):
             if pair[0] != pair[1]:
                 low, high = sorted(map(_luminance, pair))
                 count += (high + 0.05) / (low + 0.05) >= LEAST_CONTRAST
@@ -299,6 +303,8 @@ async def test_a_small_window_shows_eight_lines_of_completions_that_are_compared
     assert compare.tools._runs_label.isVisible()
     top = {button.y() for button in compare.page.exports}
     assert len(top) == 1  # in one row
+    for view in (column.differs for column in compare.page.columns):
+        assert 0 <= view.viewport().height() - 2 * QFontMetrics(view.font()).lineSpacing() < 6  # whole lines
     scroll_to(compare.page.summary)
     await hand.until(lambda: _shown_in(compare.page.summary, compare.page), "the summary")
 
@@ -317,5 +323,25 @@ async def test_a_small_window_shows_the_settings_of_a_batch_to_their_edges(
     boxes = [*setup.combos.values(), setup.order, setup.concurrency, *setup.findChildren(FigureRow)]
     assert len(boxes) == 9
     await hand.until(lambda: all(_shown_in(box, setup) for box in boxes), "whole boxes")
+    for box in setup.combos.values():
+        room = QStyleOptionComboBox()
+        box.initStyleOption(room)
+        field = box.style().subControlRect(
+            QStyle.ComplexControl.CC_ComboBox, room, QStyle.SubControl.SC_ComboBoxEditField, box
+        )
+        assert QFontMetrics(box.font()).horizontalAdvance(box.currentText()) <= field.width() - 4  # as ElidedCombo
     heights = {box.height() for box in setup.findChildren(FigureRow)}
     assert len(heights) == 1  # no figure is in a second line
+
+
+async def test_a_small_window_shows_parameters_and_filters_whole(session: Session, hand: UiDriver) -> None:
+    await _small(session, hand)
+    session.window.prompt.tabs.setCurrentIndex(2)
+    (tab,) = session.window.prompt.findChildren(ParametersTab)
+    await hand.until(tab.isVisible, "the parameters")
+    assert tab.horizontalScrollBar().maximum() == 0
+    for mode in ("batch", "recorder"):
+        session.window.modes.show_mode(mode)
+    lines = session.window.batch.page.filter, session.window.recorder.page.filter_line
+    for line, width in zip(lines, (300, 205), strict=True):
+        assert QFontMetrics(line.font()).horizontalAdvance(line.placeholderText()) <= width - 20

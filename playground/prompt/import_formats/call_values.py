@@ -179,8 +179,8 @@ class Values:
                 self._report.left_out(where, lost)
             else:
                 kept.append(self._json(item))
-        if value and not kept and name == "messages":
-            self._refuse(name, " ".join(self._report.notes[-1:]).rstrip("."))
+        if not kept and name == "messages":
+            self._refuse(name, self._report.notes[-1].rstrip(".") if value else "the list is empty")
         return kept
 
     def _refuse(self, name: str, why: str) -> NoReturn:

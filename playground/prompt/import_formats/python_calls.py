@@ -45,8 +45,8 @@ _READ_ONLY = words(
 """Functions and methods that do not change their arguments."""
 _SHARING = words("list dict tuple set sorted enumerate zip min max next iter copy get values items concat")
 """Those of them whose result has the members of an argument."""
-_MODULES = {"dedent": "textwrap", "deepcopy": "copy", "copy": "copy", "dumps": "json", "pprint": "pprint"}
-_MODULES["cleandoc"] = "inspect"
+_MODULES = {"textwrap": "dedent", "inspect": "cleandoc", "json": "dumps", "pprint": "pprint", "copy": "copy deepcopy"}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names.split()}
 _DYNAMIC = frozenset(["exec", "eval", "globals", "vars", "locals", "setattr", "delattr"])
 _JAVASCRIPT = words("len String Number Boolean parseInt parseFloat")
 """Functions of JavaScript that do not change their arguments. `len`: `.length`."""
@@ -667,7 +667,7 @@ class _Program:
             return None
         if isinstance(call.func, ast.Attribute) and name in ("dedent", "deepcopy", "cleandoc"):
             module = call.func.value
-            if not isinstance(module, ast.Name) or module.id != _MODULES[name]:
+            if not isinstance(module, ast.Name) or module.id != _MODULE_OF[name]:
                 return None
         if name == "dict" and not call.args and all(keyword.arg for keyword in call.keywords):
             return {str(keyword.arg): self._value(keyword.value, depth) for keyword in call.keywords}
@@ -772,7 +772,9 @@ def _bound(nodes: Iterable[ast.AST]) -> set[str]:
             case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name) | ast.ClassDef(name=name):
                 found.add(name)
             case ast.ImportFrom(module=module, names=names):
-                found |= {one.asname or one.name for one in names if one.asname or _MODULES.get(one.name, "") != module}
+                found |= {
+                    one.asname or one.name for one in names if one.asname or _MODULE_OF.get(one.name, "") != module
+                }
             case ast.Import(names=names):
                 found |= {one.asname for one in names if one.asname}
     return found

@@ -250,6 +250,10 @@ class AgentDialog(AgentView):
         now = self._loop.now() if self._loop is not None else 0.0
         self._show_sendable()
         for card, turn in zip(self.cards, path, strict=True):
+            state = (turn, self.running, turn is path[-1])
+            if card.displayed == state and turn is not path[-1]:
+                continue  # only the newest turn changes: its results run, its calls arrive
+            card.displayed = state
             card.show_turn(
                 turn,
                 figures=usage_words(turn, self._forecast(turn)),

@@ -229,6 +229,8 @@ class TurnCard(QFrame):
     def __init__(self, number: int, turn_id: str) -> None:
         super().__init__()
         self.turn_id = turn_id
+        self.displayed: object = None
+        """What the owner of the card showed in it last."""
         self.setProperty("look", "card")
         self.title = toned(f"Turn {number}", "strong")
         self.state = words("", "muted")

@@ -281,7 +281,7 @@ class BatchPage(QWidget):
         self._holder.setMaximumWidth(scaled(_EMPTY_PX))
 
     def _filter_row(self) -> QWidget:
-        self.filter = line_edit("Filter the rows", "Filter: status:failed, cached:0, check:failed, any text")
+        self.filter = line_edit("Filter the rows", "Filter: check:failed cached:0, any text")
         self.filter.setClearButtonEnabled(True)
         self.filter.setFixedWidth(300)
         self.filter.textChanged.connect(lambda _text: self._filter_timer.start())

@@ -207,7 +207,7 @@ class BatchSetup(QFrame):
         figures = column_of(*self._figures.values(), spacing=2)
         self._sections = (
             _section("Variables", self._columns_grid),
-            _section("Checks of each completion", checks),
+            _section("Checks", checks),
             _section("Sending", sending),
             _section("Forecast", figures),
         )
@@ -225,7 +225,7 @@ class BatchSetup(QFrame):
         if self.minimumHeight() != height:
             for at, section in enumerate(self._sections):
                 self._grid.addWidget(section, at // columns, at % columns)
-            for at, share in enumerate((5, 3, 4, 6) if columns == 4 else (1, 1, 0, 0)):
+            for at, share in enumerate((5, 2, 4, 6) if columns == 4 else (1, 1, 0, 0)):
                 self._grid.setColumnStretch(at, share)
             self.setProperty("zoomApplied", zoom_factor())  # the height is in the present text size
             self.setFixedHeight(height)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil
 from typing import get_args
 
 from PySide6.QtCore import QMimeData, QSize, Qt, Signal
-from PySide6.QtGui import QResizeEvent, QTextCharFormat, QTextCursor, QTextDocument, QTextOption
+from PySide6.QtGui import QFontMetricsF, QResizeEvent, QTextCharFormat, QTextCursor, QTextDocument, QTextOption
 from PySide6.QtWidgets import QFrame, QLabel, QMenu, QStackedWidget
 
 from playground.experiments.comparison import (
@@ -163,9 +164,8 @@ MENU: tuple[tuple[str, str], ...] = (
     ("right", "Move right"),
     ("remove", "Remove the column"),
 )
-PIECES_PX = 70
-SHORT_PX, SHORT_PIECES_PX = 360, 38
-"""Height of a column below which its differences from A have two whole lines, not four."""
+PIECES_LINES, SHORT_LINES, SHORT_PX = 4, 2, 360
+"""Lines of a column's differences from A, and those in a column that is lower than SHORT_PX."""
 LEAST_PX, WITH_COST_PX, WITH_TTFT_PX = 290, 260, 350
 
 
@@ -183,7 +183,6 @@ class ColumnView(QFrame):
         self.more = icon_button("more", "Column menu")
         self.caption = toned("", "caption")
         self.differs = PieceView("Differences from A", margin=2)
-        self.differs.setFixedHeight(PIECES_PX)
         self.differs.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.input, self.cached, self.ttft, self.cost = toned("", "strong"), QLabel(), QLabel(), QLabel()
         self.bar = Bar(8)
@@ -236,7 +235,9 @@ class ColumnView(QFrame):
         for figure, least_px in ((self.ttft, WITH_TTFT_PX), (self.cost, WITH_COST_PX)):
             figure.setVisible(self.width() >= scaled(least_px))  # the summary has them too
         self.differs.setProperty("zoomApplied", zoom_factor())  # the height is in the present text size
-        self.differs.setFixedHeight(scaled(PIECES_PX if self.height() >= scaled(SHORT_PX) else SHORT_PIECES_PX))
+        lines = PIECES_LINES if self.height() >= scaled(SHORT_PX) else SHORT_LINES
+        margin = 2 * self.differs.document().documentMargin()
+        self.differs.setFixedHeight(ceil(lines * QFontMetricsF(self.differs.font()).lineSpacing() + margin))
 
     def show_variant(self, index: int, variant: Variant, first: Variant) -> None:
         """Show the prompt's name and what differs from the first column."""

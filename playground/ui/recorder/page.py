@@ -112,7 +112,7 @@ class RecorderPage(QWidget):
 
     def _lay_out(self) -> None:
         self._head = head = row_of(self.title, (self.summary, 1), spacing=GRID * 2)
-        self.filter_line.setPlaceholderText("Filter: cached:0 status:429 conversation:… or any text")
+        self.filter_line.setPlaceholderText("Filter: cached:0, any text")
         self.filter_line.setAccessibleName("Filter the recorded requests")
         self.scope.setProperty("look", "quiet")
         set_icon(self.scope, "close", "muted")

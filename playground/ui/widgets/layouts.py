@@ -231,8 +231,8 @@ class FlowLayout(QLayout):
 
     def heightForWidth(self, width: int) -> int:
         if (height := self._heights.get(width)) is None:
-            height = max((place.bottom() + 1 for _, place in self._places(width)), default=0)
-            self._heights[width] = height
+            rows = [max(size.height() for _, size, _ in row) for row in self._rows(width)]
+            height = self._heights[width] = sum(rows) + self.spacing() * max(len(rows) - 1, 0)
         return height
 
     def minimumSize(self) -> QSize:
@@ -252,37 +252,41 @@ class FlowLayout(QLayout):
     def _shown(self) -> list[QLayoutItem]:
         return [item for item in self._items if not item.isEmpty()]
 
-    def _places(self, width: int) -> Iterator[tuple[QLayoutItem, QRect]]:
-        row: list[tuple[QLayoutItem, QSize, int]] = []
-        left = top = 0
+    def _rows(self, width: int) -> list[list[tuple[QLayoutItem, QSize, int]]]:
+        """Return the items of each row with their sizes and left edges."""
+        rows: list[list[tuple[QLayoutItem, QSize, int]]] = []
+        most, left, spacing = QSize(max(width, 0), 10_000), 0, self.spacing()
         for item in self._shown():
-            size = item.sizeHint().boundedTo(QSize(max(width, 0), 10_000)).expandedTo(item.minimumSize())
-            if row and left + size.width() > width:
-                yield from _row(row, top, width)
-                top += max(one.height() for _, one, _ in row) + self.spacing()
-                row, left = [], 0
-            row.append((item, size, left))
-            left += size.width() + self.spacing()
-        yield from _row(row, top, width)
+            size = item.sizeHint().boundedTo(most).expandedTo(item.minimumSize())
+            if not rows or left + size.width() > width:
+                rows.append([])
+                left = 0
+            rows[-1].append((item, size, left))
+            left += size.width() + spacing
+        return rows
+
+    def _places(self, width: int) -> Iterator[tuple[QLayoutItem, QRect]]:
+        """Yield the place of each item: in the vertical middle of its row, wider if it expands and there is room."""
+        top = 0
+        for row in self._rows(width):
+            height = max(size.height() for _, size, _ in row)
+            growing = [item for item, *_ in row if _expands(item.widget())]
+            more = max(width - row[-1][2] - row[-1][1].width(), 0) // len(growing) if growing else 0
+            moved = 0
+            for item, size, left in row:
+                wider = more if item in growing else 0
+                place = QPoint(left + moved, top + (height - size.height()) // 2)
+                yield item, QRect(place, size + QSize(wider, 0))
+                moved += wider
+            top += height + self.spacing()
 
 
-def _row(row: Sequence[tuple[QLayoutItem, QSize, int]], top: int, width: int) -> Iterator[tuple[QLayoutItem, QRect]]:
-    """Yield the items of a row, each in its vertical middle; those that expand fill it."""
-    height = max((size.height() for _, size, _ in row), default=0)
-    growing = [
-        item
-        for item, *_ in row
-        if (one := item.widget()) is not None
-        and one.minimumWidth() < one.maximumWidth()
-        and one.sizePolicy().horizontalPolicy() == QSizePolicy.Policy.Expanding
-    ]
-    more = max(width - row[-1][2] - row[-1][1].width(), 0) // len(growing) if growing else 0
-    moved = 0
-    for item, size, left in row:
-        wider = more if item in growing else 0
-        place = QPoint(left + moved, top + (height - size.height()) // 2)
-        yield item, QRect(place, size + QSize(wider, 0))
-        moved += wider
+def _expands(widget: QWidget | None) -> bool:
+    return (
+        widget is not None
+        and widget.minimumWidth() < widget.maximumWidth()
+        and widget.sizePolicy().horizontalPolicy() == QSizePolicy.Policy.Expanding
+    )
 
 
 _LEAST_SHARE = 0.3

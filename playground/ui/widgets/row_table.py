@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Generic, TypeVar
 
-from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, QRect, Qt
+from PySide6.QtCore import QAbstractTableModel, QMetaObject, QModelIndex, QPersistentModelIndex, QRect, Qt
 from PySide6.QtGui import QFont, QKeyEvent, QKeySequence, QPainter
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
@@ -108,6 +108,7 @@ class RowTable(QTableView):
     """
 
     def __init__(self, name: str, row_px: int = REQUEST_ROW_PX, least_column_px: int = 40) -> None:
+        self._fitting = False
         super().__init__()
         show_as_list(self, name, row_px)
         self.setProperty("rows", "true")
@@ -120,6 +121,23 @@ class RowTable(QTableView):
         columns.setTextElideMode(Qt.TextElideMode.ElideRight)
         columns.setMinimumSectionSize(least_column_px)
         self.doubleClicked.connect(lambda _index: self.open_row())
+
+    def updateGeometries(self) -> None:
+        """Show whole rows only: a strip of a row would be read, and hit, as if it were one."""
+        if self._fitting:
+            return
+        self._fitting = True
+        super().updateGeometries()
+        numbers, view, margins = self.verticalHeader(), self.viewport(), self.viewportMargins()
+        room, row = view.height(), numbers.defaultSectionSize()
+        if room > row and room % row:
+            self.setViewportMargins(margins.left(), margins.top(), margins.right(), room % row)
+            numbers.resize(numbers.width(), view.height())  # the last rows are placed by the height of their numbers
+            QMetaObject.invokeMethod(numbers, "updateGeometries")
+            bar = self.verticalScrollBar()
+            if bar.maximum() and bar.value() == bar.maximum():
+                numbers.setOffsetToLastSection()
+        self._fitting = False
 
     def open_row(self) -> None:
         raise NotImplementedError

@@ -156,6 +156,7 @@ REFUSED_PYTHON = {
         f"m = f()\nh = m\nh.append({U})\nm[0]['content'] = 'T'\nc.chat.completions.create(messages=h)",
         "line 5 changes m",
     ),
+    "empty": ("c.chat.completions.create(messages=[])", "the list is empty (the call in line 2)"),
     "loop variable in a function": (
         f"m = [{S}]\nfor x in m:\n    f = lambda: x.update(content='T')\n    f()\n{SEND}",
         "line 3 changes m",

@@ -21,6 +21,7 @@ from playground.agent.conversation import Conversation, Result, Turn, from_field
 from playground.agent.service import tag_of
 from playground.agent.tool_mocks import FixedDelay, MockReply, ToolMock, ToolMocks
 from playground.cli.selftest import UiDriver
+from playground.client.endpoint import PLANS
 from playground.prompt.document import Document, ToolCall
 from playground.prompt.field_errors import FieldError
 from playground.requestlog.filter import parse
@@ -429,6 +430,8 @@ def _dialog(kind: type) -> object | None:
 
 
 async def test_the_newest_turn_stays_visible_unless_the_user_scrolled_up(session: Session, hand: UiDriver) -> None:
+    endpoints = session.workspace.endpoints
+    endpoints.change(replace(endpoints.get("simulator"), plan=PLANS["none"]))  # 12 requests are above a minute's
     dialog = await _opened(session, prompt("no_end"))
     bar = dialog.view.verticalScrollBar()
     await _run(dialog, hand, limit=6)

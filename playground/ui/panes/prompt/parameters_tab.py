@@ -108,7 +108,7 @@ class ParametersTab(PageScroll):
         self._findings: tuple[LimitFinding, ...] = ()
         self._marked: set[str] = set()
         self._stream = QCheckBox("stream: receive the completion in parts")
-        self._usage = QCheckBox("stream_options.include_usage: always ask for usage when streaming")
+        self._usage = QCheckBox("stream_options.include_usage: ask for usage when streaming")
         self._stream.toggled.connect(lambda on: self._change(replace(self._document, stream=on), ""))
         self._usage.toggled.connect(lambda on: self._change(replace(self._document, include_usage=on), ""))
         self._extra = _Field(Parameter("extra fields", "stop", ""), history)
