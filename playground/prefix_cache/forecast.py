@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from operator import attrgetter
 
@@ -13,6 +13,7 @@ from playground.prefix_cache.hypotheses import Rendering, ReportOutcome
 from playground.prefix_cache.index import Sent
 from playground.prefix_cache.prefix_size import ForecastInterval, Measure, Size
 from playground.prefix_cache.reach import Reach
+from playground.prefix_cache.token_estimator import median
 from playground.prefix_cache.view import PLAIN_ORDERS, CacheView, Order
 from playground.prompt.document import Json
 
@@ -194,12 +195,6 @@ class _Held(Struct, frozen=True):
     inside: bool
     beyond: float
     """Tokens outside the interval; below 0: less was served than forecast."""
-
-
-def median(values: Iterable[float]) -> float:
-    """Return the median of at least one value. `statistics`, with fractions and decimal, takes 6 ms to import."""
-    ordered = sorted(values)
-    return (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
 
 
 class Scorer:

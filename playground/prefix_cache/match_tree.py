@@ -102,15 +102,16 @@ class TextTree(Generic[_Node]):
 
 class MatchNode(TextNode):
     """`newest` is the last request that reaches the end of this node (`newest_prompt`: with its prompt, without the
-    answer); `count` and `prompt_count` how many do. `exact` is the token count at `depth` if a server counted it.
-    `served` holds cached tokens that were reported for a match that ended at a depth inside this node.
+    answer; `counted`: with a prompt whose tokens are counted); `count` and `prompt_count` how many do. `exact` is the
+    token count at `depth` if a server counted it. `served` holds cached tokens that were reported for a match that ended
+    at a depth inside this node.
     """
 
-    __slots__ = ("count", "exact", "exact_prompt", "newest", "newest_prompt", "prompt_count", "served")
+    __slots__ = ("count", "counted", "exact", "exact_prompt", "newest", "newest_prompt", "prompt_count", "served")
 
     def __init__(self, label: str, depth: int, parent: MatchNode | None) -> None:
         super().__init__(label, depth, parent)
-        self.newest = self.newest_prompt = -1
+        self.newest = self.newest_prompt = self.counted = -1
         self.count = self.prompt_count = 0
         self.exact: float | None = None
         self.exact_prompt: float | None = None
@@ -119,6 +120,7 @@ class MatchNode(TextNode):
     def divide(self, upper: MatchNode) -> None:
         upper.newest, upper.count = self.newest, self.count
         upper.newest_prompt, upper.prompt_count = self.newest_prompt, self.prompt_count
+        upper.counted = self.counted
         if self.served:
             upper.served = {at: value for at, value in self.served.items() if at <= upper.depth} or None
             self.served = {at: value for at, value in self.served.items() if at > upper.depth} or None

@@ -178,7 +178,9 @@ class Predictor:
         anchors: list[Anchor] = []
         for node, _ in reversed(path[1:]):
             number = node.newest if answers else node.newest_prompt
-            if number >= 0 and self._requests[number].prompt_tokens is not None:
+            if number < 0 or self._requests[number].prompt_tokens is None:
+                number = node.counted  # the newest one is still running
+            if number >= 0:
                 anchors = self._anchors_of(number, order, answers=answers)
                 break
         step, width = self._learned.units.step, self._learned.residuals.width

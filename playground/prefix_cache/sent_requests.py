@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from playground.prefix_cache.hypotheses import Rendering
 from playground.prefix_cache.index import PrefixIndex, Sent
-from playground.prefix_cache.match_tree import MatchStep, MatchTree, TreePath
+from playground.prefix_cache.match_tree import MatchNode, MatchStep, MatchTree, TreePath
 from playground.prefix_cache.reach import SLOTS, Reach
 from playground.prefix_cache.round_robin import COMPARED
 from playground.prefix_cache.view import (
@@ -293,5 +293,9 @@ def _mark_exact(tree: MatchTree, number: int, request: SentRequest) -> None:
     if ends is None or request.prompt_tokens is None:
         return
     ends[0].exact_prompt = float(request.prompt_tokens)
+    node: MatchNode | None = ends[0]
+    while node is not None and node.counted < number:
+        node.counted = number
+        node = node.parent
     if request.answer and request.completion_tokens and ends[1] is not ends[0]:
         ends[1].exact = float(request.prompt_tokens + request.completion_tokens - 1)

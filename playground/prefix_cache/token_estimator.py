@@ -9,9 +9,9 @@ from __future__ import annotations
 import operator
 import re
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
-from math import sqrt
+from math import log, sqrt
 from string import ascii_letters, digits
 
 from playground.prefix_cache.text_compare import common_prefix, common_suffix
@@ -111,6 +111,12 @@ KEPT_PROMPTS = 12
 """Newest prompts of which it begins again."""
 
 
+def median(values: Iterable[float]) -> float:
+    """Return the median of at least one value. `statistics`, with fractions and decimal, takes 6 ms to import."""
+    ordered = sorted(values)
+    return (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
+
+
 class RecursiveLeastSquares:
     """Coefficients c with observed = row · c + noise; `means` and `deviations` describe them before any observation."""
 
@@ -163,8 +169,18 @@ PRIOR: Counts = (0.125, 0.6, 0.45, 0.55, 1.6, 0.45, 0.45, 0.7, 0.4, 0.5, 0.8, 1.
 """Tokens per character by class; tokens per estimated token of a tool; tokens of the template's heads."""
 DOUBT = (0.25, 0.3, 0.5, 0.4, 0.5, 0.4, 0.6, 0.7, 0.5, 0.5, 0.4, 0.7, 0.35, 1.5, 1.2, 1.5)
 """Relative standard deviations of the priors among common vocabularies and templates."""
-LEAST, MOST = 0.02, 8.0
+LEAST, MOST = 0.02, 20.0
 """Limits of a ratio."""
+BYTES: Counts = (1.0, 1.0, 1.0, 1.0, 4.0, 2.0, 3.0, 3.0, 2.0, 2.0, 3.0, 4.0, 5.0, 20.0, 100.0, 60.0)
+"""As PRIOR, for a vocabulary of bytes."""
+BYTES_DOUBT, BYTES_CERTAIN = 0.4, 0.15
+"""As DOUBT, but of characters, whose bytes are known, a fraction; up to which share of the tokens bytes explain a first
+prompt that PRIOR does not."""
+_OF_BYTES = tuple(map(operator.truediv, BYTES, PRIOR))
+_BYTES_DEVIATIONS = tuple(
+    ratio * doubt * (BYTES_DOUBT if at < 12 else 1.0)
+    for at, (ratio, doubt) in enumerate(zip(_OF_BYTES, DOUBT, strict=True))
+)
 GRAIN = 0.45
 """Standard deviation per token: words differ in length, which evens out in a long text."""
 NINE_IN_TEN = 1.645
@@ -292,10 +308,20 @@ class TokenEstimator:
         reported tokens are not those of its text may have fixed it."""
         outlier = 0 if abs(score) <= OUTLIER else 1 if score > 0 else -1
         self._outliers = outlier + (self._outliers if outlier * self._outliers > 0 else 0)
-        if abs(self._outliers) < MOST_OUTLIERS:
+        if not self._outliers:
+            return
+        counted = [(sum(map(operator.mul, row, _OF_BYTES)), reported) for row, reported, _ in self._prompts]
+        bytes_apart = median(abs(log(reported / max(found, 1.0))) for found, reported in counted)
+        first = len(counted) == 1 and bytes_apart < BYTES_CERTAIN
+        if abs(self._outliers) < MOST_OUTLIERS and not first:
             return
         self._outliers = 0
-        self._fit = RecursiveLeastSquares((1.0,) * len(PRIOR), DOUBT)
+        ratio = median(reported / max(sum(row), 1.0) for row, reported, _ in self._prompts)
+        apart = median(abs(log(reported / max(sum(row) * ratio, 1.0))) for row, reported, _ in self._prompts)
+        if bytes_apart < min(BYTES_CERTAIN, 1.5 * apart + 0.02) and ratio > 2:
+            self._fit = RecursiveLeastSquares(_OF_BYTES, _BYTES_DEVIATIONS)
+        else:
+            self._fit = RecursiveLeastSquares((ratio,) * len(PRIOR), tuple(ratio * doubt for doubt in DOUBT))
         for row, reported, noise in self._prompts:
             self._fit.update(row, reported, noise)
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from playground.prefix_cache.endpoint_model import EndpointCacheModel
+from playground.prefix_cache.forecast import CacheUsage
+from playground.prefix_cache.index import Sent
 from playground.prefix_cache.match_tree import MatchTree
 from playground.prefix_cache.prefix_size import (
     KEPT,
@@ -19,6 +24,7 @@ from playground.prefix_cache.prefix_size import (
 from playground.prefix_cache.token_estimator import NOTHING, Counts, TokenEstimator, add
 from playground.prefix_cache.view import view_of_fields
 from playground.prompt.document import Json
+from tests.prefix_cache.test_round_robin import sentence
 
 TOOL: Json = {"type": "function", "function": {"name": "find", "parameters": {"type": "object"}}}
 SYSTEM: dict[str, Json] = {"role": "system", "content": "You are patient."}
@@ -144,3 +150,26 @@ def test_estimator_answer_with_reported_tokens_of_something_else_is_forgotten() 
         estimator.learn(text(letters, 3, 40), tokens)
     assert estimator.tokens(text(553, 3, 105)) == pytest.approx(464, rel=0.1)
     assert estimator.tokens(tools) == pytest.approx(620, rel=0.1)
+
+
+@pytest.mark.parametrize("text", ["Where is my order? ", "मेरा ऑर्डर कहाँ है? ", "Где мой заказ? "])
+def test_prompts_counted_in_bytes_teach_the_ratio_of_each_script(text: str) -> None:
+    estimator = TokenEstimator()
+    for length in (20, 31, 27):
+        estimator.learn(estimator.counts(text * length), len((text * length).encode()))
+    assert estimator.estimate(text * 50) == pytest.approx(len((text * 50).encode()), rel=0.05)
+
+
+def test_prompt_whose_twin_has_no_report_yet_is_sized_by_an_older_one() -> None:
+    # Each word is ten tokens, which no estimate expects.
+    rng = random.Random(5)
+    model = EndpointCacheModel(300.0)
+    rules = sentence(rng, 200)
+    for number, question in enumerate((sentence(rng, 9), "the twin", "the twin")):
+        messages: list[Json] = [{"role": "system", "content": rules}, {"role": "user", "content": question}]
+        view = view_of_fields({"messages": messages})
+        prediction = model.predictor.predict(view, 1_000.0 + number, thorough=True)
+        model.record(Sent(f"r{number}", None, 1_000.0 + number, view.text, view), prediction)
+        if not number:
+            model.settle(f"r{number}", CacheUsage(2_090, 0))
+    assert prediction.prompt.tokens == pytest.approx(2_020, abs=60)
