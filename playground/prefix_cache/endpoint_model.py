@@ -80,10 +80,16 @@ class EndpointCacheModel:
             prediction.running = self.running_with(sent.text)
             self._pending[sent.run_id] = prediction
             if len(self._pending) > PENDING:
-                del self._pending[next(iter(self._pending))]
+                oldest = next(iter(self._pending))
+                del self._pending[oldest]
+                self.requests.running.discard(self.requests.numbers[oldest])
         if prediction is not None and self.learned.several_possible:
             prediction.shared_in_turn = self.predictor.shared_in_turn(sent.view, prediction)
         self.requests.add(sent)
+        if prediction is not None:
+            number = self.requests.numbers[sent.run_id]
+            self.requests.running.add(number)
+            self.requests[number].early = prediction.in_flight is not None
 
     def prepare(self, view: CacheView) -> None:
         """Keep one tree per order from the first request with tools on, and one with the marks of the last turn from
@@ -202,6 +208,7 @@ class EndpointCacheModel:
         if number is None:
             return None
         request = self.requests[number]
+        self.requests.running.discard(number)
         request.prompt_tokens, request.completion_tokens = usage.prompt_tokens, usage.completion_tokens
         self.requests.keep_answer(number, answer_text(usage.message) if usage.message else "")
         cuts = answer_cuts(usage.message) if usage.message else None

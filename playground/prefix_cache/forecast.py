@@ -47,13 +47,15 @@ class CacheUsage(Struct, frozen=True):
 
 ADDED_TOKENS = 100_000
 """Input tokens that a server may add to a prompt: its own instructions, pictures, search results."""
+ROUND_UNITS = (10, 50, 100)
+"""Some servers round cached tokens to multiples of these, to the nearest or up."""
 MAX_TOKEN_BYTES = 200
 """Of text: no tokenizer has longer tokens on average. Pictures, sounds and files have more bytes."""
 _ATTACHED = (b'"image_url"', b'"input_audio"', b'"file"', b";base64,")
 
 
 def _fault(prompt: int, cached: int | None, body: bytes) -> str:
-    if cached is not None and cached > prompt:
+    if cached is not None and cached > prompt and not any(not cached % u and cached - prompt < u for u in ROUND_UNITS):
         fault = f"{cached:,} cached tokens of {prompt:,} input tokens"
     elif prompt > len(body) + ADDED_TOKENS or (
         0 < prompt * MAX_TOKEN_BYTES < len(body) and not any(mark in body for mark in _ATTACHED)
@@ -83,6 +85,23 @@ class Running(Struct, frozen=True):
         return self.running > self.ended
 
 
+class InFlight(Struct, frozen=True):
+    """A prompt that shares more with running requests than with ended ones: seconds since the oldest of these was sent,
+    and what the ended ones share. `waits`: the server probably has not stored the rest."""
+
+    seconds: float
+    ended: Size
+    waits: bool
+
+
+class Again(Struct, frozen=True):
+    """A prompt that was sent before: what was served of it each time that it was sent again, the newest first, and
+    what a cache that has all of it serves."""
+
+    served: tuple[int, ...]
+    whole: float
+
+
 class Prediction(Struct):
     """Everything that is computed of a prompt before it is sent.
 
@@ -109,6 +128,11 @@ class Prediction(Struct):
     """Parameters for which it is, see `CacheOff.proved`."""
     running: Running | None = None
     """What it shares with requests that were still running when it was recorded; None: nothing."""
+
+    in_flight: InFlight | None = None
+    """What it shares with requests that had ended when it was predicted; None: no running one shares more."""
+    again: Again | None = None
+    """What was served of the same prompt before; None: it was not sent."""
 
     @property
     def ended_chars(self) -> int | None:

@@ -93,6 +93,9 @@ class _Proofs(msgspec.Struct):
     losses: list[tuple[float, float]] = []
     lost_at: list[float] = []
     stored: list[float] = []
+    in_flight: list[tuple[float, bool]] = []
+    again: list[bool] = []
+    short: list[float] = []
 
 
 class _RoundRobin(msgspec.Struct):

@@ -103,8 +103,8 @@ class TextTree(Generic[_Node]):
 class MatchNode(TextNode):
     """`newest` is the last request that reaches the end of this node (`newest_prompt`: with its prompt, without the
     answer; `counted`: with a prompt whose tokens are counted); `count` and `prompt_count` how many do. `exact` is the
-    token count at `depth` if a server counted it. `served` holds cached tokens that were reported for a match that ended
-    at a depth inside this node.
+    token count at `depth` if a server counted it. `served` holds cached tokens that were reported for a match that
+    ended at a depth inside this node.
     """
 
     __slots__ = ("count", "counted", "exact", "exact_prompt", "newest", "newest_prompt", "prompt_count", "served")

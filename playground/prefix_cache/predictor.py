@@ -9,11 +9,12 @@ from math import inf
 from operator import attrgetter
 
 from playground.prefix_cache.block_size import SMALL_BLOCK
-from playground.prefix_cache.forecast import Prediction
+from playground.prefix_cache.difference import that_may_matter
+from playground.prefix_cache.forecast import Again, InFlight, Prediction
 from playground.prefix_cache.hypotheses import IRRELEVANT, ROUTINGS, Rendering, ReportOutcome
 from playground.prefix_cache.learned_state import LearnedParameters
 from playground.prefix_cache.match_tree import MatchNode, TreePath, counted_ends, most_served
-from playground.prefix_cache.prefix_size import Anchor, ForecastInterval, Measure, PrefixSizer, Size, interval
+from playground.prefix_cache.prefix_size import TAIL, Anchor, ForecastInterval, Measure, PrefixSizer, Size, interval
 from playground.prefix_cache.proofs import message_ends
 from playground.prefix_cache.reach import Reach
 from playground.prefix_cache.round_robin import REPLICAS
@@ -37,6 +38,8 @@ SETTLED = 4
 """Reports in a row inside the interval from which it is not widened for what is not known yet."""
 GLANCED = 4
 """Renderings that a forecast while typing weighs at most."""
+SAME_PROMPTS, SOON_S = 6, 120.0
+"""Newest requests with the same text that are looked at; seconds in which what was served is hardly forgotten."""
 ANCHORS = 48
 """Requests whose measures are kept as anchors of later ones."""
 
@@ -91,7 +94,49 @@ class Predictor:
             order = self._requests.order_of(best)
             depth = self._requests.stored_depth(paths[order], now - late_s, best.reuse)
             self._without_late(predicted, reaches[best].size(depth).tokens)
-        return self._as_served_lately(predicted, off=self._learned.off.serves_nothing(fields, predicted.shared.tokens))
+        flight = self._requests.in_flight(paths[self._requests.order_of(best)], best.reuse)
+        if flight is not None:
+            seconds, ended = max(now - flight[0], 0.0), reaches[best].size(flight[1])
+            predicted.in_flight = InFlight(seconds, ended, self._learned.proofs.waits(seconds))
+            if predicted.in_flight.waits:
+                self._without_late(predicted, ended.tokens)
+        else:
+            self._as_served_again(predicted, view, fields)
+        self._as_served_lately(predicted, off=self._learned.off.serves_nothing(fields, predicted.shared.tokens))
+        return self._with_evidence(predicted, reaches[best])
+
+    def _as_served_again(self, made: Prediction, view: CacheView, fields: Mapping[str, Json] | None) -> None:
+        """Forecast what was served of the same prompt before, if that is not what the cache has by its blocks."""
+        if not made.interval.tokens:
+            return
+        mine, requests = that_may_matter(fields or {}), self._requests
+        same = [
+            one.sent
+            for one in requests.index.best(view.text, SAME_PROMPTS)
+            if len(one.sent.text) == len(view.text) == one.length and that_may_matter(one.sent.fields or {}) == mine
+        ]
+        if not same:
+            return
+        units = self._learned.units.likely
+        whole = units[0].served(max(made.prompt.tokens - 1, 0.0)) if units and not made.prompt.error else 0.0
+        figures = (one.cached_tokens for one in same[:-1] if not requests[requests.numbers[one.run_id]].early)
+        made.again = Again(tuple(cached for cached in figures if cached is not None), whole)
+        tokens = self._learned.proofs.same_again(made.again)
+        if tokens is not None:
+            made.interval = ForecastInterval(tokens, min(made.interval.low, tokens), max(made.interval.high, tokens))
+
+    def _with_evidence(self, made: Prediction, reach: Reach) -> Prediction:
+        """Widen the interval to what was served of the prompt's beginning just before, and, while nothing was ever
+        served, to what a cache has that was off or not ready: after n such reports, a hit has the probability 1 / n."""
+        units, found = self._learned.units, made.interval
+        high = found.high
+        if not units.figures and self._learned.reports * TAIL < 1 and units.likely:
+            high = max(high, min(reach.longest.tokens + 2 * reach.longest.error, made.prompt.tokens))
+        if found.high == found.low and reach.ages and reach.ages[-1] <= SOON_S:
+            high = max(high, float(reach.served), *(made.again.served[:1] if made.again else ()))
+        if high > found.high:
+            made.interval = ForecastInterval(found.tokens, found.low, high)
+        return made
 
     def _without_late(self, made: Prediction, stored: float) -> None:
         """Forecast what requests share whose prefix is stored by now: so many tokens."""
@@ -160,7 +205,9 @@ class Predictor:
             # What the template adds around messages is not known yet.
             slack = float(min(max(learned.units.step, SLACK), SMALL_BLOCK))
             below, above = max(below, slack), max(above, slack)
-        widened = residuals.narrowed(raw).widened(below, above, max(prompt.tokens, 0.0))
+        # A server that rounds may report more than the prompt has.
+        most = max(prompt.tokens, float(learned.units.rounding.reported(round(prompt.tokens))), 0.0)
+        widened = residuals.narrowed(raw).widened(below, above, most)
         return Prediction(now, view, measures, reaches, prompt, outcomes, raw, widened, best)
 
     def _measure(self, view: CacheView, order: Order) -> Measure:

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from playground.prefix_cache.block_size import rounded_off
 from playground.prefix_cache.difference import COMPARED_ELSEWHERE, HARMLESS, Parameters, parameters_of, that_may_matter
+from playground.prefix_cache.forecast import Again
 from playground.prefix_cache.prefix_size import NEAR, Size
 from playground.prefix_cache.reach import CLOSING, Reach
 from playground.prefix_cache.text_compare import snippet
@@ -29,6 +30,8 @@ PART = 64.0
 """Tokens of a part that is not served, from which a report counts as less than the shared tokens."""
 PAUSES = 60
 """Number of newest reports whose pause is stored."""
+RECENT, SHORT_REPORTS = 12, 2
+"""Newest reports that tell of running requests and of prompts sent again; reports in a row that show a constant."""
 CHANCE = 0.05
 """Probability that pauses separate hits from misses by chance, up to which a lifetime is the reason."""
 LONGER, LATER = 1.25, 0.1
@@ -196,12 +199,45 @@ class CacheProofs:
         tokens of room that it needed, with the traffic since, and when it was asked for."""
         self.stored_s = inf
         """Shortest time after which a prefix was served that no other request had sent before: it is stored by then."""
+        self._in_flight: list[tuple[float, bool]] = []
+        """Seconds since a running request was sent, and whether what only this one shares was served."""
+        self._again: list[bool] = []
+        """Whether a prompt of which less than all was served before was served the same when it was sent again."""
+        self._short: list[float] = []
+        """Tokens that were not served of counted prompts that had been sent before."""
         self._excluded: dict[str, float] = {}
         """By name of what a server may do: the probability that the reports of less are losses that end by chance where
         another one ends. 0: more was served than it can give."""
         self._ends: dict[str, set[int]] = {}
         self._moved: dict[str, int] = {}
         """By order in which a template moves text: reports in a row that agree with it and not with a plain order."""
+
+    def add_in_flight(self, seconds: float, *, served: bool) -> None:
+        self._in_flight = [*self._in_flight, (seconds, served)][-PAUSES:]
+
+    def waits(self, seconds: float) -> bool:
+        """Return whether a server probably has not stored what a running request that was sent so long ago shares:
+        older ones were not served, and fewer younger ones were."""
+        unserved = sum(not served and 2 * age >= seconds for age, served in self._in_flight[-RECENT:])
+        return unserved > sum(served and age <= 2 * seconds for age, served in self._in_flight[-RECENT:])
+
+    def add_again(self, again: Again, cached: int) -> None:
+        """Add a report for a prompt that was sent before."""
+        if again.served and 0 < again.served[0] < again.whole:
+            self._again = [*self._again, again.served[0] == cached][-RECENT:]
+        if cached and again.whole:
+            self._short = [*self._short, again.whole - cached][-SHORT_REPORTS:]
+
+    def same_again(self, again: Again) -> float | None:
+        """Return what is probably served of a prompt that was sent before, if that is not all that the cache has."""
+        if again.served and again.served[0]:
+            twice = len(again.served) > 1 and again.served[0] == again.served[1]
+            believed = twice or not again.whole or 2 * sum(self._again) >= len(self._again)
+            return float(again.served[0]) if believed else None
+        constant = len(self._short) == SHORT_REPORTS and len(set(self._short)) == 1
+        return (
+            again.whole - self._short[0] if constant and not again.served and again.whole > self._short[0] > 0 else None
+        )
 
     @property
     def unserved(self) -> float:
@@ -428,6 +464,9 @@ class CacheProofs:
             "moments": [one.at for one in self._pauses],
             "moved": self._moved,
             "excluded": self._excluded,
+            "in_flight": self._in_flight,
+            "again": self._again,
+            "short": self._short,
         }
 
     def restore(
@@ -445,11 +484,15 @@ class CacheProofs:
         losses: Sequence[tuple[float, float]] = (),
         lost_at: Sequence[float] = (),
         stored: Sequence[float] = (),
+        in_flight: Sequence[tuple[float, bool]] = (),
+        again: Sequence[bool] = (),
+        short: Sequence[float] = (),
     ) -> None:
         self._unserved = sorted((0.0, 0.0, *unserved))[-2:]
         self._outlived = max(outlived, 0.0)
         self.shared.update(shared)
         self.inside = inside
+        self._in_flight, self._again, self._short = list(in_flight), list(again), list(short)
         self._moved, self._excluded = dict(moved or {}), dict(excluded or {})
         known = len(pauses) == len(moments)  # an earlier version stored no moments
         rows = zip(pauses, moments, strict=True) if known else ()

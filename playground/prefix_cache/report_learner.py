@@ -36,6 +36,8 @@ class ReportLearner:
             self._learn_tokens(prediction, usage, usage.prompt_tokens)
             self._learned.units.add_prompt(usage.prompt_tokens)
         cached = usage.cached_tokens
+        if cached is not None and not prediction.off:
+            self._learn_again(prediction, cached)
         if cached is not None and not self._may_be_too_early(prediction, cached):
             self._prove_shared(prediction, run_id, cached)
             self._learn_cache(prediction, cached, prediction.counted(usage), run_id)
@@ -47,7 +49,23 @@ class ReportLearner:
     def _may_be_too_early(self, prediction: Prediction, cached: int) -> bool:
         """Return whether the prefix may not have been stored when the request arrived: such a report is no evidence of
         replicas, room or lifetime."""
-        return prediction.ended_chars is not None and cached < prediction.interval.tokens - self._learned.units.step
+        flight = prediction.in_flight
+        expected = prediction.raw if flight is not None and flight.waits and not prediction.off else prediction.interval
+        return prediction.ended_chars is not None and cached < expected.tokens - self._learned.units.step
+
+    def _learn_again(self, prediction: Prediction, cached: int) -> None:
+        """Learn what running requests provide, and what is served of a prompt that was sent before."""
+        flight, whole = prediction.in_flight, prediction.reach.longest
+        if flight is None:
+            if prediction.again is not None:
+                self._learned.proofs.add_again(prediction.again, cached)
+            return
+        least = self._learned.units.step + NEAR
+        # Nothing, though ended requests share much: another replica, or a loss.
+        told = cached > 0 or flight.ended.tokens <= least
+        if told and whole.tokens - flight.ended.tokens > least + 2 * (whole.error + flight.ended.error):
+            served = cached > (whole.tokens + flight.ended.tokens) / 2
+            self._learned.proofs.add_in_flight(flight.seconds, served=served)
 
     def _weigh_sizes(self, prediction: Prediction, prompt: int) -> None:
         """Weigh orders that clear results of tools: a prompt has fewer tokens then."""
@@ -246,6 +264,7 @@ class ReportLearner:
         outcomes = prediction.outcomes
         if usage.prompt_tokens is not None:  # else the sizes are estimates
             outcomes = sorted(outcomes, key=lambda one: abs(one.size.tokens - cached))
+        self._learn_least(prediction, usage.prompt_tokens, cached, step)
         for one in outcomes:
             order = self._requests.order_of(one.rendering)
             served = one.size.tokens // step * step
@@ -268,6 +287,15 @@ class ReportLearner:
                     # A later report of less is a loss.
                     node.served = {**marks, one.depth: max(marks.get(one.depth, (0, 0)), (cached, step))}
                     break
+
+    def _learn_least(self, prediction: Prediction, prompt: int | None, cached: int, step: int) -> None:
+        """Learn from a report, without a count of the prompt, of more than the estimate of what is shared: its text has
+        at least so many tokens."""
+        reach, measure = prediction.reach, prediction.measure
+        if prompt is None and reach.steps and cached > reach.longest.tokens + step:
+            order, depth = self._requests.order_of(prediction.rendering), reach.steps[-1].depth
+            noise = step * step / 12 + 1.0
+            self._learn_prefix(order, measure, min(depth, len(measure.view.text)), cached + step / 2, noise)
 
     def _learn_prefix(self, order: Order, measure: Measure, depth: int, tokens: float, noise: float) -> None:
         """Learn from where a match ended: only this tells template text before the tools from text after them."""

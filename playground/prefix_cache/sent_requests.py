@@ -99,6 +99,8 @@ class SentRequest(Struct):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     answer: str = ""
+    early: bool = False
+    """Whether one that shares more than all ended ones was running when it was sent."""
 
 
 class SentRequests:
@@ -116,6 +118,8 @@ class SentRequests:
         self._requests: list[SentRequest] = []
         self.numbers: dict[str, int] = {}
         """By run id."""
+        self.running: set[int] = set()
+        """Numbers of the requests whose reports may still come."""
         self._answered: deque[int] = deque()
         """Numbers of the requests whose answers are in memory, oldest first."""
         self._answer_chars = 0
@@ -280,6 +284,17 @@ class SentRequests:
         numbers = range(len(self._requests) - 1, max(len(self._requests) - 1 - COMPARED, -1), -1)
         older = (number for number in numbers if self[number].at <= at)
         return max((path.tree.reused(path.shared(number), number, reuse) for number in older), default=0)
+
+    def in_flight(self, path: TreePath, reuse: Reuse) -> tuple[float, int] | None:
+        """Return when the oldest running request was sent that shares more of a prompt than all ended ones, and how
+        much these share, in code points; None: no running one does."""
+        numbers = range(max(len(self._requests) - COMPARED, 0), len(self._requests))
+        if self.running.isdisjoint(numbers):
+            return None
+        shared = {number: path.tree.reused(path.shared(number), number, reuse) for number in numbers}
+        ended = max((depth for number, depth in shared.items() if number not in self.running), default=0)
+        times = [self[number].at for number in self.running if shared.get(number, 0) > ended]
+        return (min(times), ended) if times else None
 
     def distances(self, steps: Sequence[MatchStep], order: Order, *, answers: bool) -> list[float]:
         """Return the tokens of other traffic since each step was used. `answers`: whether answers are cached."""

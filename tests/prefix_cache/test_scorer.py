@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from playground.prefix_cache.forecast import FAILURES, KEPT, LATEST, UNREPORTED, Scorer, median
+from playground.prefix_cache.forecast import FAILURES, KEPT, LATEST, UNREPORTED, Scorer
+from playground.prefix_cache.token_estimator import median
 
 INSIDE, LESS, MORE = 1_000, 600, 1_400
 """Reports for the interval 900 to 1,100."""
