@@ -77,7 +77,12 @@ def total(left: object, right: object) -> object | None:
         return [spread(left), *right]
     if isinstance(left, str) and isinstance(right, str):
         return None if isinstance(left, Open) and isinstance(right, Open) else f"{left}{right}"
-    return left + right if isinstance(left, int | float) and isinstance(right, int | float) else None
+    return bounded_number(left + right) if isinstance(left, int | float) and isinstance(right, int | float) else None
+
+
+def bounded_number(value: float) -> float | None:
+    """Return a number; None for one that is not finite or has more than 64 bits."""
+    return value if -(2**63) <= value < 2**64 else None
 
 
 def spread(value: Open) -> Gap:

@@ -23,6 +23,7 @@ from playground.prompt.import_formats.call_values import (
     Gap,
     Open,
     Values,
+    bounded_number,
     gap_in,
     note_other_calls,
     spread,
@@ -99,6 +100,11 @@ def call_fields(
     `calls`: None to search them. `javascript`: the program if it is not Python.
     """
     nodes = bounded(ast.walk(tree))
+    depths: dict[ast.AST, int] = {tree: 0}
+    for node in nodes:  # outer nodes are before inner ones
+        values.spend(getattr(node, "lineno", 0), 0, depths[node])
+        depth = depths[node] + isinstance(node, _NESTED)
+        depths.update((child, depth) for child in ast.iter_child_nodes(node))
     if calls is None:
         calls = [
             node
@@ -133,8 +139,11 @@ class _Program:
         bound = _bound(nodes)
         self._read_only = self._builtins = known - defined - bound
         self._loose = _loose(nodes)  # and, below, the names that functions may change
+        self._own: set[str] = set()  # functions of the program that do not change what they are given
+        self._judged: dict[ast.AST, bool] = {}
         changing = {node.name for node in functions if node.decorator_list or self._is_changing(node)}
         self._own = {node.name for node in functions} - changing
+        self._judged.clear()
         self._read_only |= self._own - bound
         self._loose |= {change.name for node in nodes for change in self._free_changes(node)}
         path = _path(nodes, call)
@@ -312,6 +321,7 @@ class _Program:
             taint([added], f"line {statement.lineno} stores it")
             return
         if isinstance(value, list) and isinstance(added, list | Open):
+            self._values.spend(statement.lineno, len(added))
             value += added if isinstance(added, list) else [spread(added)]  # other names of the list see it, too
             return
         joined = self._sum(value, added, statement.lineno)
@@ -343,6 +353,7 @@ class _Program:
                 scope |= {name: grown for name, value in scope.items() if value is holder}
             holder = grown
         is_whole = any(isinstance(argument, ast.Starred) for argument in call.args)
+        self._values.spend(call.lineno, sum(len(one) for one in given if isinstance(one, list | dict)))
         if isinstance(holder, list | dict) and not is_whole and _changed(holder, method.attr, given):
             if gap_in(holder, whole=True) is not None:
                 taint(given, f"line {call.lineno} stores it")
@@ -475,12 +486,15 @@ class _Program:
 
     def _is_changing(self, function: ast.AST) -> bool:
         """Whether a function may change what it is given."""
+        if function in self._judged:
+            return self._judged[function]
         body = [function.body] if isinstance(function, ast.Lambda) else getattr(function, "body", [])
         changes = [
             *self._changes(body),
             *(one for part in ast.walk(function) if part is not function for one in self._free_changes(part)),
         ]
-        return any(one.name in _parameters(function) for one in changes)
+        found = self._judged[function] = any(one.name in _parameters(function) for one in changes)
+        return found
 
     # Expressions
 
@@ -522,7 +536,7 @@ class _Program:
         """Return the value; None if it is not known."""
         match node:
             case ast.Constant(value=str() | int() | float() as value):
-                return value
+                return value if isinstance(value, str) else bounded_number(value)
             case ast.List(elts=items) | ast.Tuple(elts=items):
                 return self._list(items, depth)
             case ast.Dict():
@@ -692,7 +706,7 @@ class _Program:
                     first = self._sum(first, one, call.lineno) if is_known else None
                 return first
             case "deepcopy", [list() | dict() as value]:
-                return _copy(value)
+                return self._copy(value, call.lineno, depth)
             case "str", [str() | int() | float() as value]:
                 return value if isinstance(value, str) else str(value)
             case "join", [str() as text, list() as items] if all(isinstance(one, str) for one in items):
@@ -711,6 +725,14 @@ class _Program:
             ):
                 return text.replace(old, new)
         return None
+
+    def _copy(self, value: object, line: int, depth: int) -> object:
+        self._values.spend(line, 1, depth)
+        if isinstance(value, list):
+            return [self._copy(one, line, depth + 1) for one in value]
+        if isinstance(value, dict):
+            return {name: self._copy(one, line, depth + 1) for name, one in value.items()}
+        return value
 
     def _format(self, call: ast.Call, template: ast.expr, depth: int) -> str | None:
         text = self._value(template, depth)
@@ -853,12 +875,6 @@ def _changed(holder: list[object] | dict[str, object], method: str, given: Seque
         case _:
             return False
     return True
-
-
-def _copy(value: object) -> object:
-    if isinstance(value, list):
-        return [_copy(one) for one in value]
-    return {name: _copy(one) for name, one in value.items()} if isinstance(value, dict) else value
 
 
 def _parameters(node: ast.AST) -> set[str]:
