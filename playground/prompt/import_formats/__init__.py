@@ -27,6 +27,8 @@ _BEFORE_CURL = (
 )
 _CURL = re.compile(_BEFORE_CURL + r"(?:\$\s+)?(?:\S*[/\\])?curl(?:\.exe)?\s")
 """A curl command; comments and variables that are set may be before it."""
+_COMPLETIONS = re.compile(r"\bchat\s*(?:\??\.|:\s*\{)\s*completions\b")
+"""A part of a client, which may be called by another name."""
 _YAML_NAMES = (".yml", ".yaml", ".prompty", ".prompt")
 
 
@@ -121,7 +123,7 @@ def open_any(text: str, name: str = "") -> OpenedPrompt:
         return open_curl(mask_secrets(start))
     if name.lower().endswith(_YAML_NAMES) or start.startswith("---"):
         return open_yaml(text, name)
-    if CALL.search(text):
+    if CALL.search(text) or _COMPLETIONS.search(text):
         return open_snippet(mask_secrets(text))
     if re.search(r"^(?:messages|prompts)\s*:", text, re.MULTILINE):
         return open_yaml(text, name)

@@ -17,24 +17,30 @@ from playground.prompt.document import Json
 from playground.prompt.field_errors import InputError
 from playground.prompt.import_formats.api_bodies import Report
 from playground.prompt.import_formats.call_values import (
-    CALL,
-    CALL_ENDS,
     MAX_CHARS,
     Gap,
     Open,
     Values,
     bounded_number,
     gap_in,
+    is_api,
     note_other_calls,
     spread,
     taint,
     total,
     words,
 )
+from playground.prompt.import_formats.sdk_calls import (
+    FUNCTIONS,
+    doubt_about,
+    in_order,
+    is_sdk,
+    parameters,
+    path_to,
+)
 
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-_SCOPES = (ast.Module, *_FUNCTIONS)
-_NESTED = (ast.ClassDef, *_FUNCTIONS)
+_SCOPES = (ast.Module, *FUNCTIONS)
+_NESTED = (ast.ClassDef, *FUNCTIONS)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _LOOPS = (ast.For, ast.AsyncFor, ast.While)
 _READ_ONLY = words(
@@ -48,11 +54,16 @@ _SHARING = words("list dict tuple set sorted enumerate zip min max next iter cop
 """Those of them whose result has the members of an argument."""
 _MODULES = {"textwrap": "dedent", "inspect": "cleandoc", "json": "dumps", "pprint": "pprint", "copy": "copy deepcopy"}
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names.split()}
+_COMPARING = words("__eq__ __ne__ __lt__ __gt__ __contains__ __instancecheck__ __hash__")
+"""Methods that only read their arguments, in programs that are not refused."""
 _DYNAMIC = frozenset(["exec", "eval", "globals", "vars", "locals", "setattr", "delattr"])
 _JAVASCRIPT = words("len String Number Boolean parseInt parseFloat")
 """Functions of JavaScript that do not change their arguments. `len`: `.length`."""
-UNKNOWN = "?"
-"""The function of an expression that is not followed: what it does to its arguments is not known."""
+_PASSING = words(
+    "open OpenAI AsyncOpenAI Client AsyncClient Session ClientSession ThreadPoolExecutor TemporaryDirectory urlopen "
+    "NamedTemporaryFile Lock"
+)
+"""Context managers that do not end an exception."""
 MARK = "'"
 """Behind it, a name has the number of its declaration."""
 _MAX_PARTS = 60_000
@@ -70,6 +81,10 @@ class _Unset(Struct, frozen=True):
     line: int = 0
 
 
+class _Row(list[object]):
+    """A tuple: `+=` makes another one."""
+
+
 class _Change(Struct, frozen=True):
     """What code does to a name: sets it, adds items to its list, or alters its value in another way."""
 
@@ -81,6 +96,9 @@ class _Change(Struct, frozen=True):
 def python_fields(text: str, report: Report) -> dict[str, Json]:
     """Return the arguments of the first SDK call as a request body. Raises SyntaxError, InputError."""
     bounded(text.splitlines())
+    cookie = re.match(r"(?:[^\n]*\n)?[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)", text)
+    if cookie and not re.fullmatch(r"(?i)utf[-_]?8(-sig)?|(us-)?ascii", cookie[1]):
+        raise InputError.of((), f"the program is not in UTF-8 but in {cookie[1]}.", "Save it as UTF-8.")
     return call_fields(ast.parse(text), None, Values(text, report), report)
 
 
@@ -101,32 +119,42 @@ def call_fields(
     """
     nodes = bounded(ast.walk(tree))
     depths: dict[ast.AST, int] = {tree: 0}
+    parents: dict[ast.AST, ast.AST] = {}
     for node in nodes:  # outer nodes are before inner ones
         values.spend(getattr(node, "lineno", 0), 0, depths[node])
         depth = depths[node] + isinstance(node, _NESTED)
-        depths.update((child, depth) for child in ast.iter_child_nodes(node))
+        inner = [*ast.iter_child_nodes(node)]
+        depths.update(dict.fromkeys(inner, depth))
+        parents.update(dict.fromkeys(inner, node))
     if calls is None:
-        calls = [
-            node
+        aliases = {
+            node.targets[0].id: source
             for node in nodes
-            if isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Attribute)
-            and f".{node.func.attr}" in CALL_ENDS
-            and CALL.search(ast.unparse(node.func) + "(")
-        ]
+            if isinstance(node, ast.Assign)
+            and isinstance(node.targets[0], ast.Name)
+            and isinstance(node.value, ast.Attribute)
+            and is_api(source := ast.unparse(node.value))
+        }
+        calls = [node for node in nodes if isinstance(node, ast.Call) and is_sdk(node.func, aliases)]
     if not calls:
         raise InputError.of((), "the snippet has no call of chat.completions.create.")
     calls.sort(key=lambda node: (node.lineno, node.col_offset))
-    note_other_calls([node.lineno for node in calls], report)
     _refuse_dynamic(nodes, {"eval", "Function"} if javascript else _DYNAMIC)
+    calls = in_order(calls, parents)
+    note_other_calls([node.lineno for node in calls], report)
     values.line = calls[0].lineno
-    return values.body(_Program(nodes, calls[0], values, javascript).arguments(report))
+    if doubt := doubt_about(nodes, parents, calls[0], _bound(nodes)):
+        report.note(f"{doubt}, which may change the request.")
+    return values.body(_Program(nodes, path_to(parents, calls[0]), values, javascript).arguments(report))
 
 
 class _Program:
     """Follows the scopes around a call, and in each the straight-line code before it."""
 
-    def __init__(self, nodes: Sequence[ast.AST], call: ast.Call, values: Values, javascript: str) -> None:
+    def __init__(self, nodes: Sequence[ast.AST], path: Sequence[ast.AST], values: Values, javascript: str) -> None:
+        """`path`: the nodes from the program to the call."""
+        call = path[-1]
+        assert isinstance(call, ast.Call)
         self._call, self._values, self._javascript = call, values, javascript
         self._stars = "..." if javascript else "**"
         self._scopes: list[dict[str, object]] = []
@@ -135,8 +163,10 @@ class _Program:
         defined = _defined(nodes)
         self._methods = _READ_ONLY - defined
         self._growing = {"append", "extend"} - defined
+        self._defined = defined
+        self._has_sums = not defined.isdisjoint(["__add__", "__radd__", "__iadd__"])
         known = _JAVASCRIPT if javascript else _READ_ONLY | {"cleandoc"}
-        bound = _bound(nodes)
+        bound = self._bound = _bound(nodes)
         self._read_only = self._builtins = known - defined - bound
         self._loose = _loose(nodes)  # and, below, the names that functions may change
         self._own: set[str] = set()  # functions of the program that do not change what they are given
@@ -146,12 +176,11 @@ class _Program:
         self._judged.clear()
         self._read_only |= self._own - bound
         self._loose |= {change.name for node in nodes for change in self._free_changes(node)}
-        path = _path(nodes, call)
         self._on_path = {id(node) for node in path}
         last = max(index for index, node in enumerate(path) if isinstance(node, _SCOPES))
         for index, node in enumerate(path):
             if isinstance(node, _SCOPES) or (isinstance(node, ast.ClassDef) and index > last):
-                later = next((one for one in path[index + 1 :] if isinstance(one, _FUNCTIONS)), None)
+                later = next((one for one in path[index + 1 :] if isinstance(one, FUNCTIONS)), None)
                 self._enter_scope(node, later)
             elif isinstance(node, _COMPREHENSIONS):
                 names = {one.name for part in node.generators for one in self._changes([part.target])}
@@ -208,7 +237,7 @@ class _Program:
             for change in changes
             if change.name not in free
         }
-        scope |= {name: _Unset() for name in _parameters(node)}
+        scope |= {name: _Unset() for name in parameters(node)}
         self._scopes.append(scope)
         self._outside = [change for one in ast.walk(node) if one is not node for change in self._free_changes(one)]
         rest = self._run(body)
@@ -229,7 +258,7 @@ class _Program:
             return []
         changes = list(self._changes([node.body] if isinstance(node, ast.Lambda) else node.body))
         free = {name for one in ast.walk(node) if isinstance(one, ast.Global | ast.Nonlocal) for name in one.names}
-        local = (_parameters(node) | {change.name for change in changes if change.kind == "set"}) - free
+        local = (parameters(node) | {change.name for change in changes if change.kind == "set"}) - free
         return [change for change in changes if change.name not in local]
 
     def _run(self, body: Sequence[ast.stmt]) -> Sequence[ast.stmt]:
@@ -289,12 +318,18 @@ class _Program:
                     self._set_item(one, None, delete=True)
             case ast.Expr(value=ast.Call(func=ast.Attribute() as method, keywords=[]) as call):
                 self._call_method(method, call, statement)
-            case ast.With() | ast.AsyncWith():
+            case ast.With() | ast.AsyncWith() if all(self._is_passing(one.context_expr) for one in statement.items):
                 self._apply(self._changes(statement.items))
                 for inner in statement.body:
                     self._execute(inner)
             case _:
                 self._apply(self._changes([statement]))
+
+    def _is_passing(self, context: ast.expr) -> bool:
+        """Whether a `with` passes exceptions on: what is set in it is certain behind it."""
+        function = context.func if isinstance(context, ast.Call) else None
+        name = getattr(function, "attr", getattr(function, "id", ""))
+        return name in _PASSING and name not in self._defined and name not in self._bound
 
     def _set(self, name: str, value: object) -> None:
         self._scopes[-1][name] = value
@@ -320,11 +355,13 @@ class _Program:
         if gap_in(value, whole=True) is not None:
             taint([added], f"line {statement.lineno} stores it")
             return
-        if isinstance(value, list) and isinstance(added, list | Open):
+        is_changed = isinstance(value, list) and not isinstance(value, _Row) and not self._javascript
+        if is_changed and isinstance(value, list) and isinstance(added, list | Open):
             self._values.spend(statement.lineno, len(added))
             value += added if isinstance(added, list) else [spread(added)]  # other names of the list see it, too
             return
-        joined = self._sum(value, added, statement.lineno)
+        is_text = bool(self._javascript) and isinstance(value, list)
+        joined = None if is_text else self._sum(value, added, statement.lineno)
         self._set(name, _Unset(f"line {statement.lineno} adds to it", statement.lineno) if joined is None else joined)
 
     def _set_item(self, target: ast.Subscript, value: object, *, delete: bool = False) -> None:
@@ -381,8 +418,16 @@ class _Program:
                 continue
             elif isinstance(value, list) and change.kind == "grow":
                 value.append(Gap(f"What line {change.line} adds to {_shown(change.name)}"))
-            elif isinstance(value, list | dict):
-                taint(value, f"line {change.line} changes {_shown(change.name)}")
+            elif isinstance(value, list | dict | Open):  # its text may be another one from now on
+                held = [id(one) for one in self._values.opened(value)]
+                for one in self._scopes:
+                    one |= {
+                        name: _Unset(opened.reason, change.line)
+                        for name, opened in one.items()
+                        if isinstance(opened, Open) and id(opened) in held
+                    }
+                if not isinstance(value, Open):
+                    taint(value, f"line {change.line} changes {_shown(change.name)}")
 
     def _changes(self, nodes: Iterable[ast.AST]) -> Iterator[_Change]:
         """Yield what code changes or may change, apart from that of nested functions and classes.
@@ -474,7 +519,7 @@ class _Program:
             *call.args,
             *(keyword.value for keyword in call.keywords if keyword.arg in ("key", "default", "cls")),
         ):
-            is_changing = isinstance(one, _FUNCTIONS) and self._is_changing(one)
+            is_changing = isinstance(one, FUNCTIONS) and self._is_changing(one)
             if is_changing or (
                 one not in call.args
                 and getattr(one, "id", "") not in self._read_only
@@ -493,7 +538,7 @@ class _Program:
             *self._changes(body),
             *(one for part in ast.walk(function) if part is not function for one in self._free_changes(part)),
         ]
-        found = self._judged[function] = any(one.name in _parameters(function) for one in changes)
+        found = self._judged[function] = any(one.name in parameters(function) for one in changes)
         return found
 
     # Expressions
@@ -501,13 +546,19 @@ class _Program:
     def _name(self, name: str) -> object:
         for scope in reversed(self._scopes):
             if name in scope:
-                if isinstance(value := scope[name], _Unset):
-                    scope[name] = self._values.open(_shown(name), value.reason, value.line or name)
-                return scope[name]
-        return self._values.open(_shown(name))
+                if not isinstance(value := scope[name], _Unset):
+                    return value
+                opened = self._values.open(_shown(name), value.reason)
+                if name not in self._loose:  # no function and loop may set it between two uses
+                    scope[name] = opened
+                return opened
+        return self._values.open(_shown(name), is_same=True)
 
     def _sum(self, left: object, right: object, line: int) -> object | None:
+        if self._has_sums and isinstance(left if isinstance(left, Open) else right, Open):
+            return None
         found = total(left, right)
+        found = _Row(found) if isinstance(left, _Row) and isinstance(found, list) else found
         size = len(found) if isinstance(found, str | list) else 1
         if isinstance(found, str) and size > MAX_CHARS:
             raise InputError.of((), f"line {line}: a text has more than {MAX_CHARS:,} characters.")
@@ -537,8 +588,10 @@ class _Program:
         match node:
             case ast.Constant(value=str() | int() | float() as value):
                 return value if isinstance(value, str) else bounded_number(value)
-            case ast.List(elts=items) | ast.Tuple(elts=items):
+            case ast.List(elts=items):
                 return self._list(items, depth)
+            case ast.Tuple(elts=items):
+                return _Row(self._list(items, depth))
             case ast.Dict():
                 return self._dict(node, depth)
             case ast.JoinedStr(values=pieces):
@@ -617,7 +670,8 @@ class _Program:
         found: object | None = self._value(left, depth)
         for operand in reversed(operands):
             right = self._value(operand, depth)
-            found = None if found is None else self._sum(found, right, node.lineno)
+            is_text = bool(self._javascript) and (isinstance(found, list) or isinstance(right, list))
+            found = None if found is None or is_text else self._sum(found, right, node.lineno)
         return found
 
     def _piece(self, node: ast.expr, depth: int) -> str:
@@ -631,7 +685,7 @@ class _Program:
             return self._values.open(self._source(node.value), "its format was not applied" if spec else "")
         if isinstance(value, Open):
             if spec or node.conversion > 0:
-                return self._values.open(value.source, "its format is not applied", "format")
+                return self._values.open(value.source, "its format is not applied")
             return value
         if self._javascript and not isinstance(value, str) and type(value) is not int:
             return self._values.open(self._source(node.value))
@@ -654,7 +708,7 @@ class _Program:
                 return None
             if not isinstance(lower, int | None) or not isinstance(upper, int | None):
                 return None
-            return list(holder[lower:upper])
+            return type(holder)(holder[lower:upper])
         key = self._value(place, depth)
         found: object = None
         if isinstance(holder, list) and isinstance(key, int) and _is_place(holder, key):
@@ -678,6 +732,8 @@ class _Program:
         """Return the value of a call that makes a copy or a text. Texts with variables in them are not changed."""
         name = call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
         if isinstance(call.func, ast.Name) and name not in self._builtins:
+            return None
+        if isinstance(call.func, ast.Attribute) and name in self._defined:
             return None
         if isinstance(call.func, ast.Attribute) and name in ("dedent", "deepcopy", "cleandoc"):
             module = call.func.value
@@ -763,6 +819,19 @@ def _refuse_dynamic(nodes: Iterable[ast.AST], dynamic: Collection[str]) -> None:
                 what = name
             case ast.Name(id="__builtins__") | ast.ImportFrom(module="builtins"):
                 what = "builtins"
+            case (
+                ast.Name(id="FunctionType" as name)
+                | ast.Attribute(attr=("FunctionType" | "get_objects" | "get_referrers" | "get_referents") as name)
+            ):
+                what = name
+            case ast.FunctionDef(name=name, args=ast.arguments(args=[_, *others])) if name in _COMPARING and any(
+                isinstance(one, ast.Name)
+                and one.id in {other.arg for other in others}
+                and isinstance(parts, ast.Attribute | ast.Subscript)
+                for parts in ast.walk(node)
+                for one in [getattr(parts, "value", None)]
+            ):
+                what = name
             case ast.alias(name="__main__") | ast.ImportFrom(module="__main__"):
                 what = "__main__"
         if what:
@@ -875,17 +944,3 @@ def _changed(holder: list[object] | dict[str, object], method: str, given: Seque
         case _:
             return False
     return True
-
-
-def _parameters(node: ast.AST) -> set[str]:
-    given = node.args if isinstance(node, _FUNCTIONS) else None
-    return {one.arg for one in ast.walk(given) if isinstance(one, ast.arg)} if given is not None else set()
-
-
-def _path(nodes: Iterable[ast.AST], call: ast.AST) -> list[ast.AST]:
-    """Return the nodes from the program to the call, one inside the other."""
-    parents = {child: node for node in nodes for child in ast.iter_child_nodes(node)}
-    path = [call]
-    while path[-1] in parents:
-        path.append(parents[path[-1]])
-    return path[::-1]
