@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from msgspec import Struct
 
-from playground.prompt.document import Json
+from playground.prompt.document import Document, Json, names
 from playground.prompt.field_errors import InputError
 from playground.prompt.import_formats.api_bodies import Report
 
@@ -213,6 +213,12 @@ class Values:
         if not kept and name == "messages":
             self._refuse(name, self._report.notes[-1].rstrip(".") if value else "the list is empty")
         return kept
+
+    def note_written(self, document: Document) -> None:
+        """Report the texts of the program that have the form of a variable."""
+        for name in names(document.messages):
+            if name not in self._names.values():
+                self._report.note(f"The text {{{{{name}}}}} in the program is a variable of the prompt.")
 
     def _refuse(self, name: str, why: str) -> NoReturn:
         where = "" if re.search(r"\bline \d", why) or not self.line else f" (the call in line {self.line})"

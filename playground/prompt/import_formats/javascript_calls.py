@@ -84,10 +84,9 @@ class _Scope(Struct):
     free: list[str]
 
 
-def javascript_fields(text: str, report: Report) -> dict[str, Json]:
+def javascript_fields(text: str, values: Values, report: Report) -> dict[str, Json]:
     """Return the arguments of the first SDK call as a request body. Raises InputError."""
     text = re.sub(r"\r\n?", "\n", text)  # as in templates
-    values = Values(text, report)
     parser = _Parser(text, values)
     tree = parser.program()
     if not parser.calls:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import re
 import textwrap
 from collections import Counter
@@ -67,6 +68,7 @@ _PASSING = words(
 MARK = "'"
 """Behind it, a name has the number of its declaration."""
 _MAX_PARTS = 60_000
+_DUMPS = frozenset(["indent", "ensure_ascii"])
 _SPEC = re.compile(r",?(\.\d{1,2})?[fd%]?")
 _FIELDS = re.compile(r"(?:[^{}]|\{\{|\}\}|\{\w*\})*")
 
@@ -93,13 +95,13 @@ class _Change(Struct, frozen=True):
     line: int
 
 
-def python_fields(text: str, report: Report) -> dict[str, Json]:
+def python_fields(text: str, values: Values, report: Report) -> dict[str, Json]:
     """Return the arguments of the first SDK call as a request body. Raises SyntaxError, InputError."""
     bounded(text.splitlines())
     cookie = re.match(r"(?:[^\n]*\n)?[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)", text)
     if cookie and not re.fullmatch(r"(?i)utf[-_]?8(-sig)?|(us-)?ascii", cookie[1]):
         raise InputError.of((), f"the program is not in UTF-8 but in {cookie[1]}.", "Save it as UTF-8.")
-    return call_fields(ast.parse(text), None, Values(text, report), report)
+    return call_fields(ast.parse(text), None, values, report)
 
 
 def bounded(parts: Iterable[_PartT]) -> list[_PartT]:
@@ -316,7 +318,9 @@ class _Program:
                 for one in targets:
                     assert isinstance(one, ast.Subscript)
                     self._set_item(one, None, delete=True)
-            case ast.Expr(value=ast.Call(func=ast.Attribute() as method, keywords=[]) as call):
+            case ast.Expr(value=ast.Call(func=ast.Attribute() as method, keywords=named) as call) if not named or (
+                method.attr == "update" and not call.args and all(one.arg for one in named)
+            ):
                 self._call_method(method, call, statement)
             case ast.With() | ast.AsyncWith() if all(self._is_passing(one.context_expr) for one in statement.items):
                 self._apply(self._changes(statement.items))
@@ -383,6 +387,8 @@ class _Program:
 
     def _call_method(self, method: ast.Attribute, call: ast.Call, statement: ast.stmt) -> None:
         holder, given = self._value(method.value), [self._value(argument) for argument in call.args]
+        if call.keywords:
+            given.append({str(one.arg): self._value(one.value) for one in call.keywords})
         is_name = isinstance(method.value, ast.Name) and any(method.value.id in scope for scope in self._scopes)
         if isinstance(holder, Open) and is_name and method.attr in self._growing:
             grown: list[object] = [spread(holder)]
@@ -603,11 +609,21 @@ class _Program:
                 return self._chain(node, depth)
             case ast.BinOp(left=left, op=ast.Mod(), right=right):
                 given = self._value(right, depth)
-                row = tuple(given) if isinstance(right, ast.Tuple) and isinstance(given, list) else (given,)
+                row = tuple(given) if isinstance(given, _Row) else (given,)
                 return _percent(self._value(left, depth), row)
-            case ast.BinOp(left=left, op=ast.Mult(), right=right):
+            case ast.BinOp(left=left, op=ast.Mult() | ast.Sub() as op, right=right):
                 text, count = self._value(left, depth), self._value(right, depth)
-                fits = isinstance(text, str) and isinstance(count, int) and len(text) * count <= 10_000
+                if isinstance(text, int | float) and isinstance(count, int | float):
+                    is_small = bounded_number(text) is not None and bounded_number(count) is not None
+                    return (
+                        bounded_number(text * count if isinstance(op, ast.Mult) else text - count) if is_small else None
+                    )
+                fits = (
+                    isinstance(op, ast.Mult)
+                    and isinstance(text, str)
+                    and isinstance(count, int)
+                    and len(text) * count <= 10_000
+                )
                 return text * count if fits and isinstance(text, str) and isinstance(count, int) else None
             case ast.IfExp(test=test, body=body, orelse=orelse):
                 is_true = self._truth(self._value(test, depth))
@@ -654,7 +670,7 @@ class _Program:
             value, name = self._value(item, depth), self._value(key, depth) if key is not None else ""
             if key is None and isinstance(value, dict | Open):
                 self._spread_into(found, value, f"{self._stars}{self._source(item)[:60]}")
-            elif key is None or isinstance(name, Open) or not isinstance(name, str | int | float):
+            elif key is None or isinstance(name, Open | bool) or not isinstance(name, str | int | float):
                 return None
             else:
                 found[str(name)] = value
@@ -743,6 +759,8 @@ class _Program:
             return {str(keyword.arg): self._value(keyword.value, depth) for keyword in call.keywords}
         if isinstance(call.func, ast.Attribute) and name == "format":
             return self._format(call, call.func.value, depth)
+        if isinstance(call.func, ast.Attribute) and name == "dumps":
+            return self._dumped(call, call.func, depth)
         if call.keywords or len(call.args) > 5 or any(isinstance(one, ast.Starred) for one in call.args):
             return None
         given = [self._value(argument, depth) for argument in call.args]
@@ -781,6 +799,17 @@ class _Program:
             ):
                 return text.replace(old, new)
         return None
+
+    def _dumped(self, call: ast.Call, function: ast.Attribute, depth: int) -> str | None:
+        """Return the text that `json.dumps` makes of a value that is known."""
+        options = {one.arg: getattr(one.value, "value", None) for one in call.keywords}
+        is_module = getattr(function.value, "id", "") == "json" and "json" not in self._bound
+        if not is_module or len(call.args) != 1 or options.keys() - _DUMPS:
+            return None
+        value = self._value(call.args[0], depth)
+        if next(self._values.opened(value), None) is not None or None in options.values():
+            return None
+        return json.dumps(value, **{str(name): option for name, option in options.items()})  # type: ignore[arg-type]
 
     def _copy(self, value: object, line: int, depth: int) -> object:
         self._values.spend(line, 1, depth)
@@ -881,6 +910,10 @@ def _loose(nodes: Iterable[ast.AST]) -> set[str]:
             if isinstance(one, ast.Name):
                 inside = {id(node) for node in ast.walk(loop)} if inside is None else inside
                 targets.setdefault(one.id, set()).update(inside)
+    for node in nodes:
+        for one in (part for loop in getattr(node, "generators", ()) for part in ast.walk(loop.target)):
+            if isinstance(one, ast.Name) and one.id in targets:  # another variable of that name
+                targets[one.id].update(id(inner) for inner in ast.walk(node))
     return {
         node.id
         for node in nodes

@@ -50,9 +50,10 @@ def in_order(calls: Sequence[ast.Call], parents: Mapping[ast.AST, ast.AST]) -> l
             for node in path
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         )
-        is_wrapper = isinstance(call.func, ast.Name) and not any(
-            isinstance(one, ast.Dict) or getattr(one, "arg", None) for one in (*call.args, *call.keywords)
-        )
+        keys = {one.arg for one in call.keywords}
+        for one in (*call.args, *(keyword.value for keyword in call.keywords if keyword.arg is None)):
+            keys |= {getattr(key, "value", None) for key in getattr(one, "keys", ())}
+        is_wrapper = isinstance(call.func, ast.Name) and keys.isdisjoint(["messages", "input"])
         found += [(not is_used or is_wrapper, call)] if end is None else []
     if not found:
         line = getattr(ending, "lineno", 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -49,6 +50,7 @@ def open_curl(text: str) -> OpenedPrompt:
         raise
     except ValueError as error:
         raise InputError.of(("--data",), f"is not JSON (the curl command in line {shell.line}): {error}.") from None
+    values.note_written(opened.document)
     return OpenedPrompt(opened.document, opened.format, (*opened.notes, *report.notes), imported=True)
 
 
@@ -94,6 +96,7 @@ _EXPANSION = re.compile(
     r"\\([$`\"\\\n])|\$(\w+|\$)|\$\{(\w+)\}|(\$\{[^}]*\}|\$\((?:[^()]|\([^()]*\)){0,999}\)|`[^`]*`)", re.ASCII
 )
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)(\+?)=", re.ASCII)
+_SETTING = ("export", "local", "readonly")
 _CHANGING = frozenset(["RANDOM", "SRANDOM", "SECONDS", "EPOCHSECONDS", "EPOCHREALTIME", "LINENO", "BASHPID"])
 """Names with another value at each use."""
 _PIECE = re.compile(
@@ -114,6 +117,7 @@ class _Shell:
             source = re.sub(r"\^(.)", r"\1", re.sub(r"\^\n\s*", " ", source))
         self._source, self._at = source, 0
         self._names: dict[str, str] = {}
+        self._once: Counter[str] | None = None  # how often names are set, in a script with functions
         self.standard_input: str | None = None  # of the first curl command
         self.line = 0  # of that command
         self._here: str | None = None
@@ -124,11 +128,16 @@ class _Shell:
         while self._at < len(self._source):
             start = self._at
             words = self._command()
-            for word in words if words and (words[0] == "export" or all(map(_ASSIGNMENT.match, words))) else ():
+            if words[1:2] == ["{"] and words[0].endswith("()"):  # it runs later
+                self._once = Counter(re.findall(r"(?<![\w$])(\w+)\+?=", self._source, re.ASCII))
+                self._keep_once()
+            is_setting = words and (words[0] in _SETTING or all(map(_ASSIGNMENT.match, words)))
+            for word in words if is_setting else ():
                 if set_name := _ASSIGNMENT.match(word):
                     self._spend(len(word))
                     before = self._names.get(set_name[1], "") if set_name[2] else ""
                     self._names[set_name[1]] = before + word[set_name.end() :]
+                    self._keep_once()
             if words and re.search(r"(^|[/\\])curl(\.exe)?$", words[0]):
                 if not found:
                     self.standard_input = self._here
@@ -137,6 +146,11 @@ class _Shell:
         if not found:
             raise InputError.of((), "this is not a curl command.")
         return found
+
+    def _keep_once(self) -> None:
+        """Forget the names that a script with functions sets more than once."""
+        if self._once is not None:
+            self._names = {name: value for name, value in self._names.items() if self._once[name] == 1}
 
     def _command(self) -> list[str]:
         words: list[str] = []
@@ -257,13 +271,14 @@ def open_snippet(text: str) -> OpenedPrompt:
     if len(text) > MAX_CHARS:
         raise InputError.of((), f"the snippet has more than {MAX_CHARS:,} characters.")
     report = Report()
+    values = Values(text, report)
     try:
         try:
-            fields = python_fields(text, report)
+            fields = python_fields(text, values, report)
         except InputError:
             raise
         except (SyntaxError, ValueError):
-            fields = javascript_fields(text, report)
+            fields = javascript_fields(text, values, report)
     except InputError:
         raise
     except (RecursionError, MemoryError):  # the parser of Python has a stack of its own
@@ -271,4 +286,5 @@ def open_snippet(text: str) -> OpenedPrompt:
     except (IndexError, ValueError):
         raise InputError.of((), "the snippet cannot be read.", "Copy the call whole.") from None
     opened = open_json(fields, json.dumps(fields), is_file=False)
+    values.note_written(opened.document)
     return OpenedPrompt(opened.document, opened.format, (*opened.notes, *report.notes), imported=True)

@@ -215,6 +215,42 @@ PYTHON: dict[str, tuple[str, list[str], str]] = {
         ["{{q}}"],
         "line 6 adds to it",
     ),
+    "numbers": (f'n = 3 * 10 - 1\nm = [{{"role": "user", "content": f"{{n}}"}}]\n{SEND}', ["29"], ""),
+    "percent of a tuple": (
+        f't = (1, "x")\nm = [{{"role": "user", "content": "%s %s" % t}}]\n{SEND}',
+        ["1 x"],
+        "",
+    ),
+    "JSON of a known value": (
+        f'd = {{"a": [1, None]}}\nm = [{{"role": "user", "content": json.dumps(d)}}]\n{SEND}',
+        ['{"a": [1, null]}'],
+        "",
+    ),
+    "JSON of an unknown value": (
+        f'd = {{"a": q}}\nm = [{{"role": "user", "content": json.dumps(d)}}]\n{SEND}',
+        ["{{json_dumps_d}}"],
+        "json.dumps(d)",
+    ),
+    "read in a generator": (
+        f'm = [{S}]\nn = sum(len(x["content"]) for x in m)\nfor x in m:\n    print(x["content"])\n{SEND}',
+        ["S"],
+        "",
+    ),
+    "updated by keywords": (
+        f"k = {{'messages': [{S}]}}\nk['messages'].append({U})\nk.update(seed=1)\nc.chat.completions.create(**k)",
+        ["S", "U"],
+        "",
+    ),
+    "text in the form of a variable": (
+        f'm = [{{"role": "user", "content": "{{{{name}}}}"}}]\n{SEND}',
+        ["{{name}}"],
+        "The text {{name}} in the program is a variable of the prompt.",
+    ),
+    "wrapper before the call": (
+        f"f = c.chat.completions.create\ng = lambda **k: f(**k, seed=1)\nm = [{U}]\n{SEND}",
+        ["U"],
+        "The call in line 5 was imported. 1 other call (line 3)",
+    ),
 }
 
 
@@ -582,6 +618,21 @@ def test_open_any_javascript_numbers_and_options_are_read() -> None:
 def test_open_any_octal_escapes_of_the_shell_are_read() -> None:
     code = """curl https://a.example/v1/chat/completions -d $'{"messages":[{"role":"user","content":"\\101\\x42"}]}'"""
     assert [message.content for message in open_any(code).document.messages] == ["AB"]
+
+
+def test_open_any_shell_function_and_options_of_the_shell_are_read() -> None:
+    body = r"{\"messages\":[{\"role\":\"user\",\"content\":\"$t\"}]}"
+    code = f"""#!/bin/bash
+set -euo pipefail
+A=a
+B=b
+ask() {{
+  local t="$1 $A $B"
+  curl -s https://a.example/v1/chat/completions -d "{body}" | jq .
+}}
+B=c
+ask q"""
+    assert [message.content for message in open_any(code).document.messages] == ["{{value_1}} a {{B}}"]
 
 
 @pytest.mark.parametrize("before", ["f() { true; }", "Q=a; export R=$(cat x) S=b", "if true; then", "echo '{}' |"])
