@@ -8,7 +8,7 @@ import json
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Literal, TypeVar
 
@@ -38,6 +38,7 @@ from playground.prompt.import_formats.sdk_calls import (
     is_sdk,
     parameters,
     path_to,
+    self_names,
 )
 
 _SCOPES = (ast.Module, *FUNCTIONS)
@@ -147,20 +148,32 @@ def call_fields(
     values.line = calls[0].lineno
     if doubt := doubt_about(nodes, parents, calls[0], _bound(nodes)):
         report.note(f"{doubt}, which may change the request.")
-    return values.body(_Program(nodes, path_to(parents, calls[0]), values, javascript).arguments(report))
+    path = path_to(parents, calls[0])
+    if begun := self_names(nodes, parents, path):
+        nodes = [*ast.walk(tree)]
+    return values.body(_Program(nodes, path, begun, values, javascript).arguments(report))
 
 
 class _Program:
     """Follows the scopes around a call, and in each the straight-line code before it."""
 
-    def __init__(self, nodes: Sequence[ast.AST], path: Sequence[ast.AST], values: Values, javascript: str) -> None:
-        """`path`: the nodes from the program to the call."""
+    def __init__(
+        self,
+        nodes: Sequence[ast.AST],
+        path: Sequence[ast.AST],
+        begun: Mapping[ast.AST, ast.AST],
+        values: Values,
+        javascript: str,
+    ) -> None:
+        """`path`: the nodes from the program to the call. `begun`: classes, and their methods that run first."""
         call = path[-1]
         assert isinstance(call, ast.Call)
         self._call, self._values, self._javascript = call, values, javascript
         self._stars = "..." if javascript else "**"
         self._scopes: list[dict[str, object]] = []
         self._outside: list[_Change] = []
+        self._properties: dict[str, object] = {}  # of `self`
+        self._methods_change: list[_Change] = []  # of these
         functions = [node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
         defined = _defined(nodes)
         self._methods = _READ_ONLY - defined
@@ -184,6 +197,8 @@ class _Program:
             if isinstance(node, _SCOPES) or (isinstance(node, ast.ClassDef) and index > last):
                 later = next((one for one in path[index + 1 :] if isinstance(one, FUNCTIONS)), None)
                 self._enter_scope(node, later)
+            elif node in begun:
+                self._begin(begun[node], functions)
             elif isinstance(node, _COMPREHENSIONS):
                 names = {one.name for part in node.generators for one in self._changes([part.target])}
                 self._scopes.append({name: _Unset() for name in names})
@@ -229,6 +244,18 @@ class _Program:
 
     # Scopes and statements
 
+    def _begin(self, first: ast.AST, functions: Iterable[ast.AST]) -> None:
+        """Run the method that sets the properties of `self`, as names of their own scope."""
+        own: dict[str, object] = {change.name: _Unset() for change in self._free_changes(first) if "." in change.name}
+        self._scopes.append(own)
+        self._properties = own
+        self._methods_change = [
+            change for one in functions if one is not first for change in self._free_changes(one) if change.name in own
+        ]
+        if id(first) not in self._on_path:
+            self._enter_scope(first, None)
+            self._scopes.pop()
+
     def _enter_scope(self, node: ast.AST, later: ast.AST | None) -> None:
         """Run a scope up to the call, or up to the function `later` that has the call, which may run at any time."""
         body: list[ast.stmt] = [] if isinstance(node, ast.Lambda) else getattr(node, "body", [])
@@ -237,7 +264,7 @@ class _Program:
         scope: dict[str, object] = {
             change.name: _Unset(f"line {change.line} sets it after its use", change.line)
             for change in changes
-            if change.name not in free
+            if change.name not in free and "." not in change.name
         }
         scope |= {name: _Unset() for name in parameters(node)}
         self._scopes.append(scope)
@@ -261,7 +288,7 @@ class _Program:
         changes = list(self._changes([node.body] if isinstance(node, ast.Lambda) else node.body))
         free = {name for one in ast.walk(node) if isinstance(one, ast.Global | ast.Nonlocal) for name in one.names}
         local = (parameters(node) | {change.name for change in changes if change.kind == "set"}) - free
-        return [change for change in changes if change.name not in local]
+        return [change for change in changes if change.name not in local or "." in change.name]
 
     def _run(self, body: Sequence[ast.stmt]) -> Sequence[ast.stmt]:
         """Execute the statements up to the call; return the one that has it and those behind."""
@@ -336,8 +363,8 @@ class _Program:
         return name in _PASSING and name not in self._defined and name not in self._bound
 
     def _set(self, name: str, value: object) -> None:
-        self._scopes[-1][name] = value
-        self._apply(change for change in self._outside if change.name == name)
+        (self._properties if name in self._properties else self._scopes[-1])[name] = value
+        self._apply(change for change in (*self._outside, *self._methods_change) if change.name == name)
 
     def _assign(self, target: ast.expr, value: object, source: ast.expr) -> None:
         if isinstance(target, ast.Tuple | ast.List):

@@ -240,6 +240,56 @@ def property_name(node: ast.AST) -> str:
     return str(getattr(node.slice, "value", "")) if isinstance(node, ast.Subscript) else ""
 
 
+def self_names(  # noqa: C901 - one case per kind of node
+    nodes: Sequence[ast.AST], parents: Mapping[ast.AST, ast.AST], path: Sequence[ast.AST]
+) -> dict[ast.AST, ast.AST]:
+    """Make a name of each property of `self` that the first method of the class around a call sets.
+
+    Return the class and that method. A property that other code than the methods of the class may reach stays as it is.
+    """
+    owner = next((node for node in reversed(path) if isinstance(node, ast.ClassDef)), None)
+    first = next(
+        (one for one in getattr(owner, "body", ()) if getattr(one, "name", "") in ("__init__", "constructor")), None
+    )
+    if owner is None or not isinstance(first, ast.FunctionDef):
+        return {}
+    inside, whole = {*ast.walk(owner)}, {*ast.walk(first)}
+    if owner.bases or owner.keywords or owner.decorator_list or any(isinstance(one, ast.Return) for one in whole):
+        return {}
+    found: dict[str, list[ast.AST]] = {}
+    lost = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+    lost |= {one.id for part in owner.body for one in getattr(part, "targets", ()) if isinstance(one, ast.Name)}
+    begun: set[str] = set()
+    for node in nodes:
+        name, parent = property_name(node), parents.get(node)
+        if isinstance(node, ast.Name) and node.id in ("self", "this"):
+            if node in inside and not (isinstance(parent, ast.Attribute | ast.Subscript) and property_name(parent)):
+                return {}
+        elif isinstance(node, ast.Constant) and isinstance(parent, ast.Call):
+            lost |= {node.value} if isinstance(node.value, str) else set()
+        elif name == "__dict__" or (name and (not _held(node) or node not in inside)):
+            lost.add(name)
+        elif name:
+            found.setdefault(name, []).append(node)
+            is_target = node in getattr(parent, "targets", ()) or isinstance(getattr(node, "ctx", None), ast.Store)
+            begun |= {name} if is_target and node in whole else set()
+            is_argument = isinstance(parent, ast.Call) and getattr(parent.func, "id", "") == UNKNOWN
+            lost |= {name} if is_argument else set()
+    if "__dict__" in lost or not begun - lost:
+        return {}
+    for name in begun - lost:
+        for node in found[name]:
+            parent, base = parents[node], getattr(getattr(node, "value", None), "id", "")
+            is_target = node in getattr(parent, "targets", ()) or not isinstance(getattr(node, "ctx", None), ast.Load)
+            new = ast.copy_location(ast.Name(id=f"{base}.{name}", ctx=ast.Store() if is_target else ast.Load()), node)
+            for field, value in ast.iter_fields(parent):
+                if value is node:
+                    setattr(parent, field, new)
+                elif isinstance(value, list) and any(one is node for one in value):
+                    value[next(at for at, one in enumerate(value) if one is node)] = new
+    return {owner: first}
+
+
 def _maker(node: ast.AST | None) -> str:
     while isinstance(node, ast.Call):
         is_new = isinstance(node.func, ast.Name) and node.func.id == UNKNOWN

@@ -251,6 +251,12 @@ PYTHON: dict[str, tuple[str, list[str], str]] = {
         ["U"],
         "The call in line 5 was imported. 1 other call (line 3)",
     ),
+    "list of an object": (
+        f"class A:\n    def __init__(self):\n        self.m = [{S}]\n    def ask(self, q):\n        self.m.append({Q})\n"
+        "        c.chat.completions.create(messages=self.m)",
+        ["S", "{{q}}"],
+        "What line 6 adds to self.m was left out",
+    ),
 }
 
 
@@ -342,6 +348,26 @@ REFUSED_PYTHON = {
     ),
     "signs": ("x = " + "-" * 20_000 + f"1\n{SEND}", "nested too deeply"),
     "lambdas": ("x = " + "lambda: " * 2_000 + f"1\n{SEND}", "nested too deeply"),
+    "list of an object that other code changes": (
+        f"class A:\n    def __init__(self):\n        self.m = [{S}]\n    def ask(self):\n"
+        "        c.chat.completions.create(messages=self.m)\na = A()\na.m.pop()",
+        "self.m is unknown",
+    ),
+    "list of an object that a method replaces": (
+        f"class A:\n    def __init__(self):\n        self.m = [{S}]\n    def ask(self):\n"
+        f"        c.chat.completions.create(messages=self.m)\n    def b(self):\n        self.m = [{U}]",
+        "line 8 sets it",
+    ),
+    "list of an object that is not set in any case": (
+        f"class A:\n    def __init__(self):\n        if x:\n            return\n        self.m = [{S}]\n"
+        "    def ask(self):\n        c.chat.completions.create(messages=self.m)",
+        "self.m is unknown",
+    ),
+    "list of an object of another class": (
+        f"class A(B):\n    def __init__(self):\n        self.m = [{S}]\n    def ask(self):\n"
+        "        c.chat.completions.create(messages=self.m)",
+        "self.m is unknown",
+    ),
 }
 
 
@@ -549,6 +575,12 @@ JAVASCRIPT: dict[str, tuple[str, list[str], str]] = {
         f"Object.assign(c.chat.completions, {{create: (b) => f(b)}});\nconst m = [{U}];\n{JS_SEND}",
         ["U"],
         "The client is passed on in line 2",
+    ),
+    "list of an object": (
+        f"class A {{\n  constructor() {{ this.m = [{S}]; }}\n  async ask(q) {{\n    this.m.push({Q});\n"
+        "    await c.chat.completions.create({messages: this.m});\n  }\n}",
+        ["S", "{{q}}"],
+        "What line 5 adds to this.m was left out",
     ),
 }
 
