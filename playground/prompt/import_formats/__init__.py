@@ -123,7 +123,8 @@ def open_any(text: str, name: str = "") -> OpenedPrompt:
         return open_curl(mask_secrets(start))
     if name.lower().endswith(_YAML_NAMES) or start.startswith("---"):
         return open_yaml(text, name)
-    if CALL.search(text) or _COMPLETIONS.search(text):
+    is_post = "/chat/completions" in text and re.search(r"\bfetch\(|\.post\(", text) is not None
+    if is_post or CALL.search(text) or _COMPLETIONS.search(text):
         return open_snippet(mask_secrets(text))
     if re.search(r"^(?:messages|prompts)\s*:", text, re.MULTILINE):
         return open_yaml(text, name)

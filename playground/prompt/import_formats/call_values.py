@@ -39,6 +39,7 @@ class Open(str):
 
     source: str
     reason: str
+    held: object = None  # the value that it is the JSON of
 
 
 class Gap(Struct, frozen=True):

@@ -51,11 +51,11 @@ _UNARY = words("! - + ~ typeof void delete await new ++ -- <")
 _TYPE_WORDS = words("is extends keyof typeof readonly infer asserts unique")
 _TYPE_SIGNS = words("< , | & . => = ?")
 _SPACES = "\t\n\v\f\r \xa0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff" + "".join(map(chr, range(0x2000, 0x200B)))
-_METHODS = {"push": "append", "unshift": "insert", "shift": "pop", "trim": "strip"}
+_METHODS = {"push": "append", "stringify": "dumps", "unshift": "insert", "shift": "pop", "trim": "strip"}
 _METHODS |= {"toUpperCase": "upper", "toLowerCase": "lower"}
 _METHODS |= dict.fromkeys(("keys", "values", "entries", "from"), "values")
 _METHODS |= dict.fromkeys(
-    ["log", "warn", "info", "debug", "error", "stringify", "isArray", "includes", "indexOf", "startsWith", "endsWith"],
+    ["log", "warn", "info", "debug", "error", "isArray", "includes", "indexOf", "startsWith", "endsWith"],
     "info",
 )
 _METHODS |= {name: name for name in words("pop concat create stream parse complete join get")}
@@ -89,9 +89,7 @@ def javascript_fields(text: str, values: Values, report: Report) -> dict[str, Js
     text = re.sub(r"\r\n?", "\n", text)  # as in templates
     parser = _Parser(text, values)
     tree = parser.program()
-    if not parser.calls:
-        if not parser.problem:
-            raise InputError.of((), "the snippet has no call of chat.completions.create.")
+    if not parser.calls and parser.problem:
         raise InputError.of((), f"the snippet cannot be read: {parser.problem}.", "Copy the call whole.")
     return call_fields(tree, parser.calls, values, report, text)
 

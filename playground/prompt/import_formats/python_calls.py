@@ -35,11 +35,14 @@ from playground.prompt.import_formats.sdk_calls import (
     FUNCTIONS,
     doubt_about,
     in_order,
+    is_post,
     is_sdk,
     parameters,
     path_to,
+    property_name,
     self_names,
 )
+from playground.prompt.json_text import loads
 
 _SCOPES = (ast.Module, *FUNCTIONS)
 _NESTED = (ast.ClassDef, *FUNCTIONS)
@@ -139,14 +142,16 @@ def call_fields(
             and is_api(source := ast.unparse(node.value))
         }
         calls = [node for node in nodes if isinstance(node, ast.Call) and is_sdk(node.func, aliases)]
-    if not calls:
+    posts = [] if calls else [node for node in nodes if isinstance(node, ast.Call) and is_post(node)]
+    if not calls and not posts:
         raise InputError.of((), "the snippet has no call of chat.completions.create.")
+    calls = calls or posts
     calls.sort(key=lambda node: (node.lineno, node.col_offset))
     _refuse_dynamic(nodes, {"eval", "Function"} if javascript else _DYNAMIC)
     calls = in_order(calls, parents)
     note_other_calls([node.lineno for node in calls], report)
     values.line = calls[0].lineno
-    if doubt := doubt_about(nodes, parents, calls[0], _bound(nodes)):
+    if not posts and (doubt := doubt_about(nodes, parents, calls[0], _bound(nodes))):
         report.note(f"{doubt}, which may change the request.")
     path = path_to(parents, calls[0])
     if begun := self_names(nodes, parents, path):
@@ -205,6 +210,8 @@ class _Program:
 
     def arguments(self, report: Report) -> dict[str, object]:
         """Return the arguments of the call by name."""
+        if is_post(self._call):
+            return self._posted(report)
         fields: dict[str, object] = {}
         for argument in self._call.args:
             if not self._javascript and any(
@@ -226,6 +233,30 @@ class _Program:
                 self._spread_into(fields, value, "extra_body")
             else:
                 fields[keyword.arg] = value
+        return fields
+
+    def _posted(self, report: Report) -> dict[str, object]:
+        """Return the JSON that a request with `fetch` or `post` sends. Raises InputError if it is not known."""
+        line, given = self._call.lineno, {one.arg: self._value(one.value) for one in self._call.keywords}
+        rest = [self._value(one) for one in self._call.args]
+        url = rest.pop(0) if rest else given.get("url")
+        more = rest[0] if rest else None
+        if self._javascript and property_name(self._call.func):  # axios.post(url, body)
+            given = {"json": more}
+        elif self._javascript:
+            given = more if isinstance(more, dict) and gap_in(more) is None else {}
+        elif getattr(self._call.func, "id", "") == "fetch" or (rest and not given):
+            raise SyntaxError("a function of JavaScript")
+        if not isinstance(url, str) or not url.endswith("/chat/completions"):
+            raise InputError.of((), f"line {line}: the address of the request does not end with /chat/completions.")
+        names = [name for name in ("json", "body", "data", "content") if name in given]
+        value = given[names[0]] if names else None
+        if isinstance(value, str) and names != ["json"]:
+            value = value.held if isinstance(value, Open) else loads(value)
+        if not isinstance(value, dict):
+            raise InputError.of((), f"line {line}: the JSON of the request is not in the program.", "Paste the JSON.")
+        fields: dict[str, object] = {}
+        self._spread_into(fields, value, names[0])
         return fields
 
     @staticmethod
@@ -828,14 +859,17 @@ class _Program:
         return None
 
     def _dumped(self, call: ast.Call, function: ast.Attribute, depth: int) -> str | None:
-        """Return the text that `json.dumps` makes of a value that is known."""
+        """Return the text that `json.dumps` makes of a value; it is open if the value is."""
         options = {one.arg: getattr(one.value, "value", None) for one in call.keywords}
-        is_module = getattr(function.value, "id", "") == "json" and "json" not in self._bound
+        module = "JSON" if self._javascript else "json"
+        is_module = getattr(function.value, "id", "") == module and module not in self._bound
         if not is_module or len(call.args) != 1 or options.keys() - _DUMPS:
             return None
         value = self._value(call.args[0], depth)
-        if next(self._values.opened(value), None) is not None or None in options.values():
-            return None
+        if self._javascript or next(self._values.opened(value), None) is not None or None in options.values():
+            text = self._values.open(self._source(call))
+            text.held = self._copy(value, call.lineno, depth)
+            return text
         return json.dumps(value, **{str(name): option for name, option in options.items()})  # type: ignore[arg-type]
 
     def _copy(self, value: object, line: int, depth: int) -> object:

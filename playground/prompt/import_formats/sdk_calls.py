@@ -29,6 +29,11 @@ def is_sdk(function: ast.AST, aliases: Mapping[str, str]) -> bool:
     return CALL.search(source + "(") is not None
 
 
+def is_post(call: ast.Call) -> bool:
+    """Whether a call sends a request without an SDK."""
+    return getattr(call.func, "id", "") == "fetch" or property_name(call.func) == "post"
+
+
 def in_order(calls: Sequence[ast.Call], parents: Mapping[ast.AST, ast.AST]) -> list[ast.Call]:
     """Return the calls that may run: first those in no function, or in one that the program mentions, and no wrapper
     of a call.

@@ -252,8 +252,8 @@ PYTHON: dict[str, tuple[str, list[str], str]] = {
         "The call in line 5 was imported. 1 other call (line 3)",
     ),
     "list of an object": (
-        f"class A:\n    def __init__(self):\n        self.m = [{S}]\n    def ask(self, q):\n        self.m.append({Q})\n"
-        "        c.chat.completions.create(messages=self.m)",
+        f"class A:\n    def __init__(self):\n        self.m = [{S}]\n    def ask(self, q):\n"
+        f"        self.m.append({Q})\n        c.chat.completions.create(messages=self.m)",
         ["S", "{{q}}"],
         "What line 6 adds to self.m was left out",
     ),
@@ -728,3 +728,30 @@ def test_open_any_empty_tools_are_named() -> None:
         "tools was left out: the list is empty."
         in open_any(f"c.chat.completions.create(messages=[{U}], tools=[])").notes
     )
+
+
+POSTED = {
+    "requests": f'p = {{"messages": [{S}]}}\nrequests.post("https://a.example/v1/chat/completions", json=p)',
+    "dumped": f'x.post(f"{{base}}/chat/completions", data=json.dumps({{"messages": [{S}], "user": u}}))',
+    "fetch": f"await fetch(`${{base}}/chat/completions`, {{body: JSON.stringify({{messages: [{S}], user: u}})}});",
+    "options": f'const p = {{messages: [{S}]}}, o = {{body: JSON.stringify(p)}};\nfetch("/chat/completions", o);',
+    "axios": f'const r = await axios.post("https://a.example/chat/completions", {{messages: [{S}]}}, {{headers}});',
+}
+
+
+@pytest.mark.parametrize("case", POSTED)
+def test_open_any_request_without_an_sdk_gives_its_json(case: str) -> None:
+    assert [message.content for message in open_any(POSTED[case]).document.messages] == ["S"]
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ('requests.post("https://a.example/login", json={})  # /chat/completions', "line 1: the address"),
+        ('requests.post("https://a.example/chat/completions", json=body)', "line 1: the JSON of the request"),
+        ('fetch("https://a.example/chat/completions", options);', "line 1: the JSON of the request"),
+    ],
+)
+def test_open_any_request_that_is_not_known_is_refused_with_the_line(code: str, reason: str) -> None:
+    with pytest.raises(InputError, match=reason):
+        open_any(code)
