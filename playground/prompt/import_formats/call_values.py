@@ -153,7 +153,7 @@ class Values:
         """Return the name that the variable of a value has in the prompt."""
         if value[2:-2] not in self._names:
             name = re.sub(r"\W+", "_", value.source[:200]).strip("_")[:80].strip("_")
-            name = f"value_{name}" if not re.match(r"[^\W\d]", name) else name
+            name = f"value_{name}".rstrip("_") if not re.match(r"[^\W\d]", name) else name
             number, base = 1, name
             while name in self._written or name in self._names.values():
                 number += 1

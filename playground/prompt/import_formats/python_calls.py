@@ -143,6 +143,7 @@ def call_fields(
         }
         calls = [node for node in nodes if isinstance(node, ast.Call) and is_sdk(node.func, aliases)]
     posts = [] if calls else [node for node in nodes if isinstance(node, ast.Call) and is_post(node)]
+    posts = [one for one in posts if not one.args or not _is_other_address(one.args[0])] or posts
     if not calls and not posts:
         raise InputError.of((), "the snippet has no call of chat.completions.create.")
     calls = calls or posts
@@ -157,6 +158,10 @@ def call_fields(
     if begun := self_names(nodes, parents, path):
         nodes = [*ast.walk(tree)]
     return values.body(_Program(nodes, path, begun, values, javascript).arguments(report))
+
+
+def _is_other_address(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and not str(node.value).endswith("/chat/completions")
 
 
 class _Program:
@@ -203,7 +208,7 @@ class _Program:
                 later = next((one for one in path[index + 1 :] if isinstance(one, FUNCTIONS)), None)
                 self._enter_scope(node, later)
             elif node in begun:
-                self._begin(begun[node], functions)
+                self._begin(begun[node], nodes)
             elif isinstance(node, _COMPREHENSIONS):
                 names = {one.name for part in node.generators for one in self._changes([part.target])}
                 self._scopes.append({name: _Unset() for name in names})
@@ -275,13 +280,13 @@ class _Program:
 
     # Scopes and statements
 
-    def _begin(self, first: ast.AST, functions: Iterable[ast.AST]) -> None:
+    def _begin(self, first: ast.AST, nodes: Iterable[ast.AST]) -> None:
         """Run the method that sets the properties of `self`, as names of their own scope."""
         own: dict[str, object] = {change.name: _Unset() for change in self._free_changes(first) if "." in change.name}
         self._scopes.append(own)
         self._properties = own
         self._methods_change = [
-            change for one in functions if one is not first for change in self._free_changes(one) if change.name in own
+            change for one in nodes if one is not first for change in self._free_changes(one) if change.name in own
         ]
         if id(first) not in self._on_path:
             self._enter_scope(first, None)

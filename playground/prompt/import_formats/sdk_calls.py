@@ -35,8 +35,8 @@ def is_post(call: ast.Call) -> bool:
 
 
 def in_order(calls: Sequence[ast.Call], parents: Mapping[ast.AST, ast.AST]) -> list[ast.Call]:
-    """Return the calls that may run: first those in no function, or in one that the program mentions, and no wrapper
-    of a call.
+    """Return the calls that may run: first those in no function, or in one that the program mentions. Wrappers of a
+    call, and calls of other packages that have no messages, are last.
     """
     tree = path_to(parents, calls[0])[0]
     used = {
@@ -44,11 +44,14 @@ def in_order(calls: Sequence[ast.Call], parents: Mapping[ast.AST, ast.AST]) -> l
         for node in ast.walk(tree)
         if isinstance(node, ast.Name | ast.Attribute | ast.Subscript)
     }
+    exits = {"exit", "quit"} - {getattr(node, "name", "") for node in ast.walk(tree)}
     found: list[tuple[bool, ast.Call]] = []
     ending: ast.AST | None = None
     for call in calls:
         path = path_to(parents, call)
-        end = next((end for outer, inner in pairwise(path) if (end := _end_before(outer, inner)) is not None), None)
+        end = next(
+            (end for outer, inner in pairwise(path) if (end := _end_before(outer, inner, exits)) is not None), None
+        )
         ending = ending or end
         is_used = all(
             node.name in used or node.decorator_list or node.name.startswith(("__", UNKNOWN))
@@ -58,8 +61,9 @@ def in_order(calls: Sequence[ast.Call], parents: Mapping[ast.AST, ast.AST]) -> l
         keys = {one.arg for one in call.keywords}
         for one in (*call.args, *(keyword.value for keyword in call.keywords if keyword.arg is None)):
             keys |= {getattr(key, "value", None) for key in getattr(one, "keys", ())}
-        is_wrapper = isinstance(call.func, ast.Name) and keys.isdisjoint(["messages", "input"])
-        found += [(not is_used or is_wrapper, call)] if end is None else []
+        is_whole = None not in keys and (not call.args or isinstance(call.args[0], ast.Dict))
+        is_other = (isinstance(call.func, ast.Name) or is_whole) and keys.isdisjoint(["messages", "input"])
+        found += [(not is_used or (is_other and not is_post(call)), call)] if end is None else []
     if not found:
         line = getattr(ending, "lineno", 0)
         raise InputError.of(
@@ -68,7 +72,7 @@ def in_order(calls: Sequence[ast.Call], parents: Mapping[ast.AST, ast.AST]) -> l
     return [call for _, call in sorted(found, key=lambda one: one[0])]
 
 
-def _end_before(outer: ast.AST, inner: ast.AST) -> ast.AST | None:
+def _end_before(outer: ast.AST, inner: ast.AST, exits: Set[str]) -> ast.AST | None:
     """Return what in `outer` keeps `inner` from being run."""
     for name, block in ast.iter_fields(outer):
         if not isinstance(block, list) or not any(one is inner for one in block):
@@ -77,13 +81,13 @@ def _end_before(outer: ast.AST, inner: ast.AST) -> ast.AST | None:
         if isinstance(test, ast.Constant) and bool(test.value) is not (name == "body"):
             return outer
         before = () if isinstance(inner, ast.FunctionDef) else block[: block.index(inner)]  # functions of JavaScript
-        ends: list[ast.AST] = [one for one in before if _is_end(one)]
+        ends: list[ast.AST] = [one for one in before if _is_end(one, exits)]
         if ends:
             return ends[0]
     return None
 
 
-def _is_end(node: ast.AST) -> bool:
+def _is_end(node: ast.AST, exits: Set[str]) -> bool:
     """Whether the statements behind it are not run."""
     match node:
         case ast.Return() | ast.Raise() | ast.Break() | ast.Continue():
@@ -91,13 +95,13 @@ def _is_end(node: ast.AST) -> bool:
         case ast.While(test=ast.Constant(value=value)) if value:
             return not any(isinstance(one, ast.Break | ast.Return) for one in ast.walk(node))
         case ast.If(test=ast.Constant(value=value), body=body) if value:
-            return any(_is_end(one) for one in body)
+            return any(_is_end(one, exits) for one in body)
         case ast.With(items=[], body=body):
-            return any(_is_end(one) for one in body)
+            return any(_is_end(one, exits) for one in body)
         case ast.If(body=body, orelse=orelse):
-            return any(_is_end(one) for one in body) and any(_is_end(one) for one in orelse)
-        case ast.Expr(value=ast.Call(func=ast.Name(id=("exit" | "quit")))):
-            return True
+            return any(_is_end(one, exits) for one in body) and any(_is_end(one, exits) for one in orelse)
+        case ast.Expr(value=ast.Call(func=ast.Name(id=name))):
+            return name in exits
         case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id=("sys" | "os" | "process")), attr=name))):
             return name.lstrip("._") == "exit"
     return False
@@ -164,12 +168,13 @@ class _Client:
         for key in self._keys:  # it grows
             if key in self._imported:
                 return f"The client is imported in line {self._imported[key]}"
-            for node in self._nodes if key not in self._makers else ():
-                if found := self._set_by(node, key) or self._changed_by(node, key):
+            for node in self._nodes:
+                is_maker = key in self._makers
+                if found := self._changed_by(node, key, is_maker) or (not is_maker and self._set_by(node, key)):
                     return found
         return self._import_doubt
 
-    def _is_made(self, value: ast.AST | None) -> bool:
+    def _is_made(self, value: ast.AST | None) -> bool:  # noqa: C901 - one case per expression
         match value:
             case None | ast.Constant():
                 return True
@@ -187,6 +192,8 @@ class _Client:
                 return self._is_made(inner)
             case ast.BoolOp(values=parts):
                 return all(self._is_held(one) for one in parts)
+            case ast.IfExp(body=body, orelse=orelse):
+                return self._is_held(body) and self._is_held(orelse)
             case ast.Attribute(value=inner) | ast.Subscript(value=inner) if not _held(value):
                 return self._is_made(inner)
             case ast.Attribute() | ast.Name() | ast.Subscript():
@@ -214,15 +221,18 @@ class _Client:
             return ""
         return f"The client is made by {_maker(value)} in line {getattr(value, 'lineno', 0)}"
 
-    def _changed_by(self, node: ast.AST, key: str) -> str:
-        """Return the code that changes a property of the client, or passes it on."""
+    def _changed_by(self, node: ast.AST, key: str, is_maker: bool) -> str:
+        """Return the code that changes a property of the client, or passes it on. A package is changed in its calls."""
         if _held(node) != key or (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)):
             return ""
         line = getattr(node, "lineno", 0)
         end, parent = node, self._parents.get(node)
         while isinstance(parent, ast.Attribute | ast.Subscript) and parent.value is end:
+            is_maker = is_maker and property_name(parent) not in _API
             end, parent = parent, self._parents.get(parent)
         is_set = isinstance(getattr(end, "ctx", None), ast.Store | ast.Del) or end in getattr(parent, "targets", ())
+        if is_maker:
+            return ""
         if is_set and end is not node:
             return f"The client is changed in line {line}"
         if isinstance(parent, ast.keyword | ast.Starred):
@@ -265,6 +275,7 @@ def self_names(  # noqa: C901 - one case per kind of node
     lost = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
     lost |= {one.id for part in owner.body for one in getattr(part, "targets", ()) if isinstance(one, ast.Name)}
     begun: set[str] = set()
+    targets = {one for node in nodes for one in getattr(node, "targets", ())}
     for node in nodes:
         name, parent = property_name(node), parents.get(node)
         if isinstance(node, ast.Name) and node.id in ("self", "this"):
@@ -276,23 +287,32 @@ def self_names(  # noqa: C901 - one case per kind of node
             lost.add(name)
         elif name:
             found.setdefault(name, []).append(node)
-            is_target = node in getattr(parent, "targets", ()) or isinstance(getattr(node, "ctx", None), ast.Store)
+            is_target = node in targets or isinstance(getattr(node, "ctx", None), ast.Store)
             begun |= {name} if is_target and node in whole else set()
-            is_argument = isinstance(parent, ast.Call) and getattr(parent.func, "id", "") == UNKNOWN
-            lost |= {name} if is_argument else set()
+            inner = node
+            while inner not in targets and isinstance(outer := parents.get(inner), ast.expr):
+                lost |= {name} if isinstance(outer, ast.Call) and getattr(outer.func, "id", "") == UNKNOWN else set()
+                inner = outer
     if "__dict__" in lost or not begun - lost:
         return {}
-    for name in begun - lost:
-        for node in found[name]:
-            parent, base = parents[node], getattr(getattr(node, "value", None), "id", "")
-            is_target = node in getattr(parent, "targets", ()) or not isinstance(getattr(node, "ctx", None), ast.Load)
-            new = ast.copy_location(ast.Name(id=f"{base}.{name}", ctx=ast.Store() if is_target else ast.Load()), node)
-            for field, value in ast.iter_fields(parent):
-                if value is node:
+    made = {one: f"{_base(one)}.{name}" for name in begun - lost for one in found[name]}
+    for parent in nodes:
+        for field, value in ast.iter_fields(parent):
+            for one in value if isinstance(value, list) else [value]:
+                if not isinstance(one, ast.expr) or one not in made:
+                    continue
+                is_target = field == "targets" or not isinstance(getattr(one, "ctx", None), ast.Load)
+                new = ast.Name(id=made[one], ctx=ast.Store() if is_target else ast.Load())
+                ast.copy_location(new, one)
+                if isinstance(value, list):
+                    value[next(at for at, old in enumerate(value) if old is one)] = new
+                else:
                     setattr(parent, field, new)
-                elif isinstance(value, list) and any(one is node for one in value):
-                    value[next(at for at, one in enumerate(value) if one is node)] = new
     return {owner: first}
+
+
+def _base(node: ast.AST) -> str:
+    return str(getattr(getattr(node, "value", None), "id", ""))
 
 
 def _maker(node: ast.AST | None) -> str:

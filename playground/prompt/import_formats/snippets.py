@@ -93,7 +93,7 @@ def _option(word: str) -> tuple[str, str | None]:
 
 _HERE = re.compile(r"<<(-?)[ \t]*(['\"\\]?)(\w+)['\"]?")
 _EXPANSION = re.compile(
-    r"\\([$`\"\\\n])|\$(\w+|\$)|\$\{(\w+)\}|(\$\{[^}]*\}|\$\((?:[^()]|\([^()]*\)){0,999}\)|`[^`]*`)", re.ASCII
+    r"\\([$`\"\\\n])|\$(\w+|[$@*#?!-])|\$\{(\w+)\}|(\$\{[^}]*\}|\$\((?:[^()]|\([^()]*\)){0,999}\)|`[^`]*`)", re.ASCII
 )
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)(\+?)=", re.ASCII)
 _SETTING = ("export", "local", "readonly")
@@ -102,7 +102,7 @@ _CHANGING = frozenset(["RANDOM", "SRANDOM", "SECONDS", "EPOCHSECONDS", "EPOCHREA
 _PIECE = re.compile(
     r"(?P<space>[ \t]+|[\\`]\n|\n(?=[ \t]*-))|(?P<end>\n|;|&&|\|\|?|&(?=\s|$))|(?P<here><<-?[ \t]*['\"\\]?\w+['\"]?)"
     r"|(?P<redirect>\d?>>?(?:&\d)?)|\$'(?P<ansi>(?:[^'\\]|\\.)*)'|'(?P<single>[^']*)'|\"(?P<double>(?:[^\"\\]|\\.)*)\""
-    r"|(?P<open>\$\w+|\$\{[^}]*\}|\$\((?:[^()]|\([^()]*\)){0,999}\)|`[^`\n]+`)|\\(?P<escape>.)|(?P<plain>[^\s\\'\"$`#;&|<>]+|.)",
+    r"|(?P<open>\$(?:\w+|[$@*#?!-])|\$\{[^}]*\}|\$\((?:[^()]|\([^()]*\)){0,999}\)|`[^`\n]+`)|\\(?P<escape>.)|(?P<plain>[^\s\\'\"$`#;&|<>]+|.)",
     re.DOTALL | re.ASCII,
 )
 
@@ -177,6 +177,8 @@ class _Shell:
                 continue
             bare += text if kind == "plain" else "x"
             added = self._text(kind, text)
+            if kind == "plain" and (home := re.match(r"(\w+\+?=)(~.*)", text)) and word is None:
+                added = home[1] + self._values.open(home[2])
             self._spend(1 + max(0, len(added) - len(text)))
             if kind == "open" and re.search(r"[\s*?\[]", added) and not _ASSIGNMENT.match(word or ""):
                 self._refuse(f"{text} is not quoted, so its value is split into words")

@@ -257,6 +257,18 @@ PYTHON: dict[str, tuple[str, list[str], str]] = {
         ["S", "{{q}}"],
         "What line 6 adds to self.m was left out",
     ),
+    "package whose call is replaced": (
+        f"openai.chat.completions.create = f\nopenai.chat.completions.create(messages=[{U}])",
+        ["U"],
+        "The client is changed in line 2",
+    ),
+    "call of another package": (
+        f'sms.messages.create(body="x")\nm = [{U}]\n{SEND}',
+        ["U"],
+        "The call in line 4 was imported. 1 other call (line 2)",
+    ),
+    "own exit": (f"def exit():\n    pass\nexit()\nm = [{U}]\n{SEND}", ["U"], ""),
+    "either client": (f"c = openai.OpenAI() if x else openai.AzureOpenAI()\nm = [{U}]\n{SEND}", ["U"], ""),
 }
 
 
@@ -367,6 +379,11 @@ REFUSED_PYTHON = {
         f"class A(B):\n    def __init__(self):\n        self.m = [{S}]\n    def ask(self):\n"
         "        c.chat.completions.create(messages=self.m)",
         "self.m is unknown",
+    ),
+    "list of an object that a lambda changes": (
+        f"class A:\n    def __init__(self):\n        self.m = [{S}]\n        self.f = lambda: self.m.pop()\n"
+        "    def ask(self):\n        c.chat.completions.create(messages=self.m)",
+        "line 5 changes self.m",
     ),
 }
 
@@ -582,6 +599,12 @@ JAVASCRIPT: dict[str, tuple[str, list[str], str]] = {
         ["S", "{{q}}"],
         "What line 5 adds to this.m was left out",
     ),
+    "text of an object that a method changes": (
+        'class A {\n  constructor() { this.t = "T"; this.u = "U"; [this.u] = f(); }\n  b() { this.t += "B"; }\n'
+        '  ask() {\n    c.chat.completions.create({messages: [{role: "user", content: `${this.t} ${this.u}`}]});\n  }\n}',
+        ["{{this_t}} {{this_u}}"],
+        "line 4 sets it",
+    ),
 }
 
 
@@ -718,6 +741,13 @@ EOF"""
     ]
 
 
+def test_open_any_shell_parameters_and_home_directories_are_open() -> None:
+    code = r"""Y=~/z
+curl https://a.example/v1/chat/completions -d "{\"messages\":[{\"role\":\"user\",\"content\":\"$@ $Y $\"}]}"
+"""
+    assert [message.content for message in open_any(code).document.messages] == ["{{value}} {{z}} $"]
+
+
 def test_open_any_python_program_in_another_encoding_is_refused() -> None:
     with pytest.raises(InputError, match="in latin-1"):
         open_any(f"# -*- coding: latin-1 -*-\nc.chat.completions.create(messages=[{U}])")
@@ -735,6 +765,9 @@ POSTED = {
     "dumped": f'x.post(f"{{base}}/chat/completions", data=json.dumps({{"messages": [{S}], "user": u}}))',
     "fetch": f"await fetch(`${{base}}/chat/completions`, {{body: JSON.stringify({{messages: [{S}], user: u}})}});",
     "options": f'const p = {{messages: [{S}]}}, o = {{body: JSON.stringify(p)}};\nfetch("/chat/completions", o);',
+    "after another": (
+        f'fetch("/login", {{}}); fetch("/chat/completions", {{body: JSON.stringify({{messages: [{S}]}})}});'
+    ),
     "axios": f'const r = await axios.post("https://a.example/chat/completions", {{messages: [{S}]}}, {{headers}});',
 }
 
