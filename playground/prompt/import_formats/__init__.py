@@ -42,9 +42,16 @@ def import_kind(text: str) -> str:
     # The words first: in 2 MB of other text the expression takes 90 ms.
     if any(word in start for word in CALL_ENDS) and CALL.search(start):
         return "SDK call"
+    if _posts(start):
+        return "request in a program"
     if start.startswith("---\n") or re.match(r"(?:messages|prompts|name|model)\s*:.*\n", start):
         return "prompt file in YAML" if re.search(r"^(?:messages|prompts|model|inputs|config)\s*:", start, re.M) else ""
     return ""
+
+
+def _posts(text: str) -> bool:
+    """Whether a program may send a prompt without an SDK."""
+    return "/chat/completions" in text and re.search(r"\bfetch\(|\.post\(", text) is not None
 
 
 _SECRET = re.compile(
@@ -123,8 +130,7 @@ def open_any(text: str, name: str = "") -> OpenedPrompt:
         return open_curl(mask_secrets(start))
     if name.lower().endswith(_YAML_NAMES) or start.startswith("---"):
         return open_yaml(text, name)
-    is_post = "/chat/completions" in text and re.search(r"\bfetch\(|\.post\(", text) is not None
-    if is_post or CALL.search(text) or _COMPLETIONS.search(text):
+    if CALL.search(text) or _COMPLETIONS.search(text) or _posts(text):
         return open_snippet(mask_secrets(text))
     if re.search(r"^(?:messages|prompts)\s*:", text, re.MULTILINE):
         return open_yaml(text, name)

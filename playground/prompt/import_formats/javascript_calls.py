@@ -16,7 +16,7 @@ from playground.prompt.field_errors import InputError
 from playground.prompt.import_formats.api_bodies import Report
 from playground.prompt.import_formats.call_values import CALL, CALL_ENDS, Values, is_api, words
 from playground.prompt.import_formats.python_calls import MARK, bounded, call_fields
-from playground.prompt.import_formats.sdk_calls import UNKNOWN
+from playground.prompt.import_formats.sdk_calls import UNKNOWN, followed
 
 _NodeT = TypeVar("_NodeT", bound=ast.AST)
 _TOKEN = re.compile(
@@ -436,7 +436,7 @@ class _Parser:
             begin = self._at
             names, target = self._pattern(is_var=word == "var")
             value = self._assignment() if self._take("=") else None
-            source = "" if value is None else re.sub(r"\s+|\?(?=\.)", "", self._source(value))
+            source = "" if value is None else self._path_source(value)
             for name in names:
                 path = source if isinstance(target, ast.Name) else f"{source}.{_path_of(target, name)}"
                 if is_api(path):
@@ -628,6 +628,8 @@ class _Parser:
             elif isinstance(left, ast.Name):
                 target = self._name(left.id, begin, is_set=True)
                 found.append(self._node(ast.Assign, begin, targets=[target], value=right))
+                if is_api(source := self._path_source(right)):
+                    self._aliases[left.id] = source
             elif isinstance(left, ast.Subscript):
                 self._refuse_global(left)
                 right = _named(str(getattr(left.slice, "value", "")), right)
@@ -811,11 +813,13 @@ class _Parser:
     def _source(self, node: ast.expr) -> str:
         return self._text[node.col_offset : node.end_col_offset]
 
+    def _path_source(self, node: ast.expr) -> str:
+        """Return an expression without spaces and with `.name` for other forms of a property."""
+        return re.sub(r"\[['\"](\w+)['\"]\]", r".\1", re.sub(r"\s+|\?(?=\.)", "", self._source(node)))
+
     def _is_sdk(self, function: ast.expr) -> bool:
-        source = re.sub(r"\s+|\?(?=\.)", "", self._source(function))
-        source = re.sub(r"\[['\"](\w+)['\"]\]", r".\1", source)
-        source = re.sub(r"\A[\w$]+", lambda name: self._aliases.get(name[0], name[0]), source)
-        return re.search(CALL.pattern + "$", source + "(") is not None
+        source = self._path_source(function)
+        return re.search(CALL.pattern + "$", followed(source, self._aliases) + "(") is not None
 
     def _sdk_call(self, start: int, function: ast.expr, given: list[ast.expr]) -> ast.Call:
         call = self._node(ast.Call, start, func=function, args=given[:1], keywords=[])

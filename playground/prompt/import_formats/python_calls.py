@@ -134,10 +134,11 @@ def call_fields(
         parents.update(dict.fromkeys(inner, node))
     if calls is None:
         aliases = {
-            node.targets[0].id: source
+            target.id: source
             for node in nodes
-            if isinstance(node, ast.Assign)
-            and isinstance(node.targets[0], ast.Name)
+            if isinstance(node, ast.Assign | ast.AnnAssign)
+            for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+            if isinstance(target, ast.Name)
             and isinstance(node.value, ast.Attribute)
             and is_api(source := ast.unparse(node.value))
         }

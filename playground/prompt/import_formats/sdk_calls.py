@@ -25,8 +25,14 @@ def is_sdk(function: ast.AST, aliases: Mapping[str, str]) -> bool:
         and _held(function) not in aliases
     ):
         return False
-    source = re.sub(r"\A\w+", lambda name: aliases.get(name[0], name[0]), ast.unparse(function))
-    return CALL.search(source + "(") is not None
+    return CALL.search(followed(ast.unparse(function), aliases) + "(") is not None
+
+
+def followed(source: str, aliases: Mapping[str, str]) -> str:
+    """Return an expression with its first name replaced by what it stands for, as `c.chat` for `chat`."""
+    for _ in range(3):
+        source = re.sub(r"\A[\w$]+", lambda name: aliases.get(name[0], name[0]), source)
+    return source
 
 
 def is_post(call: ast.Call) -> bool:
@@ -237,6 +243,10 @@ class _Client:
             return f"The client is changed in line {line}"
         if isinstance(parent, ast.keyword | ast.Starred):
             parent = self._parents[parent]
+        is_followed = isinstance(parent, ast.Assign | ast.AnnAssign) and isinstance(_target(parent), ast.Name)
+        is_called = isinstance(parent, ast.Call) and end is parent.func
+        if property_name(end) in _API and end is not node and not is_followed and not is_called:
+            return f"The client is passed on in line {line}"
         if isinstance(parent, ast.Assign) and end is parent.value:
             self._keys += {*map(_held, parent.targets)} - {*self._keys, ""}
         elif isinstance(parent, ast.Call) and end is not parent.func:
@@ -275,6 +285,8 @@ def self_names(  # noqa: C901 - one case per kind of node
     lost = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
     lost |= {one.id for part in owner.body for one in getattr(part, "targets", ()) if isinstance(one, ast.Name)}
     begun: set[str] = set()
+    classes = [one for one in nodes if isinstance(one, ast.ClassDef) and one is not owner and not one.bases]
+    apart = {node for one in classes for node in ast.walk(one)} - inside  # their objects are others
     targets = {one for node in nodes for one in getattr(node, "targets", ())}
     for node in nodes:
         name, parent = property_name(node), parents.get(node)
@@ -283,6 +295,8 @@ def self_names(  # noqa: C901 - one case per kind of node
                 return {}
         elif isinstance(node, ast.Constant) and isinstance(parent, ast.Call):
             lost |= {node.value} if isinstance(node.value, str) else set()
+        elif name and node in apart and _held(node):
+            continue
         elif name == "__dict__" or (name and (not _held(node) or node not in inside)):
             lost.add(name)
         elif name:
@@ -309,6 +323,11 @@ def self_names(  # noqa: C901 - one case per kind of node
                 else:
                     setattr(parent, field, new)
     return {owner: first}
+
+
+def _target(node: ast.AST) -> ast.AST | None:
+    found: ast.AST | None = getattr(node, "target", None) or getattr(node, "targets", (None,))[0]
+    return found
 
 
 def _base(node: ast.AST) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from playground.prompt.field_errors import InputError
-from playground.prompt.import_formats import open_any
+from playground.prompt.import_formats import import_kind, open_any
 
 S = '{"role": "system", "content": "S"}'
 U = '{"role": "user", "content": "U"}'
@@ -269,6 +269,22 @@ PYTHON: dict[str, tuple[str, list[str], str]] = {
     ),
     "own exit": (f"def exit():\n    pass\nexit()\nm = [{U}]\n{SEND}", ["U"], ""),
     "either client": (f"c = openai.OpenAI() if x else openai.AzureOpenAI()\nm = [{U}]\n{SEND}", ["U"], ""),
+    "other names of other names": (
+        f"ch: Chat = c.chat\ncc = ch.completions\ncc.create(messages=[{S}])\nm = [{U}]\n{SEND}",
+        ["S"],
+        "The call in line 4 was imported. 1 other call (line 6)",
+    ),
+    "other name that is not followed": (
+        f"x, cc = 1, c.chat.completions\ncc.create(messages=[{S}])\nm = [{U}]\n{SEND}",
+        ["U"],
+        "The client is passed on in line 2",
+    ),
+    "lists of objects of two classes": (
+        f"class A:\n    def __init__(self):\n        self.m = [{S}]\n    def ask(self):\n"
+        f"        c.chat.completions.create(messages=self.m)\nclass B:\n    def f(self):\n        self.m = [{U}]",
+        ["S"],
+        "",
+    ),
 }
 
 
@@ -384,6 +400,11 @@ REFUSED_PYTHON = {
         f"class A:\n    def __init__(self):\n        self.m = [{S}]\n        self.f = lambda: self.m.pop()\n"
         "    def ask(self):\n        c.chat.completions.create(messages=self.m)",
         "line 5 changes self.m",
+    ),
+    "list of an object of a subclass": (
+        f"class A:\n    def __init__(self):\n        self.m = [{S}]\n    def ask(self):\n"
+        f"        c.chat.completions.create(messages=self.m)\nclass B(A):\n    def f(self):\n        self.m = [{U}]",
+        "self.m is unknown",
     ),
 }
 
@@ -601,9 +622,14 @@ JAVASCRIPT: dict[str, tuple[str, list[str], str]] = {
     ),
     "text of an object that a method changes": (
         'class A {\n  constructor() { this.t = "T"; this.u = "U"; [this.u] = f(); }\n  b() { this.t += "B"; }\n'
-        '  ask() {\n    c.chat.completions.create({messages: [{role: "user", content: `${this.t} ${this.u}`}]});\n  }\n}',
+        '  ask() {\n    const m = [{role: "user", content: `${this.t} ${this.u}`}];\n' + JS_SEND + "\n  }\n}",
         ["{{this_t}} {{this_u}}"],
         "line 4 sets it",
+    ),
+    "other name that is set later": (
+        f"let cc; cc = c.chat.completions;\ncc.create({{messages: [{S}]}});\nconst m = [{U}];\n{JS_SEND}",
+        ["S"],
+        "The call in line 3 was imported. 1 other call (line 5)",
     ),
 }
 
@@ -774,6 +800,7 @@ POSTED = {
 
 @pytest.mark.parametrize("case", POSTED)
 def test_open_any_request_without_an_sdk_gives_its_json(case: str) -> None:
+    assert import_kind(POSTED[case]) == "request in a program"
     assert [message.content for message in open_any(POSTED[case]).document.messages] == ["S"]
 
 
