@@ -505,7 +505,9 @@ class _Parser:
         body = [self._node(ast.Global, start, names=scope.free), *body]
         decorators = [self._unknown(start)] if self._has_arguments else []  # it may change them by `arguments`
         parts = {"name": name, "args": arguments, "body": body, "decorator_list": decorators}
-        return self._node(ast.FunctionDef, start, **parts, returns=None, type_params=[])
+        first = [token.text for token in self.tokens[start : start + 2]]
+        kind = ast.AsyncFunctionDef if first[0] == "async" or "*" in first else ast.FunctionDef
+        return cast(ast.FunctionDef, self._node(kind, start, **parts, returns=None, type_params=[]))
 
     def _class(self, start: int) -> ast.ClassDef:
         self._at += 1
@@ -958,7 +960,7 @@ def _path_of(pattern: ast.AST, name: str) -> str:
 def _named(key: str, value: ast.expr) -> ast.expr:
     """Return the value of a key. A function becomes a method: it is not the usual one of that name."""
     function: ast.AST = value
-    if isinstance(function, ast.FunctionDef):
+    if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
         function.name = _METHODS.get(key, key)
     return value
 

@@ -202,6 +202,7 @@ class _Program:
         self._judged.clear()
         self._read_only |= self._own - bound
         self._loose |= {change.name for node in nodes for change in self._free_changes(node)}
+        self._expressions = _expressions(path[0])
         self._on_path = {id(node) for node in path}
         last = max(index for index, node in enumerate(path) if isinstance(node, _SCOPES))
         for index, node in enumerate(path):
@@ -811,6 +812,8 @@ class _Program:
     def _call_value(self, call: ast.Call, depth: int) -> object | None:  # noqa: C901 - one case per function
         """Return the value of a call that makes a copy or a text. Texts with variables in them are not changed."""
         name = call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
+        if isinstance(call.func, ast.Name) and name in self._expressions:
+            return self._returned(name, call, depth)
         if isinstance(call.func, ast.Name) and name not in self._builtins:
             return None
         if isinstance(call.func, ast.Attribute) and name in self._defined:
@@ -863,6 +866,26 @@ class _Program:
             ):
                 return text.replace(old, new)
         return None
+
+    def _returned(self, name: str, call: ast.Call, depth: int) -> object | None:
+        """Return the value of a function of the program that is one expression."""
+        function, result = self._expressions[name]
+        names = [one.arg for one in function.args.args]
+        given = dict(zip(names, call.args, strict=False)) | {str(one.arg): one.value for one in call.keywords}
+        first = len(names) - len(function.args.defaults)
+        given = dict(zip(names[first:], function.args.defaults, strict=True)) | given
+        is_hidden = any(name in scope for scope in self._scopes[1:])
+        is_spread = any(isinstance(one, ast.Starred) for one in call.args) or len(call.args) > len(names)
+        if is_hidden or is_spread or given.keys() != {*names}:
+            return None
+        scopes, values = self._scopes, {one: self._value(value, depth) for one, value in given.items()}
+        self._scopes = [scopes[0], values]
+        del self._expressions[name]  # not in itself
+        try:
+            return self._value(result, depth)
+        finally:
+            self._scopes = scopes
+            self._expressions[name] = function, result
 
     def _dumped(self, call: ast.Call, function: ast.Attribute, depth: int) -> str | None:
         """Return the text that `json.dumps` makes of a value; it is open if the value is."""
@@ -948,6 +971,30 @@ def _defined(nodes: Iterable[ast.AST]) -> set[str]:
                 found |= {one.id for part in body for one in getattr(part, "targets", ()) if isinstance(one, ast.Name)}
             case ast.keyword(arg=str(name), value=ast.Lambda()):
                 found.add(name)
+    return found
+
+
+def _expressions(tree: ast.AST) -> dict[str, tuple[ast.FunctionDef, ast.expr]]:
+    """Return the functions of a program that only return an expression, and these."""
+    found: dict[str, tuple[ast.FunctionDef, ast.expr]] = {}
+    sets = Counter(
+        getattr(node, "id", "") or getattr(node, "asname", "") or getattr(node, "name", "")
+        for node in ast.walk(tree)
+        if not isinstance(node, ast.Name) or isinstance(node.ctx, ast.Store)
+    )
+    for node in getattr(tree, "body", ()):
+        one = node.value if isinstance(node, ast.Assign) else node
+        name = getattr(node.targets[0], "id", "") if isinstance(node, ast.Assign) else getattr(node, "name", "")
+        if not isinstance(one, ast.FunctionDef) or one.decorator_list or sets[name] != 1:
+            continue
+        body = [part for part in one.body if not isinstance(part, ast.Global) or part.names]
+        body = body[1:] if ast.get_docstring(one) is not None else body
+        is_plain = not (one.args.vararg or one.args.kwarg or one.args.kwonlyargs or one.args.posonlyargs)
+        is_plain = is_plain and not any(isinstance(part, ast.Yield | ast.YieldFrom) for part in ast.walk(one))
+        is_plain = is_plain and all(isinstance(value, ast.Constant) for value in one.args.defaults)
+        match body:
+            case [ast.Return(value=ast.expr() as value)] if is_plain:
+                found[name] = one, value
     return found
 
 

@@ -86,7 +86,9 @@ def _end_before(outer: ast.AST, inner: ast.AST, exits: Set[str]) -> ast.AST | No
         test = outer.test if isinstance(outer, ast.If | ast.While) else None
         if isinstance(test, ast.Constant) and bool(test.value) is not (name == "body"):
             return outer
-        before = () if isinstance(inner, ast.FunctionDef) else block[: block.index(inner)]  # functions of JavaScript
+        before = (
+            () if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef) else block[: block.index(inner)]
+        )  # functions of JavaScript
         ends: list[ast.AST] = [one for one in before if _is_end(one, exits)]
         if ends:
             return ends[0]

@@ -104,8 +104,8 @@ PYTHON: dict[str, tuple[str, list[str], str]] = {
     "two calls": (f"m = [{U}]\n{SEND}\n{SEND}", ["U"], "line 3 was imported. 1 other call (line 4)"),
     "own function with the name of a builtin": (
         f'def str(x):\n    return "T"\nq = str("U")\nm = [{Q}]\n{SEND}',
-        ["{{q}}"],
-        "line 4 sets it",
+        ["T"],
+        "",
     ),
     "imported function with a known name": (
         f'from x import dedent\nq = dedent("U")\nm = [{Q}]\n{SEND}',
@@ -284,6 +284,22 @@ PYTHON: dict[str, tuple[str, list[str], str]] = {
         f"        c.chat.completions.create(messages=self.m)\nclass B:\n    def f(self):\n        self.m = [{U}]",
         ["S"],
         "",
+    ),
+    "function that returns messages": (
+        f'def build(q, r="R"):\n    """Docs."""\n    return [{S}, {Q}, {Q.replace("q}", "r}")}]\n'
+        'c.chat.completions.create(messages=build("Q"))',
+        ["S", "Q", "R"],
+        "",
+    ),
+    "function that calls itself": (
+        f"def f(x):\n    return f(x)\nq = f(1)\nm = [{Q}]\n{SEND}",
+        ["{{q}}"],
+        "line 4 sets it to f(x)",
+    ),
+    "function that is defined twice": (
+        f'def f():\n    return "A"\nif x:\n    def f():\n        return "B"\nq = f()\nm = [{Q}]\n{SEND}',
+        ["{{q}}"],
+        "line 7 sets it to f()",
     ),
 }
 
@@ -630,6 +646,17 @@ JAVASCRIPT: dict[str, tuple[str, list[str], str]] = {
         f"let cc; cc = c.chat.completions;\ncc.create({{messages: [{S}]}});\nconst m = [{U}];\n{JS_SEND}",
         ["S"],
         "The call in line 3 was imported. 1 other call (line 5)",
+    ),
+    "function that returns messages": (
+        f"const build = (q) => [{S}, {Q}];\nfunction more() {{ return [{U}]; }}\n"
+        'c.chat.completions.create({messages: [...build("Q"), ...more()]});',
+        ["S", "Q", "U"],
+        "",
+    ),
+    "asynchronous function": (
+        f"const f = async (x) => x;\nconst q = f('Q');\nconst m = [{Q}];\n{JS_SEND}",
+        ["{{q}}"],
+        "line 3 sets it to f('Q')",
     ),
 }
 
