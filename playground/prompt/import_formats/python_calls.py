@@ -182,6 +182,7 @@ class _Program:
         self._call, self._values, self._javascript = call, values, javascript
         self._stars = "..." if javascript else "**"
         self._scopes: list[dict[str, object]] = []
+        self._callers: list[dict[str, object]] = []  # the scopes that a function does not see
         self._outside: list[_Change] = []
         self._properties: dict[str, object] = {}  # of `self`
         self._methods_change: list[_Change] = []  # of these
@@ -491,7 +492,7 @@ class _Program:
                 value.append(Gap(f"What line {change.line} adds to {_shown(change.name)}"))
             elif isinstance(value, list | dict | Open):  # its text may be another one from now on
                 held = [id(one) for one in self._values.opened(value)]
-                for one in self._scopes:
+                for one in (*self._scopes, *self._callers):
                     one |= {
                         name: _Unset(opened.reason, change.line)
                         for name, opened in one.items()
@@ -879,12 +880,13 @@ class _Program:
         if is_hidden or is_spread or given.keys() != {*names}:
             return None
         scopes, values = self._scopes, {one: self._value(value, depth) for one, value in given.items()}
-        self._scopes = [scopes[0], values]
+        self._scopes, callers = [scopes[0], values], self._callers
+        self._callers = [*callers, *scopes[1:]]
         del self._expressions[name]  # not in itself
         try:
             return self._value(result, depth)
         finally:
-            self._scopes = scopes
+            self._scopes, self._callers = scopes, callers
             self._expressions[name] = function, result
 
     def _dumped(self, call: ast.Call, function: ast.Attribute, depth: int) -> str | None:

@@ -301,6 +301,12 @@ PYTHON: dict[str, tuple[str, list[str], str]] = {
         ["{{q}}"],
         "line 7 sets it to f()",
     ),
+    "changed by a function between two uses": (
+        'def f(x):\n    return x.next()\ndef g(d):\n    t = f"{d} {f(d)} {d}"\n'
+        f'    m = [{{"role": "user", "content": t}}]\n    {SEND}',
+        ["{{d}} {{x_next}} {{d_2}}"],
+        "{{d_2}}",
+    ),
 }
 
 
