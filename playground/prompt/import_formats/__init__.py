@@ -22,7 +22,7 @@ ACCEPTED = (
 )
 _BEFORE_CURL = (
     r"(?:[ \t]*(?:#[^\n]*+|set(?:[ \t]+[-+]?\w++)++|(?:function[ \t]+)?(?!curl\b)\w++[ \t]*\(\)[ \t]*\{(?=[ \t]*\n)|"
-    r"(?:(?:export|local|readonly)[ \t]+)?[A-Za-z_]\w*=(?:'[^']*+'|\"(?:[^\"\\]|\\[\s\S])*+\"|[^\s;'\"])*+|)"
+    r"(?:(?:export|local|readonly)[ \t]+)?[A-Za-z_]\w*\+?=(?:'[^']*+'|\"(?:[^\"\\]|\\[\s\S])*+\"|[^\s;'\"])*+|)"
     r"[ \t]*+(?:#[^\n]*+)?+[;\n])*+\s*+"
 )
 _CURL = re.compile(_BEFORE_CURL + r"(?:\$\s+)?(?:\S*[/\\])?curl(?:\.exe)?\s")
@@ -127,7 +127,7 @@ def open_any(text: str, name: str = "") -> OpenedPrompt:
     if start.startswith(("{", "[")) and not name.lower().endswith(_YAML_NAMES):
         return _json(text.lstrip("\ufeff"))
     if _CURL.match(start):
-        return open_curl(mask_secrets(start))
+        return open_curl(mask_secrets(text.lstrip("\ufeff")))
     if name.lower().endswith(_YAML_NAMES) or start.startswith("---"):
         return open_yaml(text, name)
     if CALL.search(text) or _COMPLETIONS.search(text) or _posts(text):

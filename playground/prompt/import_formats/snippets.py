@@ -19,6 +19,7 @@ from playground.prompt.json_text import loads
 from playground.prompt.secret_names import is_secret
 
 _DATA = ("-d", "--data", "--data-raw", "--data-ascii", "--data-binary", "--data-urlencode", "--json")
+_OTHER_BODIES = ("-F", "--form", "--form-string", "-T", "--upload-file", "-K", "--config")
 _SHORT_WITH_VALUE = frozenset("AbcCdDeEFHKmoPQrtTuUwxXyYz")
 _OPTIONS = "--header --request --output --user --user-agent --cookie --max-time --connect-timeout --proxy --url"
 _WITH_VALUE = frozenset(f"{_OPTIONS} --referer --write-out --cacert --cert --key --retry --retry-delay".split())
@@ -79,12 +80,14 @@ def _bodies(words: list[str], standard_input: str | None, report: Report) -> Ite
 
 def _option(word: str) -> tuple[str, str | None]:
     """Return an option and the value in the same word. Raises InputError for one without which no body is sent."""
-    name, equals, value = word.partition("=") if word.startswith("--") else ("", "", "")
+    name, equals, value = word.partition("=") if word.startswith("--") else (word, "", "")
     flag = word if word in ("--get", "--head") else ""
     if re.match(r"-[^-]", word):  # a cluster, such as -sd@-
         end = next((at for at, letter in enumerate(word) if at and letter in _SHORT_WITH_VALUE), len(word))
         name, equals, value = f"-{word[end : end + 1]}", word[end + 1 :], word[end + 1 :]
         flag = next((f"-{letter}" for letter in word[1:end] if letter in "GI"), "")
+    if name in _OTHER_BODIES:
+        raise InputError.of((name,), "gives the request another body or options of a file.", "Use -d or --data alone.")
     if flag or name == "--data-urlencode":
         sentence = "sends no body." if flag else "encodes the body, which is no JSON then."
         raise InputError.of((flag or name,), sentence, "Copy a command with -d or --data.")

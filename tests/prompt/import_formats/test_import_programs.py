@@ -776,7 +776,8 @@ REFUSED_SHELL = {
         "A=ab\n" + "A=${A}${A}\n" * 40 + f"curl https://a.example -d '{SHELL_BODY}'",
         "too large to be evaluated",
     ),
-    "no JSON": ("Q=a\n\ncurl https://a.example -d '{'", "the curl command in line 3"),
+    "form": (f"curl https://a.example -F a=b -d '{SHELL_BODY}'", "-F: gives the request another body"),
+    "no JSON": ("\n\nQ=a\n\ncurl https://a.example -d '{'", "the curl command in line 5"),
 }
 
 
@@ -789,7 +790,8 @@ def test_open_any_shell_command_that_sends_something_else_is_refused(case: str) 
 
 
 def test_open_any_shell_names_have_the_value_of_the_last_assignment() -> None:
-    code = """N=first
+    code = """N=fir
+N+=st
 A="x $N"
 N=second
 curl https://a.example/v1/chat/completions -d @- <<EOF
