@@ -217,7 +217,6 @@ class MainWindow(QMainWindow):
         self.files.tabs.switched.connect(lambda page: self.requests.show_page(page))
         self.program.endpoint_changed.connect(self.choose_endpoint)
         self.program.notice.connect(self.show_notice)
-        self.appearance.changed.connect(lambda: self.modes.show_theme())
         self.appearance.zoomed.connect(self._show_zoom)
         self.workspace.on_notice.subscribe(self.show_notice)
         self.workspace.allow_server = self.program.allow_server

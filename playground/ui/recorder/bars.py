@@ -15,7 +15,7 @@ from playground.requestlog.records import LogRow
 from playground.runs.metrics import Figure, counted
 from playground.ui.compare.column import PieceView
 from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID, Theme, mono_font, scaled, ui_font, zoom_factor
+from playground.ui.theme import GRID, current_theme, mono_font, scaled, ui_font, zoom_factor
 from playground.ui.widgets.figure_row import figure, round_up
 from playground.ui.widgets.form import combo_box, line_edit, spin_box
 from playground.ui.widgets.icons import IconLabel, set_icon, set_label
@@ -206,9 +206,8 @@ class TokenBars(QWidget):
     chosen = Signal(str)
     """The run_id of a bar that was clicked."""
 
-    def __init__(self, theme: Theme) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._theme = theme
         self._rows: tuple[LogRow, ...] = ()
         self._selected = ""
         self._leaking: frozenset[str] = frozenset()
@@ -240,10 +239,6 @@ class TokenBars(QWidget):
         self.setFixedHeight(_HEIGHT + self._top + self._bottom - _TOP - _BOTTOM)
         self.update()
 
-    def set_theme(self, theme: Theme) -> None:
-        self._theme = theme
-        self.update()
-
     def sizeHint(self) -> QSize:
         return QSize(400, self.height())
 
@@ -262,7 +257,7 @@ class TokenBars(QWidget):
     def paintEvent(self, _event: QPaintEvent) -> None:
         painter = QPainter(self)
         painter.setFont(self._font)
-        painter.fillRect(self.rect(), self._theme.surface)
+        painter.fillRect(self.rect(), current_theme().surface)
         most = round_up(max((prompt for prompt, _ in self._reported()), default=0))
         self._paint_legend(painter)
         if self._rows:
@@ -278,17 +273,17 @@ class TokenBars(QWidget):
             if x + 14 + painter.fontMetrics().horizontalAdvance(label) > self.width():
                 return  # the tooltip has it
             mark = QRectF(x, base - 9, 9, 9)
-            painter.setPen(QPen(self._theme.warm_edge if solid else self._theme.fresh_outline, 1))
-            painter.setBrush(self._theme.warm_edge if solid else self._theme.line)
+            painter.setPen(QPen(current_theme().warm_edge if solid else current_theme().fresh_outline, 1))
+            painter.setBrush(current_theme().warm_edge if solid else current_theme().line)
             painter.drawRect(mark)
-            painter.setPen(self._theme.muted)
+            painter.setPen(current_theme().muted)
             painter.drawText(QPointF(x + 14, base), label if both else f"{label.split()[0]} —")
             x += 34 + painter.fontMetrics().horizontalAdvance(label)
         painter.setBrush(Qt.BrushStyle.NoBrush)
         fits = x + 14 + painter.fontMetrics().horizontalAdvance("leak") <= self.width()
         if fits and any(row.run_id in self._leaking for row in self._rows):
             self._paint_dots(painter, [QPointF(x + 4, base - 4)])
-            painter.setPen(self._theme.muted)
+            painter.setPen(current_theme().muted)
             painter.drawText(QPointF(x + 14, base), "leak")
             x += 34 + painter.fontMetrics().horizontalAdvance("leak")
         if x + painter.fontMetrics().horizontalAdvance(_MEANING) <= self.width():
@@ -296,7 +291,7 @@ class TokenBars(QWidget):
 
     def _paint_dots(self, painter: QPainter, centers: list[QPointF]) -> None:
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(QPen(self._theme.variable_edge, 5, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
+        painter.setPen(QPen(current_theme().variable_edge, 5, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
         painter.drawPoints(centers)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
 
@@ -305,9 +300,9 @@ class TokenBars(QWidget):
         right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         for part in (0, 0.5, 1):
             y = area.bottom() - area.height() * part
-            painter.setPen(self._theme.line)
+            painter.setPen(current_theme().line)
             painter.drawLine(QPointF(area.left() - 2, y), QPointF(area.right(), y))
-            painter.setPen(self._theme.muted)
+            painter.setPen(current_theme().muted)
             painter.drawText(QRectF(0, y - scaled(8), self._left - 8, scaled(16)), right, figure(most * part))
         painter.drawText(QPointF(area.left(), self.height() - 5), f"{self._rows[0].started_utc.astimezone():%H:%M:%S}")
         last = f"{self._rows[-1].started_utc.astimezone():%H:%M:%S}"
@@ -319,7 +314,7 @@ class TokenBars(QWidget):
 
     def _paint_bars(self, painter: QPainter, most: float) -> None:
         """Draw all bars of one kind at once: one call for each bar takes three times as long."""
-        theme, nothing = self._theme, Qt.BrushStyle.NoBrush
+        theme, nothing = current_theme(), Qt.BrushStyle.NoBrush
         fresh: list[QRectF] = []
         cached: list[QRectF] = []
         unknown: list[QRectF] = []

@@ -24,7 +24,7 @@ from playground.ui.recorder.bars import ConnectPanel, DifferenceStrip, TokenBars
 from playground.ui.recorder.programs import LeaksPanel, ProgramList
 from playground.ui.recorder.table import RecordedModel, RecordedTable
 from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID, Theme, scaled
+from playground.ui.theme import GRID, scaled
 from playground.ui.widgets.icons import icon_button, set_icon, set_label
 from playground.ui.widgets.labels import push_button, toned
 from playground.ui.widgets.layouts import FlowLayout, PageArea, column_of, row_of, scrolled
@@ -69,18 +69,18 @@ class RecorderPage(QWidget):
     """The selected row or the chosen tab has changed."""
     visible_changed = Signal(bool)
 
-    def __init__(self, theme: Theme) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.notice, self.paused = SlimBar("Recorder"), SlimBar("Paused display")
         self.programs = ProgramList()
         self.title = toned("All requests", "strong")
         self.summary = words("", "muted")
-        self.bars = TokenBars(theme)
+        self.bars = TokenBars()
         self.filter_line = FilterLine()
         self.wrong = words("", "failure")
         self.scope = QPushButton()
         self.model = RecordedModel()
-        self.table = RecordedTable(self.model, theme)
+        self.table = RecordedTable(self.model)
         self.no_match = EmptyPage()
         self.strip = DifferenceStrip()
         self.leaks = LeaksPanel()
@@ -246,11 +246,6 @@ class RecorderPage(QWidget):
             (self._middle, self.take_focus),
             (self.tabs, self.tabs.tabBar().setFocus),
         )
-
-    def set_theme(self, theme: Theme) -> None:
-        self.bars.set_theme(theme)
-        self.table.set_theme(theme)
-        self.programs.viewport().update()
 
     def show_zoom(self) -> None:
         self._wide = None

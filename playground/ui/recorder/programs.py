@@ -30,7 +30,7 @@ from playground.recorder.programs import ADVICE, Analysis, Figures, Leak, Rewrit
 from playground.requestlog.records import LogRow
 from playground.runs.metrics import UNKNOWN, Figure, counted, dollars, percent
 from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID, Theme, current_theme, mono_font, scaled, ui_font
+from playground.ui.theme import GRID, current_theme, mono_font, scaled, ui_font
 from playground.ui.widgets.form import combo_box
 from playground.ui.widgets.highlight import DifferenceView
 from playground.ui.widgets.labels import push_button, toned
@@ -481,9 +481,7 @@ def _by_sentence(document: Document) -> Document:
 class LeakDialog(QDialog):
     """Shows each rewrite of a recorded body as a diff. The user makes the change in the other program."""
 
-    def __init__(
-        self, theme: Theme, leak: Leak, options: Sequence[PreviewedRewrite], parent: QWidget | None = None
-    ) -> None:
+    def __init__(self, leak: Leak, options: Sequence[PreviewedRewrite], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle(f"Fix: {leak.title}")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)

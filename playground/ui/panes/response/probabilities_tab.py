@@ -186,7 +186,7 @@ class TokenModel(GrowingModel[TokenProbability]):
         texts = (lambda: f"{row + 1:,}", lambda: visible(token.token), lambda: percent_text(token.logprob))
         return texts[column]() if column < len(texts) else others(token)
 
-    def tip(self, row: int) -> str:
+    def tip(self, row: int, _column: int) -> str:
         return sentence(self.rows[row], row)
 
     def font(self, column: int) -> QFont | None:

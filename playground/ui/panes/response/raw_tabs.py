@@ -58,13 +58,11 @@ class EventsModel(GrowingModel[RawEvent]):
         data = event.data[:LONGEST_CELL].replace("\n", " ")
         return data + ("…" if len(event.data) > LONGEST_CELL else "")
 
-    def tip(self, row: int) -> str:
+    def tip(self, row: int, _column: int) -> str:
         return visible(self.rows[row].data[:LONGEST_TIP])
 
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> object:
-        if role == Qt.ItemDataRole.ToolTipRole and orientation == Qt.Orientation.Horizontal and section == 0:
-            return SINCE_SENT
-        return super().headerData(section, orientation, role)
+    def hint(self, column: int) -> str:
+        return SINCE_SENT if column == 0 else ""
 
     def font(self, column: int) -> QFont | None:
         return self._fonts.get("time" if column in self.right else COLUMNS[column])
