@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QEvent, QObject, QRect, Qt
+from PySide6.QtCore import QEvent, QObject, QRect
 from PySide6.QtGui import QAction, QShortcut
 from PySide6.QtWidgets import QFrame, QLabel, QMenu, QMenuBar, QSizePolicy, QToolButton, QWidget
 from shiboken6 import isValid
@@ -22,7 +22,7 @@ from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID
 from playground.ui.widgets.icons import IconLabel, set_icon
 from playground.ui.widgets.labels import ElidedLabel, push_button
-from playground.ui.widgets.layouts import STRETCH, row_of
+from playground.ui.widgets.layouts import STRETCH, Panel, row_of
 
 if TYPE_CHECKING:
     from playground.client.retry import Load
@@ -33,24 +33,20 @@ if TYPE_CHECKING:
 STATUS_HEIGHT_PX = 24
 
 
-class StatusBar(QFrame):
+class StatusBar(Panel):
     """Labels only; their texts are their accessible names."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.setProperty("look", "footer")
+        super().__init__("footer")
         self.setProperty("small", "true")
         self.setFixedHeight(STATUS_HEIGHT_PX)
         self._in_flight = QLabel()
-        self._minute = ElidedLabel("Requests", Qt.TextElideMode.ElideRight)
-        self._minute.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._minute = ElidedLabel("Requests", focus=False)
         self._minute.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
-        self._error = ElidedLabel("Error", Qt.TextElideMode.ElideRight)
-        self._error.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._error = ElidedLabel("Error", focus=False)
         self._recovery = QLabel()
         self._saved = QLabel()
-        self._hint = ElidedLabel("Keys", Qt.TextElideMode.ElideRight)  # in a narrow window it gives room to the others
-        self._hint.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._hint = ElidedLabel("Keys", focus=False)  # in a narrow window it gives room to the others
         self._hint.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
         row = row_of(on=self, margins=(GRID + 4, 0, GRID + 4, 0), spacing=GRID * 2)
         for label in (self._in_flight, self._minute, self._recovery, self._error, self._saved, self._hint):
@@ -110,9 +106,7 @@ class Destination(QFrame):
     def __init__(self) -> None:
         super().__init__()
         self.setAccessibleName("Destination of requests")
-        self._text = ElidedLabel("Destination", Qt.TextElideMode.ElideRight)
-        self._text.setProperty("tone", "muted")
-        self._text.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._text = ElidedLabel("Destination", "muted", focus=False)
         self._text.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self._text.setMinimumWidth(1)  # the action is whole in the narrowest window
         self._button = push_button("", "link", lambda: self._run())
@@ -201,12 +195,11 @@ class _Menus(QMenuBar):
         return super().eventFilter(watched, event)
 
 
-class MenuRow(QFrame):
+class MenuRow(Panel):
     """A menu bar that is part of the window; on macOS the system's menu bar has the menus."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.setProperty("look", "menurow")
+        super().__init__("menurow")
         self.setFixedHeight(HEIGHT_PX)
         self.menus = _Menus()
         self.menus.setNativeMenuBar(sys.platform == "darwin")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -15,6 +14,7 @@ from PySide6.QtWidgets import QHeaderView, QMenu
 from playground.experiments.batch_session import STATUS_TEXT, BatchLine, BatchLines, Kind, Selection, select
 from playground.export.terminal import visible_line
 from playground.runs.metrics import UNKNOWN, Figure, dollars, whole_seconds
+from playground.tasks import Begin
 from playground.ui.theme import current_theme, scaled, zoom_factor
 from playground.ui.widgets.icons import paint_row_icon
 from playground.ui.widgets.labels import copy_text
@@ -63,7 +63,7 @@ class Displayed(Struct, frozen=True):
 class BatchModel(RowModel):
     """Rows on display are lines of the batch, or headings of groups in the order of sending."""
 
-    def __init__(self, start: Callable[[Coroutine[Any, Any, None], str], object]) -> None:
+    def __init__(self, start: Begin) -> None:
         """`start` starts a task."""
         super().__init__()
         self._start = start

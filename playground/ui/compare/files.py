@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 from msgspec.structs import replace
 from PySide6.QtCore import QObject, Signal
@@ -47,16 +48,13 @@ class CompareFiles(QObject):
     ) -> None:
         super().__init__(window)
         self._window, self._services, self._session, self._menu = window, services, session, menu
-        self._from_editor = from_editor
+        self._from_editor, self._start = from_editor, services.tasks.start
         self.dialog: QFileDialog | None = None
         """The dialog that was opened last."""
         # One submenu for the life of the window: QMenu.clear does not delete submenus.
         self.logged = QMenu("From a logged request", menu)
         menu.aboutToShow.connect(self.fill)
         self.logged.aboutToShow.connect(lambda: self._start(self.list_logged(), "list logged requests"))
-
-    def _start(self, work: object, name: str) -> None:
-        self._services.tasks.start(work, name)  # type: ignore[arg-type]
 
     def fill(self) -> None:
         menu = self._menu
@@ -98,7 +96,7 @@ class CompareFiles(QObject):
     def ask_rows(self) -> None:
         self._ask("Open rows with values", self.read_values, "Tables (*.csv *.tsv *.jsonl *.ndjson *.json)")
 
-    def _ask(self, title: str, take: Callable[[Path], object], name_filter: str) -> None:
+    def _ask(self, title: str, take: Callable[[Path], Coroutine[Any, Any, None]], name_filter: str) -> None:
         self.dialog = ask_open(self._window, title, name_filter, lambda path: self._start(take(path), "read a file"))
 
     async def add_file(self, path: Path) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, QObject, QPoint, Qt, Signal
 from PySide6.QtGui import QActionGroup
@@ -21,7 +21,7 @@ from playground.ui.panes.log.details import LiveRequests
 from playground.ui.panes.log.filter_line import FilterLine
 from playground.ui.panes.log.pane import LogPane
 from playground.ui.theme import scaled, zoom_factor
-from playground.ui.widgets.labels import add_choice
+from playground.ui.widgets.labels import add_choice, passing_menu
 from playground.ui.widgets.layouts import repeating_timer, single_timer
 from playground.ui.widgets.task_dialog import ask_text
 
@@ -202,8 +202,7 @@ class ColumnLayout(QObject):
 
     def menu(self) -> QMenu:
         """Return a menu with one checkable entry per column; the last visible column cannot be hidden."""
-        menu = QMenu(self._header)
-        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        menu = passing_menu(self._header)
         for number, column in enumerate(COLUMNS):
             shown = self._is_chosen(number)
             show = partial(self.show_column, number, not shown)
@@ -325,6 +324,7 @@ class LogPaths(QObject):
     def __init__(self, window: QWidget, workspace: AppServices, pane: LogPane) -> None:
         super().__init__(window)
         self._window, self._workspace, self._pane = window, workspace, pane
+        self.start = workspace.tasks.start
         settings = workspace.settings
         self.layout = ColumnLayout(pane.table.horizontalHeader(), lambda text: settings.set("log_columns", text))
         self.layout.restore(settings.text("log_columns"))
@@ -358,9 +358,6 @@ class LogPaths(QObject):
 
             self._work = LogWork(self, self._window, self._workspace, self._pane)
         return self._work
-
-    def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        self._workspace.tasks.start(work, name)
 
     def keep_bounds(self) -> None:
         """Apply the retention settings; delete nothing unless they set a limit."""

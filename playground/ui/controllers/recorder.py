@@ -7,10 +7,10 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import urlsplit
 
 from PySide6.QtCore import QObject, Signal
@@ -68,7 +68,7 @@ class RecorderController(QObject):
 
     def __init__(self, window: QWidget, workspace: AppServices) -> None:
         super().__init__(window)
-        self._window, self._workspace = window, workspace
+        self._window, self._workspace, self._begin = window, workspace, workspace.tasks.start
         self._loop = asyncio.get_running_loop()
         self.page = RecorderPage()
         self.tools = RecorderTools()
@@ -117,9 +117,6 @@ class RecorderController(QObject):
         line.settled.connect(self._typing.start)
         line.returnPressed.connect(self._apply_filter)
         line.words_wanted.connect(lambda: self._begin(self._read_words(), "read the filter's words"))
-
-    def _begin(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        self._workspace.tasks.start(work, name)
 
     def view(self) -> ModeView:
         self._look()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
-from PySide6.QtWidgets import QFrame, QLabel, QSizePolicy, QWidget
+from PySide6.QtWidgets import QLabel, QSizePolicy, QWidget
 
 from playground.experiments.comparison import Piece
 from playground.recorder.difference import RequestDifference
@@ -20,7 +20,7 @@ from playground.ui.widgets.figure_row import figure, round_up
 from playground.ui.widgets.form import combo_box, line_edit, spin_box
 from playground.ui.widgets.icons import IconLabel, set_icon, set_label
 from playground.ui.widgets.labels import CopyButton, ElidedLabel, push_button, toned
-from playground.ui.widgets.layouts import STRETCH, FlowLayout, column_of, row_of, single_timer
+from playground.ui.widgets.layouts import STRETCH, FlowLayout, Panel, column_of, row_of, single_timer
 from playground.ui.widgets.lossless_text_edit import TextBox
 from playground.ui.widgets.notice import words
 
@@ -369,7 +369,7 @@ class Compared(Struct, frozen=True):
     pieces: Sequence[Piece] = ()
 
 
-class DifferenceStrip(QFrame):
+class DifferenceStrip(Panel):
     """Hidden without two requests to compare."""
 
     earlier_wanted = Signal(str)
@@ -378,16 +378,12 @@ class DifferenceStrip(QFrame):
     """run_ids of both requests, the earlier first."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.setProperty("look", "footer")
-        self.setAccessibleName("Difference from the request before")
+        super().__init__("footer", "Difference from the request before")
         self.compared: Compared | None = None
-        self.title = ElidedLabel("Compared requests", Qt.TextElideMode.ElideRight)
-        self.title.setProperty("tone", "strong")
+        self.title = ElidedLabel("Compared requests", "strong")
         self.title.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
-        self.place = ElidedLabel("First difference", Qt.TextElideMode.ElideRight)
+        self.place = ElidedLabel("First difference", "muted")
         self.place.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.place.setProperty("tone", "muted")
         self.pieces = PieceView("Text at the first difference", margin=0)
         self.pieces.setFont(mono_font(12))
         self.show_zoom()

@@ -15,6 +15,7 @@ from playground.ui.panes.log.columns import COLUMNS, Cell, status_icon
 from playground.ui.panes.log.details import NOTHING, RowDetail
 from playground.ui.theme import current_theme, scaled, zoom_factor
 from playground.ui.widgets.icons import paint_row_icon
+from playground.ui.widgets.labels import passing_menu
 from playground.ui.widgets.row_table import (
     BAR_PX,
     FIGURE_PAD_PX,
@@ -280,8 +281,7 @@ class RecordedTable(RowTable):
         return place is not None
 
     def menu(self) -> QMenu:
-        menu, row = QMenu(self), self.current_row()
-        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        menu, row = passing_menu(self), self.current_row()
         for name, label, key in ASKS:
             action = menu.addAction(f"{label}\t{key}")
             action.setEnabled(row is not None and (name != "copy" or row.request_id is not None))

@@ -17,8 +17,9 @@ from playground.requestlog.filter import EVERYTHING, Folding, LogFilter, Order
 from playground.requestlog.records import LogGroup, LogRow
 from playground.runs.metrics import APPROXIMATELY, UNKNOWN, counted
 from playground.runs.state import ENDED
+from playground.tasks import Start
 from playground.ui.panes.log.columns import COLUMNS, Cell, Column, attempt_cell, cell_of
-from playground.ui.panes.log.details import Clock, Details, LiveRequests, RowDetail, Start
+from playground.ui.panes.log.details import Clock, Details, LiveRequests, RowDetail
 from playground.ui.theme import current_theme
 from playground.ui.widgets.row_table import Index, RowModel
 

@@ -18,7 +18,7 @@ from playground.ui.panes.log.columns import COLUMNS, attempt_cell, status_icon
 from playground.ui.panes.log.model import LogModel
 from playground.ui.theme import current_theme, scaled
 from playground.ui.widgets.icons import paint_row_icon
-from playground.ui.widgets.labels import add_choice, copy_text
+from playground.ui.widgets.labels import add_choice, copy_text, passing_menu
 from playground.ui.widgets.layouts import repeating_timer
 from playground.ui.widgets.row_table import (
     BAR_PX,
@@ -138,8 +138,7 @@ class LogTable(RowTable):
 
     def order_menu(self) -> QMenu:
         """Return a menu of the columns to sort by, for the keyboard."""
-        menu, order = QMenu("Sort by", self), self.log.filter.order
-        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        menu, order = passing_menu(self, "Sort by"), self.log.filter.order
         add_choice(menu, "Newest first", checked=order is None, chosen=lambda: self.show_order(None))
         for number, column in enumerate(COLUMNS):
             checked = order is not None and order.key == column.title
@@ -300,8 +299,7 @@ class LogTable(RowTable):
     def _menu(self, place: QPoint) -> None:
         if not self.currentIndex().isValid():
             return
-        menu, many, row = QMenu(self), self.chosen_requests(), self._current()
-        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        menu, many, row = passing_menu(self), self.chosen_requests(), self._current()
         group = row.group if row is not None else None
         if group is not None and len(self.chosen_rows()) < 2:
             label = "Collapse the group\tLeft" if group.expanded else "Expand the group\tRight"
