@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -162,11 +163,10 @@ class RecentFilesMenu(QMenu):
         for number, path in enumerate(self.paths, 1):
             # A & would be taken for a mnemonic.
             name = visible_line(f"{path.name} — {path.parent}").replace("&", "&&")
-            action = self.addAction(f"&{number} {name}" if number < 10 else name)
-            action.triggered.connect(lambda _checked, path=path: self._open(path))
+            self.addAction(f"&{number} {name}" if number < 10 else name, partial(self._open, path))
         files = list(zip(self.actions(), self.paths, strict=True))
         self.addSeparator()
-        self.addAction("Clear this list").triggered.connect(lambda _checked: self.clear_files())
+        self.addAction("Clear this list", self.clear_files)
         self._tasks.start(self._mark_missing(files), "look for the recent files")
 
     async def _mark_missing(self, files: Sequence[tuple[QAction, Path]]) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from msgspec import Struct
 from msgspec.structs import replace
 from PySide6.QtCore import QItemSelectionModel, QModelIndex, QRect, Qt, Signal
 from PySide6.QtGui import QContextMenuEvent, QKeyEvent, QMouseEvent, QPainter, QResizeEvent
-from PySide6.QtWidgets import QHeaderView, QMenu
+from PySide6.QtWidgets import QHeaderView
 
 from playground.experiments.batch_session import STATUS_TEXT, BatchLine, BatchLines, Kind, Selection, select
 from playground.export.terminal import visible_line
@@ -17,7 +18,7 @@ from playground.runs.metrics import UNKNOWN, Figure, dollars, whole_seconds
 from playground.tasks import Begin
 from playground.ui.theme import current_theme, scaled, zoom_factor
 from playground.ui.widgets.icons import paint_row_icon
-from playground.ui.widgets.labels import copy_text
+from playground.ui.widgets.labels import copy_text, passing_menu
 from playground.ui.widgets.row_table import (
     BAR_PX,
     FIGURE_PAD_PX,
@@ -421,10 +422,9 @@ class BatchTable(RowTable):
 
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:
         if self._batch.has_groups:
-            menu = QMenu(self)
-            menu.addAction("Fold all groups").triggered.connect(lambda: self._batch.fold_all(True))
-            menu.addAction("Unfold all groups").triggered.connect(lambda: self._batch.fold_all(False))
-            menu.aboutToHide.connect(menu.deleteLater)
+            menu = passing_menu(self)
+            menu.addAction("Fold all groups", partial(self._batch.fold_all, True))
+            menu.addAction("Unfold all groups", partial(self._batch.fold_all, False))
             menu.popup(event.globalPos())
 
     def _is_heading(self, index: QModelIndex) -> bool:

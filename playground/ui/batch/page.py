@@ -416,7 +416,7 @@ class BatchTools(QFrame):
     def set_data_menu(self, *entries: tuple[str, Callable[[], object]]) -> None:
         menu = QMenu(self)
         for label, handler in entries:
-            menu.addAction(label).triggered.connect(lambda _checked=False, run=handler: run())
+            menu.addAction(label, handler)
         self.data.setMenu(menu)
 
     def show_run(self, label: str, *, enabled: bool) -> None:

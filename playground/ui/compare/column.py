@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from math import ceil
 from typing import get_args
 
@@ -197,9 +198,9 @@ class ColumnView(Panel):
         for widget in (self.placeholder, self.text, self.pieces):
             self.answer.addWidget(widget)
         self.status = ElidedLabel("Status")
-        self.open = push_button("Open", "link", lambda _checked: self.asked.emit("open"))
-        self.use = push_button("Use in editor", "link", lambda _checked: self.asked.emit("use"))
-        self.stop = push_button("Stop", "link", lambda _checked: self.asked.emit("stop"), icon=("stop", "accent"))
+        self.open = push_button("Open", "link", lambda: self.asked.emit("open"))
+        self.use = push_button("Use in editor", "link", lambda: self.asked.emit("use"))
+        self.stop = push_button("Stop", "link", lambda: self.asked.emit("stop"), icon=("stop", "accent"))
         self._changes: tuple[Piece, ...] | None = None
         self._differences = True
         self._lay_out()
@@ -208,7 +209,7 @@ class ColumnView(Panel):
         self.menu = QMenu(self)
         for action, label in MENU:
             if action:
-                self.menu.addAction(label).triggered.connect(lambda _on=False, action=action: self.asked.emit(action))
+                self.menu.addAction(label, partial(self.asked.emit, action))
             else:
                 self.menu.addSeparator()
         self.more.setMenu(self.menu)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,16 +60,11 @@ class CompareFiles(QObject):
     def fill(self) -> None:
         menu = self._menu
         menu.clear()
-        menu.addAction("Copy of the prompt in the editor").triggered.connect(
-            lambda _on: self.variant_chosen.emit(self._from_editor())
-        )
+        choose = self.variant_chosen.emit
+        menu.addAction("Copy of the prompt in the editor", lambda: choose(self._from_editor()))
         for letter, slot in zip(LETTERS, self._session.slots, strict=False):
-            menu.addAction(f"Copy of {letter}").triggered.connect(
-                lambda _on=False, slot=slot: self.variant_chosen.emit(slot.variant)
-            )
-        menu.addAction("From a file…").triggered.connect(
-            lambda _on: self._ask("Add a prompt file as a column", self.add_file, "All files (*)")
-        )
+            menu.addAction(f"Copy of {letter}", partial(choose, slot.variant))
+        menu.addAction("From a file…", partial(self._ask, "Add a prompt file as a column", self.add_file, ANY_FILE))
         self.logged.clear()
         self.logged.addAction("Reading the log…").setEnabled(False)
         menu.addMenu(self.logged)
@@ -79,12 +75,12 @@ class CompareFiles(QObject):
         self.logged.clear()
         for row in rows:
             label = f"{row.started_utc.astimezone():%H:%M:%S}  {row.request_id or row.phase}  {row.question[:40]}"
-            item = self.logged.addAction(label.replace("&", "&&"))
-            item.triggered.connect(
-                lambda _on=False, run_id=row.run_id: self._start(self.add_logged(run_id), "add a logged request")
-            )
+            self.logged.addAction(label.replace("&", "&&"), partial(self._add, row.run_id))
         if not rows:
             self.logged.addAction("The log has no requests").setEnabled(False)
+
+    def _add(self, run_id: str) -> None:
+        self._start(self.add_logged(run_id), "add a logged request")
 
     async def add_logged(self, run_id: str) -> None:
         variant = await self._session.read_variant(run_id, self._services.endpoints.all())

@@ -208,7 +208,7 @@ class ColumnLayout(QObject):
             show = partial(self.show_column, number, not shown)
             add_choice(menu, column.header, checked=shown, chosen=show).setToolTip(column.hint)
         menu.addSeparator()
-        menu.addAction("Reset columns").triggered.connect(lambda _checked: self.reset())
+        menu.addAction("Reset columns", self.reset)
         return menu
 
     def show_column(self, number: int, shown: bool) -> None:
@@ -250,18 +250,14 @@ class SavedFilters:
         self._line.setFocus()
 
     def add_to(self, menu: QMenu) -> None:
-        keep = menu.addAction("Save this filter…")
-        keep.setEnabled(bool(self._line.text().strip()))
-        keep.triggered.connect(lambda _checked: self.ask_name())
+        menu.addAction("Save this filter…", self.ask_name).setEnabled(bool(self._line.text().strip()))
         filters = self.all
         for name in filters:
-            menu.addAction(name.replace("&", "&&")).triggered.connect(lambda _checked, name=name: self.use(name))
+            menu.addAction(name.replace("&", "&&"), partial(self.use, name))
         if filters:
             forget = menu.addMenu("Remove a filter")
             for name in filters:
-                forget.addAction(name.replace("&", "&&")).triggered.connect(
-                    lambda _checked, name=name: self.remove(name)
-                )
+                forget.addAction(name.replace("&", "&&"), partial(self.remove, name))
 
     def ask_name(self) -> None:
         ask_text(self._line, "Save this filter", f"A name for {self._line.text().strip()[:80]}", self.keep)
@@ -441,7 +437,7 @@ class LogPaths(QObject):
             ("delete_shown", "Delete shown requests…"),
             ("size", "Size and retention…"),
         ):
-            menu.addAction(label).triggered.connect(lambda _checked, name=name: self.ask(name))
+            menu.addAction(label, partial(self.ask, name))
 
     def rest(self) -> None:
         self._ago.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from msgspec import Struct
@@ -9,6 +10,7 @@ from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import QLabel, QSizePolicy, QWidget
 
+from playground import asset
 from playground.experiments.comparison import Piece
 from playground.recorder.difference import RequestDifference
 from playground.requestlog.records import LogRow
@@ -128,30 +130,7 @@ class RecorderTools(QWidget):
         self.forwards.setVisible(bool(self.forwards.text()) and self.width() >= scaled(_FORWARDS_PX))
 
 
-SNIPPETS = {
-    "Environment variable": "export OPENAI_BASE_URL={url}",
-    "openai-python": """import os
-
-from openai import OpenAI
-
-client = OpenAI(base_url="{url}", api_key=os.environ["SMALLEST_API_KEY"])""",
-    "openai-node": """import OpenAI from "openai";
-
-const client = new OpenAI({{ baseURL: "{url}", apiKey: process.env.SMALLEST_API_KEY }});""",
-    "Pipecat": """import os
-
-from pipecat.services.smallest.llm import SmallestLLMService
-
-llm = SmallestLLMService(api_key=os.environ["SMALLEST_API_KEY"], base_url="{url}")""",
-    "LiveKit Agents": """import os
-
-from livekit.plugins import openai
-
-llm = openai.LLM(model="electron", base_url="{url}", api_key=os.environ["SMALLEST_API_KEY"])""",
-    "curl": """curl {url}/chat/completions \\
-  -H "Authorization: Bearer $SMALLEST_API_KEY" -H "Content-Type: application/json" \\
-  -d '{{"model": "electron", "messages": [{{"role": "user", "content": "Hello"}}]}}'""",
-}
+SNIPPETS: dict[str, str] = json.loads(asset("recorder_clients.json").read_text("utf-8"))
 """Client to code; `{url}` is the base URL of the Recorder."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from PySide6.QtCore import QModelIndex, QPoint, QRect, Qt, Signal
 from PySide6.QtGui import QColor, QFont, QPainter, QPixmap, QResizeEvent
@@ -283,9 +284,8 @@ class RecordedTable(RowTable):
     def menu(self) -> QMenu:
         menu, row = passing_menu(self), self.current_row()
         for name, label, key in ASKS:
-            action = menu.addAction(f"{label}\t{key}")
+            action = menu.addAction(f"{label}\t{key}", partial(self.asked.emit, name))
             action.setEnabled(row is not None and (name != "copy" or row.request_id is not None))
-            action.triggered.connect(lambda _checked, name=name: self.asked.emit(name))
         return menu
 
     def _menu_at(self, place: QPoint) -> None:
