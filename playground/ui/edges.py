@@ -46,11 +46,11 @@ class StatusBar(Panel):
         self._minute.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
         self._error = ElidedLabel("Error", focus=False)
         self._recovery = QLabel()
-        self._saved = QLabel()
+        self.saved = QLabel()
         self._hint = ElidedLabel("Keys", focus=False)  # in a narrow window it gives room to the others
         self._hint.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
         row = row_of(on=self, margins=(GRID + 4, 0, GRID + 4, 0), spacing=GRID * 2)
-        for label in (self._in_flight, self._minute, self._recovery, self._error, self._saved, self._hint):
+        for label in (self._in_flight, self._minute, self._recovery, self._error, self.saved, self._hint):
             label.setProperty("tone", "muted")
             row.addWidget(label, 1 if label is self._error else 0)
 
@@ -66,9 +66,6 @@ class StatusBar(Panel):
         tip += " The next request of this program is queued." if full else ""
         self._minute.set_full_text(used, f"{used}. {tip}")
         restyle(self._minute, tone="variable" if full else "muted")
-
-    def show_saved(self, words: str) -> None:
-        self._saved.setText(words)
 
     def show_hint(self, words: str) -> None:
         self._hint.set_full_text(words)

@@ -251,7 +251,6 @@ class TopBar(Panel):
     send_clicked = Signal()
     endpoint_chosen = Signal(str)
     """An endpoint's id."""
-    new_requested = Signal()
 
     def __init__(self, action: Callable[[str], QAction], parent: QWidget | None = None) -> None:
         """Build the toolbar. `action` finds an action of the window by its id."""
@@ -264,7 +263,7 @@ class TopBar(Panel):
         self._endpoint = _menu_button("Endpoint: where requests are sent")
         self.file_button = _menu_button("Prompt file")
         set_icon(self.file_button, "file", "text")
-        self._new = icon_button("plus", "New prompt", clicked=self.new_requested)
+        self.new = icon_button("plus", "New prompt")
         self.context = ContextMeter()
         self._send = push_button("", "primary", self.send_clicked)
         self._verify = QPushButton(VERIFY)
@@ -277,10 +276,10 @@ class TopBar(Panel):
         set_icon(self._verify, "check", "text")
         self._verify.setToolTip("Send the prompt twice; the second shows whether the cache works")
         self._verify.clicked.connect(lambda: action("verify").trigger())
-        left: tuple[QWidget, ...] = (self.modes, self._endpoint, self.file_button, self._new)
+        left: tuple[QWidget, ...] = (self.modes, self._endpoint, self.file_button, self.new)
         right: tuple[QWidget, ...] = (self.context, self._verify, self._send)
         self._row = row_of(*left, STRETCH, *right, on=self, margins=(GRID + 4, 0, GRID + 4, 0), spacing=GRID)
-        self._prompt_tools = (self.file_button, self._new, *right)
+        self._prompt_tools = (self.file_button, self.new, *right)
         self._mode_tools: QWidget | None = None
 
     def resizeEvent(self, event: QResizeEvent) -> None:

@@ -377,9 +377,6 @@ def _call(value: object, number: int) -> ToolCall:
 class AskBar(Panel):
     """Shows the open questions to the user one at a time. Hidden if there are none."""
 
-    waiting = Signal(int)
-    """Emitted with the number of open questions."""
-
     def __init__(self) -> None:
         super().__init__("callout")
         self._open: list[tuple[Question, asyncio.Future[str]]] = []
@@ -407,7 +404,6 @@ class AskBar(Panel):
 
     def _show(self) -> None:
         self.setVisible(bool(self._open))
-        self.waiting.emit(len(self._open))
         if not self._open:
             return
         question = self._open[0][0]

@@ -94,6 +94,7 @@ class BatchModel(RowModel):
             *([BatchColumn("checks", "Checks")] if checked else []),
             BatchColumn("status", "Status"),
         ]
+        self.titles = [visible_line(column.title) for column in self.columns]
         self.endResetModel()
         self._change(wanted)  # the filter may have been edited meanwhile
 
@@ -216,9 +217,6 @@ class BatchModel(RowModel):
 
     def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008 - Qt's signature
         return 0 if parent.isValid() else len(self._displayed.positions)
-
-    def titles(self) -> Sequence[str]:
-        return [visible_line(column.title) for column in self.columns]
 
     def is_figure(self, column: int) -> bool:
         return self.columns[column].kind in FIGURES

@@ -182,12 +182,8 @@ QUICK = (("All", ""), ("Failed", "status:failed"), ("Prefix cold", "prefix:cold"
 
 
 class BatchPage(QWidget):
-    open_data_asked = Signal()
-    paste_asked = Signal()
-    log_asked = Signal()
     dropped = Signal(str)
     """A file was dropped: its path."""
-    retry_asked = Signal()
     open_asked = Signal(str)
     """A logged request is to be opened: its run_id."""
     displayed = Signal()
@@ -220,10 +216,10 @@ class BatchPage(QWidget):
             "cost and time. Drop a CSV, TSV or JSON lines file here, or:"
         )
         buttons = FlowLayout()
-        self.first_button = push_button("Open data file…", clicked=self.open_data_asked, icon=("folder", "text"))
-        paste = push_button("Paste rows…", clicked=self.paste_asked, icon=("paste", "text"))
-        logged = push_button("Use logged requests…", clicked=self.log_asked, icon=("history", "text"))
-        buttons.add_all((self.first_button, paste, logged))
+        self.first_button = push_button("Open data file…", icon=("folder", "text"))
+        self.paste = push_button("Paste rows…", icon=("paste", "text"))
+        self.logged = push_button("Use logged requests…", icon=("history", "text"))
+        buttons.add_all((self.first_button, self.paste, self.logged))
         page = Panel("pane")
         box = column_of(title, text, buttons, spacing=GRID * 2)
         self._holder = QWidget()
@@ -289,7 +285,7 @@ class BatchPage(QWidget):
         self.quick["Prefix cold"].setToolTip("Less than half of the prompt was reported as cached")
         self.totals = ElidedLabel("Totals", "muted")
         self.totals.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        self.retry = push_button("Retry failed", clicked=self.retry_asked, icon=("restore", "text"))
+        self.retry = push_button("Retry failed", icon=("restore", "text"))
         self.copy = push_button("Copy request_id", clicked=self.table.copy_row, icon=("copy", "text"))
         row.add_all((self.totals, self.retry, self.copy))
         return frame
@@ -370,13 +366,12 @@ class BatchPage(QWidget):
 class BatchTools(QFrame):
     """Toolbar of Batch mode: prompt and data, export, stop, and the one filled button."""
 
-    prompt_asked = Signal()
     _run_state = "Start", True
 
     def __init__(self) -> None:
         super().__init__()
         tip = "Edit the prompt in Prompt mode"
-        self.prompt = push_button("", clicked=self.prompt_asked, icon=("file", "text"), tip=tip)
+        self.prompt = push_button("", icon=("file", "text"), tip=tip)
         self.data = push_button("", "menu", icon=("table", "text"), name="Data: rows of the batch")
         self.export = push_button("Export…", icon=("export", "text"))
         self.stop = push_button("Stop", icon=("stop", "text"))

@@ -48,8 +48,6 @@ class GuideDialog(QDialog):
 
     example_requested = Signal(object)
     """A Document to put into the editor."""
-    recall_requested = Signal()
-    """Show a dismissed finding again."""
 
     def __init__(self, examples: Mapping[str, Document], parent: QWidget | None = None) -> None:
         """`examples`: a document on which the rule of that name speaks."""
@@ -60,7 +58,7 @@ class GuideDialog(QDialog):
         self.list = list_box("Rules", [rule.title for rule in RULES], wraps=True)
         self.title, self.reason, self.source = words("", "strong"), words(""), words("", "muted")
         self.example = push_button("Load an example into the editor", clicked=self._load)
-        self.recall = push_button("Give dismissed advice again", clicked=self.recall_requested)
+        self.recall = push_button("Give dismissed advice again")
         self._lay_out()
         self.list.currentRowChanged.connect(self._show)
         self.list.setCurrentRow(0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QCheckBox, QComboBox, QDialog, QLineEdit, QSpinBox, QWidget
 
@@ -26,8 +26,6 @@ from playground.ui.widgets.task_dialog import asked, button_box, fill_dialog, re
 class LogSizeDialog(QDialog):
     """New limits take effect when applied, after a preview of the rows they delete."""
 
-    delete_all = Signal()
-
     def __init__(self, log: RequestLog, workspace: AppServices, size: LogSize, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle("The request log")
@@ -45,7 +43,7 @@ class LogSizeDialog(QDialog):
             "Apply…", clicked=lambda: workspace.tasks.start(self._apply(), "keep the log within bounds")
         )
         self.apply.setAutoDefault(False)
-        self.everything = push_button("Delete all…", clicked=self.delete_all)
+        self.everything = push_button("Delete all…")
         self.everything.setAutoDefault(False)
         buttons = button_box(self.close, self.apply, self.everything)
         where = CopyButton("the folder's path")

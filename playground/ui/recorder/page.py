@@ -172,7 +172,7 @@ class RecorderPage(QWidget):
             button.clicked.connect(lambda _checked, name=name: self.ask(name))
         self.more.menu().aboutToShow.connect(self._fill_more)
         self.scope.clicked.connect(lambda _checked: self.show_leak_requests(None))
-        self.no_match.clear_asked.connect(self.clear_filter)
+        self.no_match.clear_button.clicked.connect(self.clear_filter)
         self.filter_line.cleared.connect(self.clear_filter)
         self.filter_line.down.connect(self.take_focus)
         self.table.asked.connect(self.ask)

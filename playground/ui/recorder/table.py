@@ -78,7 +78,7 @@ class RecordedModel(RowModel):
         self._details: Mapping[str, RowDetail] = {}
         self._cells: dict[str, tuple[LogRow, RowDetail, list[Cell]]] = {}
         """Cells of rows that were displayed: painting asks for each several times."""
-        self._status_heading = True
+        self.titles: list[str] = [CAUSE if column == _CAUSE else shown.header for column, shown in enumerate(_LOG)]
 
     def show_rows(self, rows: Sequence[LogRow], details: Mapping[str, RowDetail]) -> None:
         """Show these, newest first. New rows are inserted on top, so that selection and scroll position stay."""
@@ -107,8 +107,9 @@ class RecordedModel(RowModel):
 
     def show_status_heading(self, shown: bool) -> None:
         """Show or hide the heading of a status column that has room for an icon only."""
-        if shown != self._status_heading:
-            self._status_heading = shown
+        heading = _LOG[_STATUS].header if shown else ""
+        if heading != self.titles[_STATUS]:
+            self.titles[_STATUS] = heading
             self.headerDataChanged.emit(Qt.Orientation.Horizontal, _STATUS, _STATUS)
 
     def repaint_rows(self) -> None:
@@ -117,10 +118,6 @@ class RecordedModel(RowModel):
 
     def rowCount(self, parent: Index = _NOWHERE) -> int:
         return 0 if parent.isValid() else len(self.rows)
-
-    def titles(self) -> Sequence[str]:
-        status = _LOG[_STATUS].header if self._status_heading else ""
-        return [{_STATUS: status, _CAUSE: CAUSE}.get(at, column.header) for at, column in enumerate(_LOG)]
 
     def is_figure(self, column: int) -> bool:
         return column in _FIGURES

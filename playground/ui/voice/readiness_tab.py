@@ -169,7 +169,9 @@ class ReadinessTab(SendsInSeries, QWidget):
         self._turns: list[TurnTimes] = []
         self._numbers = count()
         self._found: Readiness | None = None
-        self.build_series(services.start, "voice readiness", "Runs in parallel", "muted")
+        self.build_series(
+            services.start, "voice readiness", services.ahead, self._send_once, "Runs in parallel", "muted"
+        )
         limit_s = int(settings.number("voice_limit_s"))
         self.limit = spin_box(1, 600, limit_s, "Time limit per turn, seconds", suffix=" s")
         self.cold = QCheckBox("Alternate cold and warm")
@@ -213,10 +215,7 @@ class ReadinessTab(SendsInSeries, QWidget):
         self.show_cost()
         self._show()
 
-    def ahead(self) -> Ahead:
-        return self._services.ahead()
-
-    async def send_once(self, group: str) -> RunState:
+    async def _send_once(self, group: str) -> RunState:
         turn, state = await self._services.send(self.cold.isChecked() and next(self._numbers) % 2 == 0, group)
         self._turns.append(turn)
         return state

@@ -33,9 +33,8 @@ _NOWHERE = QModelIndex()
 class RowModel(QAbstractTableModel):
     """Answers Qt by row and column. Subclasses have the texts; tooltips are displayed literally."""
 
-    def titles(self) -> Sequence[str]:
-        """Return the headings of the columns."""
-        raise NotImplementedError
+    titles: Sequence[str] = ()
+    """The headings of the columns. Qt asks often how many there are."""
 
     def text(self, row: int, column: int) -> str:
         raise NotImplementedError
@@ -64,14 +63,14 @@ class RowModel(QAbstractTableModel):
         return ""
 
     def columnCount(self, parent: Index = _NOWHERE) -> int:
-        return 0 if parent.isValid() else len(self.titles())
+        return 0 if parent.isValid() else len(self.titles)
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> object:
         if orientation != Qt.Orientation.Horizontal or not 0 <= section < self.columnCount():
             return None
         match role:
             case Qt.ItemDataRole.DisplayRole:
-                return self.titles()[section]
+                return self.titles[section]
             case Qt.ItemDataRole.ToolTipRole:
                 return self.hint(section)
             case Qt.ItemDataRole.TextAlignmentRole:
@@ -101,7 +100,6 @@ class RowModel(QAbstractTableModel):
 class GrowingModel(RowModel, Generic[Row]):
     """Rows over a run's own list. Nothing is formatted before its row is painted."""
 
-    columns: tuple[str, ...] = ()
     right: tuple[int, ...] = ()
     """Columns of figures."""
 
@@ -123,9 +121,6 @@ class GrowingModel(RowModel, Generic[Row]):
         self._count = len(self.rows)
         self.endInsertRows()
         return True
-
-    def titles(self) -> Sequence[str]:
-        return self.columns
 
     def is_figure(self, column: int) -> bool:
         return column in self.right

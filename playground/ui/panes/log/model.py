@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -32,12 +32,12 @@ _SEARCHING_S = 0.15
 MAX_PAGES = 24
 
 _NOWHERE = QModelIndex()
-_HEADERS = tuple(column.header for column in COLUMNS)
 
 
 class LogModel(RowModel):
     """Loads rows when they are painted; until then, cells show …"""
 
+    titles = tuple(column.header for column in COLUMNS)
     loaded = Signal()
     """Rows or their number have come."""
     summed = Signal(object)
@@ -327,9 +327,6 @@ class LogModel(RowModel):
 
     def rowCount(self, parent: Index = _NOWHERE) -> int:
         return 0 if parent.isValid() else self._count
-
-    def titles(self) -> Sequence[str]:
-        return _HEADERS
 
     def is_figure(self, column: int) -> bool:
         return COLUMNS[column].figure

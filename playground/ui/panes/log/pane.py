@@ -186,7 +186,7 @@ class LogPane(QWidget):
         self.filter_line.settled.connect(self._typing.start)
         self.filter_line.down.connect(self.take_focus)
         self.filter_line.cleared.connect(self.clear_filter)
-        self.empty.clear_asked.connect(self.clear_filter)
+        self.empty.clear_button.clicked.connect(self.clear_filter)
         self.copy_button.clicked.connect(self.copy_request_id)
         self.table.copy_asked.connect(self.copy_request_id)
         self.model.loaded.connect(self._loaded)
@@ -406,7 +406,6 @@ class LogPane(QWidget):
 
 
 class EmptyPage(Panel):
-    clear_asked = Signal()
     action = Signal(str)
     """The id of an action of the window."""
 
@@ -414,7 +413,7 @@ class EmptyPage(Panel):
         super().__init__("pane")
         self._title = toned("No requests yet", "strong")
         self.words = toned(OPENING, "muted", wraps=True)
-        self.clear_button = push_button("Clear filter", clicked=self.clear_asked)
+        self.clear_button = push_button("Clear filter")
         self._links = QWidget()
         row = FlowLayout()
         self._links.setLayout(row)

@@ -272,7 +272,7 @@ class ResponsePane(Panel):
         self.tabs.currentChanged.connect(self._choose)
         # Nothing comes while the first token is awaited; the wait is counted all the same.
         self._tick = repeating_timer(self, TICK_MS, self.refresh)
-        self.text_tab.waiting.cancelled.connect(lambda: self.notice_action.emit("stop"))
+        self.text_tab.waiting.cancel.clicked.connect(lambda: self.notice_action.emit("stop"))
         self.text_tab.action.connect(self.notice_action)
         self.text_tab.calls.show_requested.connect(lambda: self.show_tab(TOOLS))
         self.show_state(None)

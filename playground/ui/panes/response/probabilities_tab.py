@@ -174,7 +174,7 @@ class TintedText(ReadOnlyText):
 
 
 class TokenModel(GrowingModel[TokenProbability]):
-    columns = ("#", "token", "probability", "alternatives")
+    titles = ("#", "token", "probability", "alternatives")
     right = (0, 2)
 
     def __init__(self) -> None:

@@ -38,7 +38,7 @@ class EventsModel(GrowingModel[RawEvent]):
     """The raw events of a run, timed from the attempt that they belong to. Nothing is parsed before its row is
     painted."""
 
-    columns = COLUMNS
+    titles = COLUMNS
     right = (0, 1)
 
     def __init__(self) -> None:

@@ -49,15 +49,13 @@ class CallStrip(QFrame):
 class WaitBox(QFrame):
     """Why a request waits, how long, and Cancel. Hidden while nothing waits."""
 
-    cancelled = Signal()
-
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
         self.title = words("", "strong")
         self.reason = words("", "muted")
         self.bar = progress_bar("Elapsed part of the wait")
         self.bar.setFixedHeight(4)
-        self.cancel = push_button("Cancel", clicked=self.cancelled)
+        self.cancel = push_button("Cancel")
         head = row_of(IconLabel("clock"), (self.title, 1), spacing=GRID)
         items = head, self.reason, self.bar, Space(GRID // 2), (self.cancel, 0, Qt.AlignmentFlag.AlignLeft)
         column_of(*items, on=self, margins=(GRID * 2, GRID * 2, GRID * 2, GRID), spacing=GRID // 2)
