@@ -316,7 +316,8 @@ Label = tuple[str, str]
 
 def with_controls(text: str) -> str:
     """Return a text of the same length with line ends in place of `0x` and escapes like `\\n`."""
-    return _HEX_SIGN.sub("\n\n", _CONTROL.sub("\n\n", text) if "\\" in text else text)
+    text = _CONTROL.sub("\n\n", text) if "\\" in text else text
+    return _HEX_SIGN.sub("\n\n", text) if "0x" in text or "0X" in text else text
 
 
 class LabelledWords:
@@ -370,6 +371,7 @@ class LabelledWords:
         return labels_of(self._gaps[at - 1] if at else self._before or "\n", self._words[at], self._gaps[at])
 
 
+@lru_cache(maxsize=_MOST_KEPT)
 def labels_of(before: str, word: str, gap: str) -> tuple[Label, ...]:
     """Return the labels of what is behind `gap`: the word before it, and if the words differ, the sign before that."""
     gap, before = gap.rstrip(SIGNS), before.rstrip(SIGNS)[-1:]
