@@ -135,14 +135,15 @@ class SeenText:
         self.count += len(text)
         short, found = self._search.short, list[str]()
         if short.isdisjoint(words):
-            self.labelled = (text if len(words) > 2 else self.labelled + text)[-_LABEL_CHARS:]
+            self.labelled = (text if len(words) > 3 else self.labelled + text)[-_LABEL_CHARS:]
             return False
         text = self.labelled + text
         text = text.encode("utf-8", "surrogatepass").translate(None, _SIGN_CODES).decode("utf-8", "surrogatepass")
         parts = _WORD.split(text)
         for at, word in enumerate(words, len(parts) // 2 - len(words)):
             if word in short and at:
-                for label in labels_of(*parts[2 * at - 2 : 2 * at + 1]):
+                first = parts[2 * at - 3] if at > 1 else ""
+                for label in labels_of(first, *parts[2 * at - 2 : 2 * at + 1]):
                     letters, last = self.words.get(label, ("", 0))
                     letters = (letters if self.count - last <= _MOST_BETWEEN else "") + word
                     if len(letters) >= GRAM:
@@ -152,7 +153,7 @@ class SeenText:
         if found and self._search.has_gram("\n".join(found), in_pieces=True):
             return True
         # The last word may go on: it is read again, behind its label.
-        self.labelled = "".join(parts[-3 if parts[-1] else -5 :])[-_LABEL_CHARS:]
+        self.labelled = "".join(parts[-5 if parts[-1] else -7 :])[-_LABEL_CHARS:]
         if len(self.words) > _MOST_LABELS:
             self.words.clear()
         return False
@@ -185,30 +186,27 @@ def open_ends(search: KeySearch, text: str) -> Iterator[tuple[int, int]]:
                 begin, context = _open_end(search, less, [*layers, (removed, folded(plain)), (search.beside, less)])
                 yield len(text) if begin is None else skipped + begin, skipped + context
             if removed is NOTHING:
-                for begin, is_open in _open_words(search, plain, layers):
-                    yield skipped + begin if is_open else len(text), skipped + begin
+                yield from ((skipped + begin, skipped + begin) for begin in _open_words(search, plain, layers))
     run = len(text.rstrip(_BLOB_CHARS))
     if len(text) - run >= _BLOB_LEAST and encoded_text(text[run : run + _BLOB_BEGIN]):
         yield len(text), run  # decoded from its beginning
 
 
-def _open_words(search: KeySearch, text: str, layers: list[Layer]) -> Iterator[tuple[int, bool]]:
-    """Yield where words behind a label begin that may go on as a part of a key behind its next place, and whether
-    there are several."""
+def _open_words(search: KeySearch, text: str, layers: list[Layer]) -> Iterator[int]:
+    """Yield where several words behind a label begin that may go on as a part of a key behind its next place."""
     text = with_controls(text)
     labelled = LabelledWords(text)
     letters = {word: one for word, one in labelled.letters() if one in search.short or one[-GRAM:] in search.places}
     labels = labelled.pieces(letters)
     for words in labelled.places(labels).values() if labels else ():
         start, end = words[-1]
-        period = start - words[-2][0] if len(words) > 1 else 0
-        if len(text) - end <= max(2 * period, 2 * _LABEL_CHARS) and text[start:end] in letters:
+        if len(text) - end <= max(2 * (start - words[-2][0]), 2 * _LABEL_CHARS) and text[start:end] in letters:
             joined = "".join(text[one:behind] for one, behind in words)
             begin, _ = _open_end(search, joined, [(search.beside, joined)])
-            if begin is not None:
+            if begin is not None and begin < len(joined) - (end - start):
                 ((place, behind),) = parts_of_words(words, (begin, begin + 1))
                 if not text[max(place - 1, 0) : place].isalnum():
-                    yield in_source([(place, behind)], layers)[0][0], begin < len(joined) - (end - start)
+                    yield in_source([(place, behind)], layers)[0][0]
 
 
 def _open_end(search: KeySearch, less: str, layers: list[Layer]) -> tuple[int | None, int]:
