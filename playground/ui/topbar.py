@@ -13,7 +13,6 @@ from PySide6.QtWidgets import (
     QAbstractButton,
     QButtonGroup,
     QDialog,
-    QFrame,
     QGridLayout,
     QLabel,
     QMenu,
@@ -27,7 +26,7 @@ from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme, current_theme, ui_font
 from playground.ui.widgets.icons import icon_button, set_icon, set_label
 from playground.ui.widgets.labels import ChoiceButton, add_choice, push_button, toned
-from playground.ui.widgets.layouts import STRETCH, row_of
+from playground.ui.widgets.layouts import STRETCH, Panel, row_of
 from playground.ui.widgets.plain_table import plain_tip
 
 if TYPE_CHECKING:
@@ -207,16 +206,14 @@ class CompactTools(Protocol):
         """Show all words (0), leave some out (1), or as many as possible (2)."""
 
 
-class ModeSwitch(QFrame):
+class ModeSwitch(Panel):
     """Prompt and the other modes; hidden while there is one mode only."""
 
     chosen = Signal(str)
     """A mode's id."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.setProperty("look", "modes")
-        self.setAccessibleName("Mode")
+        super().__init__("modes", "Mode")
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self._buttons: dict[str, QPushButton] = {}
         self._group = QButtonGroup(self)
@@ -248,7 +245,7 @@ class ModeSwitch(QFrame):
             button.setProperty("mode", mode)
 
 
-class TopBar(QFrame):
+class TopBar(Panel):
     """Emits the user's choices; the window acts on them."""
 
     send_clicked = Signal()
@@ -258,8 +255,7 @@ class TopBar(QFrame):
 
     def __init__(self, action: Callable[[str], QAction], parent: QWidget | None = None) -> None:
         """Build the toolbar. `action` finds an action of the window by its id."""
-        super().__init__(parent)
-        self.setProperty("look", "bar")
+        super().__init__("bar", parent=parent)
         self.setFixedHeight(HEIGHT_PX)
         self._action = action
         self._running = False

@@ -21,12 +21,14 @@ ACCEPTED = (
     "call, OpenAI batch lines, and the formats of Anthropic, Langfuse, GitHub Models, Prompty, dotprompt and promptfoo."
 )
 _BEFORE_CURL = (
-    r"(?:[ \t]*(?:#[^\n]*+|set -\w++|"
-    r"(?:export[ \t]+)?[A-Za-z_]\w*=(?:'[^']*+'|\"(?:[^\"\\]|\\[\s\S])*+\"|[^\s;'\"])*+|)"
+    r"(?:[ \t]*(?:#[^\n]*+|set(?:[ \t]+[-+]?\w++)++|(?:function[ \t]+)?(?!curl\b)\w++[ \t]*\(\)[ \t]*\{(?=[ \t]*\n)|"
+    r"(?:(?:export|local|readonly)[ \t]+)?[A-Za-z_]\w*=(?:'[^']*+'|\"(?:[^\"\\]|\\[\s\S])*+\"|[^\s;'\"])*+|)"
     r"[ \t]*+(?:#[^\n]*+)?+[;\n])*+\s*+"
 )
 _CURL = re.compile(_BEFORE_CURL + r"(?:\$\s+)?(?:\S*[/\\])?curl(?:\.exe)?\s")
 """A curl command; comments and variables that are set may be before it."""
+_COMPLETIONS = re.compile(r"\bchat\s*(?:\??\.|:\s*\{)\s*completions\b")
+"""A part of a client, which may be called by another name."""
 _YAML_NAMES = (".yml", ".yaml", ".prompty", ".prompt")
 
 
@@ -121,7 +123,8 @@ def open_any(text: str, name: str = "") -> OpenedPrompt:
         return open_curl(mask_secrets(start))
     if name.lower().endswith(_YAML_NAMES) or start.startswith("---"):
         return open_yaml(text, name)
-    if CALL.search(text):
+    is_post = "/chat/completions" in text and re.search(r"\bfetch\(|\.post\(", text) is not None
+    if is_post or CALL.search(text) or _COMPLETIONS.search(text):
         return open_snippet(mask_secrets(text))
     if re.search(r"^(?:messages|prompts)\s*:", text, re.MULTILINE):
         return open_yaml(text, name)

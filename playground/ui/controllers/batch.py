@@ -22,6 +22,7 @@ from playground.ui.batch.files import BatchFiles
 from playground.ui.batch.page import BatchPage, BatchTools
 from playground.ui.batch.setup import BatchPlanner, DisplayedBatch
 from playground.ui.modes import ModeView
+from playground.ui.widgets.labels import show_or_hide
 from playground.ui.widgets.layouts import repeating_timer
 from playground.versions.service import PromptIdentity
 
@@ -217,7 +218,7 @@ class BatchController(QObject):
         )
         self.page.show_counts(can_retry=False)
         self.page.show_totals(None, 0)
-        self.page.show_gaps(made.gaps)
+        show_or_hide(self.page.gaps, made.gaps)
         self._show_order()
         self._show_tools()
 

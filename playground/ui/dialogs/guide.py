@@ -18,7 +18,7 @@ from playground.ui.widgets.form import list_box
 from playground.ui.widgets.labels import copy_text, push_button, toned
 from playground.ui.widgets.layouts import STRETCH, FittedScroll, column_of, split_of
 from playground.ui.widgets.notice import words
-from playground.ui.widgets.task_dialog import button_box, resize_dialog
+from playground.ui.widgets.task_dialog import button_box, fill_dialog
 
 
 def versions(folder: Path) -> str:
@@ -40,8 +40,7 @@ class AboutDialog(QDialog):
         shown.setFont(mono_font(12))
         self.copy = push_button("Copy versions", clicked=lambda: copy_text(self.text))
         buttons = button_box(self.accept, self.copy)
-        column_of(title, FittedScroll(shown), buttons, on=self, margins=GRID * 2, spacing=GRID)
-        resize_dialog(self, 520, 0)
+        fill_dialog(self, (520, 0), title, FittedScroll(shown), buttons, spacing=GRID)
 
 
 class GuideDialog(QDialog):
@@ -82,8 +81,7 @@ class GuideDialog(QDialog):
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.addButton(self.recall, QDialogButtonBox.ButtonRole.ResetRole)
         buttons.rejected.connect(self.reject)
-        column_of((split, 1), buttons, on=self, margins=GRID * 2)
-        resize_dialog(self, 800, 560)
+        fill_dialog(self, (800, 560), (split, 1), buttons)
 
     def show_rule(self, name: str) -> None:
         for row, rule in enumerate(RULES):

@@ -23,17 +23,16 @@ from playground.runs.record import GroupKind, group_tag
 from playground.runs.state import RunState
 from playground.services import AppServices
 from playground.simulator.process import SimulatorError
-from playground.ui.theme import GRID
+from playground.tasks import Start
 from playground.ui.widgets.form import progress_bar, spin_box
-from playground.ui.widgets.labels import copy_text, push_button
-from playground.ui.widgets.layouts import STRETCH, column_of, repeating_timer, row_of
+from playground.ui.widgets.labels import copy_text, push_button, show_or_hide
+from playground.ui.widgets.layouts import STRETCH, repeating_timer, row_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
-from playground.ui.widgets.task_dialog import TaskDialog, button_box, resize_dialog
+from playground.ui.widgets.task_dialog import TaskDialog, button_box, fill_dialog
 
 _COLUMNS = ("times", "differs at", "answer", "request_ids")
 _PREVIEW = 120
-Start = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
 
 
 class Ahead(Struct, frozen=True):
@@ -199,13 +198,14 @@ class RepeatDialog(SendsInSeries, TaskDialog):
 
     def _show_wait(self) -> None:
         text = self._queued() if self.running else ""
-        self.waits.setVisible(bool(text))
-        self.waits.setText(text)
+        show_or_hide(self.waits, text)
 
     def _lay_out(self) -> None:
         row = row_of(QLabel("Runs"), self.times, QLabel("In parallel"), self.at_once, STRETCH)
         close = button_box(self.close, self.go, self.copy)
-        column_of(
+        fill_dialog(
+            self,
+            (720, 480),
             words("A seed is best effort: how far do the answers to one request drift apart?"),
             row,
             self.cost,
@@ -214,10 +214,7 @@ class RepeatDialog(SendsInSeries, TaskDialog):
             self.found,
             (self.table, 1),
             close,
-            on=self,
-            margins=GRID * 2,
         )
-        resize_dialog(self, 720, 480)
 
     def show_states(self) -> None:
         if not self.states:

@@ -20,7 +20,7 @@ from playground.ui.widgets.form import Form, combo_box, line_edit, list_box, spi
 from playground.ui.widgets.labels import CopyButton, push_button, toned
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of, scrolled
 from playground.ui.widgets.notice import words
-from playground.ui.widgets.task_dialog import asked, button_box, resize_dialog
+from playground.ui.widgets.task_dialog import asked, button_box, fill_dialog, resize_dialog
 
 
 class LogSizeDialog(QDialog):
@@ -51,8 +51,7 @@ class LogSizeDialog(QDialog):
         where = CopyButton("the folder's path")
         where.set_text_to_copy(str(workspace.folder))
         place = row_of((words(f"In {workspace.folder}", "muted"), 1), where)
-        column_of(self.size_words, place, form, self.message, buttons, on=self, margins=GRID * 2, spacing=GRID)
-        resize_dialog(self, 520, 0)
+        fill_dialog(self, (520, 0), self.size_words, place, form, self.message, buttons, spacing=GRID)
 
     def _bound(self, name: str, most: int, suffix: str, none: str) -> QSpinBox:
         now = int(self._workspace.settings.number(name))
