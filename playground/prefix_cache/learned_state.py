@@ -93,6 +93,9 @@ class _Proofs(msgspec.Struct):
     losses: list[tuple[float, float]] = []
     lost_at: list[float] = []
     stored: list[float] = []
+    alone: list[tuple[float, int]] = []
+    found: list[tuple[float, int, float]] = []
+    at_once: bool = False
 
 
 class _RoundRobin(msgspec.Struct):
