@@ -160,8 +160,9 @@ def profile(learned: LearnedParameters) -> CacheProfile:
     beside = {"inside", "first_user"} if position in ("inside", "first_user") else {position}
     tested = doubts(other_answers)
     # Reports against all places, or against both, tell that sizes are wrong, or that prefixes were lost.
-    told_answers = excludes(other_answers) and not doubts((ANSWERS[cached],))
-    told_place = excludes(other_places) and not doubts(beside & orders.keys())
+    sure_answers = excludes(other_answers) and not doubts((ANSWERS[cached],))
+    sure_place = excludes(other_places) and not doubts(beside & orders.keys())
+    told = doubts(orders.keys() - beside) and not doubts(beside & orders.keys())
     # Losses look like a minimum, but hardly as often of whole prompts that were continued soon.
     least = units.minimum.value
     short = not least or learned.proofs.unserved_between(least / 2, least + units.step)
@@ -171,10 +172,10 @@ def profile(learned: LearnedParameters) -> CacheProfile:
         replace(units.block, confidence=min(units.block.confidence, 0.99)),
         replace(units.minimum, confidence=min(units.minimum.confidence, 0.99 if short else GUESS)),
         replace(lifetime, confidence=min(lifetime.confidence, GUESS)),
-        Property(cached, min(sure, 1.0 if told_answers else UNPROVED if tested else GUESS))
+        Property(cached, min(sure, 1.0 if sure_answers else UNPROVED if tested else GUESS))
         if known and sure >= 0.75
         else Property(None, 0.0),
-        Property(position, min(orders[position], 1.0 if told_place else GUESS))
+        Property(position, min(orders[position], 1.0 if sure_place else UNPROVED if told else GUESS))
         if hypotheses.tools_seen and orders[position] >= 0.6
         else Property(None, 0.0),
         _replicas(learned) if known else Estimate(None, 0.0, learned.reports),
