@@ -158,17 +158,24 @@ def profile(learned: LearnedParameters) -> CacheProfile:
     other_answers, other_places = (ANSWERS[not cached],), orders.keys() - {position}
     # The same place but for a few tokens, which no report tells apart.
     beside = {"inside", "first_user"} if position in ("inside", "first_user") else {position}
-    told, tested = doubts(orders.keys() - beside), doubts(other_answers)
+    tested = doubts(other_answers)
+    # Reports against all places, or against both, tell that sizes are wrong, or that prefixes were lost.
+    sure_answers = excludes(other_answers) and not doubts((ANSWERS[cached],))
+    sure_place = excludes(other_places) and not doubts(beside & orders.keys())
+    told = doubts(orders.keys() - beside) and not doubts(beside & orders.keys())
+    # Losses look like a minimum, but hardly as often of whole prompts that were continued soon.
+    least = units.minimum.value
+    short = not least or learned.proofs.unserved_between(least / 2, least + units.step)
     known = learned.reports >= 3
     lifetime = lifetime_of(learned)
     return CacheProfile(
         replace(units.block, confidence=min(units.block.confidence, 0.99)),
-        replace(units.minimum, confidence=min(units.minimum.confidence, 0.99)),
+        replace(units.minimum, confidence=min(units.minimum.confidence, 0.99 if short else GUESS)),
         replace(lifetime, confidence=min(lifetime.confidence, GUESS)),
-        Property(cached, min(sure, 1.0 if excludes(other_answers) else UNPROVED if tested else GUESS))
+        Property(cached, min(sure, 1.0 if sure_answers else UNPROVED if tested else GUESS))
         if known and sure >= 0.75
         else Property(None, 0.0),
-        Property(position, min(orders[position], 1.0 if excludes(other_places) else UNPROVED if told else GUESS))
+        Property(position, min(orders[position], 1.0 if sure_place else UNPROVED if told else GUESS))
         if hypotheses.tools_seen and orders[position] >= 0.6
         else Property(None, 0.0),
         _replicas(learned) if known else Estimate(None, 0.0, learned.reports),
@@ -176,8 +183,14 @@ def profile(learned: LearnedParameters) -> CacheProfile:
     )
 
 
+def replicas_proved(learned: LearnedParameters) -> bool:
+    """Return whether replicas in turn are proved: a cache that stores what it sees for the second time is like two."""
+    turns, proofs = learned.round_robin, learned.proofs
+    return turns.replicas > 0 and proofs.elsewhere and (turns.replicas > 2 or proofs.at_once)
+
+
 def _replicas(learned: LearnedParameters) -> Estimate:
-    if learned.round_robin.replicas and learned.round_robin.served and learned.proofs.elsewhere:
+    if learned.round_robin.served and replicas_proved(learned):
         turns = learned.round_robin
         return Estimate(turns.replicas, turns.agreed if turns.alone else turns.agreed / 2, learned.reports)
     routings = learned.hypotheses.routings()

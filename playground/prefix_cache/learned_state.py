@@ -96,6 +96,9 @@ class _Proofs(msgspec.Struct):
     in_flight: list[tuple[float, bool]] = []
     again: list[bool] = []
     short: list[float] = []
+    alone: list[tuple[float, int]] = []
+    found: list[tuple[float, int, float]] = []
+    at_once: bool = False
 
 
 class _RoundRobin(msgspec.Struct):

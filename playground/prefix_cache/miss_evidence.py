@@ -9,10 +9,10 @@ from math import inf
 from msgspec import Struct
 
 from playground.prefix_cache.block_size import EXACT, CacheUnit, Estimate, Rounding, common_unit, possible_units
-from playground.prefix_cache.cache_profile import lifetime_of
+from playground.prefix_cache.cache_profile import lifetime_of, replicas_proved
 from playground.prefix_cache.endpoint_model import EndpointCacheModel
 from playground.prefix_cache.forecast import CacheUsage, Prediction
-from playground.prefix_cache.hypotheses import Rendering
+from playground.prefix_cache.hypotheses import ANSWERS, Rendering
 from playground.prefix_cache.learned_state import LearnedParameters
 from playground.prefix_cache.message_content import OTHER_PART
 from playground.prefix_cache.prefix_size import NEAR, Size
@@ -184,6 +184,10 @@ class MissKnowledge(Struct, frozen=True):
     after which it was served before."""
     ended: Sequence[float] = ()
     """Tokens of the earlier requests, with their answers if these may be cached, that the prompt continues."""
+    clocks: Callable[[float, float, int], Sequence[str]] = lambda began, ended, cached: ()
+    """The units of time that a template may print, see `CacheProofs.clocks`."""
+    answers_proved: bool = True
+    """Whether reports have shown that the server caches answers."""
     stored_s: float = inf
     """Seconds after which a prefix is stored, as reports have shown, see `CacheProofs.stored_s`."""
     late_s: float = 0.0
@@ -309,7 +313,7 @@ def knowledge_of(
         and sum(weights.get(one, 0.0) for one in (*TURN_ORDERS, *SENT)) < EXCLUDED,
         in_turn=learned.round_robin.replicas > 0,
         replicas=learned.round_robin.replicas if learned.round_robin.alone else None,
-        replicas_proved=learned.proofs.elsewhere,
+        replicas_proved=replicas_proved(learned),
         inside=learned.proofs.inside,
         forgets=_forgets(learned, prediction, lifetime),
         point=reach.kept(point, reach.steps[-1].depth, 0) if point is not None and reach.steps else None,
@@ -317,6 +321,8 @@ def knowledge_of(
         served_pauses=learned.proofs.served_pauses,
         served=reach.served,
         ended=[tokens for _, tokens in reach.counted],
+        clocks=learned.proofs.clocks,
+        answers_proved=learned.proofs.excludes((ANSWERS[False],)),
         stored_s=learned.proofs.stored_s,
         late_s=learned.proofs.late_s,
     )

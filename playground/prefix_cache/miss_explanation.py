@@ -28,7 +28,7 @@ from playground.prefix_cache.forecast import CacheUsage
 from playground.prefix_cache.miss_case import PROVED, MissCase, case_of, served_beyond
 from playground.prefix_cache.miss_evidence import CONFIDENT, LARGE_BLOCK, EarlierRequest, MissKnowledge, agreement
 from playground.prefix_cache.miss_sentences import AFTER_FIX, Candidate, CandidateCode, Reason, part_before, sentence
-from playground.prefix_cache.proofs import ANSWER_S, STORED_S
+from playground.prefix_cache.proofs import ANSWER_S, LATEST_S
 from playground.prefix_cache.round_robin import REPLICAS
 from playground.prefix_cache.text_compare import common_prefix, common_suffix, snippet
 from playground.prefix_cache.view import (
@@ -71,7 +71,6 @@ _BY_EDIT = frozenset(("edit_or_template", "edit_or_lost"))
 """Reasons that name an edit of the request body, not the difference in the order of the template."""
 _NO_EDIT = frozenset(("more_than_shared", "template_or_lost", "template_and_lost", "block_or_template"))
 """Reasons by which no edit ended the prefix."""
-DAY_S = 86_400
 _PLACED = IN_THE_PROMPT - {"order", "removed", "added", "tools", "parameters"}
 SHORT_PAUSE_S = 20.0
 """Seconds: no server is known to forget sooner, and none to store a prefix later."""
@@ -380,8 +379,8 @@ def _generated_again(case: MissCase) -> MissExplanation | None:
     the evidence does not exclude other reasons."""
     earlier, known = case.earlier, case.known
     end = len(earlier.view.text)
-    if earlier.prompt_tokens is None or earlier.completion_tokens is None:
-        return None
+    if earlier.prompt_tokens is None or earlier.completion_tokens is None or not known.answers_proved:
+        return None  # a server that caches no answers serves as much
     if not earlier.answer or not case.now.text.startswith(OPENING + earlier.answer, end):
         return None  # the client sends another message than the model generated
     whole = earlier.prompt_tokens + earlier.completion_tokens - 1
@@ -473,7 +472,7 @@ def _candidates(case: MissCase, reason: Reason = "") -> tuple[Candidate, ...]:
     losses: dict[CandidateCode, bool] = {
         "minimum": reason != "short_or_lost" and (case.may_be_short or case.shorter_than_served),
         "running": case.may_be_running,
-        "not_stored": case.earlier.gap_s is not None and case.earlier.gap_s < min(known.stored_s + ANSWER_S, STORED_S),
+        "not_stored": case.earlier.gap_s is not None and case.earlier.gap_s < min(known.stored_s + ANSWER_S, LATEST_S),
         "restart": case.used_apart,
         "room": case.may_lack_room,
         "replica": several,
@@ -487,13 +486,14 @@ def _candidates(case: MissCase, reason: Reason = "") -> tuple[Candidate, ...]:
         *(Candidate(code) for code, possible in losses.items() if possible),
         # A template writes the same prompt in the same way.
         *(_template_candidates(case) if case.now.text != case.earlier.view.text else ()),
-        *_date(known.at, gap_s),
+        *_date(case, gap_s),
     )
 
 
-def _date(at: float | None, gap_s: float | None) -> Iterator[Candidate]:
-    if at is not None and gap_s is not None and at // DAY_S != (at - gap_s) // DAY_S:
-        yield Candidate("date")
+def _date(case: MissCase, gap_s: float | None) -> Iterator[Candidate]:
+    at = case.known.at
+    if at is not None and gap_s is not None and (units := case.known.clocks(at - gap_s, at, case.cached)):
+        yield Candidate("date", text=" or ".join(units))
 
 
 def _gaps(case: MissCase, gap_s: float | None) -> Iterator[Candidate]:

@@ -88,6 +88,8 @@ class Candidate(Struct, frozen=True):
             return f"{self.text} (a part of the prompt was served after such a change before, but perhaps not all)"
         if self.code == "bypassed" and self.text:
             return f"a cache that is off for requests with {self.text}"
+        if self.code == "date" and self.text:
+            return f"the time, if the server's template prints it (the {self.text} changed between both requests)"
         if self.code != "gap":
             return _CANDIDATES[self.code]
         if self.stored:
@@ -110,7 +112,7 @@ _CANDIDATES: dict[CandidateCode, str] = {
     "not_stored": "a prefix that was not stored yet (some servers need seconds after an answer)",
     "limit": "a limit on what this server caches or reports of a prompt (no report was larger so far)",
     "rounding": "figures that the server rounds, behind blocks that may be larger than supposed",
-    "date": "the date, if the template prints it (midnight UTC was between both requests)",
+    "date": "the date, if the template prints it",
 }
 UNREPORTED = "The server did not report cached tokens: what the cache did is unknown."
 _BY_TEMPLATE: Collection[CandidateCode] = ("reasoning_left_out", "older_rewritten", "tools_moved")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from math import comb, inf
+from math import comb, exp, expm1, inf, log
 
 from msgspec import Struct
 
@@ -41,9 +41,16 @@ LATE = 0.01
 """Probability that ages separate what was served from what was not by chance, up to which storage is late."""
 SPREAD = 3
 """Losses that neither a prefix stored late, lack of room nor few restarts explain, from which replicas are named."""
-STORED_S, ANSWER_S = 30.0, 5.0
-"""Seconds after a request was sent: no server is known to store its prefix later, 20 s after its answer; and by which
-the times of two answers may differ."""
+STORED_S, LATEST_S, ANSWER_S = 30.0, 120.0, 5.0
+"""Seconds after a request was sent: few servers store its prefix later, 20 s after its answer, and none is known to do
+so later than the second figure, as a disk that is written in the background; and by which the times of two answers may
+differ."""
+CLOCKS: Mapping[str, tuple[int, Sequence[int]]] = {
+    "minute": (60, (0,)),
+    "hour": (3600, range(0, 3600, 900)),
+    "date": (86_400, range(0, 86_400, 3600)),
+}
+"""Units of the time that a template may print: seconds, and when they begin in some time zone."""
 MOVED = 2
 """Earlier reports in a row, from which a template that moves text is the cause of a report that agrees with it."""
 OFF, OFF_AGAIN = 2, 4
@@ -52,9 +59,15 @@ MAX_PARAMETERS = 256
 """Sets of parameters that are known, the newest ones: with the name of a user in each request they would never end."""
 LARGE = 1100.0
 """Tokens above the usual minimums: a cache that serves no prefix as long is off, whatever the length."""
+BEYOND = 0.1
+"""Probability that a report is less than `PART` above what may be served, because the opening of the answer, or the
+rest of a block, was served, too."""
 UNLIKELY, DOUBTED = 0.02, 0.3
 """Probability of reports up to which replicas that are chosen at random are excluded, and up to which reports speak
 against a place of the tools."""
+OFTEN_S, RARE = 300.0, 0.005
+"""Seconds between restarts, or flushes, that are as frequent as may be; probability of the pauses under such restarts
+up to which a lifetime is the more probable reason."""
 RESTARTS = 3
 """Number of restarts, each in a long pause, from which a lifetime is the more probable reason."""
 
@@ -91,6 +104,18 @@ def _restarts(lost: Sequence[tuple[float, float]], kept: Sequence[tuple[float, f
             return None
         count, last = count + 1, moment
     return count
+
+
+def _by_chance(lost: Sequence[float], kept: Sequence[float]) -> float:
+    """Return the probability that restarts at random moments are in all pauses of the lost prefixes and in none of the
+    kept ones, at the rate that explains them best."""
+    rates = [1.0 / (OFTEN_S * 2.0**step) for step in range(10)]
+    return max(exp(sum(log(-expm1(-rate * one)) for one in lost) - rate * sum(kept)) for rate in rates)
+
+
+def _changed(began: float, ended: float, unit: int, zone: int) -> bool:
+    """Return whether a unit of time changed between two moments, in a time zone so many seconds from UTC."""
+    return (began - zone) // unit != (ended - zone) // unit
 
 
 class _Unserved(Struct):
@@ -205,6 +230,12 @@ class CacheProofs:
         """Whether a prompt of which less than all was served before was served the same when it was sent again."""
         self._short: list[float] = []
         """Tokens that were not served of counted prompts that had been sent before."""
+        self._alone: dict[float, int] = {}
+        """When those of them were asked for that no other prompt was sent since, with the tokens that were served."""
+        self._served: list[tuple[float, int, float]] = []
+        """The newest reports: seconds since the newest request that has as much was sent, the tokens, and when."""
+        self.at_once = False
+        """Whether a prefix was served that one request alone had sent: it is not stored at the second one only."""
         self._excluded: dict[str, float] = {}
         """By name of what a server may do: the probability that the reports of less are losses that end by chance where
         another one ends. 0: more was served than it can give."""
@@ -245,6 +276,10 @@ class CacheProofs:
         at least two prompts as long were not. Such a server has a minimum above it."""
         return self._unserved[0]
 
+    def unserved_between(self, least: float, most: float) -> bool:
+        """Return whether nothing was served of a whole prompt of so many tokens that was sent again, or continued."""
+        return any(least <= tokens <= most for tokens in self._unserved)
+
     def add_whole(self, prompt_tokens: int, cached: int) -> None:
         """Add a report for a prompt that begins with the whole of an earlier one, of `prompt_tokens`."""
         if not cached:
@@ -278,16 +313,46 @@ class CacheProofs:
         if not hits or shortest <= max(one.seconds for one in hits) or shortest < 0.8 * seconds:
             return False
         restarts = _restarts([one.time for one in misses], [one.time for one in hits])
-        enough = restarts is None or restarts >= RESTARTS
         losses = len(misses) if restarts is None else restarts
-        return enough and 1 / comb(len(hits) + losses, losses) <= CHANCE
+        if losses < RESTARTS and restarts is not None:
+            return False
+        if 1 / comb(len(hits) + losses, losses) > CHANCE or self.clocks(at - pause, at, 0):
+            return False
+        pauses = [max(one.seconds, 1.0) for one in misses], [one.seconds for one in hits]
+        return restarts is None or _by_chance(*pauses) <= RARE
+
+    def clocks(self, began: float, ended: float, cached: int) -> list[str]:
+        """Return the units of time that changed between two moments, where a template that prints the time may have
+        ended the prefix: no more than `cached` tokens were served after such a change. More misses within a minute, or
+        an hour, than with a change have other reasons."""
+        found = []
+        served = [(at - age, at) for age, tokens, at in self._served if tokens > cached + PART]
+        missed = [one.time for one in self._pauses if not one.hit]
+        for name, (unit, zones) in CLOCKS.items():
+            for zone in zones:
+                after = [_changed(*times, unit, zone) for times in missed]
+                others = name != "date" and after.count(False) > after.count(True) + 1
+                if others or not _changed(began, ended, unit, zone):
+                    continue
+                if not any(_changed(*times, unit, zone) for times in served):
+                    found.append(name)
+                    break
+        return found
 
     def add_served(
-        self, reach: Reach, cached: int, block: int, at: float, *, stored: bool = True, sure: bool = True
+        self,
+        reach: Reach,
+        cached: int,
+        block: int,
+        at: float,
+        *,
+        stored: bool = True,
+        sure: bool = True,
+        in_turn: bool = False,
     ) -> None:
         """Add a report with what the cache might hold; the request was sent `at`. `stored`: whether the request that
         shares most was served something, so that the cache was not off for it. `sure`: no other probable order explains
-        a report of less."""
+        a report of less. `in_turn`: only the requests of one of several replicas are in `reach`."""
         if reach.steps:
             size, least = reach.size(reach.steps[-1].depth), block + NEAR
             missed = size.tokens - cached
@@ -316,15 +381,31 @@ class CacheProofs:
                 if less and not whole:
                     rows = zip(reach.steps, reach.ages, needs, strict=True)
                     lost = [(age, room) for step, age, room in rows if reach.size(step.depth).tokens > cached + slack]
-                    self.add_loss(max(age for age, _ in lost), min(room for _, room in lost), at)
-        self._add_stored(reach, cached, block)
+                    alone = None if reach.distances[-1] > block else cached
+                    self.add_loss(max(age for age, _ in lost), min(room for _, room in lost), at, alone)
+        self._add_stored(reach, cached, block, in_turn=in_turn)
+        self._add_age(reach, cached, at)
 
-    def add_loss(self, age_s: float, room: float, at: float) -> None:
+    def add_loss(self, age_s: float, room: float, at: float, alone: int | None) -> None:
         """Add a prefix that was not served to a request sent `at`, `age_s` seconds after its last use, though an older
-        one was: it needed so many tokens of room, with all traffic since."""
+        one was: it needed so many tokens of room, with all traffic since. `alone`: what was served, if no other
+        prompt was sent since, which may have taken its slot."""
         self._losses = [*self._losses, (age_s, room, at)][-PAUSES:]
+        if alone is not None:
+            self._alone[at] = alone
 
-    def _add_stored(self, reach: Reach, cached: int, block: int) -> None:
+    def _add_age(self, reach: Reach, cached: int, at: float) -> None:
+        """Learn how long before the newest request was sent that has what was served."""
+        ages = (
+            age
+            for step, age in zip(reach.steps, reach.ages, strict=True)
+            if reach.size(step.depth).tokens >= cached - NEAR
+        )
+        age = min(ages, default=inf)
+        if cached >= PART and age < inf:
+            self._served = [*self._served, (age, cached, at)][-PAUSES:]
+
+    def _add_stored(self, reach: Reach, cached: int, block: int, *, in_turn: bool) -> None:
         """Learn how soon a prefix is stored: blocks of an older request say nothing of the newest one."""
         before = 0.0
         for step, age in zip(reach.steps, reach.ages, strict=True):
@@ -333,6 +414,7 @@ class CacheProofs:
             known = size.error <= NEAR and -NEAR <= size.tokens - cached <= slack  # more is served: a wrong estimate
             if known and step.count == 1 and cached > before + slack:
                 self.stored_s = min(self.stored_s, age)
+                self.at_once = self.at_once or not in_turn
             before = size.tokens
 
     def add_ended(
@@ -372,8 +454,11 @@ class CacheProofs:
     def elsewhere(self) -> bool:
         """Return whether several reports had exactly what an older request shares, as with replicas that do not know
         the same requests, although another prefix was stored as soon, and one that needs as much room was kept."""
+        return self._spread(self._losses)
+
+    def _spread(self, losses: Iterable[tuple[float, float, float]]) -> bool:
         late = min(self.stored_s + ANSWER_S, STORED_S)
-        lost = [(at - age, at) for age, room, at in self._losses if age > late and room <= self._outlived]
+        lost = [(at - age, at) for age, room, at in losses if age > late and room <= self._outlived]
         restarts = _restarts(lost, [one.time for one in self._pauses if one.hit])
         return len(lost) >= SPREAD and (restarts is None or restarts >= RESTARTS)
 
@@ -385,8 +470,11 @@ class CacheProofs:
     @property
     def spread(self) -> bool:
         """Return whether replicas at random are proved: some reports had all that the newest of several requests
-        shares, too. A minimum and a cache that is off for some requests look like replicas otherwise."""
-        return self._whole > 0 and self.elsewhere
+        shares, too. A minimum and a cache that is off for some requests look like replicas otherwise; so do a cache
+        that stores only what it sees for the second time, slots that other prompts take, and the time in a template."""
+        alone = ((age, room, at) for age, room, at in self._losses if at in self._alone)
+        no_clock = (one for one in alone if not self.clocks(one[2] - one[0], one[2], self._alone[one[2]]))
+        return self._whole > 0 and self.at_once and self._spread(no_clock)
 
     def outlived(self, reach: Reach, block: int) -> bool:
         """Return whether another prefix was served after as much traffic as there was since this one was used."""
@@ -426,7 +514,9 @@ class CacheProofs:
             known, seen = self._excluded.get(name, 1.0), self._ends.setdefault(name, set())
             ended = [size.error for size in others if ends_at(cached, size, unit)]
             if explained and all(cached > size.tokens + 3 * size.error + NEAR for size in possible):
-                known = 0.0
+                much = all(cached > size.tokens + 3 * size.error + PART for size in possible)
+                known *= 0.0 if much else 1.0 if cached in seen else BEYOND
+                seen.add(cached)
             elif stored and cached not in seen and ended:
                 missed = min(size.tokens - 3 * size.error for size in possible) - cached
                 if missed >= unit + NEAR:
@@ -457,6 +547,9 @@ class CacheProofs:
             "spread": [self._whole],
             "losses": [one[:2] for one in self._losses],
             "lost_at": [at for _, _, at in self._losses],
+            "alone": sorted(self._alone.items()),
+            "found": self._served,
+            "at_once": self.at_once,
             "stored": [self.stored_s] if self.stored_s < inf else [],
             "shared": sorted(self.shared),
             "inside": self.inside,
@@ -483,6 +576,9 @@ class CacheProofs:
         excluded: Mapping[str, float] | None = None,
         losses: Sequence[tuple[float, float]] = (),
         lost_at: Sequence[float] = (),
+        alone: Sequence[tuple[float, int]] = (),
+        found: Sequence[tuple[float, int, float]] = (),
+        at_once: bool = False,
         stored: Sequence[float] = (),
         in_flight: Sequence[tuple[float, bool]] = (),
         again: Sequence[bool] = (),
@@ -500,4 +596,6 @@ class CacheProofs:
         self._whole = max((*spread, 0)[0], 0)
         times = lost_at if len(lost_at) == len(losses) else [0.0] * len(losses)  # an earlier version stored none
         self._losses = [(age, room, at) for (age, room), at in zip(losses, times, strict=True)][-PAUSES:]
+        self._alone = dict(alone)
+        self._served, self.at_once = [*found], at_once
         self.stored_s = min(stored, default=inf)

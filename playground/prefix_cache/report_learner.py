@@ -162,7 +162,15 @@ class ReportLearner:
         weights = self._learned.hypotheses.weights
         likely = [reach.longest for one, reach in prediction.reaches.items() if weights[one] >= POSSIBLE]
         sure = not any(ends_at(cached, size, units.step) for size in likely)
-        proofs.add_served(prediction.reach, cached, units.step, prediction.now, stored=stored, sure=sure)
+        proofs.add_served(
+            prediction.reach,
+            cached,
+            units.step,
+            prediction.now,
+            stored=stored,
+            sure=sure,
+            in_turn=self._learned.round_robin.replicas > 0,
+        )
         if prediction.plain is not None and not self._learned.round_robin.replicas:
             sizes = {one.order: reach.longest for one, reach in prediction.reaches.items() if one.order in MOVED_ORDERS}
             proofs.add_moved(sizes, prediction.reaches[prediction.plain].longest, cached, units.step)
@@ -202,9 +210,9 @@ class ReportLearner:
         if not self._learned.round_robin.replicas or not cached or compared is None or not reach.steps:
             return
         if shared.tokens - cached > block + NEAR + 2 * shared.error:
-            self._learned.proofs.add_loss(
-                prediction.now - compared.at, max(reach.distances) + shared.tokens, prediction.now
-            )
+            room = max(reach.distances) + shared.tokens
+            alone = None if reach.distances[-1] > block else cached
+            self._learned.proofs.add_loss(prediction.now - compared.at, room, prediction.now, alone)
 
     def _learn_unit(self, prediction: Prediction, cached: int, best: ReportOutcome | None) -> None:
         units = self._learned.units

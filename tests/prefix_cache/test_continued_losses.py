@@ -21,7 +21,7 @@ from playground.prefix_cache.prefix_size import Size
 from playground.prefix_cache.replay import replay_traffic
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.traffic import TrafficRecord, usage_of
-from playground.prefix_cache.view import view_of_fields
+from playground.prefix_cache.view import OPENING, view_of_fields
 from playground.prompt.document import Json
 from tests.prefix_cache.test_round_robin import chat
 
@@ -147,6 +147,23 @@ def test_explain_miss_part_of_a_prompt_with_other_parameters_is_explained_by_the
     assert continued(768, known, {"use_cache": False}) == "parameters"
 
 
+@pytest.mark.parametrize("proved", [True, False])
+def test_template_rewrites_calls_only_if_the_server_caches_answers(proved: bool) -> None:
+    """The report ends behind the prompt, before the calls of the answer: so it does if no answer is cached."""
+    call: Json = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": '{"crate": 7}'}}
+    parts: list[Json] = [{"role": "system", "content": RULES}, {"role": "user", "content": "Where is crate 7? Say it."}]
+    turn: list[Json] = [*parts, {"role": "assistant", "content": None, "tool_calls": [call]}]
+    earlier, answered = (view_of_fields({"messages": messages}) for messages in (parts, turn))
+    now = view_of_fields({"messages": [*turn, {"role": "tool", "tool_call_id": "c1", "content": "Shelf 3."}]})
+    answer = answered.text[len(earlier.text) + len(OPENING) :]
+    sent = EarlierRequest(earlier, None, "id", 5.0, "", 815, 186, answer, 800)
+    reuses = [ReuseEvidence("text", 0.9, Size(815.0, 1.0)), ReuseEvidence("none", 0.1, Size(815.0, 1.0))]
+    why = explain_miss(
+        now, None, sent, CacheUsage(1_030, 800), replace(knowledge(1.0), reuses=reuses, answers_proved=proved)
+    )
+    assert ((why and why.reason) == "template_rewrites_calls") is proved
+
+
 @pytest.mark.parametrize(("served", "candidate"), [(True, "bypassed"), (False, "switched_off")])
 def test_single_request_of_which_nothing_was_served_may_have_bypassed_the_cache(served: bool, candidate: str) -> None:
     """The next request is served again. On a server that never served a token the whole cache may be off."""
@@ -163,10 +180,15 @@ def test_single_request_of_which_nothing_was_served_may_have_bypassed_the_cache(
 
 
 def test_short_turns_that_another_replica_has_not_seen_are_explained_by_it() -> None:
-    """Two replicas in turn: each request lacks the turn before, of about three blocks. Answers are not cached."""
-    found = list(replay_traffic(chat(3, lambda number: number % 2, conversations=1, words=14, gap_s=40.0)))
-    causes = [one.explanation and one.explanation.reason for one in found[-10:]]
-    assert causes == ["other_replica"] * 10
+    """Replicas in turn: each request lacks the turns before, of about three blocks. Answers are not cached. A cache
+    that stores what it sees for the second time serves the same as two replicas."""
+    for replicas, reason in ((2, "partly_lost"), (3, "other_replica")):
+        turns = chat(3, replicas.__rmod__, conversations=1, words=14, gap_s=40.0)
+        replay = replay_traffic(turns)
+        causes = [one.explanation and one.explanation.reason for one in list(replay)[-10:]]
+        assert causes == [reason] * 10
+        assert replay.summary.profile is not None
+        assert (replay.summary.profile.replicas.value == 3) == (replicas == 3)
 
 
 @pytest.mark.parametrize("reported", [True, False])

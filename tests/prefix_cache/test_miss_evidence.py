@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from playground.prefix_cache.block_size import CacheUnit
+from playground.prefix_cache.cache_profile import profile
 from playground.prefix_cache.endpoint_model import EndpointCacheModel
 from playground.prefix_cache.forecast import CacheUsage
-from playground.prefix_cache.learned_state import restore, state_of
+from playground.prefix_cache.hypotheses import ROUTINGS
+from playground.prefix_cache.learned_state import LearnedParameters, restore, state_of
 from playground.prefix_cache.match_tree import MatchStep
-from playground.prefix_cache.miss_evidence import EarlierRequest, Expected, MissKnowledge, OrderEvidence, stored_ages
+from playground.prefix_cache.miss_evidence import (
+    CONFIDENT,
+    EarlierRequest,
+    Expected,
+    MissKnowledge,
+    OrderEvidence,
+    stored_ages,
+)
 from playground.prefix_cache.miss_explanation import MissExplanation, explain_miss
 from playground.prefix_cache.prefix_size import Size
 from playground.prefix_cache.proofs import MAX_PARAMETERS, CacheOff, CacheProofs
-from playground.prefix_cache.reach import Reach
+from playground.prefix_cache.reach import RETENTIONS, Reach
 from playground.prefix_cache.view import CacheView, Order, view_of_fields
 from playground.prompt.document import Json
 
@@ -125,6 +135,8 @@ def place(name: str, tokens: float) -> dict[str, list[Size]]:
     ("reports", "block", "excluded"),
     [
         ([1_984], 16, True),  # more than tools behind the system text leave
+        ([1_024], 16, False),  # the rest of a block
+        ([1_024, 1_040], 16, True),
         ([992, 976, 960], 16, False),  # what tools in front leave is no proof: all of these orders leave as much
         ([400, 416], 16, True),
         ([512, 512, 512], 512, False),  # one loss, or one that ends in a large block by chance
@@ -160,6 +172,96 @@ def test_replicas_at_random_are_excluded_by_reports_of_all_that_the_newest_reque
     for number in range(whole):
         proofs.add_served(found, 1_984, 16, 100.0 * number)
     assert proofs.one_cache is one
+
+
+@pytest.mark.parametrize(
+    ("other_tokens", "count", "cached", "spread"),
+    [
+        (0.0, 1, 1_000, True),
+        (900.0, 1, 1_000, False),  # another prompt may have taken the slot
+        (0.0, 2, 1_000, False),  # what was served was always sent twice before
+    ],
+)
+def test_replicas_at_random_are_proved_by_losses_that_no_slot_and_no_second_sight_explains(
+    other_tokens: float, count: int, cached: int, spread: bool
+) -> None:
+    proofs = CacheProofs()
+    steps = [MatchStep(1_000, 1, count + 1), MatchStep(2_000, 0, count)]
+    for number in range(4):
+        distances = [0.0, other_tokens if number else 0.0]
+        found = Reach(steps, lambda depth: Size(float(depth), 0.0), [80.0, 60.0], distances, {}, [0, 1])
+        proofs.add_served(found, cached if number else 1_984, 16, 100.0 * number)
+    kept = Reach([MatchStep(100, 0, count)], lambda _depth: Size(900.0, 0.0), [5.0], [9_000.0])
+    proofs.add_served(kept, 896, 16, 900.0)
+    assert proofs.spread is spread
+
+
+@pytest.mark.parametrize(
+    ("hit", "began", "ended", "units"),
+    [
+        (None, 6_530.0, 6_570.0, ["minute"]),
+        (None, 6_550.0, 6_565.0, []),
+        (None, 5_390.0, 5_430.0, ["minute", "hour"]),  # an hour of a time zone with half hours began
+        (70.0, 6_530.0, 6_570.0, []),  # as much was served after a minute that changed
+        (20.0, 6_530.0, 6_570.0, ["minute"]),
+    ],
+)
+def test_time_in_a_template_may_end_a_prefix_if_none_was_served_after_it_changed(
+    hit: float | None, began: float, ended: float, units: list[str]
+) -> None:
+    proofs = CacheProofs()
+    if hit is not None:
+        one = reach(0.0, 1_000.0)
+        one.ages = [hit]
+        proofs.add_served(one, 992, 16, 6_059.0)
+    assert proofs.clocks(began, ended, 0) == units
+    assert not hit or proofs.clocks(began, ended, 992) == ["minute"]
+
+
+def test_time_in_a_template_is_a_candidate_of_a_prompt_sent_again() -> None:
+    why = repeated(replace(known(), figures=(400, 816), at=6_570.0, clocks=lambda began, ended, cached: ["minute"]))
+    assert why is not None
+    assert "the minute changed between both requests" in why.sentence
+    assert "date" in {one.code for one in why.candidates}
+
+
+@pytest.mark.parametrize(("gap_s", "stored_s", "late"), [(55.0, inf, True), (55.0, 40.0, False), (130.0, inf, False)])
+def test_prefix_that_is_stored_late_is_a_candidate_until_a_report_excludes_it(
+    gap_s: float, stored_s: float, late: bool
+) -> None:
+    turn = (("system", RULES), ("user", "Which crate?"), ("assistant", "On shelf 3."))
+    earlier = EarlierRequest(view(*turn), None, "id", gap_s, prompt_tokens=830, cached_tokens=400)
+    server = replace(known(), figures=(400, 816), stored_s=stored_s)
+    why = explain_miss(view(*turn, ("user", "And the ship?")), None, earlier, CacheUsage(860, 400), server)
+    assert why is not None
+    assert ("not_stored" in {one.code for one in why.candidates}) is late
+
+
+def test_place_of_the_tools_is_a_guess_if_reports_speak_against_each() -> None:
+    learned = LearnedParameters(300.0)
+    learned.reports = 20
+    rows = {one.key: [0.0 if one.order == "first" else -17.0] * len(RETENTIONS) for one in learned.hypotheses.weights}
+    learned.hypotheses.restore(rows, [0.0 if one.kind == "single" else -17.0 for one in ROUTINGS], 0.6, 25.0, 0, 0)
+    learned.hypotheses.tools_seen = 9
+    others = dict.fromkeys(("inside", "first_user", "before_last_user"), 0.0)
+    for first, sure in ((1.0, True), (0.01, False)):
+        learned.proofs.restore([], 0.0, excluded={**others, "first": first})
+        found = profile(learned).tools_position
+        assert found.value == "first"
+        assert (found.confidence >= CONFIDENT) is sure
+
+
+@pytest.mark.parametrize(("unserved", "sure"), [((1_000.0, 900.0), True), ((2_500.0,), False), ((), False)])
+def test_minimum_is_a_guess_unless_a_whole_prompt_below_it_was_not_served(
+    unserved: Sequence[float], sure: bool
+) -> None:
+    learned = LearnedParameters(300.0)
+    for tokens in (1_100, 1_500, 900, 1_300, 700, 1_900, 1_200, 950) * 4:
+        learned.units.learn(tokens // 16 * 16 if tokens > 1_024 else 0, float(tokens), 1.0)
+    learned.proofs.restore(unserved, 0.0)
+    found = profile(learned).minimum
+    assert found.value == 1_024
+    assert (found.confidence >= CONFIDENT) is sure
 
 
 @pytest.mark.parametrize(("lost_s", "late_s"), [(4.0, 32.0), (40.0, 0.0), (70.0, 0.0)])

@@ -149,14 +149,23 @@ HITS = [(60.0 * number, 30.0, True) for number in range(1, 30)]
 @pytest.mark.parametrize(
     ("late", "forgets"),
     [
-        ([(2_400, 400, False), (3_000, 500, False), (3_500, 450, False)], True),
+        ([(float(1_900 + 400 * number), 130.0, False) for number in range(4)], True),
+        ([(2_400, 400, False), (3_000, 500, False), (3_500, 450, False)], False),
         ([], False),
         ([(2_400, 400, False), (3_000, 20, False), (3_500, 450, False)], False),
         ([(2_400, 400, False), (3_000, 600, True), (3_500, 450, False)], False),
         ([(3_500, 400, False), (3_500, 500, False), (3_500, 450, False)], False),
         ([(2_400, 400, False), (3_500, 450, False)], False),
     ],
-    ids=["three pauses", "one pause", "short pause", "long hit", "one restart", "restart in each of two pauses"],
+    ids=[
+        "four pauses",
+        "restarts every few minutes",
+        "one pause",
+        "short pause",
+        "long hit",
+        "one restart",
+        "restart in each of two pauses",
+    ],
 )
 def test_forgets_after_needs_pauses_that_neither_chance_nor_few_restarts_separate(
     late: list[tuple[float, float, bool]], forgets: bool
@@ -183,9 +192,9 @@ def test_forgets_after_report_that_another_order_explains_is_no_short_pause(sure
     add(4.0, 0, 500.0, sure=sure)
     for number in range(25):
         add(30.0 + number, 992, 1_000.0 + 100 * number)
-    for number in range(4):
-        add(700.0, 0, 10_000.0 + 1_000 * number)
-    assert proofs.forgets_after(600.0, 700.0, 20_000.0) == (not sure)
+    for number in range(8):
+        add(90.0, 0, 10_000.0 + 1_000 * number)
+    assert proofs.forgets_after(100.0, 95.0, 20_000.0) == (not sure)
 
 
 def test_forgets_after_one_loss_is_enough_if_another_prefix_was_kept_meanwhile() -> None:
