@@ -311,7 +311,7 @@ COMMANDS: dict[str, Command] = {
         _option("--format {text,json,sarif,github}", "output (default: text)", default="text"),
         _option("--json", "the same as --format json"),
         _option("--rates FRESH,CACHED[,OUTPUT]", "dollars per million tokens, to compute costs"),
-        _option("--fixture", "the prompt is a test fixture"),
+        _option("--fixture", "the prompt is a test fixture: report a seed beside a temperature above 0"),
         _option("--ignore RULE", "leave a rule out (or RULE:SUBJECT); may be given again", **_REPEATED),
         _DATA_DIR,
     ),
