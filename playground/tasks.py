@@ -12,6 +12,10 @@ from functools import partial
 from typing import Any, Generic, ParamSpec
 
 OnError = Callable[[str, BaseException], None]
+Start = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
+"""Starts a task under a name: `Tasks.start`."""
+Begin = Callable[[Coroutine[Any, Any, None], str], object]
+"""The same for callers that do not keep the task."""
 P = ParamSpec("P")
 
 

@@ -24,14 +24,14 @@ from functools import cache, lru_cache
 from html import unescape
 from itertools import accumulate, compress, count
 from string import ascii_lowercase, ascii_uppercase, digits
-from unicodedata import decimal, name, normalize
+from unicodedata import digit, name, normalize
 
 BESIDE = re.compile(r"[^0-9A-Za-z]+")
 Span = tuple[int, int]
 Layer = tuple[re.Pattern[str], str]
 """A pattern whose matches were replaced, and the text before that."""
 _ESCAPE = re.compile(
-    r"\\+(?:o\{0*([0-7]{1,7})\}|(?!0000[2-7][0-9a-fA-F])([0-3][0-7]{2})|[ux]\{0*([0-9a-fA-F]{1,6})\}|x([0-9a-fA-F]{2})"
+    r"\\+(?:o\{0*([0-7]{1,7})\}|(?!0000[2-7][0-9a-fA-F])([0-3][0-7]{2}|[4-7][0-7](?![0-9A-Za-z]))|[ux]\{0*([0-9a-fA-F]{1,6})\}|x([0-9a-fA-F]{2})"
     r"|u([0-9a-fA-F]{4})|U00([0-9a-fA-F]{6})|0000([2-7][0-9a-fA-F]))|%(?:25)*([0-9a-fA-F]{2})"
     r"|=([89A-F][0-9A-F])(?:(?==[89AB])|(?<==[89AB][0-9A-F]))"
     r"|&(?:#(?:[xX][0-9a-fA-F]{1,7};?|[0-9]{1,7}(?:;|(?![0-9])))|[A-Za-z][A-Za-z0-9]{1,31};)"
@@ -77,7 +77,7 @@ may_have_noise = re.compile(
 _UNFINISHED_TEXT = (
     r"(?:(?:\\+x|%(?:25)*|=)[89a-fA-F][0-9a-fA-F]|\\+[23][0-7]{2}){1,3}(?:\\+(?:x?|x[0-9a-fA-F]|[0-3][0-7]?)|%(?:25)*[0-9a-fA-F]?|=[0-9A-F]?)?"
     r"|\\+u[dD][89abAB][0-9a-fA-F]{2}(?:\\+(?:u[0-9a-fA-F]{0,3})?)?"
-    r"|\\+(?:u[0-9a-fA-F]{0,3}|U[0-9a-fA-F]{0,7}|[ux]\{[0-9a-fA-F]{0,6}|o(?:\{[0-7]{0,7})?|x[0-9a-fA-F]?|[0-3][0-7]?"
+    r"|\\+(?:u[0-9a-fA-F]{0,3}|U[0-9a-fA-F]{0,7}|[ux]\{[0-9a-fA-F]{0,6}|o(?:\{[0-7]{0,7})?|x[0-9a-fA-F]?|[0-7][0-7]?"
     r"|0{3,4}[0-9a-fA-F]?)?|%(?:25)*[0-9a-fA-F]?|=[89A-F]?"
     r"|&(?:amp;)*(?:#[xX]?[0-9a-fA-F]{0,7}|[A-Za-z]{1,31})?|[xX]{1,8}|[\[<({][a-zA-Z.]{0,12}"
 )
@@ -274,7 +274,7 @@ def _wide() -> dict[str, str]:
     normal = {one: normalize("NFKC", one) for block in blocks for one in map(chr, range(*block))}
     for one, same in normal.items():
         named = _LETTER_NAME.fullmatch(name(one, ""))
-        normal[one] = named[1] if named else str(decimal(one, same.strip("().,")))
+        normal[one] = named[1] if named else str(digit(one, same.strip("().,")))
     found = {one: same for one, same in normal.items() if len(same) == 1 and same.isascii() and same.isalnum()}
     return found | dict.fromkeys("\u115f\u1160\u3164\uffa0", "\0")  # the only letters without one
 
@@ -310,13 +310,15 @@ SIGNS = "-_+/"
 _WORD = re.compile(rf"([A-Za-z0-9]+(?:[{re.escape(SIGNS)}]+[A-Za-z0-9]+)*)")
 _MOST_BETWEEN = 24
 """Words between two pieces of a key that have the same label."""
-Label = tuple[str, str]
-"""What is before a word: the word there, without digits, or else the sign before that, and what is between them."""
+Label = tuple[str, ...]
+"""What is before a word: the word there, without digits, or else the sign before that, and what is between them; behind
+a tag also the word before that."""
 
 
 def with_controls(text: str) -> str:
     """Return a text of the same length with line ends in place of `0x` and escapes like `\\n`."""
-    return _HEX_SIGN.sub("\n\n", _CONTROL.sub("\n\n", text) if "\\" in text else text)
+    text = _CONTROL.sub("\n\n", text) if "\\" in text else text
+    return _HEX_SIGN.sub("\n\n", text) if "0x" in text or "0X" in text else text
 
 
 class LabelledWords:
@@ -336,7 +338,7 @@ class LabelledWords:
         return zip(self.unique, letters.split("\n"), strict=False)
 
     def pieces(self, letters: Mapping[str, str]) -> dict[Label, str]:
-        """Return what the words that are in `letters` have there, joined behind each label."""
+        """Return what the words that are in `letters` have there, joined behind each label of several."""
         words, last = self._words, dict[Label, int]()
         found: dict[Label, list[str]] = {}
         for at in compress(count(), map(letters.__contains__, words[1:])):
@@ -346,14 +348,14 @@ class LabelledWords:
                     pieces.append("\n")
                 pieces.append(letters[words[at + 1]])
                 last[label] = at
-        return {label: "".join(pieces) for label, pieces in found.items()}
+        return {label: "".join(pieces) for label, pieces in found.items() if len(pieces) > 1}
 
     def places(self, labels: Collection[Label] | None = None) -> dict[Label, list[Span]]:
         """Return the places of the words behind each of these labels, or behind all."""
         words, gaps, befores = self._words, self._gaps, self.unique
         between = signs = set(self._gaps)
         if labels is not None:
-            firsts, betweens = ({*parts} for parts in zip(*labels, strict=True))
+            firsts, betweens = ({label[part] for label in labels} for part in range(2))
             befores = {word for word in befores if word.strip(digits) in firsts}
             signs = {gap for gap in signs if gap.rstrip(SIGNS)[-1:] in firsts}
             between = {gap for gap in between if gap.rstrip(SIGNS) in betweens}
@@ -367,11 +369,21 @@ class LabelledWords:
         return found
 
     def _labels(self, at: int) -> tuple[Label, ...]:
-        return labels_of(self._gaps[at - 1] if at else self._before or "\n", self._words[at], self._gaps[at])
+        before = self._gaps[at - 1] if at else self._before or "\n"
+        return labels_of(self._words[at - 1] if at else "", before, self._words[at], self._gaps[at])
 
 
-def labels_of(before: str, word: str, gap: str) -> tuple[Label, ...]:
-    """Return the labels of what is behind `gap`: the word before it, and if the words differ, the sign before that."""
+def labels_of(first: str, before: str, word: str, gap: str) -> tuple[Label, ...]:
+    """Return the labels of what is behind `gap`: the word before it, and if the words differ, the sign before that.
+
+    The cells of a row have the same tag: there, it is the word before the tag, too.
+    """
+    labels = _labels_of(before, word, gap)
+    return (*labels, (*labels[0], first.strip(digits))) if gap[:1] == ">" else labels
+
+
+@lru_cache(maxsize=_MOST_KEPT)
+def _labels_of(before: str, word: str, gap: str) -> tuple[Label, ...]:
     gap, before = gap.rstrip(SIGNS), before.rstrip(SIGNS)[-1:]
     known = word.strip(digits), gap
     return (known,) if gap == " " and before != "\n" else (known, (before, gap))  # words of a sentence are no pieces

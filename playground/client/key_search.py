@@ -176,19 +176,16 @@ class KeySearch:
         if not has_labels:
             return with_backslashes(text, joined(spans))
         decoded = with_controls(decoded)
-        for words in self._words_with_key(decoded) if least >= PART_CHARS else self.known_words(decoded):
+        for words in self._words_with_key(decoded) if least >= PART_CHARS else self._known_words(decoded):
             together = "".join([decoded[start:end] for start, end in words])
             for start, end in self._secrets(together, least):
                 prefix = _PUBLIC_PREFIX.match(together, start)
                 spans += parts_of_words(words, (start, end)) if prefix and end - prefix.end() >= least else ()
         return with_backslashes(layers[0][1] if layers else text, in_source(joined(spans), layers))
 
-    def known_words(self, text: str, least: int = 2) -> list[list[Span]]:
-        """Return the words behind each label, if all of them together have characters of a key.
-
-        `least`: how many words.
-        """
-        labelled = [words for words in LabelledWords(text).places().values() if len(words) >= least]
+    def _known_words(self, text: str) -> list[list[Span]]:
+        """Return the words behind each label, if all of them together have characters of a key."""
+        labelled = [words for words in LabelledWords(text).places().values() if len(words) > 1]
         letters = [letters_of("".join([text[start:end] for start, end in words])) for words in labelled]
         return labelled if self.has_gram("\n".join(letters)) else []
 

@@ -12,8 +12,7 @@ waits, and so does `fQ2xLm7` behind it; the piece ` is a` ends the part, and wha
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from itertools import compress, count
+from collections.abc import Collection, Iterator
 from string import ascii_letters, digits
 
 from playground.client.key_readings import (
@@ -24,6 +23,7 @@ from playground.client.key_readings import (
     SIGNS,
     UNFINISHED_ENDS,
     Label,
+    LabelledWords,
     Layer,
     decode,
     encoded_text,
@@ -46,8 +46,9 @@ _BLOB_CHARS = f"{_ALNUM}+/_-"
 _BLOB_BEGIN, _BLOB_LEAST = 32, 16
 """Characters of base64 that show whether it is a text; and from which it may be one."""
 _RUN = re.compile(f"[A-Za-z0-9+/_-]{{{_BLOB_LEAST}}}").search
-_WORD, _WORDS, _SIGN = re.compile("([A-Za-z0-9]+)"), re.compile("[a-z0-9]+").findall, re.compile("[-_+/]").search
-_NO_SIGNS = str.maketrans("", "", SIGNS)
+_WORD, _SIGN_CODES = re.compile("([A-Za-z0-9]+)"), SIGNS.encode()
+_SPACED = bytes(ord(chr(code).lower()) if chr(code) in _ALNUM else 32 for code in range(256))
+"""Translates a text so that its words in lower case are between spaces."""
 _LABEL_CHARS, _MOST_LABELS, _MOST_BETWEEN = 64, 512, 256
 """Characters at the end of a text that may be the label of the next word; most labels in memory; most characters
 between two pieces with the same label."""
@@ -67,24 +68,30 @@ class SeenText:
 
     `ends`: how its letters and digits end, in each way to read it. `open`: its last part, which is read again with the
     next piece. `run`: the beginning of a run of base64 or hex at its end. `labelled`: its last words, `words`: the ends
-    of the words behind each label, and `count` there: the characters up to now.
+    of the words behind each label, and `count` there: the characters up to now. `word`: the word at the end, which may
+    go on.
     """
 
-    __slots__ = ("_search", "count", "ends", "labelled", "open", "run", "words")
+    __slots__ = ("_search", "count", "ends", "labelled", "open", "run", "word", "words")
 
     def __init__(self, search: KeySearch, text: str = "") -> None:
         self._search, self.open = search, text
         self.ends, self.words, self.count = {""}, dict[Label, tuple[str, int]](), 0
-        self.run, self.labelled = "", "\n"
+        self.run, self.labelled, self.word = "", "\n", ""
 
     def passes(self, piece: str) -> str | None:
         """Return the part of the text that was read with this piece. None: characters of a key are in it, and `spans`
         finds the parts."""
-        if not self.open and _PLAIN(piece) and not _RUN(self.run + piece):
-            letters = {letters_of(piece, self._search.beside)}
-            return self._known(piece, piece, "", ends_of(self._search, self.ends, letters))
-        text = self.open + piece
-        begun = without_end(_OPEN, text)
+        text = begun = self.open + piece
+        is_plain = _PLAIN(begun) is not None
+        if not is_plain:
+            begun = without_end(_OPEN, text)
+            is_plain = _PLAIN(begun) is not None
+        if is_plain and not _RUN(self.run + begun):
+            known = len(self.word)
+            words = self._words(begun)
+            ends = ends_of(self._search, self.ends, ["".join(words)[known:]])
+            return self._known(begun, begun, text[len(begun) :], ends, words)
         plain, layers = decode(begun, _OPEN)
         patterns = [pattern for pattern, _ in layers]
         if BLOB in patterns:
@@ -92,18 +99,21 @@ class SeenText:
         if NOTHING in patterns:
             # An escape or a tag whose first character is escaped goes on.
             begun = begun[: in_source([(len(plain) - 1, len(plain))], layers)[0][1]] if plain else ""
-        ends, rest = ends_of(self._search, self.ends, self._letters({begun, plain})), text[len(begun) :]
-        if ends and rest and not ends_of(self._search, ends, self._letters({rest, decode(rest)[0]})):
-            return None
         run = self.run + plain
         blob = BLOB.search(run) if len(run) >= _BLOB_LEAST else None
         if blob and encoded_text(blob[0][:_BLOB_BEGIN]):
             return None
-        return self._known(begun, plain, rest, ends)
+        ends = ends_of(self._search, self.ends, self._letters({begun, plain}))
+        plain = with_controls(folded(plain))
+        return self._known(begun, plain, text[len(begun) :], ends, self._words(plain))
 
-    def _known(self, begun: str, plain: str, rest: str, ends: set[str]) -> str | None:
-        if not ends or self._has_words(plain):
+    def _known(self, begun: str, plain: str, rest: str, ends: set[str], words: list[str]) -> str | None:
+        if not ends or self._has_words(plain, words):
             return None
+        if rest and letters_of(folded(rest)):
+            letters = self._letters({rest, decode(rest)[0]})
+            if not ends_of(self._search, ends, letters):
+                return None
         run = self.run + plain
         self.run = run[len(run.rstrip(_BLOB_CHARS)) :][:_BLOB_BEGIN]
         self.ends, self.open = ends, rest
@@ -113,31 +123,37 @@ class SeenText:
         """Return the letters and digits of texts in each way to read them."""
         return {letters_of(way, self._search.beside) for text in texts for way in ways_to_read(folded(text))}
 
-    def _has_words(self, text: str) -> bool:
+    def _words(self, text: str) -> list[str]:
+        """Return the words of a text in lower case, the first with its beginning before the text."""
+        spaced = (self.word + text).encode("ascii", "replace").translate(_SPACED, _SIGN_CODES).decode()
+        words = spaced.split()
+        self.word = words[-1][-GRAM:] if words and spaced[-1] != " " else ""
+        return words
+
+    def _has_words(self, text: str, words: list[str]) -> bool:
         """Return whether the words behind a label have characters of a key: short ones, as others are found anyway."""
-        text = with_controls(folded(text))
-        if _SIGN(text):
-            text = text.translate(_NO_SIGNS)
-        before = self.labelled
-        new = before[len(before.rstrip(_ALNUM)) :] + text
         self.count += len(text)
-        if self._search.short.isdisjoint(_WORDS(new.lower())):
-            self.labelled = (before + text)[-_LABEL_CHARS:]
+        short, found = self._search.short, list[str]()
+        if short.isdisjoint(words):
+            self.labelled = (text if len(words) > 3 else self.labelled + text)[-_LABEL_CHARS:]
             return False
-        parts = _WORD.split(before + text)
-        words = parts[1::2]
-        for at in compress(count(), map(self._search.short.__contains__, map(str.lower, words[1:]))):
-            for label in labels_of(*parts[2 * at : 2 * at + 3]):
-                letters, last = self.words.get(label, ("", 0))
-                letters = (
-                    words[at + 1].lower() if self.count - last > _MOST_BETWEEN else letters + words[at + 1].lower()
-                )
-                if self._search.has_gram(letters, in_pieces=True):
-                    return True
-                if at + 2 < len(words) or parts[-1]:
-                    self.words[label] = letters[1 - GRAM :], self.count
+        text = self.labelled + text
+        text = text.encode("utf-8", "surrogatepass").translate(None, _SIGN_CODES).decode("utf-8", "surrogatepass")
+        parts = _WORD.split(text)
+        for at, word in enumerate(words, len(parts) // 2 - len(words)):
+            if word in short and at:
+                first = parts[2 * at - 3] if at > 1 else ""
+                for label in labels_of(first, *parts[2 * at - 2 : 2 * at + 1]):
+                    letters, last = self.words.get(label, ("", 0))
+                    letters = (letters if self.count - last <= _MOST_BETWEEN else "") + word
+                    if len(letters) >= GRAM:
+                        found.append(letters)
+                    if 2 * at + 3 < len(parts) or parts[-1]:
+                        self.words[label] = letters[1 - GRAM :], self.count
+        if found and self._search.has_gram("\n".join(found), in_pieces=True):
+            return True
         # The last word may go on: it is read again, behind its label.
-        self.labelled = "".join(parts[-3 if parts[-1] else -5 :])[-_LABEL_CHARS:]
+        self.labelled = "".join(parts[-5 if parts[-1] else -7 :])[-_LABEL_CHARS:]
         if len(self.words) > _MOST_LABELS:
             self.words.clear()
         return False
@@ -170,27 +186,27 @@ def open_ends(search: KeySearch, text: str) -> Iterator[tuple[int, int]]:
                 begin, context = _open_end(search, less, [*layers, (removed, folded(plain)), (search.beside, less)])
                 yield len(text) if begin is None else skipped + begin, skipped + context
             if removed is NOTHING:
-                for begin, is_open in _open_words(search, plain, layers):
-                    yield skipped + begin if is_open else len(text), skipped + begin
+                yield from ((skipped + begin, skipped + begin) for begin in _open_words(search, plain, layers))
     run = len(text.rstrip(_BLOB_CHARS))
     if len(text) - run >= _BLOB_LEAST and encoded_text(text[run : run + _BLOB_BEGIN]):
         yield len(text), run  # decoded from its beginning
 
 
-def _open_words(search: KeySearch, text: str, layers: list[Layer]) -> Iterator[tuple[int, bool]]:
-    """Yield where words behind a label begin that may go on as a part of a key behind its next place, and whether
-    there are several."""
+def _open_words(search: KeySearch, text: str, layers: list[Layer]) -> Iterator[int]:
+    """Yield where several words behind a label begin that may go on as a part of a key behind its next place."""
     text = with_controls(text)
-    for words in search.known_words(text, least=1):
+    labelled = LabelledWords(text)
+    letters = {word: one for word, one in labelled.letters() if one in search.short or one[-GRAM:] in search.places}
+    labels = labelled.pieces(letters)
+    for words in labelled.places(labels).values() if labels else ():
         start, end = words[-1]
-        period = start - words[-2][0] if len(words) > 1 else 0
-        if len(text) - end <= max(2 * period, 2 * _LABEL_CHARS):
+        if len(text) - end <= max(2 * (start - words[-2][0]), 2 * _LABEL_CHARS) and text[start:end] in letters:
             joined = "".join(text[one:behind] for one, behind in words)
             begin, _ = _open_end(search, joined, [(search.beside, joined)])
-            if begin is not None:
+            if begin is not None and begin < len(joined) - (end - start):
                 ((place, behind),) = parts_of_words(words, (begin, begin + 1))
                 if not text[max(place - 1, 0) : place].isalnum():
-                    yield in_source([(place, behind)], layers)[0][0], begin < len(joined) - (end - start)
+                    yield in_source([(place, behind)], layers)[0][0]
 
 
 def _open_end(search: KeySearch, less: str, layers: list[Layer]) -> tuple[int | None, int]:
@@ -212,8 +228,9 @@ def _open_end(search: KeySearch, less: str, layers: list[Layer]) -> tuple[int | 
     return spans[0][0] if length else None, spans[-1][0] if spans else 0
 
 
-def ends_of(search: KeySearch, before: set[str], readings: set[str]) -> set[str]:
+def ends_of(search: KeySearch, before: set[str], readings: Collection[str]) -> set[str]:
     """Return how the letters and digits of a text end; none if characters of a key are in it."""
-    texts = {end + letters for end in before for letters in readings}
-    letters, ends = "\n".join(texts), {one[1 - GRAM :] for one in texts}
-    return set() if len(ends) > _MOST_ENDS or search.has_head(letters) or search.has_gram(letters) else ends
+    texts = [end + letters for end in before for letters in readings]
+    letters = "\n".join(texts)
+    ends = set() if search.has_head(letters) or search.has_gram(letters) else {one[1 - GRAM :] for one in texts}
+    return set() if len(ends) > _MOST_ENDS else ends

@@ -43,7 +43,7 @@ __all__ = (
 )
 
 MASK = secret_names.MASK
-_WORDS_BEHIND = r"(?:live|test|proj|admin|svcacct)(?:[_-][a-z]{1,7})+(?![A-Za-z0-9_\-])"
+_WORDS_BEHIND = r"(?:live|test|proj|admin|svcacct)(?:[_-][a-z]{1,7})+[_-]*(?![A-Za-z0-9_\-])"
 _LOOKS_LIKE_A_KEY = re.compile(rf"sk(?:(?<=\bsk)|(?<=\\[nrt]sk))[_-](?!{_WORDS_BEHIND})[A-Za-z0-9_\-]{{8,}}")
 _TOKEN = re.compile(r'(?:[^\s"\\,:\[\]{}]|\\+(?!["\\]))+')
 

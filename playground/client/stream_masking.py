@@ -262,12 +262,13 @@ class StreamMasker:
             context = min(context, open_end(self._search, whole[:begin])[1])
         spans = [(max(one, known), behind) for one, behind in spans if known < behind <= begin]
         text.held = whole[begin:]
-        masked_up_to = spans[-1][1] if spans else 0
+        shown, masked_up_to = masked(whole[:begin], spans)[known:], spans[-1][1] if spans else 0
         context = max(context - MARK_CHARS, 0)
-        tail = MASK + whole[masked_up_to:begin] if masked_up_to > context else whole[context:begin]
-        text.tail, text.seen = "", SeenText(self._search, tail[-_MOST_KNOWN:])
+        tail = MASK + whole[masked_up_to:begin] if masked_up_to else whole[:begin]
+        known = max(len(tail) - min(begin - max(context, masked_up_to), _MOST_KNOWN), 0)
+        text.tail, text.seen = tail[:known][-_MOST_KNOWN:], SeenText(self._search, tail[known:])
         self.has_masked = self.has_masked or bool(spans)
-        return masked(whole[:begin], spans)[known:]
+        return shown
 
 
 def redact_body(text: str, key: str | None) -> str:

@@ -37,7 +37,6 @@ MOST_SECTIONS = 64
 class Appearance(QObject):
     """Holds the theme and the text size in use."""
 
-    changed = Signal()
     zoomed = Signal()
     """The size of text has changed."""
 
@@ -104,7 +103,6 @@ class Appearance(QObject):
         if wanted != self.theme.name:
             self.theme = load_theme(wanted)
             self.apply()
-            self.changed.emit()
 
     def zoom(self, step: int) -> None:
         """Make all text larger (1) or smaller (-1) by one step, or reset it (0). The size is remembered."""

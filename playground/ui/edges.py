@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QEvent, QObject, QRect, Qt
+from PySide6.QtCore import QEvent, QObject, QRect
 from PySide6.QtGui import QAction, QShortcut
 from PySide6.QtWidgets import QFrame, QLabel, QMenu, QMenuBar, QSizePolicy, QToolButton, QWidget
 from shiboken6 import isValid
@@ -22,7 +23,7 @@ from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID
 from playground.ui.widgets.icons import IconLabel, set_icon
 from playground.ui.widgets.labels import ElidedLabel, push_button
-from playground.ui.widgets.layouts import STRETCH, row_of
+from playground.ui.widgets.layouts import STRETCH, Panel, row_of
 
 if TYPE_CHECKING:
     from playground.client.retry import Load
@@ -33,27 +34,23 @@ if TYPE_CHECKING:
 STATUS_HEIGHT_PX = 24
 
 
-class StatusBar(QFrame):
+class StatusBar(Panel):
     """Labels only; their texts are their accessible names."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.setProperty("look", "footer")
+        super().__init__("footer")
         self.setProperty("small", "true")
         self.setFixedHeight(STATUS_HEIGHT_PX)
         self._in_flight = QLabel()
-        self._minute = ElidedLabel("Requests", Qt.TextElideMode.ElideRight)
-        self._minute.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._minute = ElidedLabel("Requests", focus=False)
         self._minute.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
-        self._error = ElidedLabel("Error", Qt.TextElideMode.ElideRight)
-        self._error.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._error = ElidedLabel("Error", focus=False)
         self._recovery = QLabel()
-        self._saved = QLabel()
-        self._hint = ElidedLabel("Keys", Qt.TextElideMode.ElideRight)  # in a narrow window it gives room to the others
-        self._hint.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.saved = QLabel()
+        self._hint = ElidedLabel("Keys", focus=False)  # in a narrow window it gives room to the others
         self._hint.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
         row = row_of(on=self, margins=(GRID + 4, 0, GRID + 4, 0), spacing=GRID * 2)
-        for label in (self._in_flight, self._minute, self._recovery, self._error, self._saved, self._hint):
+        for label in (self._in_flight, self._minute, self._recovery, self._error, self.saved, self._hint):
             label.setProperty("tone", "muted")
             row.addWidget(label, 1 if label is self._error else 0)
 
@@ -69,9 +66,6 @@ class StatusBar(QFrame):
         tip += " The next request of this program is queued." if full else ""
         self._minute.set_full_text(used, f"{used}. {tip}")
         restyle(self._minute, tone="variable" if full else "muted")
-
-    def show_saved(self, words: str) -> None:
-        self._saved.setText(words)
 
     def show_hint(self, words: str) -> None:
         self._hint.set_full_text(words)
@@ -110,9 +104,7 @@ class Destination(QFrame):
     def __init__(self) -> None:
         super().__init__()
         self.setAccessibleName("Destination of requests")
-        self._text = ElidedLabel("Destination", Qt.TextElideMode.ElideRight)
-        self._text.setProperty("tone", "muted")
-        self._text.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._text = ElidedLabel("Destination", "muted", focus=False)
         self._text.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self._text.setMinimumWidth(1)  # the action is whole in the narrowest window
         self._button = push_button("", "link", lambda: self._run())
@@ -168,11 +160,10 @@ class RecentFilesMenu(QMenu):
         for number, path in enumerate(self.paths, 1):
             # A & would be taken for a mnemonic.
             name = visible_line(f"{path.name} — {path.parent}").replace("&", "&&")
-            action = self.addAction(f"&{number} {name}" if number < 10 else name)
-            action.triggered.connect(lambda _checked, path=path: self._open(path))
+            self.addAction(f"&{number} {name}" if number < 10 else name, partial(self._open, path))
         files = list(zip(self.actions(), self.paths, strict=True))
         self.addSeparator()
-        self.addAction("Clear this list").triggered.connect(lambda _checked: self.clear_files())
+        self.addAction("Clear this list", self.clear_files)
         self._tasks.start(self._mark_missing(files), "look for the recent files")
 
     async def _mark_missing(self, files: Sequence[tuple[QAction, Path]]) -> None:
@@ -201,12 +192,11 @@ class _Menus(QMenuBar):
         return super().eventFilter(watched, event)
 
 
-class MenuRow(QFrame):
+class MenuRow(Panel):
     """A menu bar that is part of the window; on macOS the system's menu bar has the menus."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.setProperty("look", "menurow")
+        super().__init__("menurow")
         self.setFixedHeight(HEIGHT_PX)
         self.menus = _Menus()
         self.menus.setNativeMenuBar(sys.platform == "darwin")

@@ -28,7 +28,7 @@ from playground.ui.panes.prompt.pane import PromptPane
 from playground.ui.side_panel import WorkArea
 from playground.ui.theme import mono_font
 from playground.ui.topbar import TopBar
-from playground.ui.widgets.layouts import column_of
+from playground.ui.widgets.layouts import Panel, column_of
 from playground.ui.widgets.notice import EndNotice, SlimBar
 from playground.ui.window_state import COLUMNS, GROWTH, ROWS, Places
 
@@ -122,8 +122,8 @@ class MainWindow(QMainWindow):
     def _lay_out(self) -> None:
         column_of(self.files.tabs.bar, (self.prompt, 1), on=self._left, margins=0, spacing=0)
         for _pane in GROWTH[1:]:
-            self._columns.addWidget(_blank())
-        self._rows.addWidget(_blank())
+            self._columns.addWidget(Panel("pane"))
+        self._rows.addWidget(Panel("pane"))  # stands where a pane will be
         self._rows.setStretchFactor(0, 1)
         for splitter, sizes in ((self._columns, COLUMNS), (self._rows, ROWS)):
             splitter.setChildrenCollapsible(False)
@@ -206,8 +206,8 @@ class MainWindow(QMainWindow):
         self.prompt.action_requested.connect(lambda name: self.actions_table[name].trigger())
         self.top.send_clicked.connect(lambda: self.requests.send_or_stop())
         self.top.endpoint_chosen.connect(self.choose_endpoint)
-        self.top.new_requested.connect(self.files.new)
-        self.files.saved.connect(lambda _name: self.status.show_saved(f"Saved {datetime.now().astimezone():%H:%M}"))
+        self.top.new.clicked.connect(self.files.new)
+        self.files.saved.connect(lambda _name: self.status.saved.setText(f"Saved {datetime.now().astimezone():%H:%M}"))
         self.files.notice.connect(self.show_notice)
         self.files.import_requested.connect(lambda path: self.answers.log_paths.import_from(path))
         self.files.rows_requested.connect(self._open_rows)
@@ -217,7 +217,6 @@ class MainWindow(QMainWindow):
         self.files.tabs.switched.connect(lambda page: self.requests.show_page(page))
         self.program.endpoint_changed.connect(self.choose_endpoint)
         self.program.notice.connect(self.show_notice)
-        self.appearance.changed.connect(lambda: self.modes.show_theme())
         self.appearance.zoomed.connect(self._show_zoom)
         self.workspace.on_notice.subscribe(self.show_notice)
         self.workspace.allow_server = self.program.allow_server
@@ -498,10 +497,3 @@ class MainWindow(QMainWindow):
         self.places.keep()
         super().closeEvent(event)
         self.closing.emit()
-
-
-def _blank() -> QFrame:
-    """Stands where a pane will be."""
-    blank = QFrame()
-    blank.setProperty("look", "pane")
-    return blank

@@ -38,8 +38,6 @@ class ModeView(Struct, frozen=True):
     """Called whenever the mode becomes current."""
     panes: Callable[[], Sequence[Pane] | None] = _nothing
     """Returns the panes between which the focus moves, in this order; None: the window's."""
-    take_theme: Callable[[], object] = _nothing
-    """Called after a change of theme, for what the style sheet does not reach."""
     take_zoom: Callable[[], object] = _nothing
     """Called after a change of the text size, for fonts and sizes of painted widgets."""
     close: Callable[[], object] = _nothing
@@ -105,10 +103,6 @@ class Modes(QStackedWidget):
     def panes(self) -> Sequence[Pane] | None:
         """Return the panes of the current mode; None: it has the window's."""
         return self._views[self.current].panes()
-
-    def show_theme(self) -> None:
-        for view in self._views.values():
-            view.take_theme()
 
     def show_zoom(self) -> None:
         for view in self._views.values():
@@ -187,7 +181,7 @@ class OtherModes:
         from playground.ui.controllers.recorder import RecorderController
 
         window = self._window
-        recorder = window.recorder = RecorderController(window, window.workspace, lambda: window.appearance.theme)
+        recorder = window.recorder = RecorderController(window, window.workspace)
         recorder.notice.connect(window.show_notice)
         recorder.open_wanted.connect(window.open_logged)
         recorder.prompt_wanted.connect(self._open_recorded)

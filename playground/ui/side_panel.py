@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QKeyEvent, QResizeEvent
-from PySide6.QtWidgets import QDialog, QFrame, QSplitter, QStackedWidget, QWidget
+from PySide6.QtWidgets import QDialog, QSplitter, QStackedWidget, QWidget
 from shiboken6 import isValid
 
 from playground.storage.settings import Settings
 from playground.ui.theme import GRID, zoom_factor
 from playground.ui.widgets.icons import icon_button
-from playground.ui.widgets.layouts import PageArea, column_of, row_of
+from playground.ui.widgets.layouts import PageArea, Panel, column_of, row_of
 from playground.ui.widgets.tab_bar import tab_bar
 from playground.ui.widgets.task_dialog import TaskDialog
 
@@ -27,15 +27,13 @@ LEAST_PAGE_PX = 340
 """Height at 100 % below which a page scrolls, which only larger text can give."""
 
 
-class SidePanel(QFrame):
+class SidePanel(Panel):
     """Pages are dialogs, shown as tabs of the panel. A page that is closed, by any way, leaves it."""
 
     emptied = Signal()
 
     def __init__(self) -> None:
-        super().__init__()
-        self.setProperty("look", "pane")
-        self.setAccessibleName("Side panel")
+        super().__init__("pane", "Side panel")
         self.tabs = tab_bar("Pages of the side panel", ())
         self._stack = QStackedWidget()
         close = icon_button("close", "Close this page", clicked=self.close_page)

@@ -13,7 +13,6 @@ from PySide6.QtWidgets import (
     QAbstractButton,
     QButtonGroup,
     QDialog,
-    QFrame,
     QGridLayout,
     QLabel,
     QMenu,
@@ -27,7 +26,7 @@ from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme, current_theme, ui_font
 from playground.ui.widgets.icons import icon_button, set_icon, set_label
 from playground.ui.widgets.labels import ChoiceButton, add_choice, push_button, toned
-from playground.ui.widgets.layouts import STRETCH, row_of
+from playground.ui.widgets.layouts import STRETCH, Panel, row_of
 from playground.ui.widgets.plain_table import plain_tip
 
 if TYPE_CHECKING:
@@ -207,16 +206,14 @@ class CompactTools(Protocol):
         """Show all words (0), leave some out (1), or as many as possible (2)."""
 
 
-class ModeSwitch(QFrame):
+class ModeSwitch(Panel):
     """Prompt and the other modes; hidden while there is one mode only."""
 
     chosen = Signal(str)
     """A mode's id."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.setProperty("look", "modes")
-        self.setAccessibleName("Mode")
+        super().__init__("modes", "Mode")
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self._buttons: dict[str, QPushButton] = {}
         self._group = QButtonGroup(self)
@@ -248,18 +245,16 @@ class ModeSwitch(QFrame):
             button.setProperty("mode", mode)
 
 
-class TopBar(QFrame):
+class TopBar(Panel):
     """Emits the user's choices; the window acts on them."""
 
     send_clicked = Signal()
     endpoint_chosen = Signal(str)
     """An endpoint's id."""
-    new_requested = Signal()
 
     def __init__(self, action: Callable[[str], QAction], parent: QWidget | None = None) -> None:
         """Build the toolbar. `action` finds an action of the window by its id."""
-        super().__init__(parent)
-        self.setProperty("look", "bar")
+        super().__init__("bar", parent=parent)
         self.setFixedHeight(HEIGHT_PX)
         self._action = action
         self._running = False
@@ -268,7 +263,7 @@ class TopBar(QFrame):
         self._endpoint = _menu_button("Endpoint: where requests are sent")
         self.file_button = _menu_button("Prompt file")
         set_icon(self.file_button, "file", "text")
-        self._new = icon_button("plus", "New prompt", clicked=self.new_requested)
+        self.new = icon_button("plus", "New prompt")
         self.context = ContextMeter()
         self._send = push_button("", "primary", self.send_clicked)
         self._verify = QPushButton(VERIFY)
@@ -281,10 +276,10 @@ class TopBar(QFrame):
         set_icon(self._verify, "check", "text")
         self._verify.setToolTip("Send the prompt twice; the second shows whether the cache works")
         self._verify.clicked.connect(lambda: action("verify").trigger())
-        left: tuple[QWidget, ...] = (self.modes, self._endpoint, self.file_button, self._new)
+        left: tuple[QWidget, ...] = (self.modes, self._endpoint, self.file_button, self.new)
         right: tuple[QWidget, ...] = (self.context, self._verify, self._send)
         self._row = row_of(*left, STRETCH, *right, on=self, margins=(GRID + 4, 0, GRID + 4, 0), spacing=GRID)
-        self._prompt_tools = (self.file_button, self._new, *right)
+        self._prompt_tools = (self.file_button, self.new, *right)
         self._mode_tools: QWidget | None = None
 
     def resizeEvent(self, event: QResizeEvent) -> None:

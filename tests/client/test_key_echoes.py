@@ -222,7 +222,7 @@ SHOWN_AT_ONCE = 5
 FORMS = (
     *("0x{:02x}, ", "0x{:02X},", "0X{:02x} ", "<0x{:02X}>", "\\x{:02x}", "%{:02X}", "&amp;#{:d};", "&#{:d}; "),
     *("\\U{:08x}", "\\o{{{:o}}}", "\\x{{{:x}}}", "\\{:06x} "),
-    *("\\{:03o}", "\\\\u{:04x}", "\n   7 | {:c}", "\n10 | {:c}", "\n  3. {:c}"),
+    *("\\{:03o}", "\\{:o}", "\\\\u{:04x}", "\n   7 | {:c}", "\n10 | {:c}", "\n  3. {:c}"),
     *(f"{{:c}}{mark}" for mark in ("\\xe2\\x80\\x8b", "%E2%80%8B", "%25E2%2580%258B", "=E2=80=8B", "\\342\\200\\213")),
     *("\\\\x{:02x}", "{:c}\\\\xe2\\\\x80\\\\x8b", "{:c}\\\\342\\\\200\\\\213"),  # as in a call's arguments
     *(f"{{:c}}{mark}" for mark in ("\x1bPabc\x1b\\", "\u200b", "&#8203;", "\x1b]8;;http://x\x1b\\")),
@@ -260,6 +260,7 @@ LETTERS = {
     "tags": _moved("\U000e002d", "".join(map(chr, range(ord("-"), 127)))),
     "accents": normalize("NFC", "".join(f"{one}\u0301" for one in ECHOED)),
     "digits": _moved("\u0660", digits),
+    "dingbats": _moved("\u2780", digits[1:]),
     "halves in UTF-16": json.dumps(_moved("🅰", ascii_lowercase)),
 }
 
@@ -324,6 +325,8 @@ LISTS = {
     ),
     "a table": lambda pieces: _rows(pieces, "| %d | %s |", "\n"),
     "words": lambda pieces: _rows(pieces, "letter %d is %s", ", "),
+    "a table in HTML": lambda pieces: _rows(pieces, "<tr><td>%d</td><td>%s</td></tr>"),
+    "words with characters of the key": lambda pieces: _rows(pieces, f"in {ECHOED[9:13]}s: part %d is '%s'", "\n"),
 }
 
 

@@ -30,7 +30,16 @@ def test_what_looks_like_a_key_is_masked_without_being_known() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["risk_assessment_2026", "sk_", "sk_short", "ask_for_the_moon", "task-0123456789", "sk_live_mode is"]
+    "text",
+    [
+        "risk_assessment_2026",
+        "sk_",
+        "sk_short",
+        "ask_for_the_moon",
+        "task-0123456789",
+        "sk_live_mode is",
+        "sk_test_your_",
+    ],
 )
 def test_words_that_only_resemble_one_stay(text: str) -> None:
     assert redact(text, None) == text

@@ -21,12 +21,14 @@ ACCEPTED = (
     "call, OpenAI batch lines, and the formats of Anthropic, Langfuse, GitHub Models, Prompty, dotprompt and promptfoo."
 )
 _BEFORE_CURL = (
-    r"(?:[ \t]*(?:#[^\n]*+|set -\w++|"
-    r"(?:export[ \t]+)?[A-Za-z_]\w*=(?:'[^']*+'|\"(?:[^\"\\]|\\[\s\S])*+\"|[^\s;'\"])*+|)"
+    r"(?:[ \t]*(?:#[^\n]*+|set(?:[ \t]+[-+]?\w++)++|(?:function[ \t]+)?(?!curl\b)\w++[ \t]*\(\)[ \t]*\{(?=[ \t]*\n)|"
+    r"(?:(?:export|local|readonly)[ \t]+)?[A-Za-z_]\w*\+?=(?:'[^']*+'|\"(?:[^\"\\]|\\[\s\S])*+\"|[^\s;'\"])*+|)"
     r"[ \t]*+(?:#[^\n]*+)?+[;\n])*+\s*+"
 )
 _CURL = re.compile(_BEFORE_CURL + r"(?:\$\s+)?(?:\S*[/\\])?curl(?:\.exe)?\s")
 """A curl command; comments and variables that are set may be before it."""
+_COMPLETIONS = re.compile(r"\bchat\s*(?:\??\.|:\s*\{)\s*completions\b")
+"""A part of a client, which may be called by another name."""
 _YAML_NAMES = (".yml", ".yaml", ".prompty", ".prompt")
 
 
@@ -40,9 +42,16 @@ def import_kind(text: str) -> str:
     # The words first: in 2 MB of other text the expression takes 90 ms.
     if any(word in start for word in CALL_ENDS) and CALL.search(start):
         return "SDK call"
+    if _posts(start):
+        return "request in a program"
     if start.startswith("---\n") or re.match(r"(?:messages|prompts|name|model)\s*:.*\n", start):
         return "prompt file in YAML" if re.search(r"^(?:messages|prompts|model|inputs|config)\s*:", start, re.M) else ""
     return ""
+
+
+def _posts(text: str) -> bool:
+    """Whether a program may send a prompt without an SDK."""
+    return "/chat/completions" in text and re.search(r"\bfetch\(|\.post\(", text) is not None
 
 
 _SECRET = re.compile(
@@ -118,10 +127,10 @@ def open_any(text: str, name: str = "") -> OpenedPrompt:
     if start.startswith(("{", "[")) and not name.lower().endswith(_YAML_NAMES):
         return _json(text.lstrip("\ufeff"))
     if _CURL.match(start):
-        return open_curl(mask_secrets(start))
+        return open_curl(mask_secrets(text.lstrip("\ufeff")))
     if name.lower().endswith(_YAML_NAMES) or start.startswith("---"):
         return open_yaml(text, name)
-    if CALL.search(text):
+    if CALL.search(text) or _COMPLETIONS.search(text) or _posts(text):
         return open_snippet(mask_secrets(text))
     if re.search(r"^(?:messages|prompts)\s*:", text, re.MULTILINE):
         return open_yaml(text, name)

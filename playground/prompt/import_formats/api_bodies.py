@@ -49,6 +49,8 @@ def opened_body(
     ]
     if not value["messages"]:
         raise InputError.of(("messages",), "there are no messages.", "Import a prompt with at least one message.")
+    if value.get("tools") == []:
+        report.left_out("tools", "the list is empty")
     model = value.get("model")
     if isinstance(model, str) and model != "electron":
         report.note(f"The model {model} was replaced by the model of the endpoint.")

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from msgspec import Struct
 
-from playground.prompt.document import Json
+from playground.prompt.document import Document, Json, names
 from playground.prompt.field_errors import InputError
 from playground.prompt.import_formats.api_bodies import Report
 
@@ -16,6 +16,16 @@ CALL = re.compile(
     r"\b(?:chat\s*\.\s*completions(?:\.with_raw_response)?\s*\.\s*(?:create|stream|parse)|responses\.create|messages\.create"
     r"|electron(?:\.with_raw_response)?\.complete)\s*\("
 )
+_API_PATH = re.compile(
+    r"(?:\.(?:chat|completions|responses|messages|electron))+(?:\.(?:create|stream|parse|complete))?"
+)
+
+
+def is_api(source: str) -> bool:
+    """Whether an expression is a part of a client that another name can be given to: `c.chat.completions`."""
+    return re.fullmatch(r"[\w.]+?" + _API_PATH.pattern, source) is not None
+
+
 CALL_ENDS = (".create", ".stream", ".parse", ".complete")
 """One of them is in each match of CALL."""
 MAX_CHARS = 500_000
@@ -29,6 +39,7 @@ class Open(str):
 
     source: str
     reason: str
+    held: object = None  # the value that it is the JSON of
 
 
 class Gap(Struct, frozen=True):
@@ -77,7 +88,12 @@ def total(left: object, right: object) -> object | None:
         return [spread(left), *right]
     if isinstance(left, str) and isinstance(right, str):
         return None if isinstance(left, Open) and isinstance(right, Open) else f"{left}{right}"
-    return left + right if isinstance(left, int | float) and isinstance(right, int | float) else None
+    return bounded_number(left + right) if isinstance(left, int | float) and isinstance(right, int | float) else None
+
+
+def bounded_number(value: float) -> float | None:
+    """Return a number; None for one that is not finite or has more than 64 bits."""
+    return value if -(2**63) <= value < 2**64 else None
 
 
 def spread(value: Open) -> Gap:
@@ -101,7 +117,9 @@ class Values:
 
     def __init__(self, text: str, report: Report) -> None:
         self._report = report
-        self._open: dict[str, tuple[Open, object]] = {}
+        self._open: dict[str, Open] = {}
+        self._same: dict[str, Open] = {}
+        self._names: dict[str, str] = {}  # of the variables of the prompt
         self._written = frozenset(re.findall(r"\{\{[ \t]*(\w+)[ \t]*\}\}", text))
         self._steps = 0
         self.line = 0  # of the call
@@ -115,19 +133,33 @@ class Values:
         if self._steps > 4 * MAX_CHARS:
             raise InputError.of((), f"{where}the values are too large to be evaluated.")
 
-    def open(self, source: str, reason: str = "", origin: object = None) -> Open:
-        """Return the value of an expression that is not known. Other sources and origins have other variables."""
-        name = re.sub(r"\W+", "_", source[:200]).strip("_")[:80].strip("_")
-        name = f"value_{name}" if not re.match(r"[^\W\d]", name) else name
-        number, base = 1, name
-        while name in self._written or (name in self._open and self._open[name][1] != (source, origin)):
+    def open(self, source: str, reason: str = "", *, is_same: bool = False) -> Open:
+        """Return the value of an expression that is not known. It has its own variable.
+
+        `is_same`: the source is a name that has the same value wherever it is.
+        """
+        if is_same and source in self._same:
+            return self._same[source]
+        number = len(self._open)
+        while (name := f"value_{number}") in self._written:
             number += 1
-            name = f"{base}_{number}"
-        if name not in self._open:
-            value = Open("{{" + name + "}}")
-            value.source, value.reason = source, reason
-            self._open[name] = value, (source, origin)
-        return self._open[name][0]
+        value = self._open[name] = Open("{{" + name + "}}")
+        value.source, value.reason = source, reason
+        if is_same:
+            self._same[source] = value
+        return value
+
+    def _variable(self, value: Open) -> str:
+        """Return the name that the variable of a value has in the prompt."""
+        if value[2:-2] not in self._names:
+            name = re.sub(r"\W+", "_", value.source[:200]).strip("_")[:80].strip("_")
+            name = f"value_{name}".rstrip("_") if not re.match(r"[^\W\d]", name) else name
+            number, base = 1, name
+            while name in self._written or name in self._names.values():
+                number += 1
+                name = f"{base}_{number}"
+            self._names[value[2:-2]] = name
+        return self._names[value[2:-2]]
 
     def opened(self, value: object, depth: int = 0) -> Iterator[Open | Gap]:
         """Yield the unknown parts of a value."""
@@ -137,7 +169,7 @@ class Values:
         elif isinstance(value, str):
             for name in re.findall(r"\{\{(\w+)\}\}", value) if "{{" in value else ():
                 if name in self._open:
-                    yield self._open[name][0]
+                    yield self._open[name]
         elif isinstance(value, list | dict):
             for one in value if isinstance(value, list) else value.values():
                 yield from self.opened(one, depth + 1)
@@ -183,6 +215,12 @@ class Values:
             self._refuse(name, self._report.notes[-1].rstrip(".") if value else "the list is empty")
         return kept
 
+    def note_written(self, document: Document) -> None:
+        """Report the texts of the program that have the form of a variable."""
+        for name in names(document.messages):
+            if name not in self._names.values():
+                self._report.note(f"The text {{{{{name}}}}} in the program is a variable of the prompt.")
+
     def _refuse(self, name: str, why: str) -> NoReturn:
         where = "" if re.search(r"\bline \d", why) or not self.line else f" (the call in line {self.line})"
         raise InputError.of((name,), f"cannot be read from the program: {why}{where}.", _ADVICE)
@@ -201,13 +239,15 @@ class Values:
         for one in self.opened(value):
             if isinstance(one, Open):
                 reason = f": {one.reason}" if one.reason else ""
-                self._report.note(f"The expression {one.source[:60]} became the variable {one}{reason}.")
-        return _plain(value)
+                variable = "{{" + self._variable(one) + "}}"
+                self._report.note(f"The expression {one.source[:60]} became the variable {variable}{reason}.")
+        return self._plain(value)
 
-
-def _plain(value: object) -> Json:
-    if isinstance(value, list):
-        return [_plain(one) for one in value]
-    if isinstance(value, dict):
-        return {str(name): _plain(one) for name, one in value.items()}
-    return value if value is None or isinstance(value, bool | int | float) else str(value)
+    def _plain(self, value: object) -> Json:
+        if isinstance(value, list):
+            return [self._plain(one) for one in value]
+        if isinstance(value, dict):
+            return {str(name): self._plain(one) for name, one in value.items()}
+        if isinstance(value, str) and "{{" in value:
+            return re.sub(r"(?<=\{\{)\w+(?=\}\})", lambda name: self._names.get(name[0], name[0]), value)
+        return value if value is None or isinstance(value, bool | int | float) else str(value)

@@ -14,12 +14,13 @@ from msgspec import Struct
 from playground.prompt.document import Json
 from playground.prompt.field_errors import InputError
 from playground.prompt.import_formats.api_bodies import Report
-from playground.prompt.import_formats.call_values import CALL, CALL_ENDS, Values, words
-from playground.prompt.import_formats.python_calls import MARK, UNKNOWN, bounded, call_fields
+from playground.prompt.import_formats.call_values import CALL, CALL_ENDS, Values, is_api, words
+from playground.prompt.import_formats.python_calls import MARK, bounded, call_fields
+from playground.prompt.import_formats.sdk_calls import UNKNOWN, followed
 
 _NodeT = TypeVar("_NodeT", bound=ast.AST)
 _TOKEN = re.compile(
-    r"(?P<space>\s+|//[^\n]*|/\*.*?\*/)|(?P<name>#?(?:[^\W\d]|\$)[\w$]*)"
+    r"(?P<space>\s+|//[^\n\u2028\u2029]*|/\*.*?\*/)|(?P<name>#?(?:[^\W\d]|\$)[\w$]*)"
     r"|(?P<number>0[xX][\da-fA-F_]+|0[oO][0-7_]+|0[bB][01_]+|(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:[eE][+-]?\d+)?n?)"
     r"|(?P<string>'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\")"
     r"|(?P<sign>>>>=|\.\.\.|===|!==|\*\*=|<<=|>>=|>>>|&&=|\|\|=|\?\?=|=>|==|!=|<=|>=|&&|\|\||\?\?|\?\.(?!\d)|\+\+|--"
@@ -28,8 +29,10 @@ _TOKEN = re.compile(
 )
 _REGEX = re.compile(r"/(?![*/])(?:[^/\\\[\n]|\\.|\[(?:[^\]\\\n]|\\.)*\])+/\w*")
 _CHARS = re.compile(r"(?:[^`\\$]|\\.|\$(?!\{))+|\$\{|`|.", re.DOTALL)
-_ESCAPE = re.compile(r"\\(?:u\{([\da-fA-F]{1,6})\}|u([\da-fA-F]{4})|x([\da-fA-F]{2})|(\r\n|.))", re.DOTALL)
-_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "v": "\v", "0": "\0", "\n": "", "\r\n": ""}
+_ESCAPE = re.compile(
+    r"\\(?:u\{([\da-fA-F]{1,6})\}|u([\da-fA-F]{4})|x([\da-fA-F]{2})|([0-3][0-7]{0,2}|[4-7][0-7]?)|(.))", re.DOTALL
+)
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "v": "\v"} | dict.fromkeys("\n\u2028\u2029", "")
 _OPENING = {"(": ")", "[": "]", "{": "}", "${": "}"}
 _KEYWORDS = words(
     "await break case catch class const continue debugger default delete do else export extends finally "
@@ -48,11 +51,11 @@ _UNARY = words("! - + ~ typeof void delete await new ++ -- <")
 _TYPE_WORDS = words("is extends keyof typeof readonly infer asserts unique")
 _TYPE_SIGNS = words("< , | & . => = ?")
 _SPACES = "\t\n\v\f\r \xa0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff" + "".join(map(chr, range(0x2000, 0x200B)))
-_METHODS = {"push": "append", "unshift": "insert", "shift": "pop", "trim": "strip"}
+_METHODS = {"push": "append", "stringify": "dumps", "unshift": "insert", "shift": "pop", "trim": "strip"}
 _METHODS |= {"toUpperCase": "upper", "toLowerCase": "lower"}
 _METHODS |= dict.fromkeys(("keys", "values", "entries", "from"), "values")
 _METHODS |= dict.fromkeys(
-    ["log", "warn", "info", "debug", "error", "stringify", "isArray", "includes", "indexOf", "startsWith", "endsWith"],
+    ["log", "warn", "info", "debug", "error", "isArray", "includes", "indexOf", "startsWith", "endsWith"],
     "info",
 )
 _METHODS |= {name: name for name in words("pop concat create stream parse complete join get")}
@@ -81,14 +84,12 @@ class _Scope(Struct):
     free: list[str]
 
 
-def javascript_fields(text: str, report: Report) -> dict[str, Json]:
+def javascript_fields(text: str, values: Values, report: Report) -> dict[str, Json]:
     """Return the arguments of the first SDK call as a request body. Raises InputError."""
-    values = Values(text, report)
+    text = re.sub(r"\r\n?", "\n", text)  # as in templates
     parser = _Parser(text, values)
     tree = parser.program()
-    if not parser.calls:
-        if not parser.problem:
-            raise InputError.of((), "the snippet has no call of chat.completions.create.")
+    if not parser.calls and parser.problem:
         raise InputError.of((), f"the snippet cannot be read: {parser.problem}.", "Copy the call whole.")
     return call_fields(tree, parser.calls, values, report, text)
 
@@ -99,7 +100,7 @@ def _tokens(text: str, values: Values) -> Iterator[_Token]:
     while at < len(text):
         is_chars = braces[-1] < 0
         match = _CHARS.match(text, at) if is_chars else None
-        if text[at] == "/" and not is_chars and not re.match(r"[\w$)\]}'\"`]", before):
+        if text[at] == "/" and not is_chars and not re.match(r"(?!\$\{)[\w$)\]}'\"`]", before):
             match = _REGEX.match(text, at)
         kind = "chars" if is_chars else "regex"
         if match is None:
@@ -118,7 +119,7 @@ def _tokens(text: str, values: Values) -> Iterator[_Token]:
         if kind != "space":
             yield _Token(kind, found, at, match.end(), line, starts_line)
             starts_line, before = False, "" if found in _KEYWORDS else found
-        starts_line = starts_line or (kind == "space" and "\n" in found)
+        starts_line = starts_line or (kind == "space" and re.search(r"[\n\u2028\u2029]", found) is not None)
         line += found.count("\n")
         at = match.end()
     yield _Token("end", "", at, at, line, True)
@@ -152,6 +153,7 @@ class _Parser:
         self._scope = _Scope(None, True, {}, [])
         self._references: list[tuple[ast.Name, _Scope]] = []
         self._counts: dict[str, int] = {}
+        self._aliases: dict[str, str] = {}  # of the parts of a client
         self._has_arguments = any(token.text == "arguments" for token in self.tokens)
 
     def program(self) -> ast.Module:
@@ -327,11 +329,11 @@ class _Parser:
                 if self._token.kind != "string":
                     self._fail("an import cannot be read")
                 names = [one.text for one in self.tokens[start + 1 : self._at] if one.kind == "name"]
+                package = _text(self._token.text[1:-1])
                 self._at += 1
                 self._take(";")
-                for name in names:
-                    self._declared(name)
-                return [self._set_all(start, names)]
+                given = [self._node(ast.alias, start, name=self._declared(name), asname=None) for name in names]
+                return [self._node(ast.ImportFrom, start, module=package, names=given, level=0)]
             case "function" | "async" if "function" in (word, after.text):
                 self._at += 1 + (word == "async")
                 self._take("*")
@@ -390,6 +392,8 @@ class _Parser:
             elif word in ("if", "while", "switch") and self._expect("("):
                 test = self._expression()
                 self._expect(")")
+                if word == "switch":
+                    test = self._node(ast.UnaryOp, start, op=ast.Not(), operand=test)
             elif word in ("case", "default"):
                 test = self._expression() if word == "case" else test
                 self._expect(":")
@@ -432,6 +436,11 @@ class _Parser:
             begin = self._at
             names, target = self._pattern(is_var=word == "var")
             value = self._assignment() if self._take("=") else None
+            source = "" if value is None else self._path_source(value)
+            for name in names:
+                path = source if isinstance(target, ast.Name) else f"{source}.{_path_of(target, name)}"
+                if is_api(path):
+                    self._aliases[name] = path
             if value is not None and all(isinstance(one, ast.Name) for one in getattr(target, "elts", [target])):
                 found.append(self._node(ast.Assign, begin, targets=[target], value=value))
             elif value is not None or word != "var":
@@ -496,7 +505,9 @@ class _Parser:
         body = [self._node(ast.Global, start, names=scope.free), *body]
         decorators = [self._unknown(start)] if self._has_arguments else []  # it may change them by `arguments`
         parts = {"name": name, "args": arguments, "body": body, "decorator_list": decorators}
-        return self._node(ast.FunctionDef, start, **parts, returns=None, type_params=[])
+        first = [token.text for token in self.tokens[start : start + 2]]
+        kind = ast.AsyncFunctionDef if first[0] == "async" or "*" in first else ast.FunctionDef
+        return cast(ast.FunctionDef, self._node(kind, start, **parts, returns=None, type_params=[]))
 
     def _class(self, start: int) -> ast.ClassDef:
         self._at += 1
@@ -619,6 +630,8 @@ class _Parser:
             elif isinstance(left, ast.Name):
                 target = self._name(left.id, begin, is_set=True)
                 found.append(self._node(ast.Assign, begin, targets=[target], value=right))
+                if is_api(source := self._path_source(right)):
+                    self._aliases[left.id] = source
             elif isinstance(left, ast.Subscript):
                 self._refuse_global(left)
                 right = _named(str(getattr(left.slice, "value", "")), right)
@@ -632,7 +645,7 @@ class _Parser:
         raise InputError.of((), f"line {line}: {what} may change any value, so the program is not imported.")
 
     def _refuse_global(self, target: ast.expr) -> None:
-        source = self._text[target.col_offset : target.end_col_offset]
+        source = self._source(target)
         if match := re.match(r"(globalThis|window|global)\b", source):
             self._refuse(match[1], target.lineno)
 
@@ -725,7 +738,7 @@ class _Parser:
         kind = {"!": ast.Not, "-": ast.USub}.get(sign, ast.Invert)
         return value if sign in ("await", "<") else self._node(ast.UnaryOp, start, op=kind(), operand=value)
 
-    def _postfix(self) -> ast.expr:
+    def _postfix(self) -> ast.expr:  # noqa: C901 - one case per sign
         start, value = self._at, self._primary()
         while True:
             token = self._token
@@ -741,7 +754,11 @@ class _Parser:
                     place = self._unknown(start, place)
                 value = self._node(ast.Subscript, start, value=value, slice=place, ctx=ast.Load())
             elif self._take("("):
-                value = self._node(ast.Call, start, func=value, args=self._items(")"), keywords=[])
+                given = self._items(")")
+                if isinstance(value, ast.Name | ast.Subscript) and self._is_sdk(value):
+                    value = self._sdk_call(start, value, given)
+                else:
+                    value = self._node(ast.Call, start, func=value, args=given, keywords=[])
             elif self._is("`"):
                 pieces = [one for one in self._template().values if isinstance(one, ast.FormattedValue)]
                 value = self._unknown(start, value, *(one.value for one in pieces))
@@ -772,16 +789,8 @@ class _Parser:
 
     def _method(self, start: int, method: ast.Attribute, name: str, given: list[ast.expr]) -> ast.expr:
         holder = method.value
-        source = self._text[method.col_offset : method.end_col_offset] if f".{name}" in CALL_ENDS else ""
-        if re.search(CALL.pattern + "$", re.sub(r"\s+|\?(?=\.)", "", source) + "("):
-            call = self._node(ast.Call, start, func=method, args=given[:1], keywords=[])
-            if given and isinstance(given[0], ast.Dict):
-                fields = zip(given[0].keys, given[0].values, strict=True)
-                call.args = []
-                call.keywords = [ast.keyword(arg=getattr(key, "value", None), value=value) for key, value in fields]
-            call.keywords += [ast.keyword(arg="options", value=one) for one in given[1:]]
-            self.calls.append(call)
-            return call
+        if f".{name}" in CALL_ENDS and self._is_sdk(method):
+            return self._sdk_call(start, method, given)
         match name, given:
             case "push", _ if len(given) != 1 or isinstance(given[0], ast.Starred):
                 method.attr, given = "extend", [self._node(ast.List, start, elts=given, ctx=ast.Load())]
@@ -802,6 +811,27 @@ class _Parser:
             case (("unshift" | "shift" | "pop" | "trim" | "join"), [_, *_]):
                 method.attr = f".{name}"
         return self._node(ast.Call, start, func=method, args=given, keywords=[])
+
+    def _source(self, node: ast.expr) -> str:
+        return self._text[node.col_offset : node.end_col_offset]
+
+    def _path_source(self, node: ast.expr) -> str:
+        """Return an expression without spaces and with `.name` for other forms of a property."""
+        return re.sub(r"\[['\"](\w+)['\"]\]", r".\1", re.sub(r"\s+|\?(?=\.)", "", self._source(node)))
+
+    def _is_sdk(self, function: ast.expr) -> bool:
+        source = self._path_source(function)
+        return re.search(CALL.pattern + "$", followed(source, self._aliases) + "(") is not None
+
+    def _sdk_call(self, start: int, function: ast.expr, given: list[ast.expr]) -> ast.Call:
+        call = self._node(ast.Call, start, func=function, args=given[:1], keywords=[])
+        if given and isinstance(given[0], ast.Dict):
+            fields = zip(given[0].keys, given[0].values, strict=True)
+            call.args = []
+            call.keywords = [ast.keyword(arg=getattr(key, "value", None), value=value) for key, value in fields]
+        call.keywords += [ast.keyword(arg="options", value=one) for one in given[1:]]
+        self.calls.append(call)
+        return call
 
     def _items(self, end: str) -> list[ast.expr]:
         found: list[ast.expr] = []
@@ -917,10 +947,20 @@ def _targets(node: ast.AST) -> list[ast.Name]:
     return []
 
 
+def _path_of(pattern: ast.AST, name: str) -> str:
+    """Return the properties that lead to a name in a pattern: `a.b` for b in `{a: {b}}`."""
+    for key, value in zip(pattern.keys, pattern.values, strict=True) if isinstance(pattern, ast.Dict) else ():
+        if isinstance(key, ast.Constant) and isinstance(key.value, str):
+            inner = "" if isinstance(value, ast.Name) else _path_of(value, name)
+            if inner or (isinstance(value, ast.Name) and value.id == name):
+                return f"{key.value}.{inner}".rstrip(".")
+    return ""
+
+
 def _named(key: str, value: ast.expr) -> ast.expr:
     """Return the value of a key. A function becomes a method: it is not the usual one of that name."""
     function: ast.AST = value
-    if isinstance(function, ast.FunctionDef):
+    if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
         function.name = _METHODS.get(key, key)
     return value
 
@@ -939,6 +979,6 @@ def _text(source: str) -> str:
     def replaced(match: re.Match[str]) -> str:
         if code := match[1] or match[2] or match[3]:
             return chr(int(code, 16)) if int(code, 16) < 0x110000 else "\ufffd"
-        return _ESCAPES.get(match[4], match[4])
+        return chr(int(match[4], 8)) if match[4] else _ESCAPES.get(match[5], match[5])
 
-    return _ESCAPE.sub(replaced, source).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return _ESCAPE.sub(replaced, source).encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")

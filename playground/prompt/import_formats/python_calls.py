@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Literal, TypeVar
 
@@ -17,23 +18,34 @@ from playground.prompt.document import Json
 from playground.prompt.field_errors import InputError
 from playground.prompt.import_formats.api_bodies import Report
 from playground.prompt.import_formats.call_values import (
-    CALL,
-    CALL_ENDS,
     MAX_CHARS,
     Gap,
     Open,
     Values,
+    bounded_number,
     gap_in,
+    is_api,
     note_other_calls,
     spread,
     taint,
     total,
     words,
 )
+from playground.prompt.import_formats.sdk_calls import (
+    FUNCTIONS,
+    doubt_about,
+    in_order,
+    is_post,
+    is_sdk,
+    parameters,
+    path_to,
+    property_name,
+    self_names,
+)
+from playground.prompt.json_text import loads
 
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-_SCOPES = (ast.Module, *_FUNCTIONS)
-_NESTED = (ast.ClassDef, *_FUNCTIONS)
+_SCOPES = (ast.Module, *FUNCTIONS)
+_NESTED = (ast.ClassDef, *FUNCTIONS)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _LOOPS = (ast.For, ast.AsyncFor, ast.While)
 _READ_ONLY = words(
@@ -47,14 +59,20 @@ _SHARING = words("list dict tuple set sorted enumerate zip min max next iter cop
 """Those of them whose result has the members of an argument."""
 _MODULES = {"textwrap": "dedent", "inspect": "cleandoc", "json": "dumps", "pprint": "pprint", "copy": "copy deepcopy"}
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names.split()}
+_COMPARING = words("__eq__ __ne__ __lt__ __gt__ __contains__ __instancecheck__ __hash__")
+"""Methods that only read their arguments, in programs that are not refused."""
 _DYNAMIC = frozenset(["exec", "eval", "globals", "vars", "locals", "setattr", "delattr"])
 _JAVASCRIPT = words("len String Number Boolean parseInt parseFloat")
 """Functions of JavaScript that do not change their arguments. `len`: `.length`."""
-UNKNOWN = "?"
-"""The function of an expression that is not followed: what it does to its arguments is not known."""
+_PASSING = words(
+    "open OpenAI AsyncOpenAI Client AsyncClient Session ClientSession ThreadPoolExecutor TemporaryDirectory urlopen "
+    "NamedTemporaryFile Lock"
+)
+"""Context managers that do not end an exception."""
 MARK = "'"
 """Behind it, a name has the number of its declaration."""
 _MAX_PARTS = 60_000
+_DUMPS = frozenset(["indent", "ensure_ascii"])
 _SPEC = re.compile(r",?(\.\d{1,2})?[fd%]?")
 _FIELDS = re.compile(r"(?:[^{}]|\{\{|\}\}|\{\w*\})*")
 
@@ -69,6 +87,10 @@ class _Unset(Struct, frozen=True):
     line: int = 0
 
 
+class _Row(list[object]):
+    """A tuple: `+=` makes another one."""
+
+
 class _Change(Struct, frozen=True):
     """What code does to a name: sets it, adds items to its list, or alters its value in another way."""
 
@@ -77,10 +99,13 @@ class _Change(Struct, frozen=True):
     line: int
 
 
-def python_fields(text: str, report: Report) -> dict[str, Json]:
+def python_fields(text: str, values: Values, report: Report) -> dict[str, Json]:
     """Return the arguments of the first SDK call as a request body. Raises SyntaxError, InputError."""
     bounded(text.splitlines())
-    return call_fields(ast.parse(text), None, Values(text, report), report)
+    cookie = re.match(r"(?:[^\n]*\n)?[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)", text)
+    if cookie and not re.fullmatch(r"(?i)utf[-_]?8(-sig)?|(us-)?ascii", cookie[1]):
+        raise InputError.of((), f"the program is not in UTF-8 but in {cookie[1]}.", "Save it as UTF-8.")
+    return call_fields(ast.parse(text), None, values, report)
 
 
 def bounded(parts: Iterable[_PartT]) -> list[_PartT]:
@@ -99,57 +124,102 @@ def call_fields(
     `calls`: None to search them. `javascript`: the program if it is not Python.
     """
     nodes = bounded(ast.walk(tree))
+    depths: dict[ast.AST, int] = {tree: 0}
+    parents: dict[ast.AST, ast.AST] = {}
+    for node in nodes:  # outer nodes are before inner ones
+        values.spend(getattr(node, "lineno", 0), 0, depths[node])
+        depth = depths[node] + isinstance(node, _NESTED)
+        inner = [*ast.iter_child_nodes(node)]
+        depths.update(dict.fromkeys(inner, depth))
+        parents.update(dict.fromkeys(inner, node))
     if calls is None:
-        calls = [
-            node
+        aliases = {
+            target.id: source
             for node in nodes
-            if isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Attribute)
-            and f".{node.func.attr}" in CALL_ENDS
-            and CALL.search(ast.unparse(node.func) + "(")
-        ]
-    if not calls:
+            if isinstance(node, ast.Assign | ast.AnnAssign)
+            for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+            if isinstance(target, ast.Name)
+            and isinstance(node.value, ast.Attribute)
+            and is_api(source := ast.unparse(node.value))
+        }
+        calls = [node for node in nodes if isinstance(node, ast.Call) and is_sdk(node.func, aliases)]
+    posts = [] if calls else [node for node in nodes if isinstance(node, ast.Call) and is_post(node)]
+    posts = [one for one in posts if not one.args or not _is_other_address(one.args[0])] or posts
+    if not calls and not posts:
         raise InputError.of((), "the snippet has no call of chat.completions.create.")
+    calls = calls or posts
     calls.sort(key=lambda node: (node.lineno, node.col_offset))
-    note_other_calls([node.lineno for node in calls], report)
     _refuse_dynamic(nodes, {"eval", "Function"} if javascript else _DYNAMIC)
+    calls = in_order(calls, parents)
+    note_other_calls([node.lineno for node in calls], report)
     values.line = calls[0].lineno
-    return values.body(_Program(nodes, calls[0], values, javascript).arguments(report))
+    if not posts and (doubt := doubt_about(nodes, parents, calls[0], _bound(nodes))):
+        report.note(f"{doubt}, which may change the request.")
+    path = path_to(parents, calls[0])
+    if begun := self_names(nodes, parents, path):
+        nodes = [*ast.walk(tree)]
+    return values.body(_Program(nodes, path, begun, values, javascript).arguments(report))
+
+
+def _is_other_address(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and not str(node.value).endswith("/chat/completions")
 
 
 class _Program:
     """Follows the scopes around a call, and in each the straight-line code before it."""
 
-    def __init__(self, nodes: Sequence[ast.AST], call: ast.Call, values: Values, javascript: str) -> None:
+    def __init__(
+        self,
+        nodes: Sequence[ast.AST],
+        path: Sequence[ast.AST],
+        begun: Mapping[ast.AST, ast.AST],
+        values: Values,
+        javascript: str,
+    ) -> None:
+        """`path`: the nodes from the program to the call. `begun`: classes, and their methods that run first."""
+        call = path[-1]
+        assert isinstance(call, ast.Call)
         self._call, self._values, self._javascript = call, values, javascript
         self._stars = "..." if javascript else "**"
         self._scopes: list[dict[str, object]] = []
+        self._callers: list[dict[str, object]] = []  # the scopes that a function does not see
         self._outside: list[_Change] = []
+        self._properties: dict[str, object] = {}  # of `self`
+        self._methods_change: list[_Change] = []  # of these
         functions = [node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
         defined = _defined(nodes)
         self._methods = _READ_ONLY - defined
         self._growing = {"append", "extend"} - defined
+        self._defined = defined
+        self._has_sums = not defined.isdisjoint(["__add__", "__radd__", "__iadd__"])
         known = _JAVASCRIPT if javascript else _READ_ONLY | {"cleandoc"}
-        bound = _bound(nodes)
+        bound = self._bound = _bound(nodes)
         self._read_only = self._builtins = known - defined - bound
         self._loose = _loose(nodes)  # and, below, the names that functions may change
+        self._own: set[str] = set()  # functions of the program that do not change what they are given
+        self._judged: dict[ast.AST, bool] = {}
         changing = {node.name for node in functions if node.decorator_list or self._is_changing(node)}
         self._own = {node.name for node in functions} - changing
+        self._judged.clear()
         self._read_only |= self._own - bound
         self._loose |= {change.name for node in nodes for change in self._free_changes(node)}
-        path = _path(nodes, call)
+        self._expressions = _expressions(path[0])
         self._on_path = {id(node) for node in path}
         last = max(index for index, node in enumerate(path) if isinstance(node, _SCOPES))
         for index, node in enumerate(path):
             if isinstance(node, _SCOPES) or (isinstance(node, ast.ClassDef) and index > last):
-                later = next((one for one in path[index + 1 :] if isinstance(one, _FUNCTIONS)), None)
+                later = next((one for one in path[index + 1 :] if isinstance(one, FUNCTIONS)), None)
                 self._enter_scope(node, later)
+            elif node in begun:
+                self._begin(begun[node], nodes)
             elif isinstance(node, _COMPREHENSIONS):
                 names = {one.name for part in node.generators for one in self._changes([part.target])}
                 self._scopes.append({name: _Unset() for name in names})
 
     def arguments(self, report: Report) -> dict[str, object]:
         """Return the arguments of the call by name."""
+        if is_post(self._call):
+            return self._posted(report)
         fields: dict[str, object] = {}
         for argument in self._call.args:
             if not self._javascript and any(
@@ -173,6 +243,30 @@ class _Program:
                 fields[keyword.arg] = value
         return fields
 
+    def _posted(self, report: Report) -> dict[str, object]:
+        """Return the JSON that a request with `fetch` or `post` sends. Raises InputError if it is not known."""
+        line, given = self._call.lineno, {one.arg: self._value(one.value) for one in self._call.keywords}
+        rest = [self._value(one) for one in self._call.args]
+        url = rest.pop(0) if rest else given.get("url")
+        more = rest[0] if rest else None
+        if self._javascript and property_name(self._call.func):  # axios.post(url, body)
+            given = {"json": more}
+        elif self._javascript:
+            given = more if isinstance(more, dict) and gap_in(more) is None else {}
+        elif getattr(self._call.func, "id", "") == "fetch" or (rest and not given):
+            raise SyntaxError("a function of JavaScript")
+        if not isinstance(url, str) or not url.endswith("/chat/completions"):
+            raise InputError.of((), f"line {line}: the address of the request does not end with /chat/completions.")
+        names = [name for name in ("json", "body", "data", "content") if name in given]
+        value = given[names[0]] if names else None
+        if isinstance(value, str) and names != ["json"]:
+            value = value.held if isinstance(value, Open) else loads(value)
+        if not isinstance(value, dict):
+            raise InputError.of((), f"line {line}: the JSON of the request is not in the program.", "Paste the JSON.")
+        fields: dict[str, object] = {}
+        self._spread_into(fields, value, names[0])
+        return fields
+
     @staticmethod
     def _spread_into(fields: dict[str, object], value: object, what: str) -> None:
         gap = gap_in(value, whole=True)
@@ -189,6 +283,18 @@ class _Program:
 
     # Scopes and statements
 
+    def _begin(self, first: ast.AST, nodes: Iterable[ast.AST]) -> None:
+        """Run the method that sets the properties of `self`, as names of their own scope."""
+        own: dict[str, object] = {change.name: _Unset() for change in self._free_changes(first) if "." in change.name}
+        self._scopes.append(own)
+        self._properties = own
+        self._methods_change = [
+            change for one in nodes if one is not first for change in self._free_changes(one) if change.name in own
+        ]
+        if id(first) not in self._on_path:
+            self._enter_scope(first, None)
+            self._scopes.pop()
+
     def _enter_scope(self, node: ast.AST, later: ast.AST | None) -> None:
         """Run a scope up to the call, or up to the function `later` that has the call, which may run at any time."""
         body: list[ast.stmt] = [] if isinstance(node, ast.Lambda) else getattr(node, "body", [])
@@ -197,9 +303,9 @@ class _Program:
         scope: dict[str, object] = {
             change.name: _Unset(f"line {change.line} sets it after its use", change.line)
             for change in changes
-            if change.name not in free
+            if change.name not in free and "." not in change.name
         }
-        scope |= {name: _Unset() for name in _parameters(node)}
+        scope |= {name: _Unset() for name in parameters(node)}
         self._scopes.append(scope)
         self._outside = [change for one in ast.walk(node) if one is not node for change in self._free_changes(one)]
         rest = self._run(body)
@@ -220,8 +326,8 @@ class _Program:
             return []
         changes = list(self._changes([node.body] if isinstance(node, ast.Lambda) else node.body))
         free = {name for one in ast.walk(node) if isinstance(one, ast.Global | ast.Nonlocal) for name in one.names}
-        local = (_parameters(node) | {change.name for change in changes if change.kind == "set"}) - free
-        return [change for change in changes if change.name not in local]
+        local = (parameters(node) | {change.name for change in changes if change.kind == "set"}) - free
+        return [change for change in changes if change.name not in local or "." in change.name]
 
     def _run(self, body: Sequence[ast.stmt]) -> Sequence[ast.stmt]:
         """Execute the statements up to the call; return the one that has it and those behind."""
@@ -278,18 +384,26 @@ class _Program:
                 for one in targets:
                     assert isinstance(one, ast.Subscript)
                     self._set_item(one, None, delete=True)
-            case ast.Expr(value=ast.Call(func=ast.Attribute() as method, keywords=[]) as call):
+            case ast.Expr(value=ast.Call(func=ast.Attribute() as method, keywords=named) as call) if not named or (
+                method.attr == "update" and not call.args and all(one.arg for one in named)
+            ):
                 self._call_method(method, call, statement)
-            case ast.With() | ast.AsyncWith():
+            case ast.With() | ast.AsyncWith() if all(self._is_passing(one.context_expr) for one in statement.items):
                 self._apply(self._changes(statement.items))
                 for inner in statement.body:
                     self._execute(inner)
             case _:
                 self._apply(self._changes([statement]))
 
+    def _is_passing(self, context: ast.expr) -> bool:
+        """Whether a `with` passes exceptions on: what is set in it is certain behind it."""
+        function = context.func if isinstance(context, ast.Call) else None
+        name = getattr(function, "attr", getattr(function, "id", ""))
+        return name in _PASSING and name not in self._defined and name not in self._bound
+
     def _set(self, name: str, value: object) -> None:
-        self._scopes[-1][name] = value
-        self._apply(change for change in self._outside if change.name == name)
+        (self._properties if name in self._properties else self._scopes[-1])[name] = value
+        self._apply(change for change in (*self._outside, *self._methods_change) if change.name == name)
 
     def _assign(self, target: ast.expr, value: object, source: ast.expr) -> None:
         if isinstance(target, ast.Tuple | ast.List):
@@ -311,10 +425,13 @@ class _Program:
         if gap_in(value, whole=True) is not None:
             taint([added], f"line {statement.lineno} stores it")
             return
-        if isinstance(value, list) and isinstance(added, list | Open):
+        is_changed = isinstance(value, list) and not isinstance(value, _Row) and not self._javascript
+        if is_changed and isinstance(value, list) and isinstance(added, list | Open):
+            self._values.spend(statement.lineno, len(added))
             value += added if isinstance(added, list) else [spread(added)]  # other names of the list see it, too
             return
-        joined = self._sum(value, added, statement.lineno)
+        is_text = bool(self._javascript) and isinstance(value, list)
+        joined = None if is_text else self._sum(value, added, statement.lineno)
         self._set(name, _Unset(f"line {statement.lineno} adds to it", statement.lineno) if joined is None else joined)
 
     def _set_item(self, target: ast.Subscript, value: object, *, delete: bool = False) -> None:
@@ -336,6 +453,8 @@ class _Program:
 
     def _call_method(self, method: ast.Attribute, call: ast.Call, statement: ast.stmt) -> None:
         holder, given = self._value(method.value), [self._value(argument) for argument in call.args]
+        if call.keywords:
+            given.append({str(one.arg): self._value(one.value) for one in call.keywords})
         is_name = isinstance(method.value, ast.Name) and any(method.value.id in scope for scope in self._scopes)
         if isinstance(holder, Open) and is_name and method.attr in self._growing:
             grown: list[object] = [spread(holder)]
@@ -343,6 +462,7 @@ class _Program:
                 scope |= {name: grown for name, value in scope.items() if value is holder}
             holder = grown
         is_whole = any(isinstance(argument, ast.Starred) for argument in call.args)
+        self._values.spend(call.lineno, sum(len(one) for one in given if isinstance(one, list | dict)))
         if isinstance(holder, list | dict) and not is_whole and _changed(holder, method.attr, given):
             if gap_in(holder, whole=True) is not None:
                 taint(given, f"line {call.lineno} stores it")
@@ -370,8 +490,16 @@ class _Program:
                 continue
             elif isinstance(value, list) and change.kind == "grow":
                 value.append(Gap(f"What line {change.line} adds to {_shown(change.name)}"))
-            elif isinstance(value, list | dict):
-                taint(value, f"line {change.line} changes {_shown(change.name)}")
+            elif isinstance(value, list | dict | Open):  # its text may be another one from now on
+                held = [id(one) for one in self._values.opened(value)]
+                for one in (*self._scopes, *self._callers):
+                    one |= {
+                        name: _Unset(opened.reason, change.line)
+                        for name, opened in one.items()
+                        if isinstance(opened, Open) and id(opened) in held
+                    }
+                if not isinstance(value, Open):
+                    taint(value, f"line {change.line} changes {_shown(change.name)}")
 
     def _changes(self, nodes: Iterable[ast.AST]) -> Iterator[_Change]:
         """Yield what code changes or may change, apart from that of nested functions and classes.
@@ -463,7 +591,7 @@ class _Program:
             *call.args,
             *(keyword.value for keyword in call.keywords if keyword.arg in ("key", "default", "cls")),
         ):
-            is_changing = isinstance(one, _FUNCTIONS) and self._is_changing(one)
+            is_changing = isinstance(one, FUNCTIONS) and self._is_changing(one)
             if is_changing or (
                 one not in call.args
                 and getattr(one, "id", "") not in self._read_only
@@ -475,25 +603,34 @@ class _Program:
 
     def _is_changing(self, function: ast.AST) -> bool:
         """Whether a function may change what it is given."""
+        if function in self._judged:
+            return self._judged[function]
         body = [function.body] if isinstance(function, ast.Lambda) else getattr(function, "body", [])
         changes = [
             *self._changes(body),
             *(one for part in ast.walk(function) if part is not function for one in self._free_changes(part)),
         ]
-        return any(one.name in _parameters(function) for one in changes)
+        found = self._judged[function] = any(one.name in parameters(function) for one in changes)
+        return found
 
     # Expressions
 
     def _name(self, name: str) -> object:
         for scope in reversed(self._scopes):
             if name in scope:
-                if isinstance(value := scope[name], _Unset):
-                    scope[name] = self._values.open(_shown(name), value.reason, value.line or name)
-                return scope[name]
-        return self._values.open(_shown(name))
+                if not isinstance(value := scope[name], _Unset):
+                    return value
+                opened = self._values.open(_shown(name), value.reason)
+                if name not in self._loose:  # no function and loop may set it between two uses
+                    scope[name] = opened
+                return opened
+        return self._values.open(_shown(name), is_same=True)
 
     def _sum(self, left: object, right: object, line: int) -> object | None:
+        if self._has_sums and isinstance(left if isinstance(left, Open) else right, Open):
+            return None
         found = total(left, right)
+        found = _Row(found) if isinstance(left, _Row) and isinstance(found, list) else found
         size = len(found) if isinstance(found, str | list) else 1
         if isinstance(found, str) and size > MAX_CHARS:
             raise InputError.of((), f"line {line}: a text has more than {MAX_CHARS:,} characters.")
@@ -522,9 +659,11 @@ class _Program:
         """Return the value; None if it is not known."""
         match node:
             case ast.Constant(value=str() | int() | float() as value):
-                return value
-            case ast.List(elts=items) | ast.Tuple(elts=items):
+                return value if isinstance(value, str) else bounded_number(value)
+            case ast.List(elts=items):
                 return self._list(items, depth)
+            case ast.Tuple(elts=items):
+                return _Row(self._list(items, depth))
             case ast.Dict():
                 return self._dict(node, depth)
             case ast.JoinedStr(values=pieces):
@@ -536,11 +675,21 @@ class _Program:
                 return self._chain(node, depth)
             case ast.BinOp(left=left, op=ast.Mod(), right=right):
                 given = self._value(right, depth)
-                row = tuple(given) if isinstance(right, ast.Tuple) and isinstance(given, list) else (given,)
+                row = tuple(given) if isinstance(given, _Row) else (given,)
                 return _percent(self._value(left, depth), row)
-            case ast.BinOp(left=left, op=ast.Mult(), right=right):
+            case ast.BinOp(left=left, op=ast.Mult() | ast.Sub() as op, right=right):
                 text, count = self._value(left, depth), self._value(right, depth)
-                fits = isinstance(text, str) and isinstance(count, int) and len(text) * count <= 10_000
+                if isinstance(text, int | float) and isinstance(count, int | float):
+                    is_small = bounded_number(text) is not None and bounded_number(count) is not None
+                    return (
+                        bounded_number(text * count if isinstance(op, ast.Mult) else text - count) if is_small else None
+                    )
+                fits = (
+                    isinstance(op, ast.Mult)
+                    and isinstance(text, str)
+                    and isinstance(count, int)
+                    and len(text) * count <= 10_000
+                )
                 return text * count if fits and isinstance(text, str) and isinstance(count, int) else None
             case ast.IfExp(test=test, body=body, orelse=orelse):
                 is_true = self._truth(self._value(test, depth))
@@ -587,7 +736,7 @@ class _Program:
             value, name = self._value(item, depth), self._value(key, depth) if key is not None else ""
             if key is None and isinstance(value, dict | Open):
                 self._spread_into(found, value, f"{self._stars}{self._source(item)[:60]}")
-            elif key is None or isinstance(name, Open) or not isinstance(name, str | int | float):
+            elif key is None or isinstance(name, Open | bool) or not isinstance(name, str | int | float):
                 return None
             else:
                 found[str(name)] = value
@@ -603,7 +752,8 @@ class _Program:
         found: object | None = self._value(left, depth)
         for operand in reversed(operands):
             right = self._value(operand, depth)
-            found = None if found is None else self._sum(found, right, node.lineno)
+            is_text = bool(self._javascript) and (isinstance(found, list) or isinstance(right, list))
+            found = None if found is None or is_text else self._sum(found, right, node.lineno)
         return found
 
     def _piece(self, node: ast.expr, depth: int) -> str:
@@ -617,7 +767,7 @@ class _Program:
             return self._values.open(self._source(node.value), "its format was not applied" if spec else "")
         if isinstance(value, Open):
             if spec or node.conversion > 0:
-                return self._values.open(value.source, "its format is not applied", "format")
+                return self._values.open(value.source, "its format is not applied")
             return value
         if self._javascript and not isinstance(value, str) and type(value) is not int:
             return self._values.open(self._source(node.value))
@@ -640,7 +790,7 @@ class _Program:
                 return None
             if not isinstance(lower, int | None) or not isinstance(upper, int | None):
                 return None
-            return list(holder[lower:upper])
+            return type(holder)(holder[lower:upper])
         key = self._value(place, depth)
         found: object = None
         if isinstance(holder, list) and isinstance(key, int) and _is_place(holder, key):
@@ -663,7 +813,11 @@ class _Program:
     def _call_value(self, call: ast.Call, depth: int) -> object | None:  # noqa: C901 - one case per function
         """Return the value of a call that makes a copy or a text. Texts with variables in them are not changed."""
         name = call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
+        if isinstance(call.func, ast.Name) and name in self._expressions:
+            return self._returned(name, call, depth)
         if isinstance(call.func, ast.Name) and name not in self._builtins:
+            return None
+        if isinstance(call.func, ast.Attribute) and name in self._defined:
             return None
         if isinstance(call.func, ast.Attribute) and name in ("dedent", "deepcopy", "cleandoc"):
             module = call.func.value
@@ -673,6 +827,8 @@ class _Program:
             return {str(keyword.arg): self._value(keyword.value, depth) for keyword in call.keywords}
         if isinstance(call.func, ast.Attribute) and name == "format":
             return self._format(call, call.func.value, depth)
+        if isinstance(call.func, ast.Attribute) and name == "dumps":
+            return self._dumped(call, call.func, depth)
         if call.keywords or len(call.args) > 5 or any(isinstance(one, ast.Starred) for one in call.args):
             return None
         given = [self._value(argument, depth) for argument in call.args]
@@ -692,7 +848,7 @@ class _Program:
                     first = self._sum(first, one, call.lineno) if is_known else None
                 return first
             case "deepcopy", [list() | dict() as value]:
-                return _copy(value)
+                return self._copy(value, call.lineno, depth)
             case "str", [str() | int() | float() as value]:
                 return value if isinstance(value, str) else str(value)
             case "join", [str() as text, list() as items] if all(isinstance(one, str) for one in items):
@@ -711,6 +867,49 @@ class _Program:
             ):
                 return text.replace(old, new)
         return None
+
+    def _returned(self, name: str, call: ast.Call, depth: int) -> object | None:
+        """Return the value of a function of the program that is one expression."""
+        function, result = self._expressions[name]
+        names = [one.arg for one in function.args.args]
+        given = dict(zip(names, call.args, strict=False)) | {str(one.arg): one.value for one in call.keywords}
+        first = len(names) - len(function.args.defaults)
+        given = dict(zip(names[first:], function.args.defaults, strict=True)) | given
+        is_hidden = any(name in scope for scope in self._scopes[1:])
+        is_spread = any(isinstance(one, ast.Starred) for one in call.args) or len(call.args) > len(names)
+        if is_hidden or is_spread or given.keys() != {*names}:
+            return None
+        scopes, values = self._scopes, {one: self._value(value, depth) for one, value in given.items()}
+        self._scopes, callers = [scopes[0], values], self._callers
+        self._callers = [*callers, *scopes[1:]]
+        del self._expressions[name]  # not in itself
+        try:
+            return self._value(result, depth)
+        finally:
+            self._scopes, self._callers = scopes, callers
+            self._expressions[name] = function, result
+
+    def _dumped(self, call: ast.Call, function: ast.Attribute, depth: int) -> str | None:
+        """Return the text that `json.dumps` makes of a value; it is open if the value is."""
+        options = {one.arg: getattr(one.value, "value", None) for one in call.keywords}
+        module = "JSON" if self._javascript else "json"
+        is_module = getattr(function.value, "id", "") == module and module not in self._bound
+        if not is_module or len(call.args) != 1 or options.keys() - _DUMPS:
+            return None
+        value = self._value(call.args[0], depth)
+        if self._javascript or next(self._values.opened(value), None) is not None or None in options.values():
+            text = self._values.open(self._source(call))
+            text.held = self._copy(value, call.lineno, depth)
+            return text
+        return json.dumps(value, **{str(name): option for name, option in options.items()})  # type: ignore[arg-type]
+
+    def _copy(self, value: object, line: int, depth: int) -> object:
+        self._values.spend(line, 1, depth)
+        if isinstance(value, list):
+            return [self._copy(one, line, depth + 1) for one in value]
+        if isinstance(value, dict):
+            return {name: self._copy(one, line, depth + 1) for name, one in value.items()}
+        return value
 
     def _format(self, call: ast.Call, template: ast.expr, depth: int) -> str | None:
         text = self._value(template, depth)
@@ -741,6 +940,19 @@ def _refuse_dynamic(nodes: Iterable[ast.AST], dynamic: Collection[str]) -> None:
                 what = name
             case ast.Name(id="__builtins__") | ast.ImportFrom(module="builtins"):
                 what = "builtins"
+            case (
+                ast.Name(id="FunctionType" as name)
+                | ast.Attribute(attr=("FunctionType" | "get_objects" | "get_referrers" | "get_referents") as name)
+            ):
+                what = name
+            case ast.FunctionDef(name=name, args=ast.arguments(args=[_, *others])) if name in _COMPARING and any(
+                isinstance(one, ast.Name)
+                and one.id in {other.arg for other in others}
+                and isinstance(parts, ast.Attribute | ast.Subscript)
+                for parts in ast.walk(node)
+                for one in [getattr(parts, "value", None)]
+            ):
+                what = name
             case ast.alias(name="__main__") | ast.ImportFrom(module="__main__"):
                 what = "__main__"
         if what:
@@ -761,6 +973,30 @@ def _defined(nodes: Iterable[ast.AST]) -> set[str]:
                 found |= {one.id for part in body for one in getattr(part, "targets", ()) if isinstance(one, ast.Name)}
             case ast.keyword(arg=str(name), value=ast.Lambda()):
                 found.add(name)
+    return found
+
+
+def _expressions(tree: ast.AST) -> dict[str, tuple[ast.FunctionDef, ast.expr]]:
+    """Return the functions of a program that only return an expression, and these."""
+    found: dict[str, tuple[ast.FunctionDef, ast.expr]] = {}
+    sets = Counter(
+        getattr(node, "id", "") or getattr(node, "asname", "") or getattr(node, "name", "")
+        for node in ast.walk(tree)
+        if not isinstance(node, ast.Name) or isinstance(node.ctx, ast.Store)
+    )
+    for node in getattr(tree, "body", ()):
+        one = node.value if isinstance(node, ast.Assign) else node
+        name = getattr(node.targets[0], "id", "") if isinstance(node, ast.Assign) else getattr(node, "name", "")
+        if not isinstance(one, ast.FunctionDef) or one.decorator_list or sets[name] != 1:
+            continue
+        body = [part for part in one.body if not isinstance(part, ast.Global) or part.names]
+        body = body[1:] if ast.get_docstring(one) is not None else body
+        is_plain = not (one.args.vararg or one.args.kwarg or one.args.kwonlyargs or one.args.posonlyargs)
+        is_plain = is_plain and not any(isinstance(part, ast.Yield | ast.YieldFrom) for part in ast.walk(one))
+        is_plain = is_plain and all(isinstance(value, ast.Constant) for value in one.args.defaults)
+        match body:
+            case [ast.Return(value=ast.expr() as value)] if is_plain:
+                found[name] = one, value
     return found
 
 
@@ -790,6 +1026,10 @@ def _loose(nodes: Iterable[ast.AST]) -> set[str]:
             if isinstance(one, ast.Name):
                 inside = {id(node) for node in ast.walk(loop)} if inside is None else inside
                 targets.setdefault(one.id, set()).update(inside)
+    for node in nodes:
+        for one in (part for loop in getattr(node, "generators", ()) for part in ast.walk(loop.target)):
+            if isinstance(one, ast.Name) and one.id in targets:  # another variable of that name
+                targets[one.id].update(id(inner) for inner in ast.walk(node))
     return {
         node.id
         for node in nodes
@@ -853,23 +1093,3 @@ def _changed(holder: list[object] | dict[str, object], method: str, given: Seque
         case _:
             return False
     return True
-
-
-def _copy(value: object) -> object:
-    if isinstance(value, list):
-        return [_copy(one) for one in value]
-    return {name: _copy(one) for name, one in value.items()} if isinstance(value, dict) else value
-
-
-def _parameters(node: ast.AST) -> set[str]:
-    given = node.args if isinstance(node, _FUNCTIONS) else None
-    return {one.arg for one in ast.walk(given) if isinstance(one, ast.arg)} if given is not None else set()
-
-
-def _path(nodes: Iterable[ast.AST], call: ast.AST) -> list[ast.AST]:
-    """Return the nodes from the program to the call, one inside the other."""
-    parents = {child: node for node in nodes for child in ast.iter_child_nodes(node)}
-    path = [call]
-    while path[-1] in parents:
-        path.append(parents[path[-1]])
-    return path[::-1]

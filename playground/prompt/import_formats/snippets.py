@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import OpenedPrompt
@@ -17,17 +19,19 @@ from playground.prompt.json_text import loads
 from playground.prompt.secret_names import is_secret
 
 _DATA = ("-d", "--data", "--data-raw", "--data-ascii", "--data-binary", "--data-urlencode", "--json")
-_OPTIONS = (
-    "-H --header -X --request -o --output -u --user -A --user-agent -b --cookie -m --max-time --connect-timeout -x"
-)
-_WITH_VALUE = frozenset(f"{_OPTIONS} --proxy --url -e --referer -w --write-out --cacert --retry".split())
+_OTHER_BODIES = ("-F", "--form", "--form-string", "-T", "--upload-file", "-K", "--config")
+_SHORT_WITH_VALUE = frozenset("AbcCdDeEFHKmoPQrtTuUwxXyYz")
+_OPTIONS = "--header --request --output --user --user-agent --cookie --max-time --connect-timeout --proxy --url"
+_WITH_VALUE = frozenset(f"{_OPTIONS} --referer --write-out --cacert --cert --key --retry --retry-delay".split())
 
 
 def open_curl(text: str) -> OpenedPrompt:
     """Return the document in the body of the first curl command. Raises InputError, also for a body in a file."""
     report = Report()
     values = Values(text, report)
-    shell = _Shell(text.strip().removeprefix("$ ").replace("\r\n", "\n"), values)
+    if len(text) > 10 * MAX_CHARS:
+        raise InputError.of((), f"the command has more than {10 * MAX_CHARS:,} characters.")
+    shell = _Shell(re.sub(r"\A(\s*)\$ ", r"\1", text.rstrip().replace("\r\n", "\n")), values)
     words, *others = shell.curl_commands()
     if others:
         more = f"{len(others)} other command{'s' if len(others) > 1 else ''}"
@@ -46,7 +50,8 @@ def open_curl(text: str) -> OpenedPrompt:
     except InputError:
         raise
     except ValueError as error:
-        raise InputError.of(("--data",), f"is not JSON: {error}.") from None
+        raise InputError.of(("--data",), f"is not JSON (the curl command in line {shell.line}): {error}.") from None
+    values.note_written(opened.document)
     return OpenedPrompt(opened.document, opened.format, (*opened.notes, *report.notes), imported=True)
 
 
@@ -54,13 +59,13 @@ def _bodies(words: list[str], standard_input: str | None, report: Report) -> Ite
     """Yield the options that give the body, and their values."""
     rest = iter(words[1:])
     for word in rest:
-        name, equals, value = word.partition("=") if word.startswith("--") else (word, "", "")
-        if name.startswith("-d") and name not in _DATA:
-            name, equals, value = "-d", "=", name[2:]
-        if name not in _DATA and name not in _WITH_VALUE:
+        if word in ("--next", "-:"):
+            report.left_out("The command has several requests. What is behind --next")
+            return
+        name, given = _option(word)
+        if name not in _DATA and name not in _WITH_VALUE and name[1:] not in _SHORT_WITH_VALUE:
             continue
-        if not equals:
-            value = _value_of(name, rest)
+        value = _value_of(name, rest) if given is None else given
         if name in ("-H", "--header", "-u", "--user"):
             _note_secret(value, report)
         if name in _DATA:
@@ -73,14 +78,34 @@ def _bodies(words: list[str], standard_input: str | None, report: Report) -> Ite
             yield name, value
 
 
+def _option(word: str) -> tuple[str, str | None]:
+    """Return an option and the value in the same word. Raises InputError for one without which no body is sent."""
+    name, equals, value = word.partition("=") if word.startswith("--") else (word, "", "")
+    flag = word if word in ("--get", "--head") else ""
+    if re.match(r"-[^-]", word):  # a cluster, such as -sd@-
+        end = next((at for at, letter in enumerate(word) if at and letter in _SHORT_WITH_VALUE), len(word))
+        name, equals, value = f"-{word[end : end + 1]}", word[end + 1 :], word[end + 1 :]
+        flag = next((f"-{letter}" for letter in word[1:end] if letter in "GI"), "")
+    if name in _OTHER_BODIES:
+        raise InputError.of((name,), "gives the request another body or options of a file.", "Use -d or --data alone.")
+    if flag or name == "--data-urlencode":
+        sentence = "sends no body." if flag else "encodes the body, which is no JSON then."
+        raise InputError.of((flag or name,), sentence, "Copy a command with -d or --data.")
+    return name, value if equals else None
+
+
 _HERE = re.compile(r"<<(-?)[ \t]*(['\"\\]?)(\w+)['\"]?")
 _EXPANSION = re.compile(
-    r"\\([$`\"\\\n])|\$(\w+)|\$\{(\w+)\}|(\$\{[^}]*\}|\$\((?:[^()]|\([^()]*\)){0,999}\)|`[^`]*`)", re.ASCII
+    r"\\([$`\"\\\n])|\$(\w+|[$@*#?!-])|\$\{(\w+)\}|(\$\{[^}]*\}|\$\((?:[^()]|\([^()]*\)){0,999}\)|`[^`]*`)", re.ASCII
 )
+_ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)(\+?)=", re.ASCII)
+_SETTING = ("export", "local", "readonly")
+_CHANGING = frozenset(["RANDOM", "SRANDOM", "SECONDS", "EPOCHSECONDS", "EPOCHREALTIME", "LINENO", "BASHPID"])
+"""Names with another value at each use."""
 _PIECE = re.compile(
     r"(?P<space>[ \t]+|[\\`]\n|\n(?=[ \t]*-))|(?P<end>\n|;|&&|\|\|?|&(?=\s|$))|(?P<here><<-?[ \t]*['\"\\]?\w+['\"]?)"
     r"|(?P<redirect>\d?>>?(?:&\d)?)|\$'(?P<ansi>(?:[^'\\]|\\.)*)'|'(?P<single>[^']*)'|\"(?P<double>(?:[^\"\\]|\\.)*)\""
-    r"|(?P<open>\$\w+|\$\{[^}]*\}|\$\((?:[^()]|\([^()]*\)){0,999}\)|`[^`\n]+`)|\\(?P<escape>.)|(?P<plain>[^\s\\'\"$`#;&|<>]+|.)",
+    r"|(?P<open>\$(?:\w+|[$@*#?!-])|\$\{[^}]*\}|\$\((?:[^()]|\([^()]*\)){0,999}\)|`[^`\n]+`)|\\(?P<escape>.)|(?P<plain>[^\s\\'\"$`#;&|<>]+|.)",
     re.DOTALL | re.ASCII,
 )
 
@@ -95,32 +120,46 @@ class _Shell:
             source = re.sub(r"\^(.)", r"\1", re.sub(r"\^\n\s*", " ", source))
         self._source, self._at = source, 0
         self._names: dict[str, str] = {}
+        self._once: Counter[str] | None = None  # how often names are set, in a script with functions
         self.standard_input: str | None = None  # of the first curl command
+        self.line = 0  # of that command
         self._here: str | None = None
 
     def curl_commands(self) -> list[list[str]]:
         """Return the words of each curl command. Raises InputError without one."""
         found: list[list[str]] = []
         while self._at < len(self._source):
+            start = self._at
             words = self._command()
-            given = [word.partition("=") for word in words if words[0] == "export" or len(words) == 1]
-            self._names |= {
-                name: value
-                for name, equals, value in given
-                if equals and len(re.findall(rf"(?<![\w$]){re.escape(name)}\+?=", self._source, re.ASCII)) == 1
-            }
+            if words[1:2] == ["{"] and words[0].endswith("()"):  # it runs later
+                self._once = Counter(re.findall(r"(?<![\w$])(\w+)\+?=", self._source, re.ASCII))
+                self._keep_once()
+            is_setting = words and (words[0] in _SETTING or all(map(_ASSIGNMENT.match, words)))
+            for word in words if is_setting else ():
+                if set_name := _ASSIGNMENT.match(word):
+                    self._spend(len(word))
+                    before = self._names.get(set_name[1], "") if set_name[2] else ""
+                    self._names[set_name[1]] = before + word[set_name.end() :]
+                    self._keep_once()
             if words and re.search(r"(^|[/\\])curl(\.exe)?$", words[0]):
-                self.standard_input = self.standard_input if found else self._here
+                if not found:
+                    self.standard_input = self._here
+                    self.line = 1 + self._source.count("\n", 0, len(self._source) - len(self._source[start:].lstrip()))
                 found.append(words)
         if not found:
             raise InputError.of((), "this is not a curl command.")
         return found
 
+    def _keep_once(self) -> None:
+        """Forget the names that a script with functions sets more than once."""
+        if self._once is not None:
+            self._names = {name: value for name, value in self._names.items() if self._once[name] == 1}
+
     def _command(self) -> list[str]:
         words: list[str] = []
         word: str | None = None
         here: re.Match[str] | None = None
-        drop = False
+        drop, bare = False, ""  # what is not quoted of the word
         while piece := _PIECE.match(self._source, self._at):
             kind, text = str(piece.lastgroup), piece[str(piece.lastgroup)]
             if kind == "plain" and text == "#" and word is None and not self._is_cmd:
@@ -132,16 +171,37 @@ class _Shell:
             if kind in ("space", "end", "here", "redirect") and not (self._is_cmd and kind in ("here", "redirect")):
                 if word is not None and not drop:
                     words.append(word)
+                self._check_braces(bare)
+                bare = ""
                 drop, word = (kind == "redirect" and "&" not in text) or (drop and word is None), None
                 here = _HERE.match(text) if kind == "here" else here
                 if kind == "end" and not (self._is_cmd and text in (";", "&")):
                     break
                 continue
-            word = (word or "") + self._text(kind, text)
+            bare += text if kind == "plain" else "x"
+            added = self._text(kind, text)
+            if kind == "plain" and (home := re.match(r"(\w+\+?=)(~.*)", text)) and word is None:
+                added = home[1] + self._values.open(home[2])
+            self._spend(1 + max(0, len(added) - len(text)))
+            if kind == "open" and re.search(r"[\s*?\[]", added) and not _ASSIGNMENT.match(word or ""):
+                self._refuse(f"{text} is not quoted, so its value is split into words")
+            word = (word or "") + added
+        self._check_braces(bare)
         if word is not None and not drop:
             words.append(word)
         self._here = self._here_text(here) if here is not None else None
         return words
+
+    def _check_braces(self, bare: str) -> None:
+        if re.search(r"\{.*(?:,|\.\.).*\}", bare) and not self._is_cmd:
+            self._refuse("braces that are not quoted are expanded")
+
+    def _spend(self, steps: int) -> None:
+        self._values.spend(self._source.count("\n", 0, self._at) + 1 if steps > MAX_CHARS else 0, steps)
+
+    def _refuse(self, why: str) -> NoReturn:
+        line = self._source.count("\n", 0, self._at) + (self._source[self._at - 1] != "\n")
+        raise InputError.of((), f"line {line}: {why}.", "Put the body in single quotes, or paste it.")
 
     def _text(self, kind: str, text: str) -> str:
         if kind == "ansi":
@@ -150,14 +210,21 @@ class _Shell:
             return re.sub(r"\\([\"\\])", r"\1", text) if self._is_cmd else self._expanded(text)
         return self._expanded(text) if kind == "open" and not self._is_cmd else text
 
-    def _expanded(self, text: str) -> str:
+    def _expanded(self, text: str, *, is_here: bool = False) -> str:
         """Return a text with its variables and commands open, as the shell replaces them in double quotes."""
+        size = 0
 
         def replaced(match: re.Match[str]) -> str:
+            nonlocal size
             if match[1] is not None:
-                return match[1].replace("\n", "")
+                return match[0] if is_here and match[1] == '"' else match[1].replace("\n", "")
             name = match[2] or match[3]
-            return self._names[name] if name in self._names else self._values.open(name or match[4])
+            size += len(self._names.get(name, ""))
+            if size > MAX_CHARS:
+                self._refuse(f"a text has more than {MAX_CHARS:,} characters")
+            if name in self._names:
+                return self._names[name]
+            return self._values.open(name or match[4], is_same=name is not None and name not in _CHANGING)
 
         return _EXPANSION.sub(replaced, text)
 
@@ -166,14 +233,14 @@ class _Shell:
         lines: list[str] = []
         if self._source[self._at - 1] != "\n":  # `<<EOF | jq .`
             self._at = (self._source + "\n").index("\n", self._at) + 1
-        rest = self._source[self._at :].splitlines(keepends=True)
-        for index, line in enumerate(rest):
-            if (line.strip() if here[1] else line.rstrip("\n")) == here[3]:
-                self._at += sum(map(len, rest[: index + 1]))
+        while self._at < len(self._source):
+            end = (self._source + "\n" if self._source[-1] != "\n" else self._source).index("\n", self._at) + 1
+            line, self._at = self._source[self._at : end], end
+            if (line.lstrip("\t") if here[1] else line).rstrip("\n") == here[3]:
                 break
             lines.append(line.lstrip("\t") if here[1] else line)
         text = "".join(lines)
-        return text if here[2] else self._expanded(text)
+        return text if here[2] else self._expanded(text, is_here=True)
 
 
 def _unescaped(text: str) -> str:
@@ -188,7 +255,7 @@ def _unescaped(text: str) -> str:
     plain = re.sub(
         r"\\(u[0-9a-fA-F]{1,4}|U[0-9a-fA-F]{1,6}|x[0-9a-fA-F]{1,2}|[0-7]{1,3}|.)", character, text, flags=re.DOTALL
     )
-    return plain.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return plain.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
 
 
 def _value_of(option: str, rest: Iterator[str]) -> str:
@@ -209,12 +276,20 @@ def open_snippet(text: str) -> OpenedPrompt:
     if len(text) > MAX_CHARS:
         raise InputError.of((), f"the snippet has more than {MAX_CHARS:,} characters.")
     report = Report()
+    values = Values(text, report)
     try:
         try:
-            fields = python_fields(text, report)
-        except SyntaxError:
-            fields = javascript_fields(text, report)
-    except RecursionError:
+            fields = python_fields(text, values, report)
+        except InputError:
+            raise
+        except (SyntaxError, ValueError):
+            fields = javascript_fields(text, values, report)
+    except InputError:
+        raise
+    except (RecursionError, MemoryError):  # the parser of Python has a stack of its own
         raise InputError.of((), "the snippet is nested too deeply.") from None
+    except (IndexError, ValueError):
+        raise InputError.of((), "the snippet cannot be read.", "Copy the call whole.") from None
     opened = open_json(fields, json.dumps(fields), is_file=False)
+    values.note_written(opened.document)
     return OpenedPrompt(opened.document, opened.format, (*opened.notes, *report.notes), imported=True)

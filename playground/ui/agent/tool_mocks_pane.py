@@ -25,6 +25,7 @@ from playground.prompt.field_errors import InputError
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.form import combo_box, padded
+from playground.ui.widgets.labels import show_or_hide
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of
 from playground.ui.widgets.lossless_text_edit import TextBox
 from playground.ui.widgets.notice import words
@@ -152,8 +153,7 @@ class AnswerForm(QWidget):
 
     def _show_error(self, bad: InputError | None) -> None:
         sentences = [_short(str(problem)) for problem in bad.problems] if bad is not None else []
-        self.wrong.setText("\n".join([*sentences, "The last valid value is kept."]) if sentences else "")
-        self.wrong.setVisible(bool(sentences))
+        show_or_hide(self.wrong, "\n".join([*sentences, "The last valid value is kept."]) if sentences else "")
         restyle(self.cases, bad=any("cases" in one for one in sentences))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QComboBox, QDialog, QFrame, QLabel, QPushButton, QSizePolicy, QSplitter, QWidget
+from PySide6.QtWidgets import QComboBox, QDialog, QLabel, QPushButton, QSizePolicy, QWidget
 
 from playground.agent.conversation import Conversation, Result, Sum, Turn
 from playground.agent.loop import DEFAULT_LIMIT, MOST_REQUESTS, AgentLoopEnded
@@ -21,11 +21,11 @@ from playground.ui.agent.tool_mocks_pane import AnswersPane
 from playground.ui.panes.response.live_text import LiveText
 from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.form import combo_box, line_edit, spin_box
-from playground.ui.widgets.labels import IdRow, push_button, toned
-from playground.ui.widgets.layouts import STRETCH, FlowLayout, PageScroll, column_of, row_of, scrolled
+from playground.ui.widgets.labels import IdRow, push_button, show_or_hide, toned
+from playground.ui.widgets.layouts import STRETCH, FlowLayout, PageScroll, Panel, column_of, row_of, scrolled, split_of
 from playground.ui.widgets.lossless_text_edit import TextBox
 from playground.ui.widgets.notice import shortened, words
-from playground.ui.widgets.task_dialog import TaskDialog, button_box, open_once, resize_dialog
+from playground.ui.widgets.task_dialog import TaskDialog, button_box, fill_dialog, open_once
 
 RESULT_WORDS = {
     "answered": "returned",
@@ -170,8 +170,7 @@ class WholeText(QDialog):
         self.text = LiveText(name, follows=False)
         self.text.setFont(mono_font())
         self._text = text
-        column_of((self.text, 1), button_box(self.reject, label="Close"), on=self, margins=GRID * 2)
-        resize_dialog(self, 720, 480)
+        fill_dialog(self, (720, 480), (self.text, 1), button_box(self.reject, label="Close"))
         self._add()
 
     def _add(self) -> None:
@@ -181,15 +180,14 @@ class WholeText(QDialog):
             QTimer.singleShot(0, self, self._add)
 
 
-class CallRow(QFrame):
+class CallRow(Panel):
     edit_asked = Signal(str)
     """Emitted with the call's id."""
 
     def __init__(self, call: ToolCall, model_id: str | None = None) -> None:
         """`model_id`: the id that the model gave it, if it has another one here."""
-        super().__init__()
+        super().__init__("aside")
         self.call = call
-        self.setProperty("look", "aside")
         reason = f"the model used {shortened(visible_line(model_id))} before" if model_id else "the model sent none"
         changed = "" if model_id is None else f" with the id {visible_line(call.id)}: {reason}"
         self.head = words(f"calls {visible_line(call.name)}{changed}", "strong")
@@ -217,7 +215,7 @@ class CallRow(QFrame):
         self.edit.setVisible(not running)
 
 
-class TurnCard(QFrame):
+class TurnCard(Panel):
     """Shows one turn, also while it streams."""
 
     result_asked = Signal(str, str)
@@ -227,11 +225,10 @@ class TurnCard(QFrame):
     go_on_asked = Signal(str)
 
     def __init__(self, number: int, turn_id: str) -> None:
-        super().__init__()
+        super().__init__("card")
         self.turn_id = turn_id
         self.displayed: object = None
         """What the owner of the card showed in it last."""
-        self.setProperty("look", "card")
         self.title = toned(f"Turn {number}", "strong")
         self.state = words("", "muted")
         self.request_id = IdRow(f"request_id of turn {number}")
@@ -274,7 +271,7 @@ class TurnCard(QFrame):
         self, turn: Turn, *, figures: str, prefix: str, added: str, coming: str, now: float, running: bool
     ) -> None:
         """Show the turn. `coming`: calls whose arguments are incomplete."""
-        self._update_text(self.state, outcome(turn))
+        show_or_hide(self.state, visible(outcome(turn)))
         self.request_id.show_id(turn.request_id or "")
         self.request_id.setVisible(bool(turn.request_id))
         self.added.show_text(added)
@@ -282,8 +279,8 @@ class TurnCard(QFrame):
         self.filler.setVisible(bool(turn.text and turn.calls))
         self.coming.show_text(coming)
         self.error.show_text(turn.error)
-        self._update_text(self.figures, figures)
-        self._update_text(self.prefix, prefix)
+        show_or_hide(self.figures, visible(figures))
+        show_or_hide(self.prefix, visible(prefix))
         self._show_calls(turn, now, running=running)
         self.edit.setVisible(not running)
         self.go_on.setVisible(not running and turn.phase == "done")
@@ -302,10 +299,6 @@ class TurnCard(QFrame):
     @property
     def call_rows(self) -> list[CallRow]:
         return list(self._calls.values())
-
-    def _update_text(self, label: QLabel, text: str) -> None:
-        label.setText(visible(text))
-        label.setVisible(bool(text))
 
 
 def _mono(text: str) -> QLabel:
@@ -336,8 +329,7 @@ class EditDialog(QDialog):
         self.branch = push_button("Make a branch", "primary", self._take)
         buttons = button_box(self.reject, self.branch, label="Cancel")
         notes = (words(note, "muted"),) if note else ()
-        column_of(*notes, (self.text, 1), self.wrong, buttons, on=self, margins=GRID * 2)
-        resize_dialog(self, 560, 320)
+        fill_dialog(self, (560, 320), *notes, (self.text, 1), self.wrong, buttons)
         self.finished.connect(lambda _result: self.deleteLater())
 
     def _take(self) -> None:
@@ -382,15 +374,11 @@ def _call(value: object, number: int) -> ToolCall:
     return ToolCall(*(str(text) for text in texts))
 
 
-class AskBar(QFrame):
+class AskBar(Panel):
     """Shows the open questions to the user one at a time. Hidden if there are none."""
 
-    waiting = Signal(int)
-    """Emitted with the number of open questions."""
-
     def __init__(self) -> None:
-        super().__init__()
-        self.setProperty("look", "callout")
+        super().__init__("callout")
         self._open: list[tuple[Question, asyncio.Future[str]]] = []
         self._shown: Question | None = None
         self.question = words("", "strong")
@@ -416,7 +404,6 @@ class AskBar(QFrame):
 
     def _show(self) -> None:
         self.setVisible(bool(self._open))
-        self.waiting.emit(len(self._open))
         if not self._open:
             return
         question = self._open[0][0]
@@ -427,8 +414,7 @@ class AskBar(QFrame):
         more = f" ({len(self._open) - 1} more wait)" if len(self._open) > 1 else ""
         arguments = shortened(pretty(question.call.arguments))
         self.question.setText(visible(f"{question.call.name}({arguments}) waits for you{more}"))
-        self.hint.setText(question.hint)
-        self.hint.setVisible(bool(question.hint))
+        show_or_hide(self.hint, question.hint)
         self.text.setFocus()
 
     def _answer(self, *, failed: bool) -> None:
@@ -511,13 +497,9 @@ class AgentView(TaskDialog):
         next_line = row_of((self.reply, 1), self.send_reply)
         left = QWidget()
         column_of(self.state, self.totals, (self.view, 1), self.ask, next_line, on=left, margins=(0, 0, GRID, 0))
-        self.halves = QSplitter()
-        self.halves.addWidget(left)
         mocks = scrolled(self.answers)
         mocks.setMinimumSize(MOCKS_PX, MOCKS_PX // 2)
-        self.halves.addWidget(mocks)
-        self.halves.setSizes([640, 360])
-        self.halves.setChildrenCollapsible(False)
+        self.halves = split_of(Qt.Orientation.Horizontal, left, mocks, sizes=(640, 360))
         row = FlowLayout()
         row.add_all(list(self.ways.values()))
         column_of(head, (self.halves, 1), row, on=self, margins=(GRID * 2, GRID * 2, GRID * 2, GRID))

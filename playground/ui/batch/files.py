@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QDialog, QDialogButtonBox, QInputDialog, QPlainTextEdit, QWidget
+from PySide6.QtWidgets import QDialog, QInputDialog, QPlainTextEdit, QWidget
 
 from playground.experiments.batch_results import format_results
 from playground.experiments.batch_rows import MAX_DATA_BYTES, BatchRow, read_pasted, read_rows, rows_of_requests
@@ -22,13 +22,12 @@ from playground.runs.metrics import counted
 from playground.services import AppServices
 from playground.storage.json_file import read_regular
 from playground.storage.paths import write_shared
-from playground.ui.theme import GRID, mono_font
+from playground.ui.theme import mono_font
 from playground.ui.widgets.labels import push_button
-from playground.ui.widgets.layouts import column_of
 from playground.ui.widgets.lossless_text_edit import TextBox
 from playground.ui.widgets.notice import words, write_errors
 from playground.ui.widgets.progress import read_watched
-from playground.ui.widgets.task_dialog import ask_open, ask_save, open_once, resize_dialog
+from playground.ui.widgets.task_dialog import ask_open, ask_save, button_box, fill_dialog, open_once
 
 MAX_LOG_ROWS = 10_000
 MAX_EDITED = 100_000
@@ -57,16 +56,11 @@ class PasteRowsDialog(QDialog):
         self.error.hide()
         self.use = push_button("Use rows", "primary", lambda: self._take(self, self._rows_text()))
         self.text.textChanged.connect(self._show_edited)
-        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
-        buttons.addButton(self.use, QDialogButtonBox.ButtonRole.ActionRole)
-        buttons.rejected.connect(self.reject)
-        note = ""
-        if len(text) > MAX_EDITED:
-            note = f"The first {MAX_EDITED:,} of {len(text):,} characters are visible. The whole text becomes rows."
-        notes = (words(note, "muted"),) if note else ()
+        buttons = button_box(self.reject, self.use, label="Cancel")
+        note = f"The first {MAX_EDITED:,} of {len(text):,} characters are visible. The whole text becomes rows."
+        notes = (words(note, "muted"),) if len(text) > MAX_EDITED else ()
         head = words("CSV or TSV with a header line, or JSON lines. Columns fill the variables of the same name.")
-        column_of(head, (self.text, 1), *notes, self.error, buttons, on=self, margins=GRID * 2)
-        resize_dialog(self, 640, 420)
+        fill_dialog(self, (640, 420), head, (self.text, 1), *notes, self.error, buttons)
         self._show_edited()
 
     def _rows_text(self) -> str:

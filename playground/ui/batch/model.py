@@ -3,41 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from msgspec import Struct
 from msgspec.structs import replace
-from PySide6.QtCore import (
-    QAbstractTableModel,
-    QItemSelectionModel,
-    QModelIndex,
-    QPersistentModelIndex,
-    QRect,
-    Qt,
-    Signal,
-)
-from PySide6.QtGui import QContextMenuEvent, QFont, QFontMetrics, QKeyEvent, QMouseEvent, QPainter, QResizeEvent
-from PySide6.QtWidgets import QHeaderView, QMenu, QStyle, QStyledItemDelegate, QStyleOptionViewItem
+from PySide6.QtCore import QItemSelectionModel, QModelIndex, QRect, Qt, Signal
+from PySide6.QtGui import QContextMenuEvent, QKeyEvent, QMouseEvent, QPainter, QResizeEvent
+from PySide6.QtWidgets import QHeaderView
 
 from playground.experiments.batch_session import STATUS_TEXT, BatchLine, BatchLines, Kind, Selection, select
 from playground.export.terminal import visible_line
 from playground.runs.metrics import UNKNOWN, Figure, dollars, whole_seconds
-from playground.ui.theme import current_theme, mono_font, scaled, ui_font, zoom_factor
+from playground.tasks import Begin
+from playground.ui.theme import current_theme, scaled, zoom_factor
 from playground.ui.widgets.icons import paint_row_icon
-from playground.ui.widgets.labels import copy_text
-from playground.ui.widgets.plain_table import plain_tip
+from playground.ui.widgets.labels import copy_text, passing_menu
 from playground.ui.widgets.row_table import (
     BAR_PX,
     FIGURE_PAD_PX,
-    LINE_LEFT,
-    LINE_RIGHT,
     PAD_PX,
+    Index,
+    RowFont,
+    RowModel,
     RowTable,
+    Spans,
     paint_cached_bar,
+    paint_line_below,
+    paint_text,
 )
 
-Index = QModelIndex | QPersistentModelIndex
 FIGURES = frozenset(("row", "in", "cached", "cost"))
 SHOWN_CHARS = 300
 """Characters of a text in a cell."""
@@ -66,10 +61,10 @@ class Displayed(Struct, frozen=True):
         return cls(positions, {position: row for row, position in enumerate(positions) if position >= 0})
 
 
-class BatchModel(QAbstractTableModel):
+class BatchModel(RowModel):
     """Rows on display are lines of the batch, or headings of groups in the order of sending."""
 
-    def __init__(self, start: Callable[[Coroutine[Any, Any, None], str], object]) -> None:
+    def __init__(self, start: Begin) -> None:
         """`start` starts a task."""
         super().__init__()
         self._start = start
@@ -99,6 +94,7 @@ class BatchModel(QAbstractTableModel):
             *([BatchColumn("checks", "Checks")] if checked else []),
             BatchColumn("status", "Status"),
         ]
+        self.titles = [visible_line(column.title) for column in self.columns]
         self.endResetModel()
         self._change(wanted)  # the filter may have been edited meanwhile
 
@@ -222,38 +218,24 @@ class BatchModel(QAbstractTableModel):
     def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008 - Qt's signature
         return 0 if parent.isValid() else len(self._displayed.positions)
 
-    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008 - Qt's signature
-        return 0 if parent.isValid() else len(self.columns)
-
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        if orientation != Qt.Orientation.Horizontal or not 0 <= section < len(self.columns):
-            return None
-        column = self.columns[section]
-        if role == Qt.ItemDataRole.DisplayRole:
-            return visible_line(column.title)
-        return _alignment(column) if role == Qt.ItemDataRole.TextAlignmentRole else None
+    def is_figure(self, column: int) -> bool:
+        return self.columns[column].kind in FIGURES
 
     def flags(self, index: Index) -> Qt.ItemFlag:
         return super().flags(index) if self.line(index.row()) is not None else Qt.ItemFlag.ItemIsEnabled
 
-    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        line = self.line(index.row())
-        roles = Qt.ItemDataRole
-        if line is None:
-            return self._heading_data(index, role)
-        column = self.columns[index.column()]
-        if role in (roles.DisplayRole, roles.AccessibleTextRole):
-            return self.cell(line, column)
-        if role == roles.ToolTipRole:
-            return plain_tip(self._tip(line, column))
-        if role == roles.TextAlignmentRole:
-            return _alignment(column)
-        return None
+    def text(self, row: int, column: int) -> str:
+        line = self.line(row)
+        return "" if line is None else self.cell(line, self.columns[column])
 
-    def _heading_data(self, index: Index, role: int) -> str | None:
-        if role != Qt.ItemDataRole.AccessibleTextRole or index.column():
+    def tip(self, row: int, column: int) -> str:
+        line = self.line(row)
+        return "" if line is None else self._tip(line, self.columns[column])
+
+    def spoken(self, row: int, column: int) -> str | None:
+        if self.line(row) is not None or column:
             return None
-        return f"{self.heading(index.row())}, {'folded' if self.is_folded(index.row()) else 'unfolded'}"
+        return f"{self.heading(row)}, {'folded' if self.is_folded(row) else 'unfolded'}"
 
     def cell(self, line: BatchLine, column: BatchColumn, limit: int = SHOWN_CHARS) -> str:
         """Return the text of a cell, made of at most `limit` characters of a value or completion."""
@@ -303,11 +285,6 @@ class BatchModel(QAbstractTableModel):
         return "muted" if estimated or column.kind in ("row", "output") else "text"
 
 
-def _alignment(column: BatchColumn) -> Qt.AlignmentFlag:
-    side = Qt.AlignmentFlag.AlignRight if column.kind in FIGURES else Qt.AlignmentFlag.AlignLeft
-    return side | Qt.AlignmentFlag.AlignVCenter
-
-
 ROW_PX = 24
 LEAST_CHAR_PX = 3
 """Width of the narrowest characters: longer texts are cut before they are measured."""
@@ -319,79 +296,7 @@ NARROWEST_PX = 48
 NARROW_PX = 1_100
 NARROW_DROPS = ("in", "cost")
 """Columns that a narrower table leaves out: the selected row has their figures."""
-SELECTED: int = QStyle.StateFlag.State_Selected.value
-"""Bit of a selected row in the value of an option's state."""
 _ICONS = {"queued": "clock", "running": "play", "done": "check", "failed": "error"}
-
-
-class BatchRowLook(QStyledItemDelegate):
-    """Draws headings across all columns, hairlines, status icons and bars of cached tokens."""
-
-    def __init__(self, parent: BatchTable) -> None:
-        super().__init__(parent)
-        self._zoom = 0.0
-        self._fonts: list[tuple[QFont, QFontMetrics]] = []
-
-    def _font(self, *, mono: bool) -> tuple[QFont, QFontMetrics]:
-        if self._zoom != zoom_factor():
-            self._zoom = zoom_factor()
-            self._fonts = [(font, QFontMetrics(font)) for font in (ui_font(12, tabular=True), mono_font(12))]
-        return self._fonts[mono]
-
-    def paint(
-        self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
-    ) -> None:
-        model, theme, cell = index.model(), current_theme(), QRect(option.rect)
-        assert isinstance(model, BatchModel)
-        line = model.line(index.row())
-        if line is None:
-            self._paint_heading(painter, option, model.heading(index.row()), model.is_folded(index.row()))
-        else:
-            if option.state.value & SELECTED:
-                painter.fillRect(cell, theme.selection)
-            self._paint_cell(painter, cell, model, line, model.columns[index.column()])
-        painter.setPen(theme.line)
-        painter.drawLine(cell.bottomLeft(), cell.bottomRight())
-
-    def _paint_heading(self, painter: QPainter, option: QStyleOptionViewItem, text: str, folded: bool) -> None:
-        """Draw the part of the heading that is in this cell: it runs across all columns."""
-        theme, cell = current_theme(), option.rect
-        view = option.widget
-        assert isinstance(view, BatchTable)
-        offset, current = view.horizontalOffset(), view.currentIndex().row() == view.indexAt(cell.topLeft()).row()
-        painter.fillRect(cell, theme.selection if current else theme.sunk)
-        painter.save()
-        painter.setClipRect(cell)
-        painter.setFont(ui_font(12))
-        painter.setPen(theme.muted)
-        arrow = "right" if folded else "down"
-        left = 2 * PAD_PX - offset - 4
-        left += paint_row_icon(painter, arrow, PAD_PX - offset, cell.center().y(), theme.muted)
-        if left + painter.fontMetrics().horizontalAdvance(text) > cell.left():
-            painter.drawText(QRect(left, cell.top(), 4_000, cell.height()), LINE_LEFT, text)
-        painter.restore()
-
-    def _paint_cell(
-        self, painter: QPainter, cell: QRect, model: BatchModel, line: BatchLine, column: BatchColumn
-    ) -> None:
-        """Draw a cell without the style, which takes ten times as long with a style sheet."""
-        pad = FIGURE_PAD_PX if column.kind in ("in", "cost") else PAD_PX
-        room, theme = cell.adjusted(pad, 0, -PAD_PX, 0), current_theme()
-        if column.kind == "status":
-            tone = {"failed": "failure", "running": "accent"}.get(line.status, "muted")
-            px = paint_row_icon(painter, _ICONS[line.status], room.left(), cell.center().y(), getattr(theme, tone))
-            room.setLeft(room.left() + px + 6)
-        elif column.kind == "cached" and line.result is not None:
-            prompt, cached = line.prompt_tokens.value, line.cached_tokens.value
-            if prompt and cached is not None:
-                paint_cached_bar(painter, room.left(), cell.center().y(), cached / prompt)
-            room.setLeft(room.left() + BAR_PX + 8)
-        font, metrics = self._font(mono=column.kind == "request_id" and bool(line.request_id))
-        painter.setFont(font)
-        painter.setPen(getattr(theme, model.tone(line, column)))
-        text = model.cell(line, column, max(room.width() // LEAST_CHAR_PX, 8))
-        text = metrics.elidedText(text, Qt.TextElideMode.ElideRight, room.width())
-        painter.drawText(room, LINE_RIGHT if column.kind in FIGURES else LINE_LEFT, text)
 
 
 class BatchTable(RowTable):
@@ -407,7 +312,6 @@ class BatchTable(RowTable):
         self.setModel(model)
         self._batch = model
         self._widths_for: tuple[str, ...] = ()
-        self.setItemDelegate(BatchRowLook(self))
         columns = self.horizontalHeader()
         columns.setSortIndicatorClearable(True)
         columns.setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
@@ -435,6 +339,40 @@ class BatchTable(RowTable):
             if not stretched:
                 self.setColumnWidth(number, scaled(WIDTHS[column.kind]) if column.kind in WIDTHS else room)
 
+    def paint_row(self, painter: QPainter, number: int, area: QRect, spans: Spans) -> None:
+        line, theme = self._batch.line(number), current_theme()
+        if line is None:
+            left = PAD_PX - self.horizontalOffset()
+            painter.fillRect(area, theme.selection if self.currentIndex().row() == number else theme.sunk)
+            arrow = "right" if self._batch.is_folded(number) else "down"
+            left += PAD_PX - 4 + paint_row_icon(painter, arrow, left, area.center().y(), theme.muted)
+            room = QRect(left, area.top(), 4_000, area.height())
+            paint_text(painter, room, self._batch.heading(number), RowFont(tabular=False), theme.muted, right=False)
+        else:
+            if self.selectionModel().isRowSelected(number):
+                painter.fillRect(area, theme.selection)
+            for at, left, width in spans:
+                cell = QRect(left, area.top(), width, area.height())
+                self._paint_cell(painter, cell, line, self._batch.columns[at])
+        paint_line_below(painter, area)
+
+    def _paint_cell(self, painter: QPainter, cell: QRect, line: BatchLine, column: BatchColumn) -> None:
+        pad = FIGURE_PAD_PX if column.kind in ("in", "cost") else PAD_PX
+        room, theme = cell.adjusted(pad, 0, -PAD_PX, 0), current_theme()
+        if column.kind == "status":
+            tone = {"failed": "failure", "running": "accent"}.get(line.status, "muted")
+            px = paint_row_icon(painter, _ICONS[line.status], room.left(), cell.center().y(), getattr(theme, tone))
+            room.setLeft(room.left() + px + 6)
+        elif column.kind == "cached" and line.result is not None:
+            prompt, cached = line.prompt_tokens.value, line.cached_tokens.value
+            if prompt and cached is not None:
+                paint_cached_bar(painter, room.left(), cell.center().y(), cached / prompt)
+            room.setLeft(room.left() + BAR_PX + 8)
+        text = self._batch.cell(line, column, max(room.width() // LEAST_CHAR_PX, 8))
+        font = RowFont(mono=column.kind == "request_id" and bool(line.request_id))
+        color = getattr(theme, self._batch.tone(line, column))
+        paint_text(painter, room, text, font, color, right=column.kind in FIGURES)
+
     def show_zoom(self) -> None:
         self._widths_for = ()
         self._fit_columns()
@@ -451,8 +389,7 @@ class BatchTable(RowTable):
         """Select a row by its number in the data, if it is displayed."""
         row = self._batch.row_of(number)
         if row is not None:
-            flags = QItemSelectionModel.SelectionFlag
-            self.selectionModel().setCurrentIndex(self._batch.index(row, 0), flags.ClearAndSelect | flags.Rows)
+            self.select_only(self._batch.index(row, 0))
 
     def open_row(self) -> None:
         """Open the selected row in the panes; fold or unfold the group of a heading."""
@@ -483,10 +420,9 @@ class BatchTable(RowTable):
 
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:
         if self._batch.has_groups:
-            menu = QMenu(self)
-            menu.addAction("Fold all groups").triggered.connect(lambda: self._batch.fold_all(True))
-            menu.addAction("Unfold all groups").triggered.connect(lambda: self._batch.fold_all(False))
-            menu.aboutToHide.connect(menu.deleteLater)
+            menu = passing_menu(self)
+            menu.addAction("Fold all groups", partial(self._batch.fold_all, True))
+            menu.addAction("Unfold all groups", partial(self._batch.fold_all, False))
             menu.popup(event.globalPos())
 
     def _is_heading(self, index: QModelIndex) -> bool:

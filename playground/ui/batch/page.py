@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 from PySide6.QtCore import QRect, Qt, Signal
 from PySide6.QtGui import QDragEnterEvent, QDropEvent, QFontMetrics, QPainter, QPaintEvent, QShowEvent
@@ -14,7 +13,6 @@ from PySide6.QtWidgets import (
     QMenu,
     QPushButton,
     QSizePolicy,
-    QSplitter,
     QStackedWidget,
     QWidget,
 )
@@ -23,6 +21,7 @@ from playground.experiments.batch_results import BatchTotals
 from playground.experiments.batch_session import BatchLine
 from playground.export.terminal import visible, visible_line
 from playground.runs.metrics import UNKNOWN, counted, dollars, finish_text, percent, seconds
+from playground.tasks import Begin
 from playground.ui.batch.model import BatchModel, BatchTable
 from playground.ui.batch.setup import BatchSetup
 from playground.ui.modes import Pane
@@ -30,17 +29,19 @@ from playground.ui.theme import GRID, current_theme, mono_font, scaled, ui_font
 from playground.ui.topbar import shortened_name
 from playground.ui.widgets.figure_row import FigureRow
 from playground.ui.widgets.form import DirectedEdit, line_edit
-from playground.ui.widgets.icons import set_icon, set_label
+from playground.ui.widgets.icons import set_compact, set_icon, set_label
 from playground.ui.widgets.labels import ChoiceButton, ElidedLabel, IdLabel, push_button, toned
 from playground.ui.widgets.layouts import (
     STRETCH,
     FittedScroll,
     FlowLayout,
     PageArea,
+    Panel,
     Space,
     column_of,
     row_of,
     single_timer,
+    split_of,
 )
 from playground.ui.widgets.notice import SlimBar, words
 
@@ -112,14 +113,13 @@ class BatchBar(QWidget):
             left = end
 
 
-class BatchDetail(QFrame):
+class BatchDetail(Panel):
     open_asked = Signal()
 
     def __init__(self) -> None:
-        super().__init__()
-        self.setProperty("look", "detail")
+        super().__init__("detail")
         self.setMinimumHeight(DETAIL_PX)
-        self._title = ElidedLabel("Row", Qt.TextElideMode.ElideRight)
+        self._title = ElidedLabel("Row")
         self.open = push_button("Open in Prompt", "link", self.open_asked)
         self.text = DirectedEdit()
         self.text.setReadOnly(True)
@@ -182,18 +182,14 @@ QUICK = (("All", ""), ("Failed", "status:failed"), ("Prefix cold", "prefix:cold"
 
 
 class BatchPage(QWidget):
-    open_data_asked = Signal()
-    paste_asked = Signal()
-    log_asked = Signal()
     dropped = Signal(str)
     """A file was dropped: its path."""
-    retry_asked = Signal()
     open_asked = Signal(str)
     """A logged request is to be opened: its run_id."""
     displayed = Signal()
     """The page became visible."""
 
-    def __init__(self, start: Callable[[Coroutine[Any, Any, None], str], object]) -> None:
+    def __init__(self, start: Begin) -> None:
         """`start` starts a task."""
         super().__init__()
         self.setAcceptDrops(True)
@@ -220,12 +216,11 @@ class BatchPage(QWidget):
             "cost and time. Drop a CSV, TSV or JSON lines file here, or:"
         )
         buttons = FlowLayout()
-        self.first_button = push_button("Open data file…", clicked=self.open_data_asked, icon=("folder", "text"))
-        paste = push_button("Paste rows…", clicked=self.paste_asked, icon=("paste", "text"))
-        logged = push_button("Use logged requests…", clicked=self.log_asked, icon=("history", "text"))
-        buttons.add_all((self.first_button, paste, logged))
-        page = QFrame()
-        page.setProperty("look", "pane")
+        self.first_button = push_button("Open data file…", icon=("folder", "text"))
+        self.paste = push_button("Paste rows…", icon=("paste", "text"))
+        self.logged = push_button("Use logged requests…", icon=("history", "text"))
+        buttons.add_all((self.first_button, self.paste, self.logged))
+        page = Panel("pane")
         box = column_of(title, text, buttons, spacing=GRID * 2)
         self._holder = QWidget()
         self._holder.setMaximumWidth(scaled(_EMPTY_PX))
@@ -236,24 +231,17 @@ class BatchPage(QWidget):
 
     def _batch_page(self) -> QWidget:
         self.bar = BatchBar()
-        self.progress = QFrame()
-        self.progress.setProperty("look", "pane")
+        self.progress = Panel("pane")
         column_of(self.bar, on=self.progress, margins=(14, GRID, 14, 0))
         self.progress.hide()
         self.order_text = words("", "muted")
-        order = QFrame()
-        order.setProperty("look", "pane")
+        order = Panel("pane")
         self.gaps = words("", "variable")
         self.gaps.hide()
         column_of(self.gaps, self.order_text, on=order, margins=(14, 2, 14, 2), spacing=2)
-        self.body = QSplitter(Qt.Orientation.Vertical)
-        self.body.addWidget(self.table)
-        self.body.addWidget(self.detail)
-        self.body.setStretchFactor(0, 1)
-        self.body.setChildrenCollapsible(False)
+        self.body = split_of(Qt.Orientation.Vertical, self.table, self.detail, sizes=(10_000, DETAIL_PX), shares=(1, 0))
         self.body.setMinimumHeight(DETAIL_PX + TABLE_PX)
         self.body.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)  # shrinks first
-        self.body.setSizes([10_000, DETAIL_PX])
         page, above = QWidget(), QWidget()
         column_of(self.setup, self.progress, order, self._filter_row(), on=above, margins=0, spacing=0)
         column_of(FittedScroll(above), (self.body, 1), on=page, margins=0, spacing=0)
@@ -272,10 +260,6 @@ class BatchPage(QWidget):
     def say(self, sentence: str) -> None:
         self.notice.show_message(sentence, [("Dismiss", self.notice.hide)])
 
-    def show_gaps(self, text: str) -> None:
-        self.gaps.setText(text)
-        self.gaps.setVisible(bool(text))
-
     def show_zoom(self) -> None:
         self.table.show_zoom()
         self._holder.setMaximumWidth(scaled(_EMPTY_PX))
@@ -285,8 +269,7 @@ class BatchPage(QWidget):
         self.filter.setClearButtonEnabled(True)
         self.filter.setFixedWidth(300)
         self.filter.textChanged.connect(lambda _text: self._filter_timer.start())
-        frame = QFrame()
-        frame.setProperty("look", "bar")
+        frame = Panel("bar")
         row = FlowLayout()
         column_of(row, on=frame, margins=(14, 4, 14, 4))
         row.addWidget(self.filter)
@@ -300,10 +283,9 @@ class BatchPage(QWidget):
             row.addWidget(button)
             self.quick[label] = button
         self.quick["Prefix cold"].setToolTip("Less than half of the prompt was reported as cached")
-        self.totals = ElidedLabel("Totals", Qt.TextElideMode.ElideRight)
-        self.totals.setProperty("tone", "muted")
+        self.totals = ElidedLabel("Totals", "muted")
         self.totals.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        self.retry = push_button("Retry failed", clicked=self.retry_asked, icon=("restore", "text"))
+        self.retry = push_button("Retry failed", icon=("restore", "text"))
         self.copy = push_button("Copy request_id", clicked=self.table.copy_row, icon=("copy", "text"))
         row.add_all((self.totals, self.retry, self.copy))
         return frame
@@ -384,13 +366,12 @@ class BatchPage(QWidget):
 class BatchTools(QFrame):
     """Toolbar of Batch mode: prompt and data, export, stop, and the one filled button."""
 
-    prompt_asked = Signal()
     _run_state = "Start", True
 
     def __init__(self) -> None:
         super().__init__()
         tip = "Edit the prompt in Prompt mode"
-        self.prompt = push_button("", clicked=self.prompt_asked, icon=("file", "text"), tip=tip)
+        self.prompt = push_button("", icon=("file", "text"), tip=tip)
         self.data = push_button("", "menu", icon=("table", "text"), name="Data: rows of the batch")
         self.export = push_button("Export…", icon=("export", "text"))
         self.stop = push_button("Stop", icon=("stop", "text"))
@@ -406,10 +387,8 @@ class BatchTools(QFrame):
         compact = level > 0
         self._show_names()
         self._with.setVisible(not compact)
-        for button, label in ((self.export, "Export…"), (self.stop, "Stop")):
-            button.setText("" if compact else label)
-            button.setAccessibleName(label)
-            button.setToolTip(label if compact else "")
+        set_compact(self.export, "Export…", compact)
+        set_compact(self.stop, "Stop", compact)
 
     def show_prompt(self, name: str) -> None:
         self._names[0] = name or "Untitled"
@@ -432,7 +411,7 @@ class BatchTools(QFrame):
     def set_data_menu(self, *entries: tuple[str, Callable[[], object]]) -> None:
         menu = QMenu(self)
         for label, handler in entries:
-            menu.addAction(label).triggered.connect(lambda _checked=False, run=handler: run())
+            menu.addAction(label, handler)
         self.data.setMenu(menu)
 
     def show_run(self, label: str, *, enabled: bool) -> None:

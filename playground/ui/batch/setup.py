@@ -25,8 +25,8 @@ from playground.ui.widgets.elided_combo import ElidedCombo
 from playground.ui.widgets.figure_row import FigureRow
 from playground.ui.widgets.form import combo_box, line_edit, spin_box
 from playground.ui.widgets.icons import icon_button
-from playground.ui.widgets.labels import push_button, toned
-from playground.ui.widgets.layouts import STRETCH, PageScroll, column_of, row_of, single_timer
+from playground.ui.widgets.labels import push_button, show_or_hide, toned
+from playground.ui.widgets.layouts import STRETCH, PageScroll, Panel, column_of, row_of, single_timer
 from playground.ui.widgets.notice import words
 
 PLAN_MS = 300
@@ -166,14 +166,13 @@ class CheckRow(QFrame):
         return f"{self.kind.currentText()}={self.value.text()}" if self.value.text() else ""
 
 
-class BatchSetup(QFrame):
+class BatchSetup(Panel):
     """Emits `changed` after every change of a setting."""
 
     changed = Signal()
 
     def __init__(self) -> None:
-        super().__init__()
-        self.setProperty("look", "pane")
+        super().__init__("pane")
         self.combos: dict[str, QComboBox] = {}
         self.check_rows: list[CheckRow] = []
         self._columns_grid = QGridLayout()
@@ -312,8 +311,7 @@ class BatchSetup(QFrame):
 
     def show_error(self, problem: FieldError | None) -> None:
         """Show what keeps the batch from starting; None hides it."""
-        self.error.setText("" if problem is None else visible_line(str(problem)))
-        self.error.setVisible(problem is not None)
+        show_or_hide(self.error, "" if problem is None else visible_line(str(problem)))
 
 
 def _combo(name: str) -> ElidedCombo:

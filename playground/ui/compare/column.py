@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from math import ceil
 from typing import get_args
 
@@ -34,7 +35,7 @@ from playground.ui.widgets.form import DirectedEdit
 from playground.ui.widgets.highlight import change_format
 from playground.ui.widgets.icons import IconLabel, icon_button
 from playground.ui.widgets.labels import ElidedLabel, IdRow, push_button, text_data, toned
-from playground.ui.widgets.layouts import STRETCH, column_of, row_of, single_timer
+from playground.ui.widgets.layouts import STRETCH, Panel, column_of, row_of, single_timer
 from playground.ui.widgets.notice import words
 
 MOST_PIECES = 4_000
@@ -169,17 +170,15 @@ PIECES_LINES, SHORT_LINES, SHORT_PX = 4, 2, 360
 LEAST_PX, WITH_COST_PX, WITH_TTFT_PX = 290, 260, 350
 
 
-class ColumnView(QFrame):
+class ColumnView(Panel):
     asked = Signal(str)
     """A name of MENU, or "stop"."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.setProperty("look", "pane")
+        super().__init__("pane")
         self._running = False
         self.letter, self.kind = toned("", "strong"), toned("", "muted")
-        self.name = ElidedLabel("Column", Qt.TextElideMode.ElideRight)
-        self.name.setProperty("tone", "strong")
+        self.name = ElidedLabel("Column", "strong")
         self.more = icon_button("more", "Column menu")
         self.caption = toned("", "caption")
         self.differs = PieceView("Differences from A", margin=2)
@@ -198,10 +197,10 @@ class ColumnView(QFrame):
         self.answer = QStackedWidget()
         for widget in (self.placeholder, self.text, self.pieces):
             self.answer.addWidget(widget)
-        self.status = ElidedLabel("Status", Qt.TextElideMode.ElideRight)
-        self.open = push_button("Open", "link", lambda _checked: self.asked.emit("open"))
-        self.use = push_button("Use in editor", "link", lambda _checked: self.asked.emit("use"))
-        self.stop = push_button("Stop", "link", lambda _checked: self.asked.emit("stop"), icon=("stop", "accent"))
+        self.status = ElidedLabel("Status")
+        self.open = push_button("Open", "link", lambda: self.asked.emit("open"))
+        self.use = push_button("Use in editor", "link", lambda: self.asked.emit("use"))
+        self.stop = push_button("Stop", "link", lambda: self.asked.emit("stop"), icon=("stop", "accent"))
         self._changes: tuple[Piece, ...] | None = None
         self._differences = True
         self._lay_out()
@@ -210,19 +209,17 @@ class ColumnView(QFrame):
         self.menu = QMenu(self)
         for action, label in MENU:
             if action:
-                self.menu.addAction(label).triggered.connect(lambda _on=False, action=action: self.asked.emit(action))
+                self.menu.addAction(label, partial(self.asked.emit, action))
             else:
                 self.menu.addSeparator()
         self.more.setMenu(self.menu)
         self.more.setPopupMode(self.more.ToolButtonPopupMode.InstantPopup)
         head = row_of(self.letter, (self.name, 1), self.kind, self.more, margins=(14, 4, GRID, 4), spacing=GRID)
         about = column_of(self.caption, self.differs, margins=(14, 4, 14, 4), spacing=2)
-        band = QFrame()
-        band.setProperty("look", "footer")
+        band = Panel("footer")
         figures = row_of(self.input, self.cached, self.ttft, STRETCH, self.cost, spacing=GRID + 4)
         column_of(figures, self.bar, self.id, on=band, margins=(14, 6, 14, 4), spacing=4)
-        footer = QFrame()
-        footer.setProperty("look", "footer")
+        footer = Panel("footer")
         row_of(self.icon, (self.status, 1), self.open, self.use, self.stop, on=footer, margins=(14, 2, GRID, 2))
         column_of(head, about, band, (self.answer, 1), footer, on=self, margins=0, spacing=0)
 

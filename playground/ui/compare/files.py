@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from msgspec.structs import replace
 from PySide6.QtCore import QObject, Signal
@@ -47,7 +49,7 @@ class CompareFiles(QObject):
     ) -> None:
         super().__init__(window)
         self._window, self._services, self._session, self._menu = window, services, session, menu
-        self._from_editor = from_editor
+        self._from_editor, self._start = from_editor, services.tasks.start
         self.dialog: QFileDialog | None = None
         """The dialog that was opened last."""
         # One submenu for the life of the window: QMenu.clear does not delete submenus.
@@ -55,22 +57,14 @@ class CompareFiles(QObject):
         menu.aboutToShow.connect(self.fill)
         self.logged.aboutToShow.connect(lambda: self._start(self.list_logged(), "list logged requests"))
 
-    def _start(self, work: object, name: str) -> None:
-        self._services.tasks.start(work, name)  # type: ignore[arg-type]
-
     def fill(self) -> None:
         menu = self._menu
         menu.clear()
-        menu.addAction("Copy of the prompt in the editor").triggered.connect(
-            lambda _on: self.variant_chosen.emit(self._from_editor())
-        )
+        choose = self.variant_chosen.emit
+        menu.addAction("Copy of the prompt in the editor", lambda: choose(self._from_editor()))
         for letter, slot in zip(LETTERS, self._session.slots, strict=False):
-            menu.addAction(f"Copy of {letter}").triggered.connect(
-                lambda _on=False, slot=slot: self.variant_chosen.emit(slot.variant)
-            )
-        menu.addAction("From a file…").triggered.connect(
-            lambda _on: self._ask("Add a prompt file as a column", self.add_file, "All files (*)")
-        )
+            menu.addAction(f"Copy of {letter}", partial(choose, slot.variant))
+        menu.addAction("From a file…", partial(self._ask, "Add a prompt file as a column", self.add_file, ANY_FILE))
         self.logged.clear()
         self.logged.addAction("Reading the log…").setEnabled(False)
         menu.addMenu(self.logged)
@@ -81,12 +75,12 @@ class CompareFiles(QObject):
         self.logged.clear()
         for row in rows:
             label = f"{row.started_utc.astimezone():%H:%M:%S}  {row.request_id or row.phase}  {row.question[:40]}"
-            item = self.logged.addAction(label.replace("&", "&&"))
-            item.triggered.connect(
-                lambda _on=False, run_id=row.run_id: self._start(self.add_logged(run_id), "add a logged request")
-            )
+            self.logged.addAction(label.replace("&", "&&"), partial(self._add, row.run_id))
         if not rows:
             self.logged.addAction("The log has no requests").setEnabled(False)
+
+    def _add(self, run_id: str) -> None:
+        self._start(self.add_logged(run_id), "add a logged request")
 
     async def add_logged(self, run_id: str) -> None:
         variant = await self._session.read_variant(run_id, self._services.endpoints.all())
@@ -98,7 +92,7 @@ class CompareFiles(QObject):
     def ask_rows(self) -> None:
         self._ask("Open rows with values", self.read_values, "Tables (*.csv *.tsv *.jsonl *.ndjson *.json)")
 
-    def _ask(self, title: str, take: Callable[[Path], object], name_filter: str) -> None:
+    def _ask(self, title: str, take: Callable[[Path], Coroutine[Any, Any, None]], name_filter: str) -> None:
         self.dialog = ask_open(self._window, title, name_filter, lambda path: self._start(take(path), "read a file"))
 
     async def add_file(self, path: Path) -> None:

@@ -19,7 +19,6 @@ from PySide6.QtWidgets import (
     QLabel,
     QLineEdit,
     QMenu,
-    QMessageBox,
     QPushButton,
     QSizePolicy,
     QSpinBox,
@@ -47,21 +46,23 @@ from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font, scaled
 from playground.ui.widgets.figure_row import Bar, BarPiece
 from playground.ui.widgets.form import combo_box, line_edit, padded, spin_box
-from playground.ui.widgets.icons import set_icon, set_label
-from playground.ui.widgets.labels import ElidedLabel, push_button, toned
+from playground.ui.widgets.icons import set_compact, set_icon, set_label
+from playground.ui.widgets.labels import ElidedLabel, push_button, show_or_hide, toned
 from playground.ui.widgets.layouts import (
     STRETCH,
     FittedScroll,
     FlowLayout,
     PageArea,
+    Panel,
     column_of,
     row_of,
     scrolled,
     single_timer,
+    split_of,
 )
 from playground.ui.widgets.notice import SlimBar, words
 from playground.ui.widgets.plain_table import fill_table, plain_table
-from playground.ui.widgets.task_dialog import open_once, resize_dialog
+from playground.ui.widgets.task_dialog import ask_which, fill_dialog
 
 if TYPE_CHECKING:
     from playground.prefix_cache.forecaster import PromptForecast
@@ -116,8 +117,7 @@ class VariantDialog(QDialog):
         for label, field in (("Name", self.name), ("Endpoint", self.endpoint), ("Model", self.model)):
             row.addWidget(QLabel(label))
             row.addWidget(field, 1)
-        column_of(row, (self.pane, 1), buttons, on=self, margins=GRID * 2)
-        resize_dialog(self, 900, 640)
+        fill_dialog(self, (900, 640), row, (self.pane, 1), buttons)
         self._before = self._variant()
 
     def _show_forecast(self) -> None:
@@ -139,14 +139,9 @@ class VariantDialog(QDialog):
         if self._variant() == self._before:
             super().reject()
             return
-        box = QMessageBox(self)
-        box.setWindowTitle("Unsaved changes")
-        box.setText("The column has changes that are not applied.")
-        box.setInformativeText("Discard loses them.")
-        discard = box.addButton("Discard", QMessageBox.ButtonRole.DestructiveRole)
-        box.setDefaultButton(box.addButton(QMessageBox.StandardButton.Cancel))
-        box.buttonClicked.connect(lambda button: super(VariantDialog, self).reject() if button is discard else None)
-        open_once(box)
+        question = "The column has changes that are not applied."
+        discard = {"Discard": lambda: super(VariantDialog, self).reject()}
+        ask_which(self, "Unsaved changes", question, "Discard loses them.", discard)
 
 
 _ORDER_LABELS = {"together": "All together", "forward": "A first", "backward": "A last"}
@@ -191,17 +186,13 @@ class CompareTools(QWidget):
         compact = level > 0
         self.send.setText((f"Send all  {self._shortcut}", "Send all", "Send")[level])
         self.send.setAccessibleName("Send all")
-        self.differences.setText(("Word differences from A", "Differences", "Diff")[level])
-        self.differences.setToolTip("Word differences from A" if compact else "")
-        self.differences.setAccessibleName("Word differences from A")
+        set_compact(self.differences, "Word differences from A", compact, ("", "Differences", "Diff")[level])
         self._runs_label.setVisible(level < 2)
         self.runs.setToolTip("Runs per column" if compact else "")
-        set_label(self.add, ("Add column", "Add", "")[level])
-        self.add.setToolTip("" if level < 2 else "Add column")
-        self.add.setAccessibleName("Add column")
-        set_label(self.stop, "" if compact else "Stop all")
-        self.stop.setAccessibleName("Stop all")
-        self.stop.setToolTip("Stop all" if compact else "")
+        set_compact(self.add, "Add column", level == 2)
+        if level == 1:
+            set_label(self.add, "Add")
+        set_compact(self.stop, "Stop all", compact)
 
     def show_running(self, running: bool, shortcut: str) -> None:
         self.stop.setEnabled(running)
@@ -216,12 +207,11 @@ PREFIX_PX = 330
 """Minimum width of the words beside a bar."""
 
 
-class PrefixStrip(QFrame):
+class PrefixStrip(Panel):
     """One bar per column: tokens shared with the prefix of A, further stable tokens, variable tokens."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.setProperty("look", "bar")
+        super().__init__("bar")
         self._rows: list[tuple[QLabel, Bar, ElidedLabel]] = []
         title = toned("Prefix", "strong")
         hint = toned("input tokens in the order in which the cache reads them", "muted")
@@ -264,12 +254,11 @@ class PrefixStrip(QFrame):
                 widget.setVisible(index < len(prefixes))
             if index < len(prefixes):
                 self._show(row, index, prefixes[index], widest)
-        self.costs.setText("\n".join(filter(None, (*cost_texts(prefixes), order))) if prefixes else "")
-        self.costs.setVisible(bool(self.costs.text()))
+        show_or_hide(self.costs, "\n".join(filter(None, (*cost_texts(prefixes), order))) if prefixes else "")
 
     def _add_row(self, index: int) -> None:
         letter = toned(LETTERS[index], "strong")
-        row = letter, Bar(10), ElidedLabel(f"Prefix of {LETTERS[index]}", Qt.TextElideMode.ElideRight)
+        row = letter, Bar(10), ElidedLabel(f"Prefix of {LETTERS[index]}")
         row[2].setMinimumWidth(PREFIX_PX)
         for place, widget in enumerate(row):
             self._grid.addWidget(widget, index, place)
@@ -291,7 +280,7 @@ class PrefixStrip(QFrame):
         restyle(text, tone=tone)
 
 
-class ValueRow(QFrame):
+class ValueRow(Panel):
     """Values that all columns share, typed or from a row of data, and the order of sending."""
 
     value_edited = Signal(str, str)
@@ -300,8 +289,7 @@ class ValueRow(QFrame):
     """The number of a row of the data, from 0."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.setProperty("look", "bar")
+        super().__init__("bar")
         self.fields: dict[str, QLineEdit] = {}
         self._holders: list[QWidget] = []
         """A label with its field each."""
@@ -387,12 +375,11 @@ COLUMNS_PX, SUMMARY_PX = 356, 154
 window the page scrolls."""
 
 
-class _SummaryPane(QFrame):
+class _SummaryPane(Panel):
     """The summary, never lower than its title and buttons, which need several lines in large text."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.setProperty("look", "checks")
+        super().__init__("checks")
         self.head = FlowLayout()
 
     def event(self, event: QEvent) -> bool:
@@ -418,22 +405,15 @@ class ComparePage(QWidget):
         self.values = ValueRow()
         self.strip = PrefixStrip()
         self.columns: list[ColumnView] = []
-        self.row = QSplitter(Qt.Orientation.Horizontal)
-        self.row.setChildrenCollapsible(False)
+        self.row = split_of(Qt.Orientation.Horizontal)
         self.row.setHandleWidth(1)
         self.summary: QTableWidget = plain_table("Summary", ("",), 0, {})
-        self.caption = ElidedLabel("Summary", Qt.TextElideMode.ElideRight)
-        self.caption.setProperty("tone", "muted")
-        self.body = QSplitter(Qt.Orientation.Vertical)
-        self.body.setChildrenCollapsible(False)
-        self.body.setHandleWidth(1)
-        self.body.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)  # shrinks first
+        self.caption = ElidedLabel("Summary", "muted")
         columns = scrolled(self.row)
         columns.setFrameShape(QFrame.Shape.NoFrame)
-        self.body.addWidget(columns)
-        self.body.addWidget(self._summary_pane())
-        self.body.setStretchFactor(0, 1)
-        self.body.setSizes([600, 150])
+        self.body = split_of(Qt.Orientation.Vertical, columns, self._summary_pane(), sizes=(600, 150), shares=(1, 0))
+        self.body.setHandleWidth(1)
+        self.body.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)  # shrinks first
         columns.setMinimumHeight(COLUMNS_PX)
         parts = self.notice, self.values, FittedScroll(self.strip), (self.body, 1)
         inside = QWidget()

@@ -22,6 +22,7 @@ from playground.ui.batch.files import BatchFiles
 from playground.ui.batch.page import BatchPage, BatchTools
 from playground.ui.batch.setup import BatchPlanner, DisplayedBatch
 from playground.ui.modes import ModeView
+from playground.ui.widgets.labels import show_or_hide
 from playground.ui.widgets.layouts import repeating_timer
 from playground.versions.service import PromptIdentity
 
@@ -85,11 +86,11 @@ class BatchController(QObject):
             lambda rows, name: self._services.tasks.start(self.use_rows(rows, name), "set up a batch")
         )
         files.said.connect(self.page.say)
-        page.open_data_asked.connect(files.ask_for_file)
-        page.paste_asked.connect(files.paste)
-        page.log_asked.connect(files.ask_for_filter)
+        page.first_button.clicked.connect(files.ask_for_file)
+        page.paste.clicked.connect(files.paste)
+        page.logged.clicked.connect(files.ask_for_filter)
         page.dropped.connect(lambda path: files.open_file(Path(path)))
-        page.retry_asked.connect(self.retry_failed)
+        page.retry.clicked.connect(self.retry_failed)
         page.open_asked.connect(lambda run_id: open_logged(run_id))
         page.displayed.connect(self._resume_ticks)
         page.setup.changed.connect(self.plan_soon)
@@ -99,7 +100,7 @@ class BatchController(QObject):
         paste = QShortcut(QKeySequence(QKeySequence.StandardKey.Paste), page)
         paste.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
         paste.activated.connect(files.paste)
-        tools.prompt_asked.connect(lambda: open_prompt())
+        tools.prompt.clicked.connect(lambda: open_prompt())
         tools.run.clicked.connect(self.start_or_pause)
         tools.stop.clicked.connect(self.stop)
         tools.export.clicked.connect(self._ask_for_export)
@@ -217,7 +218,7 @@ class BatchController(QObject):
         )
         self.page.show_counts(can_retry=False)
         self.page.show_totals(None, 0)
-        self.page.show_gaps(made.gaps)
+        show_or_hide(self.page.gaps, made.gaps)
         self._show_order()
         self._show_tools()
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from msgspec.structs import replace
 from PySide6.QtCore import QObject, Signal
@@ -147,7 +147,7 @@ class CompareController(QObject):
         """`prompt` returns the editor's document."""
         super().__init__(window)
         self._window, self._workspace, self._prompt = window, workspace, prompt
-        self._shortcut = shortcut
+        self._shortcut, self._start = shortcut, workspace.tasks.start
         self.page, self.tools = ComparePage(), CompareTools()
         self.session = ComparisonSession(workspace.sender, lambda: workspace.log)
         self.files = CompareFiles(window, workspace, self.session, self.tools.sources, self._from_editor)
@@ -192,9 +192,6 @@ class CompareController(QObject):
         page.copy_asked.connect(lambda: copy_text(table_text(self.report())))
         page.html_asked.connect(lambda: files.ask_export("html", self.report))
         page.markdown_asked.connect(lambda: files.ask_export("markdown", self.report))
-
-    def _start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        return self._workspace.tasks.start(work, name)
 
     # Columns
 

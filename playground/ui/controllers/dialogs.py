@@ -170,7 +170,7 @@ class DialogController(QObject):
         dialog.chosen.connect(apply)
         dialog.open()
 
-    def _page(self, name: str, make: Callable[[], Page], width: int = PAGE_PX) -> Page:
+    def _page(self, name: str, make: Callable[[], Page]) -> Page:
         """Show a page in the side panel: the open one while its work runs, else a new one."""
         page = self._pages.get(name)
         if page is not None and not getattr(page, "running", False):
@@ -179,7 +179,7 @@ class DialogController(QObject):
         if page is None:
             page = self._pages[name] = make()
             page.finished.connect(lambda _result: self._pages.pop(name, None))
-        self.show_page(page, width)
+        self.show_page(page, PAGE_PX)
         return cast("Page", page)
 
     def repeat_dialog(self, prompt: PromptPane, requests: Requests) -> RepeatDialog:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, QObject, QPoint, Qt, Signal
 from PySide6.QtGui import QActionGroup
@@ -21,7 +21,7 @@ from playground.ui.panes.log.details import LiveRequests
 from playground.ui.panes.log.filter_line import FilterLine
 from playground.ui.panes.log.pane import LogPane
 from playground.ui.theme import scaled, zoom_factor
-from playground.ui.widgets.labels import add_choice
+from playground.ui.widgets.labels import add_choice, passing_menu
 from playground.ui.widgets.layouts import repeating_timer, single_timer
 from playground.ui.widgets.task_dialog import ask_text
 
@@ -202,14 +202,13 @@ class ColumnLayout(QObject):
 
     def menu(self) -> QMenu:
         """Return a menu with one checkable entry per column; the last visible column cannot be hidden."""
-        menu = QMenu(self._header)
-        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        menu = passing_menu(self._header)
         for number, column in enumerate(COLUMNS):
             shown = self._is_chosen(number)
             show = partial(self.show_column, number, not shown)
             add_choice(menu, column.header, checked=shown, chosen=show).setToolTip(column.hint)
         menu.addSeparator()
-        menu.addAction("Reset columns").triggered.connect(lambda _checked: self.reset())
+        menu.addAction("Reset columns", self.reset)
         return menu
 
     def show_column(self, number: int, shown: bool) -> None:
@@ -251,18 +250,14 @@ class SavedFilters:
         self._line.setFocus()
 
     def add_to(self, menu: QMenu) -> None:
-        keep = menu.addAction("Save this filter…")
-        keep.setEnabled(bool(self._line.text().strip()))
-        keep.triggered.connect(lambda _checked: self.ask_name())
+        menu.addAction("Save this filter…", self.ask_name).setEnabled(bool(self._line.text().strip()))
         filters = self.all
         for name in filters:
-            menu.addAction(name.replace("&", "&&")).triggered.connect(lambda _checked, name=name: self.use(name))
+            menu.addAction(name.replace("&", "&&"), partial(self.use, name))
         if filters:
             forget = menu.addMenu("Remove a filter")
             for name in filters:
-                forget.addAction(name.replace("&", "&&")).triggered.connect(
-                    lambda _checked, name=name: self.remove(name)
-                )
+                forget.addAction(name.replace("&", "&&"), partial(self.remove, name))
 
     def ask_name(self) -> None:
         ask_text(self._line, "Save this filter", f"A name for {self._line.text().strip()[:80]}", self.keep)
@@ -325,6 +320,7 @@ class LogPaths(QObject):
     def __init__(self, window: QWidget, workspace: AppServices, pane: LogPane) -> None:
         super().__init__(window)
         self._window, self._workspace, self._pane = window, workspace, pane
+        self.start = workspace.tasks.start
         settings = workspace.settings
         self.layout = ColumnLayout(pane.table.horizontalHeader(), lambda text: settings.set("log_columns", text))
         self.layout.restore(settings.text("log_columns"))
@@ -358,9 +354,6 @@ class LogPaths(QObject):
 
             self._work = LogWork(self, self._window, self._workspace, self._pane)
         return self._work
-
-    def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        self._workspace.tasks.start(work, name)
 
     def keep_bounds(self) -> None:
         """Apply the retention settings; delete nothing unless they set a limit."""
@@ -444,7 +437,7 @@ class LogPaths(QObject):
             ("delete_shown", "Delete shown requests…"),
             ("size", "Size and retention…"),
         ):
-            menu.addAction(label).triggered.connect(lambda _checked, name=name: self.ask(name))
+            menu.addAction(label, partial(self.ask, name))
 
     def rest(self) -> None:
         self._ago.stop()

@@ -287,7 +287,9 @@ class LogWork:
         from playground.ui.dialogs.settings import LogSizeDialog
 
         dialog = LogSizeDialog(self._log, self._workspace, await self._log.size(), self._window)
-        dialog.delete_all.connect(lambda: self._workspace.tasks.start(self._delete_all(), "delete all requests"))
+        dialog.everything.clicked.connect(
+            lambda: self._workspace.tasks.start(self._delete_all(), "delete all requests")
+        )
         self.dialog = dialog
         open_once(dialog)
 

@@ -7,10 +7,10 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import urlsplit
 
 from PySide6.QtCore import QObject, Signal
@@ -34,7 +34,6 @@ from playground.ui.panes.log.details import RowDetail
 from playground.ui.recorder.bars import Compared, RecorderTools
 from playground.ui.recorder.page import RecorderPage, Shown
 from playground.ui.recorder.programs import LeakDialog, previews
-from playground.ui.theme import Theme
 from playground.ui.widgets.labels import copy_text
 from playground.ui.widgets.layouts import repeating_timer, single_timer
 
@@ -67,11 +66,11 @@ class RecorderController(QObject):
     compare_wanted = Signal(list)
     """run_ids that are to be displayed in Compare mode."""
 
-    def __init__(self, window: QWidget, workspace: AppServices, theme: Callable[[], Theme]) -> None:
+    def __init__(self, window: QWidget, workspace: AppServices) -> None:
         super().__init__(window)
-        self._window, self._workspace, self._theme = window, workspace, theme
+        self._window, self._workspace, self._begin = window, workspace, workspace.tasks.start
         self._loop = asyncio.get_running_loop()
-        self.page = RecorderPage(theme())
+        self.page = RecorderPage()
         self.tools = RecorderTools()
         self.process: ServerProcess | None = None
         """The recorder's process while it runs."""
@@ -119,9 +118,6 @@ class RecorderController(QObject):
         line.returnPressed.connect(self._apply_filter)
         line.words_wanted.connect(lambda: self._begin(self._read_words(), "read the filter's words"))
 
-    def _begin(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        self._workspace.tasks.start(work, name)
-
     def view(self) -> ModeView:
         self._look()
         return ModeView(
@@ -129,7 +125,6 @@ class RecorderController(QObject):
             self.tools,
             take_focus=self.page.take_focus,
             panes=self.page.panes,
-            take_theme=self._show_theme,
             take_zoom=self.page.show_zoom,
             close=self.close,
             commands={
@@ -146,9 +141,6 @@ class RecorderController(QObject):
         row = self.page.table.current_row()
         if row is not None:
             self.copy_wanted.emit(row.run_id, form)
-
-    def _show_theme(self) -> None:
-        self.page.set_theme(self._theme())
 
     def _show_or_hide(self, shown: bool) -> None:
         """Read the log only while the page is visible."""
@@ -468,7 +460,7 @@ class RecorderController(QObject):
     async def _preview(self, leak: Leak) -> None:
         options = await asyncio.to_thread(lambda: previews(rewrites(leak)))
         if not self._closed:
-            self.dialog = LeakDialog(self._theme(), leak, options, self._window)
+            self.dialog = LeakDialog(leak, options, self._window)
             self.dialog.open()
 
 

@@ -109,7 +109,7 @@ class Adviser(QObject):
 
     def guide(self, rule: str = "") -> None:
         dialog = self._program.guide_dialog(rule)
-        dialog.recall_requested.connect(self.recall)
+        dialog.recall.clicked.connect(self.recall)
         dialog.example_requested.connect(self._files.show_example)
 
     @property

@@ -53,7 +53,7 @@ class VersionPaths(QObject):
         """`show` puts the panel beside the prompt; None removes it."""
         super().__init__(prompt)
         self._workspace, self._prompt, self._files = workspace, prompt, files
-        self._show = show
+        self._show, self._start = show, workspace.tasks.start
         self.panel: VersionsPanel | None = None
         """The panel, while it is open."""
         self._commits: list[Commit] = []
@@ -126,9 +126,6 @@ class VersionPaths(QObject):
         self._show(panel)
         panel.list.setFocus(Qt.FocusReason.OtherFocusReason)
         self.refresh_soon(commits=True)
-
-    def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        self._workspace.tasks.start(work, name)
 
     def refresh_soon(self, *, commits: bool = False) -> None:
         """Update the panel, if it is open. `commits`: see `refresh`."""

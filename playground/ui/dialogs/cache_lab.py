@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import csv
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 from msgspec import Struct
 from PySide6.QtCore import Signal
@@ -35,15 +34,15 @@ from playground.runs.metrics import counted, dollars, seconds, whole_seconds
 from playground.runs.state import RunState
 from playground.simulator.process import SimulatorError
 from playground.storage.json_file import JsonFile
+from playground.tasks import Start
 from playground.ui.dialogs.repeat import SECOND_MS
-from playground.ui.theme import GRID
 from playground.ui.widgets.figure_row import Chart, Series
 from playground.ui.widgets.form import combo_box, line_edit, progress_bar
-from playground.ui.widgets.labels import push_button
+from playground.ui.widgets.labels import push_button, show_or_hide
 from playground.ui.widgets.layouts import STRETCH, FittedScroll, column_of, repeating_timer, row_of
 from playground.ui.widgets.notice import words, write_errors
 from playground.ui.widgets.plain_table import fill_table, plain_table
-from playground.ui.widgets.task_dialog import ANY_FILE, TaskDialog, ask_save, button_box, resize_dialog
+from playground.ui.widgets.task_dialog import ANY_FILE, TaskDialog, ask_save, button_box, fill_dialog
 
 _COLUMNS = ("what ended the prefix", "in", "times", "≈ tokens lost", "cost")
 
@@ -57,7 +56,7 @@ class ReplayDialog(QDialog):
     def __init__(
         self,
         look: Callable[[str], Awaitable[CacheHistory]],
-        start: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
+        start: Start,
         rates: Rates,
         parent: QWidget,
     ) -> None:
@@ -80,17 +79,16 @@ class ReplayDialog(QDialog):
     def _lay_out(self) -> None:
         row = row_of((self.line, 1), self.go)
         close = button_box(self.close)
-        column_of(
+        fill_dialog(
+            self,
+            (820, 600),
             row,
             self.said,
             (self.chart, 2),
             (self.table, 1),
             words("Enter on a row shows the newest request that it ended.", "muted"),
             close,
-            on=self,
-            margins=GRID * 2,
         )
-        resize_dialog(self, 820, 600)
 
     def run(self) -> None:
         self.go.setEnabled(False)
@@ -150,7 +148,7 @@ class CacheLabServices(Struct, frozen=True):
     queued: Callable[[], str]
     """Why and how long a request waits for its place within the plan's limits; "" if none waits."""
     file: Path
-    start: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
+    start: Start
     lock: asyncio.Lock
     """Held while the file is read or written: a closed dialog may still save its progress."""
 
@@ -218,8 +216,7 @@ class CacheLabDialog(TaskDialog):
             on=above,
             margins=0,
         )
-        column_of(FittedScroll(above), (self.chart, 100), STRETCH, buttons, on=self, margins=GRID * 2)
-        resize_dialog(self, 760, 520)
+        fill_dialog(self, (760, 520), FittedScroll(above), (self.chart, 100), STRETCH, buttons)
 
     @property
     def running(self) -> bool:
@@ -264,8 +261,7 @@ class CacheLabDialog(TaskDialog):
         left = self._lab.left_s if self._lab is not None else None
         queued = self._services.queued() if self._lab is not None else ""
         text = queued if left is None else f"The next request is sent in {whole_seconds(left)}."
-        self.waits.setVisible(bool(text))
-        self.waits.setText(text)
+        show_or_hide(self.waits, text)
 
     def _read(self, progress: LabProgress) -> None:
         self.progress = progress

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
 from PySide6.QtCore import QSignalBlocker, QSize, Qt, Signal
 from PySide6.QtWidgets import (
     QDialog,
-    QFrame,
     QLabel,
     QLineEdit,
     QListWidgetItem,
@@ -26,16 +24,16 @@ from playground.export.terminal import visible
 from playground.prompt.field_errors import InputError
 from playground.storage.credentials import VARIABLE, Availability, CredentialStore, CredentialStoreError, takes_variable
 from playground.storage.endpoints import EndpointStore
+from playground.tasks import Start
 from playground.ui.dialogs.endpoint_form import Draft, EndpointForm
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, scaled
 from playground.ui.widgets.form import line_edit, list_box
-from playground.ui.widgets.labels import push_button
-from playground.ui.widgets.layouts import STRETCH, FlowLayout, column_of, row_of, scrolled
+from playground.ui.widgets.labels import push_button, show_or_hide
+from playground.ui.widgets.layouts import STRETCH, FlowLayout, Panel, column_of, row_of, scrolled
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.task_dialog import resize_dialog
 
-Start = Callable[[Coroutine[Any, Any, None], str], object]
 SOURCES = {
     "session": "A key is in use for this session only.",
     "key store": "A key is in this system's key store.",
@@ -44,18 +42,17 @@ SOURCES = {
 }
 
 
-class KeyBox(QFrame):
+class KeyBox(Panel):
     """Accesses the key store in tasks, without blocking the dialog. Saving the endpoint stores a pasted key."""
 
     changed = Signal()
     """Emitted after a key was stored or removed."""
 
     def __init__(self, keys: CredentialStore, start: Start) -> None:
-        super().__init__()
+        super().__init__("card")
         self._keys, self._start = keys, start
         self._endpoint: Endpoint | None = None
         self._found: Availability | None = None
-        self.setProperty("look", "card")
         self.field = line_edit("API key", "Paste the API key here")
         self.field.setEchoMode(QLineEdit.EchoMode.Password)
         self.field.textEdited.connect(lambda _text: self._show_place())
@@ -328,8 +325,7 @@ class ConnectDialog(QDialog):
         self.form.offer_context(result.context_length)
 
     def _show_tested(self, text: str, tone: str) -> None:
-        self.tested.setText(visible(text))
-        self.tested.setVisible(bool(text))
+        show_or_hide(self.tested, visible(text))
         restyle(self.tested, tone=tone)
 
     def _show(self, endpoint: Endpoint) -> None:

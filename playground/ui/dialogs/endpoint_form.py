@@ -24,7 +24,7 @@ from playground.client.endpoint import (
 from playground.client.models import PRESETS, EndpointPreset, preset_for
 from playground.prompt.field_errors import InputError
 from playground.ui.widgets.form import Form, combo_box, spin_box
-from playground.ui.widgets.labels import toned
+from playground.ui.widgets.labels import show_or_hide, toned
 from playground.ui.widgets.layouts import FlowLayout
 from playground.ui.widgets.notice import words
 
@@ -119,8 +119,7 @@ class EndpointForm(Form):
 
     def _show_server(self) -> None:
         preset = preset_for(self.base_url.text().strip().rstrip("/"))
-        self.server.setText(server_words(preset) if preset is not None else "")
-        self.server.setVisible(preset is not None)
+        show_or_hide(self.server, server_words(preset) if preset is not None else "")
 
     def _fill_from_preset(self, index: int) -> None:
         if index < 1:

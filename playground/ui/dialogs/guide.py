@@ -18,7 +18,7 @@ from playground.ui.widgets.form import list_box
 from playground.ui.widgets.labels import copy_text, push_button, toned
 from playground.ui.widgets.layouts import STRETCH, FittedScroll, column_of, split_of
 from playground.ui.widgets.notice import words
-from playground.ui.widgets.task_dialog import button_box, resize_dialog
+from playground.ui.widgets.task_dialog import button_box, fill_dialog
 
 
 def versions(folder: Path) -> str:
@@ -40,8 +40,7 @@ class AboutDialog(QDialog):
         shown.setFont(mono_font(12))
         self.copy = push_button("Copy versions", clicked=lambda: copy_text(self.text))
         buttons = button_box(self.accept, self.copy)
-        column_of(title, FittedScroll(shown), buttons, on=self, margins=GRID * 2, spacing=GRID)
-        resize_dialog(self, 520, 0)
+        fill_dialog(self, (520, 0), title, FittedScroll(shown), buttons, spacing=GRID)
 
 
 class GuideDialog(QDialog):
@@ -49,8 +48,6 @@ class GuideDialog(QDialog):
 
     example_requested = Signal(object)
     """A Document to put into the editor."""
-    recall_requested = Signal()
-    """Show a dismissed finding again."""
 
     def __init__(self, examples: Mapping[str, Document], parent: QWidget | None = None) -> None:
         """`examples`: a document on which the rule of that name speaks."""
@@ -61,7 +58,7 @@ class GuideDialog(QDialog):
         self.list = list_box("Rules", [rule.title for rule in RULES], wraps=True)
         self.title, self.reason, self.source = words("", "strong"), words(""), words("", "muted")
         self.example = push_button("Load an example into the editor", clicked=self._load)
-        self.recall = push_button("Give dismissed advice again", clicked=self.recall_requested)
+        self.recall = push_button("Give dismissed advice again")
         self._lay_out()
         self.list.currentRowChanged.connect(self._show)
         self.list.setCurrentRow(0)
@@ -82,8 +79,7 @@ class GuideDialog(QDialog):
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.addButton(self.recall, QDialogButtonBox.ButtonRole.ResetRole)
         buttons.rejected.connect(self.reject)
-        column_of((split, 1), buttons, on=self, margins=GRID * 2)
-        resize_dialog(self, 800, 560)
+        fill_dialog(self, (800, 560), (split, 1), buttons)
 
     def show_rule(self, name: str) -> None:
         for row, rule in enumerate(RULES):

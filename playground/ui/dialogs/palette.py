@@ -22,10 +22,10 @@ from PySide6.QtWidgets import (
 
 from playground.ui.theme import GRID, scaled, zoom_factor
 from playground.ui.widgets.form import line_edit
-from playground.ui.widgets.labels import push_button, toned
+from playground.ui.widgets.labels import push_button, show_or_hide, toned
 from playground.ui.widgets.layouts import column_of, row_of
 from playground.ui.widgets.plain_table import fill_table, plain_table
-from playground.ui.widgets.task_dialog import button_box, resize_dialog
+from playground.ui.widgets.task_dialog import button_box, fill_dialog
 
 
 class Rebound(Struct, frozen=True):
@@ -57,8 +57,7 @@ class KeysSheet(QDialog):
         self.nothing = toned("No matching action or key", "muted")
         self.nothing.hide()
         close = button_box(self.accept)
-        column_of(self.line, self.nothing, (self.table, 1), self._editor(), close, on=self, margins=GRID * 2)
-        resize_dialog(self, 560, 620)
+        fill_dialog(self, (560, 620), self.line, self.nothing, (self.table, 1), self._editor(), close)
 
     def _editor(self) -> QWidget:
         self.key = QKeySequenceEdit()
@@ -91,8 +90,7 @@ class KeysSheet(QDialog):
     def _change(self, shortcut: str | None) -> None:
         row = self.table.currentRow()
         found = self._rebind(row, shortcut)
-        self.clash.setText(found.refusal)
-        self.clash.setVisible(bool(found.refusal))
+        show_or_hide(self.clash, found.refusal)
         item = self.table.item(row, 2)
         if not found.refusal and item is not None:
             item.setText(found.shortcut or "—")

@@ -23,17 +23,17 @@ from playground.runs.record import GroupKind, group_tag
 from playground.runs.state import RunState
 from playground.services import AppServices
 from playground.simulator.process import SimulatorError
-from playground.ui.theme import GRID
+from playground.tasks import Start
 from playground.ui.widgets.form import progress_bar, spin_box
-from playground.ui.widgets.labels import copy_text, push_button
-from playground.ui.widgets.layouts import STRETCH, column_of, repeating_timer, row_of
+from playground.ui.widgets.labels import copy_text, push_button, show_or_hide
+from playground.ui.widgets.layouts import STRETCH, repeating_timer, row_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
-from playground.ui.widgets.task_dialog import TaskDialog, button_box, resize_dialog
+from playground.ui.widgets.task_dialog import TaskDialog, button_box, fill_dialog
 
 _COLUMNS = ("times", "differs at", "answer", "request_ids")
 _PREVIEW = 120
-Start = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
+SendOnce = Callable[[str], Coroutine[Any, Any, RunState]]
 
 
 class Ahead(Struct, frozen=True):
@@ -74,7 +74,7 @@ SECOND_MS = 500
 class SendsInSeries:
     """Mixin of a widget that sends the prompt several times, after a preview of time and cost.
 
-    Subclasses have `ahead`, `send_once` and `show_states`, and display the widgets that `build_series` makes.
+    Subclasses have `show_states`, and display the widgets that `build_series` makes.
     """
 
     said: QLabel
@@ -82,9 +82,15 @@ class SendsInSeries:
     tag: GroupKind
     """Under which the log lists the requests of a series as one group."""
 
-    def build_series(self, start: Start, task: str, at_once: str, tone: str = "") -> None:
-        """Make the widgets. `task`: the name of the task; `at_once`: of the field for requests in parallel."""
-        self._start, self._task_name = start, task
+    def build_series(
+        self, start: Start, task: str, ahead: Callable[[], Ahead], send: SendOnce, at_once: str, tone: str = ""
+    ) -> None:
+        """Make the widgets.
+
+        `task`: the name of the task; `ahead`: what is known before; `at_once`: name of the field for requests in
+        parallel. `send` sends the prompt once, tagged with the group of this series, and returns its state.
+        """
+        self._start, self._task_name, self.ahead, self._send = start, task, ahead, send
         self.task: asyncio.Task[None] | None = None
         """Sends the requests."""
         self.states: list[RunState] = []
@@ -95,14 +101,6 @@ class SendsInSeries:
         self.go = push_button("Start", "primary", self.start_or_stop)
         for box in (self.times, self.at_once):
             box.valueChanged.connect(self.show_cost)
-
-    def ahead(self) -> Ahead:
-        """Return what is known before the requests are sent."""
-        raise NotImplementedError
-
-    async def send_once(self, group: str) -> RunState:
-        """Send the prompt, tagged with the group of this series, and return its state."""
-        raise NotImplementedError
 
     def show_states(self) -> None:
         """Show the result of `states`, which has one more, or none when the series begins."""
@@ -136,7 +134,7 @@ class SendsInSeries:
         self._show_running()
 
     async def _run(self) -> None:
-        send = partial(self.send_once, group_tag(self.tag))
+        send = partial(self._send, group_tag(self.tag))
         try:
             await repeat(send, self.times.value(), self.at_once.value(), self._one_ended)
         except* (InputError, SimulatorError) as errors:
@@ -165,7 +163,7 @@ class RepeatDialog(SendsInSeries, TaskDialog):
     def __init__(
         self,
         ahead: Ahead,
-        send: Callable[[str], Coroutine[Any, Any, RunState]],
+        send: SendOnce,
         queued: Callable[[], str],
         start: Start,
         parent: QWidget,
@@ -173,24 +171,17 @@ class RepeatDialog(SendsInSeries, TaskDialog):
         """`queued`: why and how long a request waits for its place within the plan's limits; "" if none waits."""
         super().__init__(parent)
         self.setWindowTitle("Repeat")
-        self._ahead, self._send = ahead, send
         self._drift: Drift | None = None
         self._queued, self.waits = queued, words("", "muted")
         self.waits.hide()
         self._second = repeating_timer(self, SECOND_MS, self._show_wait)
-        self.build_series(start, "repeat the prompt", "In parallel")
+        self.build_series(start, "repeat the prompt", lambda: ahead, send, "In parallel")
         self.found = self.said = words("", "strong")
         self.table = plain_table("Different answers", _COLUMNS, 2, {0: 60, 1: 150})
         self.copy = push_button("Copy request_ids", clicked=self._copy)
         self.copy.setEnabled(False)
         self._lay_out()
         self.show_cost()
-
-    def ahead(self) -> Ahead:
-        return self._ahead
-
-    async def send_once(self, group: str) -> RunState:
-        return await self._send(group)
 
     def _show_running(self) -> None:
         super()._show_running()
@@ -199,13 +190,14 @@ class RepeatDialog(SendsInSeries, TaskDialog):
 
     def _show_wait(self) -> None:
         text = self._queued() if self.running else ""
-        self.waits.setVisible(bool(text))
-        self.waits.setText(text)
+        show_or_hide(self.waits, text)
 
     def _lay_out(self) -> None:
         row = row_of(QLabel("Runs"), self.times, QLabel("In parallel"), self.at_once, STRETCH)
         close = button_box(self.close, self.go, self.copy)
-        column_of(
+        fill_dialog(
+            self,
+            (720, 480),
             words("A seed is best effort: how far do the answers to one request drift apart?"),
             row,
             self.cost,
@@ -214,10 +206,7 @@ class RepeatDialog(SendsInSeries, TaskDialog):
             self.found,
             (self.table, 1),
             close,
-            on=self,
-            margins=GRID * 2,
         )
-        resize_dialog(self, 720, 480)
 
     def show_states(self) -> None:
         if not self.states:

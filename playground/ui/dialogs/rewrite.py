@@ -18,7 +18,7 @@ from playground.ui.widgets.highlight import DifferenceView
 from playground.ui.widgets.labels import push_button, toned
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of, split_of
 from playground.ui.widgets.notice import words
-from playground.ui.widgets.task_dialog import resize_dialog
+from playground.ui.widgets.task_dialog import fill_dialog, resize_dialog
 
 
 class RewriteDialog(QDialog):
@@ -66,14 +66,13 @@ class RewriteDialog(QDialog):
     def _lay_out(self) -> None:
         right = QWidget()
         column_of(self.why, (self.difference, 1), self.figures, on=right, margins=(GRID, 0, 0, 0))
-        column_of(
+        fill_dialog(
+            self,
+            (900, 600),
             (split_of(Qt.Orientation.Horizontal, self.list, right, sizes=(250, 610)), 1),
             words("Only the changes shown here are applied. Undo reverts them in one step.", "muted"),
             self.buttons,
-            on=self,
-            margins=GRID * 2,
         )
-        resize_dialog(self, 900, 600)
 
     def _show(self, row: int) -> None:
         if not 0 <= row < len(self._options):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QCheckBox, QComboBox, QDialog, QLineEdit, QSpinBox, QWidget
 
@@ -20,13 +20,11 @@ from playground.ui.widgets.form import Form, combo_box, line_edit, list_box, spi
 from playground.ui.widgets.labels import CopyButton, push_button, toned
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of, scrolled
 from playground.ui.widgets.notice import words
-from playground.ui.widgets.task_dialog import asked, button_box, resize_dialog
+from playground.ui.widgets.task_dialog import asked, button_box, fill_dialog, resize_dialog
 
 
 class LogSizeDialog(QDialog):
     """New limits take effect when applied, after a preview of the rows they delete."""
-
-    delete_all = Signal()
 
     def __init__(self, log: RequestLog, workspace: AppServices, size: LogSize, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -45,14 +43,13 @@ class LogSizeDialog(QDialog):
             "Apply…", clicked=lambda: workspace.tasks.start(self._apply(), "keep the log within bounds")
         )
         self.apply.setAutoDefault(False)
-        self.everything = push_button("Delete all…", clicked=self.delete_all)
+        self.everything = push_button("Delete all…")
         self.everything.setAutoDefault(False)
         buttons = button_box(self.close, self.apply, self.everything)
         where = CopyButton("the folder's path")
         where.set_text_to_copy(str(workspace.folder))
         place = row_of((words(f"In {workspace.folder}", "muted"), 1), where)
-        column_of(self.size_words, place, form, self.message, buttons, on=self, margins=GRID * 2, spacing=GRID)
-        resize_dialog(self, 520, 0)
+        fill_dialog(self, (520, 0), self.size_words, place, form, self.message, buttons, spacing=GRID)
 
     def _bound(self, name: str, most: int, suffix: str, none: str) -> QSpinBox:
         now = int(self._workspace.settings.number(name))

@@ -15,9 +15,9 @@ from playground.storage.settings import Settings
 from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.form import combo_box, line_edit
 from playground.ui.widgets.labels import copy_text, push_button
-from playground.ui.widgets.layouts import Space, column_of, row_of, single_timer
+from playground.ui.widgets.layouts import Space, row_of, single_timer
 from playground.ui.widgets.notice import words, write_errors
-from playground.ui.widgets.task_dialog import ask_save, button_box, resize_dialog
+from playground.ui.widgets.task_dialog import ask_save, button_box, fill_dialog
 
 REST_MS = 150
 """After the last letter of the workspace id."""
@@ -57,8 +57,7 @@ class TicketDialog(QDialog):
         for button in (self.copy, self.save, zipped):
             button.setAutoDefault(False)
         buttons = button_box(self.close, self.copy, self.save, zipped)
-        column_of(row, (self.preview, 1), self.message, buttons, on=self, margins=GRID * 2)
-        resize_dialog(self, 820, 640)
+        fill_dialog(self, (820, 640), row, (self.preview, 1), self.message, buttons)
 
     @property
     def choice(self) -> TicketContents:

@@ -14,14 +14,14 @@ from playground.prompt.field_errors import InputError
 from playground.runs.metrics import counted
 from playground.storage.server_secrets import ServerSecrets
 from playground.storage.settings import Settings
+from playground.tasks import Start
 from playground.tools.mcp_servers import ToolServerError
 from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID
 from playground.ui.widgets.form import line_edit, list_box
 from playground.ui.widgets.labels import push_button
-from playground.ui.widgets.layouts import column_of, row_of
+from playground.ui.widgets.layouts import row_of
 from playground.ui.widgets.notice import words
-from playground.ui.widgets.task_dialog import TaskDialog, button_box, resize_dialog
+from playground.ui.widgets.task_dialog import TaskDialog, button_box, fill_dialog
 
 HINT = "python my_server.py   or   http://localhost:8000/mcp"
 
@@ -38,7 +38,7 @@ class ToolServerDialog(TaskDialog):
         document: Callable[[], Document],
         settings: Settings,
         secrets: ServerSecrets,
-        start: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
+        start: Start,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
@@ -66,7 +66,9 @@ class ToolServerDialog(TaskDialog):
     def _lay_out(self) -> None:
         row = row_of((self.server, 1), self.go)
         buttons = button_box(self.close, self.add)
-        column_of(
+        fill_dialog(
+            self,
+            (640, 480),
             words(
                 "A command line is started on this machine, with your rights and without your API key; an address is "
                 "reached over HTTP. This dialog requests only the list of tools."
@@ -75,10 +77,7 @@ class ToolServerDialog(TaskDialog):
             self.message,
             (self.list, 1),
             buttons,
-            on=self,
-            margins=GRID * 2,
         )
-        resize_dialog(self, 640, 480)
 
     def _toggle(self) -> None:
         if self._task is not None:

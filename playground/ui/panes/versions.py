@@ -10,7 +10,6 @@ from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QRectF, QS
 from PySide6.QtGui import QPainter, QPaintEvent, QTextCursor
 from PySide6.QtWidgets import (
     QComboBox,
-    QFrame,
     QHBoxLayout,
     QLabel,
     QListWidget,
@@ -33,7 +32,16 @@ from playground.ui.widgets.form import line_edit
 from playground.ui.widgets.highlight import MOST_ROWS, DifferenceView, DiffLine
 from playground.ui.widgets.icons import ICON_PX, icon_button, paint_icon
 from playground.ui.widgets.labels import ElidedLabel, push_button, toned
-from playground.ui.widgets.layouts import STRETCH, FittedScroll, FlowLayout, column_of, row_of, single_timer, split_of
+from playground.ui.widgets.layouts import (
+    STRETCH,
+    FittedScroll,
+    FlowLayout,
+    Panel,
+    column_of,
+    row_of,
+    single_timer,
+    split_of,
+)
 from playground.ui.widgets.layouts import Item as LayoutItem
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import hairline, plain_tip
@@ -214,7 +222,7 @@ NOTE = (
 )
 
 
-class VersionsPanel(QFrame):
+class VersionsPanel(Panel):
     """Displays versions; the controller reads and stores them."""
 
     delete_requested = Signal()
@@ -231,9 +239,7 @@ class VersionsPanel(QFrame):
     """The run_id of the request to display."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.setProperty("look", "pane")
-        self.setAccessibleName("Versions")
+        super().__init__("pane", "Versions")
         self._items: list[Item] = []
         self._placed = False
         self._rows: Mapping[str, LogRow] = {}
@@ -267,7 +273,7 @@ class VersionsPanel(QFrame):
         self.next = push_button("Next change", "link", icon=("down", "accent"))
         self.fix.hide()
         self.diff = VersionDiffView()
-        self.foot = ElidedLabel("History")
+        self.foot = ElidedLabel("History", middle=True)
         self._lay_out()
         self._connect()
 

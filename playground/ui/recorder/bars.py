@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from msgspec import Struct
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
-from PySide6.QtWidgets import QFrame, QLabel, QSizePolicy, QWidget
+from PySide6.QtWidgets import QLabel, QSizePolicy, QWidget
 
+from playground import asset
 from playground.experiments.comparison import Piece
 from playground.recorder.difference import RequestDifference
 from playground.requestlog.records import LogRow
 from playground.runs.metrics import Figure, counted
 from playground.ui.compare.column import PieceView
 from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID, Theme, mono_font, scaled, ui_font, zoom_factor
+from playground.ui.theme import GRID, current_theme, mono_font, scaled, ui_font, zoom_factor
 from playground.ui.widgets.figure_row import figure, round_up
 from playground.ui.widgets.form import combo_box, line_edit, spin_box
 from playground.ui.widgets.icons import IconLabel, set_icon, set_label
 from playground.ui.widgets.labels import CopyButton, ElidedLabel, push_button, toned
-from playground.ui.widgets.layouts import STRETCH, FlowLayout, column_of, row_of, single_timer
+from playground.ui.widgets.layouts import STRETCH, FlowLayout, Panel, column_of, row_of, single_timer
 from playground.ui.widgets.lossless_text_edit import TextBox
 from playground.ui.widgets.notice import words
 
@@ -128,30 +130,7 @@ class RecorderTools(QWidget):
         self.forwards.setVisible(bool(self.forwards.text()) and self.width() >= scaled(_FORWARDS_PX))
 
 
-SNIPPETS = {
-    "Environment variable": "export OPENAI_BASE_URL={url}",
-    "openai-python": """import os
-
-from openai import OpenAI
-
-client = OpenAI(base_url="{url}", api_key=os.environ["SMALLEST_API_KEY"])""",
-    "openai-node": """import OpenAI from "openai";
-
-const client = new OpenAI({{ baseURL: "{url}", apiKey: process.env.SMALLEST_API_KEY }});""",
-    "Pipecat": """import os
-
-from pipecat.services.smallest.llm import SmallestLLMService
-
-llm = SmallestLLMService(api_key=os.environ["SMALLEST_API_KEY"], base_url="{url}")""",
-    "LiveKit Agents": """import os
-
-from livekit.plugins import openai
-
-llm = openai.LLM(model="electron", base_url="{url}", api_key=os.environ["SMALLEST_API_KEY"])""",
-    "curl": """curl {url}/chat/completions \\
-  -H "Authorization: Bearer $SMALLEST_API_KEY" -H "Content-Type: application/json" \\
-  -d '{{"model": "electron", "messages": [{{"role": "user", "content": "Hello"}}]}}'""",
-}
+SNIPPETS: dict[str, str] = json.loads(asset("recorder_clients.json").read_text("utf-8"))
 """Client to code; `{url}` is the base URL of the Recorder."""
 
 
@@ -206,9 +185,8 @@ class TokenBars(QWidget):
     chosen = Signal(str)
     """The run_id of a bar that was clicked."""
 
-    def __init__(self, theme: Theme) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._theme = theme
         self._rows: tuple[LogRow, ...] = ()
         self._selected = ""
         self._leaking: frozenset[str] = frozenset()
@@ -240,10 +218,6 @@ class TokenBars(QWidget):
         self.setFixedHeight(_HEIGHT + self._top + self._bottom - _TOP - _BOTTOM)
         self.update()
 
-    def set_theme(self, theme: Theme) -> None:
-        self._theme = theme
-        self.update()
-
     def sizeHint(self) -> QSize:
         return QSize(400, self.height())
 
@@ -262,7 +236,7 @@ class TokenBars(QWidget):
     def paintEvent(self, _event: QPaintEvent) -> None:
         painter = QPainter(self)
         painter.setFont(self._font)
-        painter.fillRect(self.rect(), self._theme.surface)
+        painter.fillRect(self.rect(), current_theme().surface)
         most = round_up(max((prompt for prompt, _ in self._reported()), default=0))
         self._paint_legend(painter)
         if self._rows:
@@ -278,17 +252,17 @@ class TokenBars(QWidget):
             if x + 14 + painter.fontMetrics().horizontalAdvance(label) > self.width():
                 return  # the tooltip has it
             mark = QRectF(x, base - 9, 9, 9)
-            painter.setPen(QPen(self._theme.warm_edge if solid else self._theme.fresh_outline, 1))
-            painter.setBrush(self._theme.warm_edge if solid else self._theme.line)
+            painter.setPen(QPen(current_theme().warm_edge if solid else current_theme().fresh_outline, 1))
+            painter.setBrush(current_theme().warm_edge if solid else current_theme().line)
             painter.drawRect(mark)
-            painter.setPen(self._theme.muted)
+            painter.setPen(current_theme().muted)
             painter.drawText(QPointF(x + 14, base), label if both else f"{label.split()[0]} —")
             x += 34 + painter.fontMetrics().horizontalAdvance(label)
         painter.setBrush(Qt.BrushStyle.NoBrush)
         fits = x + 14 + painter.fontMetrics().horizontalAdvance("leak") <= self.width()
         if fits and any(row.run_id in self._leaking for row in self._rows):
             self._paint_dots(painter, [QPointF(x + 4, base - 4)])
-            painter.setPen(self._theme.muted)
+            painter.setPen(current_theme().muted)
             painter.drawText(QPointF(x + 14, base), "leak")
             x += 34 + painter.fontMetrics().horizontalAdvance("leak")
         if x + painter.fontMetrics().horizontalAdvance(_MEANING) <= self.width():
@@ -296,7 +270,7 @@ class TokenBars(QWidget):
 
     def _paint_dots(self, painter: QPainter, centers: list[QPointF]) -> None:
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(QPen(self._theme.variable_edge, 5, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
+        painter.setPen(QPen(current_theme().variable_edge, 5, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
         painter.drawPoints(centers)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
 
@@ -305,9 +279,9 @@ class TokenBars(QWidget):
         right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         for part in (0, 0.5, 1):
             y = area.bottom() - area.height() * part
-            painter.setPen(self._theme.line)
+            painter.setPen(current_theme().line)
             painter.drawLine(QPointF(area.left() - 2, y), QPointF(area.right(), y))
-            painter.setPen(self._theme.muted)
+            painter.setPen(current_theme().muted)
             painter.drawText(QRectF(0, y - scaled(8), self._left - 8, scaled(16)), right, figure(most * part))
         painter.drawText(QPointF(area.left(), self.height() - 5), f"{self._rows[0].started_utc.astimezone():%H:%M:%S}")
         last = f"{self._rows[-1].started_utc.astimezone():%H:%M:%S}"
@@ -319,7 +293,7 @@ class TokenBars(QWidget):
 
     def _paint_bars(self, painter: QPainter, most: float) -> None:
         """Draw all bars of one kind at once: one call for each bar takes three times as long."""
-        theme, nothing = self._theme, Qt.BrushStyle.NoBrush
+        theme, nothing = current_theme(), Qt.BrushStyle.NoBrush
         fresh: list[QRectF] = []
         cached: list[QRectF] = []
         unknown: list[QRectF] = []
@@ -374,7 +348,7 @@ class Compared(Struct, frozen=True):
     pieces: Sequence[Piece] = ()
 
 
-class DifferenceStrip(QFrame):
+class DifferenceStrip(Panel):
     """Hidden without two requests to compare."""
 
     earlier_wanted = Signal(str)
@@ -383,16 +357,12 @@ class DifferenceStrip(QFrame):
     """run_ids of both requests, the earlier first."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.setProperty("look", "footer")
-        self.setAccessibleName("Difference from the request before")
+        super().__init__("footer", "Difference from the request before")
         self.compared: Compared | None = None
-        self.title = ElidedLabel("Compared requests", Qt.TextElideMode.ElideRight)
-        self.title.setProperty("tone", "strong")
+        self.title = ElidedLabel("Compared requests", "strong")
         self.title.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
-        self.place = ElidedLabel("First difference", Qt.TextElideMode.ElideRight)
+        self.place = ElidedLabel("First difference", "muted")
         self.place.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.place.setProperty("tone", "muted")
         self.pieces = PieceView("Text at the first difference", margin=0)
         self.pieces.setFont(mono_font(12))
         self.show_zoom()

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence, Set
 from msgspec import Struct, field
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QHideEvent, QResizeEvent, QShowEvent
-from PySide6.QtWidgets import QBoxLayout, QFrame, QMenu, QPushButton, QSplitter, QStackedWidget, QTabWidget, QWidget
+from PySide6.QtWidgets import QBoxLayout, QMenu, QPushButton, QStackedWidget, QTabWidget, QWidget
 
 from playground.recorder.programs import Analysis, Figures, Leak, figures
 from playground.requestlog.records import LogRow
@@ -23,11 +23,11 @@ from playground.ui.panes.response.raw_tabs import DisplayedRequest, RequestTab
 from playground.ui.recorder.bars import ConnectPanel, DifferenceStrip, TokenBars
 from playground.ui.recorder.programs import LeaksPanel, ProgramList
 from playground.ui.recorder.table import RecordedModel, RecordedTable
-from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID, Theme, scaled
-from playground.ui.widgets.icons import icon_button, set_icon, set_label
+from playground.ui.theme import GRID, scaled
+from playground.ui.widgets.form import mark_field
+from playground.ui.widgets.icons import icon_button, set_compact, set_icon
 from playground.ui.widgets.labels import push_button, toned
-from playground.ui.widgets.layouts import FlowLayout, PageArea, column_of, row_of, scrolled
+from playground.ui.widgets.layouts import FlowLayout, PageArea, Panel, column_of, row_of, scrolled, split_of
 from playground.ui.widgets.notice import SlimBar, words
 from playground.ui.widgets.row_table import FIRST_PAD_PX
 from playground.ui.widgets.tab_bar import tab_bar
@@ -69,18 +69,18 @@ class RecorderPage(QWidget):
     """The selected row or the chosen tab has changed."""
     visible_changed = Signal(bool)
 
-    def __init__(self, theme: Theme) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.notice, self.paused = SlimBar("Recorder"), SlimBar("Paused display")
         self.programs = ProgramList()
         self.title = toned("All requests", "strong")
         self.summary = words("", "muted")
-        self.bars = TokenBars(theme)
+        self.bars = TokenBars()
         self.filter_line = FilterLine()
         self.wrong = words("", "failure")
         self.scope = QPushButton()
         self.model = RecordedModel()
-        self.table = RecordedTable(self.model, theme)
+        self.table = RecordedTable(self.model)
         self.no_match = EmptyPage()
         self.strip = DifferenceStrip()
         self.leaks = LeaksPanel()
@@ -137,17 +137,15 @@ class RecorderPage(QWidget):
         connect = scrolled(self.connect_panel, sideways=False)
         self.tabs.addTab(connect, "Connect")
         self.tabs.setCurrentWidget(connect)
-        self._split = split = QSplitter(Qt.Orientation.Horizontal)
-        split.setHandleWidth(1)
-        split.setChildrenCollapsible(False)
         self.programs.setMinimumWidth(160)
         for part in (self.tabs, self.inspector):
             part.setMinimumWidth(240)
             part.setProperty("keepsWidth", True)  # larger text wraps
-        for place, pane in enumerate((self.programs, _pane(self._middle), self.tabs)):
-            split.addWidget(pane)
-            split.setStretchFactor(place, int(place == 1))
-        column_of(self.notice, (split, 1), on=self, margins=0, spacing=0)
+        middle = Panel("pane")
+        column_of(self._middle, on=middle, margins=0)
+        self._split = split_of(Qt.Orientation.Horizontal, self.programs, middle, self.tabs, shares=(0, 1, 0))
+        self._split.setHandleWidth(1)
+        column_of(self.notice, (self._split, 1), on=self, margins=0, spacing=0)
 
     def _empty(self) -> QWidget:
         page = QWidget()
@@ -174,7 +172,7 @@ class RecorderPage(QWidget):
             button.clicked.connect(lambda _checked, name=name: self.ask(name))
         self.more.menu().aboutToShow.connect(self._fill_more)
         self.scope.clicked.connect(lambda _checked: self.show_leak_requests(None))
-        self.no_match.clear_asked.connect(self.clear_filter)
+        self.no_match.clear_button.clicked.connect(self.clear_filter)
         self.filter_line.cleared.connect(self.clear_filter)
         self.filter_line.down.connect(self.take_focus)
         self.table.asked.connect(self.ask)
@@ -220,8 +218,7 @@ class RecorderPage(QWidget):
         self._head.setDirection(QBoxLayout.Direction.LeftToRight if wide else QBoxLayout.Direction.TopToBottom)
         self._head.setSpacing(GRID * 2 if wide else 2)
         for name, button in self.buttons.items():
-            set_label(button, LABELS[name] if wide else "")
-            button.setToolTip("" if wide else LABELS[name])
+            set_compact(button, LABELS[name], not wide)
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
@@ -246,11 +243,6 @@ class RecorderPage(QWidget):
             (self._middle, self.take_focus),
             (self.tabs, self.tabs.tabBar().setFocus),
         )
-
-    def set_theme(self, theme: Theme) -> None:
-        self.bars.set_theme(theme)
-        self.table.set_theme(theme)
-        self.programs.viewport().update()
 
     def show_zoom(self) -> None:
         self._wide = None
@@ -280,10 +272,7 @@ class RecorderPage(QWidget):
     def show_wrong(self, message: str) -> None:
         """Show why the filter is invalid; "" if it is valid."""
         if message != self.wrong.text():
-            self.wrong.setText(message)
-            self.wrong.setVisible(bool(message))
-            self.filter_line.setAccessibleDescription(message)
-            restyle(self.filter_line, bad=bool(message))
+            mark_field(self.filter_line, self.wrong, message)
 
     def show_paused(self, arrived: int | None) -> None:
         """Show how many requests arrived since the display was paused; None: it is not paused."""
@@ -421,10 +410,3 @@ def summary(found: Figures) -> str:
     requests = counted(found.requests, "request")
     ttft = f"TTFT cold {seconds(found.ttft_cold_s)}, warm {seconds(found.ttft_warm_s)}"
     return f"{requests} · hit rate {percent(found.hit_rate)} · {ttft} · input cost {dollars(found.dollars)}"
-
-
-def _pane(content: QWidget) -> QFrame:
-    pane = QFrame()
-    pane.setProperty("look", "pane")
-    column_of(content, on=pane, margins=0)
-    return pane

@@ -11,7 +11,6 @@ from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt,
 from PySide6.QtGui import QPainter
 from PySide6.QtWidgets import (
     QDialog,
-    QDialogButtonBox,
     QFrame,
     QLabel,
     QSizePolicy,
@@ -30,14 +29,14 @@ from playground.recorder.programs import ADVICE, Analysis, Figures, Leak, Rewrit
 from playground.requestlog.records import LogRow
 from playground.runs.metrics import UNKNOWN, Figure, counted, dollars, percent
 from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID, Theme, current_theme, mono_font, scaled, ui_font
+from playground.ui.theme import GRID, current_theme, mono_font, scaled, ui_font
 from playground.ui.widgets.form import combo_box
 from playground.ui.widgets.highlight import DifferenceView
-from playground.ui.widgets.labels import push_button, toned
+from playground.ui.widgets.labels import push_button, show_or_hide, toned
 from playground.ui.widgets.layouts import STRETCH, FlowLayout, PageScroll, column_of, row_of
 from playground.ui.widgets.notice import shortened, words
-from playground.ui.widgets.plain_table import plain_tip
-from playground.ui.widgets.task_dialog import resize_dialog
+from playground.ui.widgets.plain_table import hairline, plain_tip
+from playground.ui.widgets.task_dialog import button_box, fill_dialog
 
 MAX_CONVERSATIONS = 50
 """Newest conversations listed below a program."""
@@ -340,8 +339,6 @@ class LeakCard(QFrame):
         super().__init__()
         self.leak: Leak | None = None
         self._state: object = None
-        line = QFrame()
-        line.setProperty("look", "hairline")
         self.title, self.price = words("", "variable"), QLabel()
         self.title.setFont(ui_font(13, bold=True))
         self.samples, self.place, self.tokens, self.blocked = words(""), *(words("", "muted") for _ in range(3))
@@ -354,7 +351,7 @@ class LeakCard(QFrame):
         foot.setContentsMargins(0, 4, 0, 0)
         foot.add_all((self.preview, self.requests))
         column_of(
-            line,
+            hairline(),
             head,
             self.samples,
             self.place,
@@ -384,8 +381,8 @@ class LeakCard(QFrame):
         self.tokens.setToolTip(
             "Comparisons of a request with the one before that differ here · tokens behind it that both have"
         )
-        self.blocked.setVisible(bool(leak.blocked_by))
-        self.blocked.setText(f"Behind “{leak.blocked_by}”: this is saved once that is fixed.")
+        blocked = f"Behind “{leak.blocked_by}”: this is saved once that is fixed."
+        show_or_hide(self.blocked, blocked if leak.blocked_by else "")
         self.preview.setText("How to fix…" if leak.span.history else "Preview fix…")
         self.preview.setAccessibleName(f"{self.preview.text().rstrip('…')}: {leak.title}, {leak.place}")
         self.requests.setAccessibleName(f"Show the requests in which {leak.title}, {leak.place}, differs")
@@ -402,9 +399,7 @@ class _TotalsBox(QFrame):
         super().__init__()
         self.caption, self.note = toned("", "caption"), words("", "muted")
         self.figures: dict[str, QLabel] = {}
-        line = QFrame()
-        line.setProperty("look", "hairline")
-        column = column_of(line, self.caption, on=self, margins=(GRID, GRID, GRID // 2, 0), spacing=GRID // 2)
+        column = column_of(hairline(), self.caption, on=self, margins=(GRID, GRID, GRID // 2, 0), spacing=GRID // 2)
         for name in ("served from cache", "fresh per request", "cost per 1,000"):
             figure = self.figures[name] = QLabel()
             figure.setFont(ui_font(13, tabular=True))
@@ -481,9 +476,7 @@ def _by_sentence(document: Document) -> Document:
 class LeakDialog(QDialog):
     """Shows each rewrite of a recorded body as a diff. The user makes the change in the other program."""
 
-    def __init__(
-        self, theme: Theme, leak: Leak, options: Sequence[PreviewedRewrite], parent: QWidget | None = None
-    ) -> None:
+    def __init__(self, leak: Leak, options: Sequence[PreviewedRewrite], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle(f"Fix: {leak.title}")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
@@ -491,22 +484,19 @@ class LeakDialog(QDialog):
         self.choice = combo_box("Rewrites", [option.rewrite.title for option in options])
         self.difference = DifferenceView()
         self.too_long = words("This body is too long for a preview.", "muted")
-        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
-        buttons.rejected.connect(self.reject)
         samples = words(_samples(leak.span.samples))
         samples.setFont(mono_font(12))
         made = words("The diff of a recorded request. Make the change in your program.", "muted")
         how = words("No edit of one request shows this fix: it is in how the next one is made.", "muted")
-        column_of(
+        fill_dialog(
+            self,
+            (820, 520) if options else (560, 180),
             words(f"{leak.place[:1].upper()}{leak.place[1:]}. {ADVICE[leak.span.rewrite]}"),
             *((self.choice, self.too_long, (self.difference, 1), made) if options else (samples, how, STRETCH)),
-            buttons,
-            on=self,
-            margins=GRID * 2,
+            button_box(self.reject),
         )
         self.choice.currentIndexChanged.connect(self._show)
         self._show(0)
-        resize_dialog(self, *((820, 520) if options else (560, 180)))
 
     def _show(self, index: int) -> None:
         rows = self._options[index].rows if 0 <= index < len(self._options) else ()

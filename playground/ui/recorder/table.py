@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from functools import partial
 
-from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPoint, QRect, Qt, Signal
-from PySide6.QtGui import QColor, QFontMetrics, QIcon, QKeyEvent, QPainter, QPaintEvent, QPixmap, QResizeEvent
+from PySide6.QtCore import QModelIndex, QPoint, QRect, Qt, Signal
+from PySide6.QtGui import QColor, QFont, QPainter, QPixmap, QResizeEvent
 from PySide6.QtWidgets import QHeaderView, QMenu
 
 from playground.export.terminal import visible, visible_line
@@ -14,33 +14,34 @@ from playground.requestlog.records import LogRow
 from playground.runs.metrics import UNKNOWN
 from playground.ui.panes.log.columns import COLUMNS, Cell, status_icon
 from playground.ui.panes.log.details import NOTHING, RowDetail
-from playground.ui.theme import Theme, current_theme, mono_font, scaled, ui_font, zoom_factor
-from playground.ui.widgets.icons import ROW_ICON_PX, paint_row_icon, row_icon
-from playground.ui.widgets.plain_table import plain_tip
+from playground.ui.theme import current_theme, scaled, zoom_factor
+from playground.ui.widgets.icons import paint_row_icon
+from playground.ui.widgets.labels import passing_menu
 from playground.ui.widgets.row_table import (
     BAR_PX,
     FIGURE_PAD_PX,
     FIRST_PAD_PX,
-    LEFT,
-    LINE_LEFT,
-    LINE_RIGHT,
     MARK_PX,
     PAD_PX,
     REQUEST_ROW_PX,
-    RIGHT,
     Index,
+    RowFont,
+    RowModel,
     RowTable,
+    Spans,
     paint_cached_bar,
+    paint_line_below,
+    paint_text,
+    text_width,
 )
 
 _NOWHERE = QModelIndex()
 _TITLES = "time", "status", "request_id", "in", "cached", "TTFT", "prefix"
 _LOG = [column for column in COLUMNS if column.title in _TITLES]
 _TIME, _STATUS, _ID, _IN, _CACHED, _TTFT, _CAUSE = range(len(_LOG))
-Spans: TypeAlias = tuple[tuple[int, int, int], ...]
-"""Visible columns: number, left edge and width in device-independent pixels."""
 _FIGURES = frozenset((_IN, _CACHED, _TTFT))
-_MAX_DRAWN = 200
+CAUSE = "What broke the prefix"
+_MAX_PICTURES = 200
 _WIDTHS = (79, 126, 284, 62, 114, 68)
 _STATUS_PX, _ROOMY_PX = 176, 1_000
 """Width of the status from this width of the table on: whole texts like "200 cut at max_tokens"."""
@@ -70,24 +71,14 @@ ASKS = (
 """What can be done with a row: name, label, key."""
 
 
-def _status_icon(row: LogRow) -> QIcon:
-    name, tone = status_icon(row)
-    return row_icon(name, getattr(current_theme(), tone).name(), ROW_ICON_PX)
-
-
-class RecordedModel(QAbstractTableModel):
+class RecordedModel(RowModel):
     def __init__(self) -> None:
         super().__init__()
         self.rows: list[LogRow] = []
         self._details: Mapping[str, RowDetail] = {}
         self._cells: dict[str, tuple[LogRow, RowDetail, list[Cell]]] = {}
         """Cells of rows that were displayed: painting asks for each several times."""
-        self._status_heading = True
-        self.set_fonts()
-
-    def set_fonts(self) -> None:
-        self._fonts = mono_font(12), ui_font(12, tabular=True)
-        self.repaint_rows()
+        self.titles: list[str] = [CAUSE if column == _CAUSE else shown.header for column, shown in enumerate(_LOG)]
 
     def show_rows(self, rows: Sequence[LogRow], details: Mapping[str, RowDetail]) -> None:
         """Show these, newest first. New rows are inserted on top, so that selection and scroll position stay."""
@@ -116,8 +107,9 @@ class RecordedModel(QAbstractTableModel):
 
     def show_status_heading(self, shown: bool) -> None:
         """Show or hide the heading of a status column that has room for an icon only."""
-        if shown != self._status_heading:
-            self._status_heading = shown
+        heading = _LOG[_STATUS].header if shown else ""
+        if heading != self.titles[_STATUS]:
+            self.titles[_STATUS] = heading
             self.headerDataChanged.emit(Qt.Orientation.Horizontal, _STATUS, _STATUS)
 
     def repaint_rows(self) -> None:
@@ -127,43 +119,27 @@ class RecordedModel(QAbstractTableModel):
     def rowCount(self, parent: Index = _NOWHERE) -> int:
         return 0 if parent.isValid() else len(self.rows)
 
-    def columnCount(self, parent: Index = _NOWHERE) -> int:
-        return 0 if parent.isValid() else len(_LOG)
+    def is_figure(self, column: int) -> bool:
+        return column in _FIGURES
 
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        if orientation == Qt.Orientation.Vertical:
-            return None
-        if role == Qt.ItemDataRole.TextAlignmentRole:
-            return self._alignment(section)
-        if role == Qt.ItemDataRole.DisplayRole and section == _STATUS and not self._status_heading:
-            return ""
-        if role == Qt.ItemDataRole.DisplayRole:
-            return "What broke the prefix" if section == _CAUSE else _LOG[section].header
-        return None
+    def font(self, column: int) -> QFont:
+        return _font(column).made()
 
-    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        if role == Qt.ItemDataRole.TextAlignmentRole:
-            return self._alignment(index.column())
-        if role == Qt.ItemDataRole.FontRole:
-            return self._fonts[index.column() != _ID]
-        if role not in _CELL_ROLES:
-            return None
-        row = self.rows[index.row()]
-        if role == Qt.ItemDataRole.DecorationRole:
-            return _status_icon(row) if index.column() == _STATUS else None
-        cell = self.cell(row, index.column())
-        match role:
-            case Qt.ItemDataRole.DisplayRole:
-                return cell.text
-            case Qt.ItemDataRole.ToolTipRole:
-                return plain_tip(visible(cell.why) or cell.text)
-            case Qt.ItemDataRole.AccessibleTextRole:
-                title = "What broke the prefix" if index.column() == _CAUSE else _LOG[index.column()].title
-                return f"{title}: {'unknown' if cell.text == UNKNOWN else cell.text}"
-            case Qt.ItemDataRole.ForegroundRole:
-                color = getattr(current_theme(), cell.tone, None) if cell.tone else None
-                return color if isinstance(color, QColor) else None
-        return None
+    def text(self, row: int, column: int) -> str:
+        return self.cell(self.rows[row], column).text
+
+    def tip(self, row: int, column: int) -> str:
+        cell = self.cell(self.rows[row], column)
+        return visible(cell.why) or cell.text
+
+    def spoken(self, row: int, column: int) -> str:
+        text = self.text(row, column)
+        title = CAUSE if column == _CAUSE else _LOG[column].title
+        return f"{title}: {'unknown' if text == UNKNOWN else text}"
+
+    def color(self, row: int, column: int) -> QColor | None:
+        tone = self.cell(self.rows[row], column).tone
+        return getattr(current_theme(), tone) if tone else None
 
     def cell(self, row: LogRow, column: int) -> Cell:
         return self.row_cells(row)[column]
@@ -182,116 +158,29 @@ class RecordedModel(QAbstractTableModel):
         self._cells[row.run_id] = row, detail, cells
         return cells
 
-    @staticmethod
-    def _alignment(column: int) -> Qt.AlignmentFlag:
-        return RIGHT if _LOG[column].figure else LEFT
 
-
-_CELL_ROLES = frozenset(
-    (
-        Qt.ItemDataRole.DisplayRole,
-        Qt.ItemDataRole.ToolTipRole,
-        Qt.ItemDataRole.AccessibleTextRole,
-        Qt.ItemDataRole.ForegroundRole,
-        Qt.ItemDataRole.DecorationRole,
-    )
-)
-
-
-class _RowPainter:
-    """Draws whole rows without the style, and each only once: rows mostly move down while streams run."""
-
-    def __init__(self, theme: Theme) -> None:
-        self._theme = theme
-        self._drawn: dict[tuple[object, ...], QPixmap] = {}
-        self.set_fonts()
-
-    def set_fonts(self) -> None:
-        self._fonts = tuple((font, QFontMetrics(font)) for font in (ui_font(12, tabular=True), mono_font(12)))
-        self._drawn.clear()
-
-    def set_theme(self, theme: Theme) -> None:
-        self._theme = theme
-        self._drawn.clear()
-
-    def drawn(self, row: LogRow, cells: Sequence[Cell], spans: Spans, selected: bool, ratio: float) -> QPixmap:
-        """Return the picture of a row. `spans`: left edge and width of each visible column; `ratio`: of the device."""
-        bar_px = 0
-        if row.cached_tokens is not None and row.prompt_tokens:
-            bar_px = 1 + round(BAR_PX * min(row.cached_tokens / row.prompt_tokens, 1.0))
-        key = (spans, selected, ratio, row.phase, bar_px, *((cell.text, cell.tone) for cell in cells))
-        drawn = self._drawn.get(key)
-        if drawn is None:
-            if len(self._drawn) >= _MAX_DRAWN:
-                self._drawn.clear()
-            width, height = sum(width for _, _, width in spans), scaled(REQUEST_ROW_PX)
-            drawn = QPixmap(round(width * ratio), round(height * ratio))
-            drawn.setDevicePixelRatio(ratio)
-            drawn.fill(self._theme.selection if selected else self._theme.surface)
-            painter = QPainter(drawn)
-            for column, left, room in spans:
-                painter.save()
-                painter.translate(left, 0)
-                painter.setClipRect(0, 0, room, height)
-                if selected and left == 0:
-                    painter.fillRect(0, 0, MARK_PX, height, self._theme.accent)
-                self._draw(painter, QRect(0, 0, room, height), cells[column], column, row, bar_px - 1)
-                painter.restore()
-            painter.end()
-            self._drawn[key] = drawn
-        return drawn
-
-    def _draw(self, painter: QPainter, rect: QRect, cell: Cell, column: int, row: LogRow, bar_px: int) -> None:
-        """Draw one cell. `bar_px`: pixels of the bar of cached tokens; negative if they are not reported."""
-        theme, left, text = self._theme, FIRST_PAD_PX if column == _TIME else PAD_PX, cell.text
-        has_bar = column == _CACHED and rect.width() >= BAR_PX + scaled(50)
-        left = FIGURE_PAD_PX if column in _FIGURES and not has_bar else left
-        room = rect.width() - left - PAD_PX
-        painter.setPen(theme.line)
-        painter.drawLine(0, rect.bottom(), rect.right(), rect.bottom())
-        if column == _STATUS:
-            name, tone = status_icon(row)
-            icon_px = 6 + paint_row_icon(painter, name, left, rect.height() // 2, getattr(theme, tone))
-            left, room = left + icon_px, room - icon_px
-            text = text if rect.width() > scaled(_NARROW[_STATUS]) else text.partition(" ")[0]
-            text = text if rect.width() > scaled(_ICON_COLUMN_PX) else ""
-        elif has_bar and bar_px >= 0:
-            paint_cached_bar(painter, left, rect.center().y(), bar_px / BAR_PX, theme)
-        font, metrics = self._fonts[column == _ID]
-        if column == _STATUS and metrics.horizontalAdvance(text) > room:
-            text = ""  # the icon and the tooltip say it
-        painter.setFont(font)
-        painter.setPen(getattr(theme, cell.tone) if cell.tone else theme.text)
-        place = QRect(left, 0, room, rect.height())
-        text = metrics.elidedText(text, Qt.TextElideMode.ElideRight, room)
-        painter.drawText(place, LINE_RIGHT if column in _FIGURES else LINE_LEFT, text)
+def _font(column: int) -> RowFont:
+    return RowFont(mono=column == _ID)
 
 
 class RecordedTable(RowTable):
     """Recorded requests; ASKS are keys and entries of the menu."""
 
-    asked = Signal(str)
-    """A name of ASKS, for the selected row."""
     selected = Signal()
 
-    def __init__(self, model: RecordedModel, theme: Theme) -> None:
-        super().__init__("Recorded requests", scaled(REQUEST_ROW_PX))
+    def __init__(self, model: RecordedModel) -> None:
+        super().__init__("Recorded requests", scaled(REQUEST_ROW_PX), keys={key: name for name, _, key in ASKS})
         self.setModel(model)
         self.recorded = model
-        self._look = _RowPainter(theme)
+        self._pictures: dict[tuple[object, ...], QPixmap] = {}
         self._wide: bool | None = None
         self._fit(wide=True)
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.customContextMenuRequested.connect(self._menu_at)
         self.selectionModel().selectionChanged.connect(lambda _on, _off: self.selected.emit())
 
-    def set_theme(self, theme: Theme) -> None:
-        self._look.set_theme(theme)
-        self.recorded.repaint_rows()
-
     def show_zoom(self) -> None:
-        self.recorded.set_fonts()
-        self._look.set_fonts()
+        self.recorded.repaint_rows()
         self.verticalHeader().setDefaultSectionSize(scaled(REQUEST_ROW_PX))
         self._wide = None
         self._fit(wide=self.width() >= scaled(_WIDE_PX))
@@ -331,24 +220,48 @@ class RecordedTable(RowTable):
         if scrolls:
             self.setColumnWidth(_CAUSE, scaled(_FIRST_CAUSE_PX))
 
-    def paintEvent(self, event: QPaintEvent) -> None:
-        """Draw whole rows: to let the view ask for each cell takes ten times as long."""
-        painter, area = QPainter(self.viewport()), event.rect()
-        header, rows, ratio = self.horizontalHeader(), self.recorded.rows, self.devicePixelRatioF()
-        spans: Spans = tuple(
-            (column, header.sectionPosition(column), header.sectionSize(column))
-            for column in range(self.recorded.columnCount())
-            if not header.isSectionHidden(column)
-        )
-        chosen = {index.row() for index in self.selectionModel().selectedRows()}
-        left = -header.offset()
-        number, top = self.rowAt(area.top()), 0
-        while 0 <= number < len(rows) and (top := self.rowViewportPosition(number)) <= area.bottom():
-            row = rows[number]
-            drawn = self._look.drawn(row, self.recorded.row_cells(row), spans, number in chosen, ratio)
-            painter.drawPixmap(left, top, drawn)
-            number += 1
+    def paint_row(self, painter: QPainter, number: int, area: QRect, spans: Spans) -> None:
+        """Draw the picture of a row, which is made once: rows mostly move down while streams run."""
+        row, theme, ratio = self.recorded.rows[number], current_theme(), self.devicePixelRatioF()
+        cells = ((cell.text, cell.tone) for cell in self.recorded.row_cells(row))
+        selected = self.selectionModel().isRowSelected(number)
+        look = selected, theme.name, ratio, scaled(100), area.width(), *spans
+        key = (*look, row.phase, row.warning, row.cached_tokens, row.prompt_tokens, *cells)
+        picture = self._pictures.get(key)
+        if picture is None:
+            if len(self._pictures) >= _MAX_PICTURES:
+                self._pictures.clear()
+            picture = self._pictures[key] = QPixmap(area.size() * ratio)
+            picture.setDevicePixelRatio(ratio)
+            picture.fill(theme.selection if selected else theme.surface)
+            self._paint_cells(QPainter(picture), QRect(QPoint(), area.size()), row, spans, selected=selected)
+        painter.drawPixmap(area.topLeft(), picture)
+
+    def _paint_cells(self, painter: QPainter, area: QRect, row: LogRow, spans: Spans, *, selected: bool) -> None:
+        if selected:
+            painter.fillRect(QRect(-self.horizontalOffset(), 0, MARK_PX, area.height()), current_theme().accent)
+        for column, left, width in spans:
+            self._paint_cell(painter, QRect(left, 0, width, area.height()), row, column)
+        paint_line_below(painter, area)
         painter.end()
+
+    def _paint_cell(self, painter: QPainter, area: QRect, row: LogRow, column: int) -> None:
+        cell, theme, middle = self.recorded.cell(row, column), current_theme(), area.top() + area.height() // 2
+        text, wide = cell.text, area.width() >= BAR_PX + scaled(50)
+        pad = FIRST_PAD_PX if column == _TIME else PAD_PX
+        pad = FIGURE_PAD_PX if column in _FIGURES and not (column == _CACHED and wide) else pad
+        room = area.adjusted(pad, 0, -PAD_PX, 0)
+        if column == _STATUS:
+            name, tone = status_icon(row)
+            icon_px = paint_row_icon(painter, name, room.left(), middle, getattr(theme, tone))
+            room.setLeft(room.left() + icon_px + 6)
+            text = text if area.width() > scaled(_NARROW[_STATUS]) else text.partition(" ")[0]
+            if area.width() <= scaled(_ICON_COLUMN_PX) or text_width(text, _font(column)) > room.width():
+                text = ""  # the icon and the tooltip say it
+        elif column == _CACHED and wide and row.cached_tokens is not None and row.prompt_tokens:
+            paint_cached_bar(painter, room.left(), middle, min(row.cached_tokens / row.prompt_tokens, 1.0))
+        color = getattr(theme, cell.tone) if cell.tone else theme.text
+        paint_text(painter, room, text, _font(column), color, right=column in _FIGURES)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
@@ -366,12 +279,10 @@ class RecordedTable(RowTable):
         return place is not None
 
     def menu(self) -> QMenu:
-        menu, row = QMenu(self), self.current_row()
-        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        menu, row = passing_menu(self), self.current_row()
         for name, label, key in ASKS:
-            action = menu.addAction(f"{label}\t{key}")
+            action = menu.addAction(f"{label}\t{key}", partial(self.asked.emit, name))
             action.setEnabled(row is not None and (name != "copy" or row.request_id is not None))
-            action.triggered.connect(lambda _checked, name=name: self.asked.emit(name))
         return menu
 
     def _menu_at(self, place: QPoint) -> None:
@@ -382,25 +293,8 @@ class RecordedTable(RowTable):
             point = place if inside else self.visualRect(self.currentIndex()).bottomLeft()
             self.menu().popup(self.viewport().mapToGlobal(point))
 
-    def rowsInserted(self, parent: Index, start: int, end: int) -> None:
-        """Keep the visible rows in place, unless the newest one is visible."""
-        bar = self.verticalScrollBar()
-        top = bar.value()
-        super().rowsInserted(parent, start, end)
-        if top > 0 and start == 0:
-            self.updateGeometries()  # the bar still has its old end
-            bar.setValue(top + end + 1)
-
     def open_row(self) -> None:
         self.asked.emit("open")
 
     def copy_row(self) -> None:
         self.asked.emit("copy")
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        key = event.text().upper() if not event.modifiers() else ""
-        name = next((name for name, _, keys in ASKS if keys == key), None)
-        if name is not None:
-            self.asked.emit(name)
-        else:
-            super().keyPressEvent(event)

@@ -22,7 +22,7 @@ from playground.ui.voice.readiness_tab import ReadinessServices, ReadinessTab
 from playground.ui.voice.timeline_tabs import SideBySideTab, TimelineTab
 from playground.ui.widgets.form import combo_box, padded, spin_box
 from playground.ui.widgets.icons import set_icon
-from playground.ui.widgets.labels import push_button
+from playground.ui.widgets.labels import push_button, show_or_hide
 from playground.ui.widgets.layouts import FittedScroll, FlowLayout, column_of, single_timer
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.task_dialog import TaskDialog, button_box, resize_dialog
@@ -230,8 +230,7 @@ class VoiceDialog(TaskDialog):
     def show_source(self, source: TimelineSource, note: str = "") -> None:
         """Show these turns. Call `refresh_soon` after they change."""
         self._source = source
-        self.note.setText(note)
-        self.note.setVisible(bool(note))
+        show_or_hide(self.note, note)
         self.refresh()
 
     def show_current_run(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from itertools import count
 from operator import attrgetter
@@ -16,12 +15,13 @@ from PySide6.QtWidgets import QCheckBox, QGridLayout, QSizePolicy, QWidget
 from playground.runs.metrics import percent
 from playground.runs.state import RunState, TurnTimes
 from playground.storage.settings import Settings
+from playground.tasks import Start
 from playground.ui.dialogs.repeat import Ahead, SendsInSeries
 from playground.ui.theme import GRID, current_theme, ui_font
 from playground.ui.voice.canvas import Scale
 from playground.ui.voice.picture import milliseconds
 from playground.ui.widgets.form import spin_box
-from playground.ui.widgets.labels import copy_text, push_button
+from playground.ui.widgets.labels import copy_text, push_button, show_or_hide
 from playground.ui.widgets.layouts import FlowLayout, PageScroll, column_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
@@ -154,7 +154,7 @@ class ReadinessServices(Struct, frozen=True):
 
     ahead: Callable[[], Ahead]
     send: Callable[[bool, str], Coroutine[Any, Any, tuple[TurnTimes, RunState]]]
-    start: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
+    start: Start
 
 
 class ReadinessTab(SendsInSeries, QWidget):
@@ -169,7 +169,9 @@ class ReadinessTab(SendsInSeries, QWidget):
         self._turns: list[TurnTimes] = []
         self._numbers = count()
         self._found: Readiness | None = None
-        self.build_series(services.start, "voice readiness", "Runs in parallel", "muted")
+        self.build_series(
+            services.start, "voice readiness", services.ahead, self._send_once, "Runs in parallel", "muted"
+        )
         limit_s = int(settings.number("voice_limit_s"))
         self.limit = spin_box(1, 600, limit_s, "Time limit per turn, seconds", suffix=" s")
         self.cold = QCheckBox("Alternate cold and warm")
@@ -213,10 +215,7 @@ class ReadinessTab(SendsInSeries, QWidget):
         self.show_cost()
         self._show()
 
-    def ahead(self) -> Ahead:
-        return self._services.ahead()
-
-    async def send_once(self, group: str) -> RunState:
+    async def _send_once(self, group: str) -> RunState:
         turn, state = await self._services.send(self.cold.isChecked() and next(self._numbers) % 2 == 0, group)
         self._turns.append(turn)
         return state
@@ -236,8 +235,7 @@ class ReadinessTab(SendsInSeries, QWidget):
     def _show(self) -> None:
         found = self._found = readiness(self._turns, self._speech, float(self.limit.value()))
         self.said.setText(verdict(found))
-        self.small.setText(smallness(found))
-        self.small.setVisible(bool(self.small.text()))
+        show_or_hide(self.small, smallness(found))
         for spread, (_, metric) in zip(self.spreads, METRICS, strict=True):
             groups: tuple[tuple[Cache, Group], ...]
             groups = ("cold", found.cold), ("warm", found.warm), ("unknown", found.unknown)

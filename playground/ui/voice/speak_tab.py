@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +19,7 @@ from playground.client.speech import DEFAULT, SAMPLE_RATES, SpeechError, Voice
 from playground.runs.metrics import seconds
 from playground.runs.run import Run
 from playground.storage.paths import write_shared
+from playground.tasks import Start as StartTask
 from playground.ui.theme import GRID
 from playground.ui.widgets.form import combo_box, line_edit
 from playground.ui.widgets.labels import push_button
@@ -159,7 +160,7 @@ class SpeakTab(QWidget):
     def __init__(
         self,
         workspace: AppServices,
-        start: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
+        start: StartTask,
         waits_for: Callable[[], Start],
     ) -> None:
         """`waits_for` returns the text that speech waits for, a clause or a sentence, as in the timeline."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from msgspec import Struct
 from PySide6.QtCore import QBuffer, QPointF, QRectF, QSize, Qt, Signal
@@ -29,6 +28,7 @@ from playground.client.events import Usage
 from playground.export.terminal import visible, visible_line
 from playground.runs.state import RunState
 from playground.storage.paths import write_shared
+from playground.tasks import Begin
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, current_theme, scaled, ui_font
 from playground.ui.widgets.labels import ElidedLabel, IdLabel, copy_text
@@ -78,8 +78,7 @@ class FigureRow(QFrame):
         self.setProperty("row", "figure")
         self._caption = QLabel(name, self)
         self._caption.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Preferred)
-        self._value = ElidedLabel(name, Qt.TextElideMode.ElideMiddle, self)
-        self._value.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._value = ElidedLabel(name, middle=True, focus=False, parent=self)
         self._value.setFont(ui_font(tabular=True))
         self._value.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self._id = IdLabel(name) if whole else None
@@ -278,7 +277,7 @@ class Chart(QWidget):
     notice = Signal(str)
     """A picture could not be written."""
 
-    def __init__(self, name: str, start: Callable[[Coroutine[Any, Any, None], str], object]) -> None:
+    def __init__(self, name: str, start: Begin) -> None:
         """`start` runs the writing of a picture beside the event loop."""
         super().__init__()
         self._start = start

@@ -24,7 +24,7 @@ from PySide6.QtWidgets import QFrame, QLabel, QLineEdit, QPlainTextEdit, QTextEd
 from playground.prompt.field_errors import InputError
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font
-from playground.ui.widgets.labels import toned
+from playground.ui.widgets.labels import show_or_hide, toned
 from playground.ui.widgets.layouts import column_of
 
 if TYPE_CHECKING:
@@ -277,14 +277,14 @@ class Form(QWidget):
     def show_errors(self, bad: InputError | None) -> None:
         """Show each error at its field (at the end without one); None clears all errors."""
         for field, wrong in self._fields.values():
-            _mark(field, wrong, "")
+            mark_field(field, wrong, "")
         self.general.hide()
         for problem in bad.problems if bad is not None else ():
             name = ".".join(str(step) for step in problem.path)
             words = f"{problem.message} {problem.hint}".strip()
             if name in self._fields:
                 field, wrong = self._fields[name]
-                _mark(field, wrong, words[:1].upper() + words[1:])
+                mark_field(field, wrong, words[:1].upper() + words[1:])
                 field.setFocus()
             else:
                 self.general.setText(words[:1].upper() + words[1:])
@@ -303,8 +303,8 @@ def _wrong_label() -> QLabel:
     return label
 
 
-def _mark(field: QWidget, wrong: QLabel, words: str) -> None:
-    wrong.setText(words)
-    wrong.setVisible(bool(words))
+def mark_field(field: QWidget, wrong: QLabel, words: str) -> None:
+    """Mark a field as invalid, and show why in a label; an empty text removes both."""
+    show_or_hide(wrong, words)
     field.setAccessibleDescription(words)
     restyle(field, bad=bool(words))

@@ -168,6 +168,13 @@ def set_label(button: QAbstractButton, text: str) -> None:
             tint.apply()
 
 
+def set_compact(button: QAbstractButton, label: str, compact: bool, shown: str = "") -> None:
+    """Show a label on a button; if `compact`, `shown` in its place, and the label as its tooltip."""
+    set_label(button, shown if compact else label)
+    button.setAccessibleName(label)
+    button.setToolTip(label if compact else "")
+
+
 def icon_button(
     name: str,
     label: str,

@@ -67,6 +67,12 @@ def toned(text: str, tone: str, *, wraps: bool = False) -> QLabel:
     return label
 
 
+def show_or_hide(label: QLabel, text: str) -> None:
+    """Show a text in a label, or hide the label if there is none."""
+    label.setText(text)
+    label.setVisible(bool(text))
+
+
 def push_button(
     text: str,
     look: str = "",
@@ -90,6 +96,13 @@ def push_button(
     button.setAccessibleName(name)
     button.setToolTip(tip)
     return button
+
+
+def passing_menu(parent: QWidget, title: str = "") -> QMenu:
+    """Return a menu that is deleted when it closes."""
+    menu = QMenu(title, parent)
+    menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    return menu
 
 
 def add_choice(menu: QMenu, label: str, *, checked: bool, chosen: Callable[[], object]) -> QAction:
@@ -286,14 +299,17 @@ class ElidedLabel(QLabel):
     """Shows `full_text`, elided, with control characters as escapes. The tooltip and Ctrl+C have the whole text."""
 
     def __init__(
-        self, name: str, elide: Qt.TextElideMode = Qt.TextElideMode.ElideMiddle, parent: QWidget | None = None
+        self, name: str, tone: str = "", *, middle: bool = False, focus: bool = True, parent: QWidget | None = None
     ) -> None:
+        """`middle`: elided in the middle, else at the end. `focus`: whether the keyboard can reach it."""
         super().__init__(parent)
         self._name = name
-        self._elide = elide
+        self._elide = Qt.TextElideMode.ElideMiddle if middle else Qt.TextElideMode.ElideRight
+        if tone:
+            self.setProperty("tone", tone)
         self._full = self._displayed = self._short = ""
         self.setTextFormat(Qt.TextFormat.PlainText)
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus if focus else Qt.FocusPolicy.NoFocus)
         self.setEnabled(False)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setAccessibleName(name)

@@ -117,6 +117,15 @@ def discard(layout: QLayout, widget: QWidget) -> None:
     widget.deleteLater()
 
 
+class Panel(QFrame):
+    """A frame in a look of the style sheet. `name`: its accessible name."""
+
+    def __init__(self, look: str, name: str = "", parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setProperty("look", look)
+        self.setAccessibleName(name)
+
+
 class PageScroll(QScrollArea):
     """Resizes its page to fit."""
 

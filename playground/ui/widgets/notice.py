@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QApplication, QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
+from PySide6.QtWidgets import QApplication, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
 
 from playground.export.terminal import visible, visible_line
 from playground.prompt.field_errors import FieldError
 from playground.ui.theme import GRID
 from playground.ui.widgets.icons import IconLabel, icon
 from playground.ui.widgets.labels import push_button
-from playground.ui.widgets.layouts import FlowLayout, column_of, row_of
+from playground.ui.widgets.layouts import FlowLayout, Panel, column_of, row_of
 
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QSystemTrayIcon
@@ -23,12 +23,11 @@ if TYPE_CHECKING:
     from playground.runs.run import Run
 
 
-class SlimBar(QFrame):
+class SlimBar(Panel):
     """Hidden without a sentence."""
 
     def __init__(self, name: str) -> None:
-        super().__init__()
-        self.setProperty("look", "notice")
+        super().__init__("notice")
         self.setAccessibleName(name)
         self.words = ""
         """The whole sentence."""
@@ -77,7 +76,7 @@ def shortened(text: str) -> str:
     return text if len(text) <= MOST_CHARS else text[:MOST_CHARS] + " …"
 
 
-class Notice(QFrame):
+class Notice(Panel):
     """An error, with a red edge; the title says in words what the color says."""
 
     action = Signal(str)
@@ -91,8 +90,7 @@ class Notice(QFrame):
         buttons: Sequence[tuple[str, str]] = (),
     ) -> None:
         """`buttons` are (label, action name), the main one first."""
-        super().__init__()
-        self.setProperty("look", "error")
+        super().__init__("error")
         self.setAccessibleName(visible(f"{title}. {detail} {advice}".strip()))
         self.column = column_of(on=self, margins=(GRID + 5, GRID * 2, GRID * 2, GRID + 4), spacing=GRID // 2)
         head = row_of(

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QFrame
 
 from playground.export.terminal import visible
 from playground.ui.theme import scaled, zoom_factor
+from playground.ui.widgets.layouts import Panel
 
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QTableView, QTableWidget
@@ -34,9 +35,7 @@ def plain_tip(text: str) -> str:
 
 def hairline() -> QFrame:
     """Return a line of one pixel in the theme's line color, as wide as its place."""
-    line = QFrame()
-    line.setProperty("look", "hairline")
-    return line
+    return Panel("hairline")
 
 
 def show_as_list(table: QTableView, name: str, row_px: int) -> None:

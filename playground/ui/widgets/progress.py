@@ -11,11 +11,10 @@ from PySide6.QtWidgets import QDialog, QDialogButtonBox, QPushButton, QWidget
 
 from playground.prompt.field_errors import InputError
 from playground.runs.metrics import counted
-from playground.ui.theme import GRID
 from playground.ui.widgets.form import progress_bar
-from playground.ui.widgets.layouts import column_of, single_timer
+from playground.ui.widgets.layouts import single_timer
 from playground.ui.widgets.notice import words
-from playground.ui.widgets.task_dialog import resize_dialog
+from playground.ui.widgets.task_dialog import fill_dialog
 
 DELAY_MS = 400
 """What takes less is over before it is read."""
@@ -37,8 +36,7 @@ class ProgressDialog(QDialog):
         buttons.addButton(self.stop_button, QDialogButtonBox.ButtonRole.RejectRole)
         buttons.rejected.connect(self.reject)
         self.rejected.connect(stop)
-        column_of(self.said, self.bar, buttons, on=self, margins=GRID * 2)
-        resize_dialog(self, 420, 0)
+        fill_dialog(self, (420, 0), self.said, self.bar, buttons)
         self._wait = single_timer(self, DELAY_MS, self.open)
         self._wait.start()
 

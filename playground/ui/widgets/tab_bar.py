@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QMenu, QTabBar, QToolButton
 
 from playground.ui.theme import current_theme, fill_area, scaled, ui_font, zoom_factor
 from playground.ui.widgets.icons import icon_button
-from playground.ui.widgets.labels import add_choice
+from playground.ui.widgets.labels import add_choice, passing_menu
 
 HEIGHT_PX = 34
 _SIDE = 14
@@ -59,8 +59,7 @@ class OverflowTabs(QTabBar):
         self.more.raise_()
 
     def menu(self) -> QMenu:
-        menu = QMenu(self)
-        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        menu = passing_menu(self)
         for index in filter(self.isTabVisible, range(self.count())):
             checked = index == self.currentIndex()
             add_choice(menu, self.tabText(index), checked=checked, chosen=partial(self.setCurrentIndex, index))

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtWidgets import QDialog, QWidget
 
-from playground.ui.theme import scaled
+from playground.ui.theme import GRID, scaled
+from playground.ui.widgets.layouts import Item, column_of
 
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QDialogButtonBox, QFileDialog, QInputDialog, QMessageBox, QPushButton
@@ -31,6 +32,12 @@ def resize_dialog(dialog: QDialog, width: int, height: int) -> None:
         room = room.expandedTo(parent.window().size())
     wanted = QSize(scaled(width), scaled(height) or dialog.sizeHint().height())
     dialog.resize(wanted.boundedTo(room))
+
+
+def fill_dialog(dialog: QDialog, size: tuple[int, int], *items: Item, spacing: int | None = None) -> None:
+    """Lay out a dialog: its items from top to bottom, in a size for `resize_dialog`."""
+    column_of(*items, on=dialog, margins=GRID * 2, spacing=spacing)
+    resize_dialog(dialog, *size)
 
 
 def ask_open(parent: QWidget | None, title: str, filters: str, take: Callable[[Path], object]) -> QFileDialog:
@@ -97,7 +104,9 @@ def ask_which(
     for label in safe:
         box.addButton(label, QMessageBox.ButtonRole.AcceptRole).clicked.connect(answers[label])
     box.addButton(last, QMessageBox.ButtonRole.DestructiveRole).clicked.connect(answers[last])
-    box.addButton(QMessageBox.StandardButton.Cancel)
+    cancel = box.addButton(QMessageBox.StandardButton.Cancel)
+    if not safe:
+        box.setDefaultButton(cancel)
     open_once(box)
     return box
 

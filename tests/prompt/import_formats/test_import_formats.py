@@ -213,7 +213,7 @@ SHELL: dict[str, tuple[str, str, str]] = {
     "variables": (in_quotes("Hi $USER_NAME and ${CITY}"), "Hi {{USER_NAME}} and {{CITY}}", "USER_NAME"),
     "commands": (in_quotes("$(id -u) `date`"), "{{id_u}} {{date}}", "$(id -u)"),
     "variable that is set": ("NAME=Ann; " + in_quotes("Hi $NAME"), "Hi Ann", ""),
-    "variable that is set twice": ("N=A; N=B; " + in_quotes("Hi $N"), "Hi {{N}}", "The expression N"),
+    "variable that is set twice": ("N=A; N=B; " + in_quotes("Hi $N"), "Hi B", ""),
     "body in a variable": (f'BODY={USER_U}\ncurl https://h -d "$BODY"', "U", ""),
     "between quotes": (
         """curl https://h -d '{"messages": [{"role": "user", "content": "'"$Q"'"}]}'""",

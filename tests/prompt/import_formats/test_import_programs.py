@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from playground.prompt.field_errors import InputError
-from playground.prompt.import_formats import open_any
+from playground.prompt.import_formats import import_kind, open_any
 
 S = '{"role": "system", "content": "S"}'
 U = '{"role": "user", "content": "U"}'
@@ -104,8 +104,8 @@ PYTHON: dict[str, tuple[str, list[str], str]] = {
     "two calls": (f"m = [{U}]\n{SEND}\n{SEND}", ["U"], "line 3 was imported. 1 other call (line 4)"),
     "own function with the name of a builtin": (
         f'def str(x):\n    return "T"\nq = str("U")\nm = [{Q}]\n{SEND}',
-        ["{{q}}"],
-        "line 4 sets it",
+        ["T"],
+        "",
     ),
     "imported function with a known name": (
         f'from x import dedent\nq = dedent("U")\nm = [{Q}]\n{SEND}',
@@ -123,6 +123,190 @@ PYTHON: dict[str, tuple[str, list[str], str]] = {
         "**more was left out",
     ),
     "list read in a loop": (f'm = [{S}]\nfor x in m:\n    print(x["content"], len(m))\n{SEND}', ["S"], ""),
+    "class with a method that calls another": (
+        f"class A:\n    def a(self):\n        self.b()\n    def b(self):\n        pass\nm = [{S}]\n{SEND}",
+        ["S"],
+        "",
+    ),
+    "two calls of a function": (
+        'm = [{"role": "user", "content": f"{input()} {input()} {x.y} {x.y}"}]\n' + SEND,
+        ["{{input}} {{input_2}} {{x_y}} {{x_y_2}}"],
+        "{{input_2}}",
+    ),
+    "set again on the line": (
+        f"q = input(); a = q; q = input()\nm = [{Q}, {Q.replace('q}', 'a}')}]\n{SEND}",
+        ["{{q}}", "{{q_2}}"],
+        "{{q_2}}",
+    ),
+    "one unknown value twice": (f"q = input()\nm = [{Q}, {Q}]\n{SEND}", ["{{q}}", "{{q}}"], "{{q}}"),
+    "changed between two uses": (
+        f'd = load()\nt = f"{{d}}"\nd["k"] = 1\nm = [{{"role": "user", "content": f"{{t}} {{d}}"}}]\n{SEND}',
+        ["{{d}} {{d_2}}"],
+        "{{d_2}}",
+    ),
+    "set by a function between two uses": (
+        "def f():\n    global n\n    n += 1\nn = g()\n"
+        f'm = [{{"role": "user", "content": f"{{n}} {{f()}} {{n}}"}}]\n{SEND}',
+        ["{{n}} {{f}} {{n_2}}"],
+        "{{n_2}}",
+    ),
+    "added to a tuple": (
+        f'a = ("A",)\nb = a\nb += ("B",)\nm = [{{"role": "user", "content": "".join(a) + "".join(b)}}]\n{SEND}',
+        ["AAB"],
+        "",
+    ),
+    "with that may end an exception": (
+        f'q = "A"\nwith suppress(KeyError):\n    q = "B"\nm = [{Q}]\n{SEND}',
+        ["{{q}}"],
+        "line 4 sets it",
+    ),
+    "with that passes exceptions on": (
+        f'q = "A"\nwith open("x") as f:\n    q = "B"\nm = [{Q}]\n{SEND}',
+        ["B"],
+        "",
+    ),
+    "call that is not reached": (
+        f"def f():\n    return\n    c.chat.completions.create(messages=[{S}])\nif 0:\n"
+        f"    c.chat.completions.create(messages=[{S}])\ndef g():\n    c.chat.completions.create(messages=[{S}])\n"
+        f"m = [{U}]\n{SEND}",
+        ["U"],
+        "The call in line 10 was imported. 1 other call (line 8)",
+    ),
+    "other name of the completions": (
+        f"cc = c.chat.completions\ncc.create(messages=[{S}])\nm = [{U}]\n{SEND}",
+        ["S"],
+        "The call in line 3 was imported. 1 other call (line 5)",
+    ),
+    "known client": (f"c = openai.OpenAI()\nm = [{U}]\n{SEND}", ["U"], ""),
+    "client of another package": (
+        f"from mylib import OpenAI\nc = OpenAI()\nm = [{U}]\n{SEND}",
+        ["U"],
+        "The client is made by OpenAI in line 3, which may change the request.",
+    ),
+    "client of a subclass": (
+        f"class My(openai.OpenAI):\n    pass\nc = My()\nm = [{U}]\n{SEND}",
+        ["U"],
+        "The client is made by My in line 4",
+    ),
+    "client that is wrapped": (
+        f"c = openai.OpenAI()\nwrap(c)\nm = [{U}]\n{SEND}",
+        ["U"],
+        "The client is passed on in line 3",
+    ),
+    "client that a function changes": (
+        f"def wrap(x):\n    x.chat.completions.create = f\nc = openai.OpenAI()\nwrap(c)\nm = [{U}]\n{SEND}",
+        ["U"],
+        "The client is changed in line 3",
+    ),
+    "create that is replaced": (
+        f"c = openai.OpenAI()\nc.chat.completions.create = f\nm = [{U}]\n{SEND}",
+        ["U"],
+        "The client is changed in line 3",
+    ),
+    "all names of a module": (f"from x import *\nm = [{U}]\n{SEND}", ["U"], "Line 2 imports * from x"),
+    "mock": (f"from unittest.mock import patch\nm = [{U}]\n{SEND}", ["U"], "Line 2 imports patch from unittest.mock"),
+    "function of a module that is replaced": (
+        f'textwrap.dedent = f\nm = [{{"role": "user", "content": textwrap.dedent(" a")}}]\n{SEND}',
+        ["{{textwrap_dedent_a}}"],
+        "textwrap.dedent",
+    ),
+    "sum of objects": (
+        f'class P:\n    def __add__(self, o):\n        return 1\nq = P()\nq += "b"\nm = [{Q}]\n{SEND}',
+        ["{{q}}"],
+        "line 6 adds to it",
+    ),
+    "numbers": (f'n = 3 * 10 - 1\nm = [{{"role": "user", "content": f"{{n}}"}}]\n{SEND}', ["29"], ""),
+    "percent of a tuple": (
+        f't = (1, "x")\nm = [{{"role": "user", "content": "%s %s" % t}}]\n{SEND}',
+        ["1 x"],
+        "",
+    ),
+    "JSON of a known value": (
+        f'd = {{"a": [1, None]}}\nm = [{{"role": "user", "content": json.dumps(d)}}]\n{SEND}',
+        ['{"a": [1, null]}'],
+        "",
+    ),
+    "JSON of an unknown value": (
+        f'd = {{"a": q}}\nm = [{{"role": "user", "content": json.dumps(d)}}]\n{SEND}',
+        ["{{json_dumps_d}}"],
+        "json.dumps(d)",
+    ),
+    "read in a generator": (
+        f'm = [{S}]\nn = sum(len(x["content"]) for x in m)\nfor x in m:\n    print(x["content"])\n{SEND}',
+        ["S"],
+        "",
+    ),
+    "updated by keywords": (
+        f"k = {{'messages': [{S}]}}\nk['messages'].append({U})\nk.update(seed=1)\nc.chat.completions.create(**k)",
+        ["S", "U"],
+        "",
+    ),
+    "text in the form of a variable": (
+        f'm = [{{"role": "user", "content": "{{{{name}}}}"}}]\n{SEND}',
+        ["{{name}}"],
+        "The text {{name}} in the program is a variable of the prompt.",
+    ),
+    "wrapper before the call": (
+        f"f = c.chat.completions.create\ng = lambda **k: f(**k, seed=1)\nm = [{U}]\n{SEND}",
+        ["U"],
+        "The call in line 5 was imported. 1 other call (line 3)",
+    ),
+    "list of an object": (
+        f"class A:\n    def __init__(self):\n        self.m = [{S}]\n    def ask(self, q):\n"
+        f"        self.m.append({Q})\n        c.chat.completions.create(messages=self.m)",
+        ["S", "{{q}}"],
+        "What line 6 adds to self.m was left out",
+    ),
+    "package whose call is replaced": (
+        f"openai.chat.completions.create = f\nopenai.chat.completions.create(messages=[{U}])",
+        ["U"],
+        "The client is changed in line 2",
+    ),
+    "call of another package": (
+        f'sms.messages.create(body="x")\nm = [{U}]\n{SEND}',
+        ["U"],
+        "The call in line 4 was imported. 1 other call (line 2)",
+    ),
+    "own exit": (f"def exit():\n    pass\nexit()\nm = [{U}]\n{SEND}", ["U"], ""),
+    "either client": (f"c = openai.OpenAI() if x else openai.AzureOpenAI()\nm = [{U}]\n{SEND}", ["U"], ""),
+    "other names of other names": (
+        f"ch: Chat = c.chat\ncc = ch.completions\ncc.create(messages=[{S}])\nm = [{U}]\n{SEND}",
+        ["S"],
+        "The call in line 4 was imported. 1 other call (line 6)",
+    ),
+    "other name that is not followed": (
+        f"x, cc = 1, c.chat.completions\ncc.create(messages=[{S}])\nm = [{U}]\n{SEND}",
+        ["U"],
+        "The client is passed on in line 2",
+    ),
+    "lists of objects of two classes": (
+        f"class A:\n    def __init__(self):\n        self.m = [{S}]\n    def ask(self):\n"
+        f"        c.chat.completions.create(messages=self.m)\nclass B:\n    def f(self):\n        self.m = [{U}]",
+        ["S"],
+        "",
+    ),
+    "function that returns messages": (
+        f'def build(q, r="R"):\n    """Docs."""\n    return [{S}, {Q}, {Q.replace("q}", "r}")}]\n'
+        'c.chat.completions.create(messages=build("Q"))',
+        ["S", "Q", "R"],
+        "",
+    ),
+    "function that calls itself": (
+        f"def f(x):\n    return f(x)\nq = f(1)\nm = [{Q}]\n{SEND}",
+        ["{{q}}"],
+        "line 4 sets it to f(x)",
+    ),
+    "function that is defined twice": (
+        f'def f():\n    return "A"\nif x:\n    def f():\n        return "B"\nq = f()\nm = [{Q}]\n{SEND}',
+        ["{{q}}"],
+        "line 7 sets it to f()",
+    ),
+    "changed by a function between two uses": (
+        'def f(x):\n    return x.next()\ndef g(d):\n    t = f"{d} {f(d)} {d}"\n'
+        f'    m = [{{"role": "user", "content": t}}]\n    {SEND}',
+        ["{{d}} {{x_next}} {{d_2}}"],
+        "{{d_2}}",
+    ),
 }
 
 
@@ -195,6 +379,55 @@ REFUSED_PYTHON = {
     "modules": (f"m = [{S}]\nsys.modules[__name__].m = []\n{SEND}", "line 3: sys.modules may change"),
     "text of a size that doubles": ('a = "xx"\n' + 'a = f"{a}{a}"\n' * 50 + SEND, "a text has more than 500,000"),
     "statements": ("x = 1\n" * 20_001 + SEND, "more than 60,000 parts"),
+    "end of the program": (f"m = [{U}]\nraise SystemExit(0)\n{SEND}", "line 3 ends the program"),
+    "exit": (f"m = [{U}]\nexit()\n{SEND}", "line 3 ends the program"),
+    "endless loop": (f"m = [{U}]\nwhile True:\n    f()\n{SEND}", "line 3 ends the program"),
+    "function of other names": (f"m = [{U}]\ntypes.FunctionType(f.__code__, {{}})()\n{SEND}", "line 3: FunctionType"),
+    "comparison that changes": (
+        f"class A:\n    def __eq__(self, o):\n        o['content'] = 'T'\nm = [{U}]\nm.count(A())\n{SEND}",
+        "line 3: __eq__ may change",
+    ),
+    "list with sums of its own": (
+        f"class L(list):\n    def __iadd__(self, o):\n        return self\nm = L()\nm += [{U}]\n{SEND}",
+        "line 6 adds to it",
+    ),
+    "list extended by itself": (f"m = [{U}]\n" + "m.extend(m)\n" * 40 + SEND, "too large to be evaluated"),
+    "copies of nested lists": (
+        "import copy\nd = ['x']\n" + "d = [d, d]\n" * 40 + f"m = copy.deepcopy(d)\n{SEND}",
+        "too large to be evaluated",
+    ),
+    "signs": ("x = " + "-" * 20_000 + f"1\n{SEND}", "nested too deeply"),
+    "lambdas": ("x = " + "lambda: " * 2_000 + f"1\n{SEND}", "nested too deeply"),
+    "list of an object that other code changes": (
+        f"class A:\n    def __init__(self):\n        self.m = [{S}]\n    def ask(self):\n"
+        "        c.chat.completions.create(messages=self.m)\na = A()\na.m.pop()",
+        "self.m is unknown",
+    ),
+    "list of an object that a method replaces": (
+        f"class A:\n    def __init__(self):\n        self.m = [{S}]\n    def ask(self):\n"
+        f"        c.chat.completions.create(messages=self.m)\n    def b(self):\n        self.m = [{U}]",
+        "line 8 sets it",
+    ),
+    "list of an object that is not set in any case": (
+        f"class A:\n    def __init__(self):\n        if x:\n            return\n        self.m = [{S}]\n"
+        "    def ask(self):\n        c.chat.completions.create(messages=self.m)",
+        "self.m is unknown",
+    ),
+    "list of an object of another class": (
+        f"class A(B):\n    def __init__(self):\n        self.m = [{S}]\n    def ask(self):\n"
+        "        c.chat.completions.create(messages=self.m)",
+        "self.m is unknown",
+    ),
+    "list of an object that a lambda changes": (
+        f"class A:\n    def __init__(self):\n        self.m = [{S}]\n        self.f = lambda: self.m.pop()\n"
+        "    def ask(self):\n        c.chat.completions.create(messages=self.m)",
+        "line 5 changes self.m",
+    ),
+    "list of an object of a subclass": (
+        f"class A:\n    def __init__(self):\n        self.m = [{S}]\n    def ask(self):\n"
+        f"        c.chat.completions.create(messages=self.m)\nclass B(A):\n    def f(self):\n        self.m = [{U}]",
+        "self.m is unknown",
+    ),
 }
 
 
@@ -362,6 +595,75 @@ JAVASCRIPT: dict[str, tuple[str, list[str], str]] = {
         ["1 {{x}}"],
         "{{x}}",
     ),
+    "two calls of a function": (
+        'const m = [{role: "user", content: `${Math.random()} ${Math.random()}`}];\n' + JS_SEND,
+        ["{{Math_random}} {{Math_random_2}}"],
+        "{{Math_random_2}}",
+    ),
+    "line ends of Windows": ('const m = [{role: "user", content: `a\r\nb`}];\r\n' + JS_SEND, ["a\nb"], ""),
+    "octal": (r'const m = [{role: "user", content: "\101\08\1z"}];' + f"\n{JS_SEND}", ["A\x008\x01z"], ""),
+    "halves of a character": (
+        r'const m = [{role: "user", content: "\ud83d" + "\ude00"}];' + f"\n{JS_SEND}",
+        ["\U0001f600"],
+        "",
+    ),
+    "line separator": (f'const m = [{U}];\n// x\u2028m[0].content = "T";\n{JS_SEND}', ["T"], ""),
+    "expression in a template": (
+        'const m = [{role: "user", content: `${ /}`/.source }`}];\n' + JS_SEND,
+        ["{{source}}"],
+        "/}`/.source",
+    ),
+    "other names of the client": (
+        f"const {{ chat: {{ completions }} }} = c, f = c.chat.completions.create;\n"
+        f"completions.create({{messages: [{S}]}});\nf({{messages: [{U}]}});\n"
+        f'c["chat"].completions["create"]({{messages: [{U}]}});',
+        ["S"],
+        "The call in line 3 was imported. 2 other calls (lines 4, 5)",
+    ),
+    "known client": (f'import OpenAI from "openai";\nconst c = new OpenAI();\nconst m = [{U}];\n{JS_SEND}', ["U"], ""),
+    "required client": (
+        f'const {{ OpenAI }} = require("openai");\nconst c = new OpenAI();\nconst m = [{U}];\n{JS_SEND}',
+        ["U"],
+        "",
+    ),
+    "client of a subclass": (
+        f"class My extends OpenAI {{}}\nconst c = new My();\nconst m = [{U}];\n{JS_SEND}",
+        ["U"],
+        "The client is made by My in line 3",
+    ),
+    "create that is replaced": (
+        f"Object.assign(c.chat.completions, {{create: (b) => f(b)}});\nconst m = [{U}];\n{JS_SEND}",
+        ["U"],
+        "The client is passed on in line 2",
+    ),
+    "list of an object": (
+        f"class A {{\n  constructor() {{ this.m = [{S}]; }}\n  async ask(q) {{\n    this.m.push({Q});\n"
+        "    await c.chat.completions.create({messages: this.m});\n  }\n}",
+        ["S", "{{q}}"],
+        "What line 5 adds to this.m was left out",
+    ),
+    "text of an object that a method changes": (
+        'class A {\n  constructor() { this.t = "T"; this.u = "U"; [this.u] = f(); }\n  b() { this.t += "B"; }\n'
+        '  ask() {\n    const m = [{role: "user", content: `${this.t} ${this.u}`}];\n' + JS_SEND + "\n  }\n}",
+        ["{{this_t}} {{this_u}}"],
+        "line 4 sets it",
+    ),
+    "other name that is set later": (
+        f"let cc; cc = c.chat.completions;\ncc.create({{messages: [{S}]}});\nconst m = [{U}];\n{JS_SEND}",
+        ["S"],
+        "The call in line 3 was imported. 1 other call (line 5)",
+    ),
+    "function that returns messages": (
+        f"const build = (q) => [{S}, {Q}];\nfunction more() {{ return [{U}]; }}\n"
+        'c.chat.completions.create({messages: [...build("Q"), ...more()]});',
+        ["S", "Q", "U"],
+        "",
+    ),
+    "asynchronous function": (
+        f"const f = async (x) => x;\nconst q = f('Q');\nconst m = [{Q}];\n{JS_SEND}",
+        ["{{q}}"],
+        "line 3 sets it to f('Q')",
+    ),
 }
 
 
@@ -404,6 +706,9 @@ REFUSED_JAVASCRIPT = {
     "eval": (f"const m = [{S}];\neval(x);\n{JS_SEND}", "line 3: eval may change any value"),
     "passed to a function": (f"const m = [{S}];\ntrim(m);\n{JS_SEND}", "line 3 changes m"),
     "passed in an object": (f"const m = [{S}];\nsave({{ m }});\n{JS_SEND}", "line 3 changes m"),
+    "end of the program": (f"const m = [{S}];\nprocess.exit(0);\n{JS_SEND}", "line 3 ends the program"),
+    "thrown": (f'const m = [{S}];\nthrow new Error("x");\n{JS_SEND}', "line 3 ends the program"),
+    "text added to a list": (f"let m = [{S}];\nm += [{U}];\n{JS_SEND}", "line 3 adds to it"),
 }
 
 
@@ -429,6 +734,21 @@ def test_open_any_octal_escapes_of_the_shell_are_read() -> None:
     assert [message.content for message in open_any(code).document.messages] == ["AB"]
 
 
+def test_open_any_shell_function_and_options_of_the_shell_are_read() -> None:
+    body = r"{\"messages\":[{\"role\":\"user\",\"content\":\"$t\"}]}"
+    code = f"""#!/bin/bash
+set -euo pipefail
+A=a
+B=b
+ask() {{
+  local t="$1 $A $B"
+  curl -s https://a.example/v1/chat/completions -d "{body}" | jq .
+}}
+B=c
+ask q"""
+    assert [message.content for message in open_any(code).document.messages] == ["{{value_1}} a {{B}}"]
+
+
 @pytest.mark.parametrize("before", ["f() { true; }", "Q=a; export R=$(cat x) S=b", "if true; then", "echo '{}' |"])
 def test_open_any_shell_script_that_is_not_read_is_refused_with_the_line(before: str) -> None:
     with pytest.raises(InputError) as refused:
@@ -440,3 +760,93 @@ def test_open_any_json_options_of_curl_are_joined() -> None:
     code = f"""Q=a # comment
 curl https://a.example/v1/chat/completions --json '{{"messages":' --json '[{U}]}}'"""
     assert [message.content for message in open_any(code).document.messages] == ["U"]
+
+
+SHELL_BODY = '{"messages":[{"role":"user","content":"U"}]}'
+REFUSED_SHELL = {
+    "get": (f"curl -sG https://a.example -d '{SHELL_BODY}'", "-G: sends no body"),
+    "head": (f"curl --head https://a.example -d '{SHELL_BODY}'", "--head: sends no body"),
+    "encoded": (f"curl https://a.example --data-urlencode '{SHELL_BODY}'", "--data-urlencode: encodes the body"),
+    "split into words": (
+        'X=\'a b\'\ncurl https://a.example -d \'{"messages":[{"role":"user","content":"\'$X\'"}]}\'',
+        "line 2: $X is not quoted",
+    ),
+    "braces": (f"curl https://a.example -d {SHELL_BODY}".replace('"', r"\""), "line 1: braces that are not quoted"),
+    "doubled": (
+        "A=ab\n" + "A=${A}${A}\n" * 40 + f"curl https://a.example -d '{SHELL_BODY}'",
+        "too large to be evaluated",
+    ),
+    "form": (f"curl https://a.example -F a=b -d '{SHELL_BODY}'", "-F: gives the request another body"),
+    "no JSON": ("\n\nQ=a\n\ncurl https://a.example -d '{'", "the curl command in line 5"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED_SHELL)
+def test_open_any_shell_command_that_sends_something_else_is_refused(case: str) -> None:
+    code, reason = REFUSED_SHELL[case]
+    with pytest.raises(InputError) as refused:
+        open_any(code)
+    assert reason in str(refused.value)
+
+
+def test_open_any_shell_names_have_the_value_of_the_last_assignment() -> None:
+    code = """N=fir
+N+=st
+A="x $N"
+N=second
+curl https://a.example/v1/chat/completions -d @- <<EOF
+{"messages":[{"role":"user","content":"$A $N $U $U $RANDOM $RANDOM \\"q\\""}]}
+EOF"""
+    assert [message.content for message in open_any(code).document.messages] == [
+        'x first second {{U}} {{U}} {{RANDOM}} {{RANDOM_2}} "q"'
+    ]
+
+
+def test_open_any_shell_parameters_and_home_directories_are_open() -> None:
+    code = r"""Y=~/z
+curl https://a.example/v1/chat/completions -d "{\"messages\":[{\"role\":\"user\",\"content\":\"$@ $Y $\"}]}"
+"""
+    assert [message.content for message in open_any(code).document.messages] == ["{{value}} {{z}} $"]
+
+
+def test_open_any_python_program_in_another_encoding_is_refused() -> None:
+    with pytest.raises(InputError, match="in latin-1"):
+        open_any(f"# -*- coding: latin-1 -*-\nc.chat.completions.create(messages=[{U}])")
+
+
+def test_open_any_empty_tools_are_named() -> None:
+    assert (
+        "tools was left out: the list is empty."
+        in open_any(f"c.chat.completions.create(messages=[{U}], tools=[])").notes
+    )
+
+
+POSTED = {
+    "requests": f'p = {{"messages": [{S}]}}\nrequests.post("https://a.example/v1/chat/completions", json=p)',
+    "dumped": f'x.post(f"{{base}}/chat/completions", data=json.dumps({{"messages": [{S}], "user": u}}))',
+    "fetch": f"await fetch(`${{base}}/chat/completions`, {{body: JSON.stringify({{messages: [{S}], user: u}})}});",
+    "options": f'const p = {{messages: [{S}]}}, o = {{body: JSON.stringify(p)}};\nfetch("/chat/completions", o);',
+    "after another": (
+        f'fetch("/login", {{}}); fetch("/chat/completions", {{body: JSON.stringify({{messages: [{S}]}})}});'
+    ),
+    "axios": f'const r = await axios.post("https://a.example/chat/completions", {{messages: [{S}]}}, {{headers}});',
+}
+
+
+@pytest.mark.parametrize("case", POSTED)
+def test_open_any_request_without_an_sdk_gives_its_json(case: str) -> None:
+    assert import_kind(POSTED[case]) == "request in a program"
+    assert [message.content for message in open_any(POSTED[case]).document.messages] == ["S"]
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ('requests.post("https://a.example/login", json={})  # /chat/completions', "line 1: the address"),
+        ('requests.post("https://a.example/chat/completions", json=body)', "line 1: the JSON of the request"),
+        ('fetch("https://a.example/chat/completions", options);', "line 1: the JSON of the request"),
+    ],
+)
+def test_open_any_request_that_is_not_known_is_refused_with_the_line(code: str, reason: str) -> None:
+    with pytest.raises(InputError, match=reason):
+        open_any(code)

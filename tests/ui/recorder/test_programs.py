@@ -15,7 +15,6 @@ from playground.recorder.programs import Analysis, Program, figures
 from playground.ui.recorder.bars import SNIPPETS, RecorderTools
 from playground.ui.recorder.page import RecorderPage, Shown
 from playground.ui.recorder.programs import ANALYSING, NONE_YET, ProgramList
-from playground.ui.theme import current_theme
 from tests.recorder.rows import row
 
 
@@ -54,7 +53,7 @@ def test_snippets_in_python_bind_every_name(name: str) -> None:
 
 
 def test_page_says_that_requests_are_analysed_until_all_ended_ones_are(qtbot: QtBot) -> None:
-    page, rows = RecorderPage(current_theme()), [row(number, 1_000, 500) for number in range(4, 0, -1)]
+    page, rows = RecorderPage(), [row(number, 1_000, 500) for number in range(4, 0, -1)]
     qtbot.addWidget(page)
     assert page.leaks.none.text() == NONE_YET
     page.show_requests(Shown(rows[1:]))

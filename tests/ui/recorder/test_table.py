@@ -14,7 +14,7 @@ from playground.ui import theme
 from playground.ui.panes.log.details import RowDetail
 from playground.ui.recorder.bars import TokenBars
 from playground.ui.recorder.table import ASKS, RecordedModel, RecordedTable
-from playground.ui.theme import load_theme
+from playground.ui.theme import current_theme
 from playground.ui.widgets.icons import ROW_ICON_PX
 from playground.ui.widgets.row_table import FIGURE_PAD_PX, FIRST_PAD_PX, PAD_PX
 from tests.recorder.rows import row
@@ -28,7 +28,7 @@ def rows(first: int, last: int) -> list[LogRow]:
 def table_of(qtbot: QtBot, made: list[LogRow], width: int = 1_000) -> RecordedTable:
     """Return a visible table of rows."""
     model = RecordedModel()
-    table = RecordedTable(model, load_theme("light"))
+    table = RecordedTable(model)
     qtbot.addWidget(table)
     table.resize(width, 300)
     table.show()
@@ -56,7 +56,7 @@ def test_show_zoom_scales_rows_columns_and_fonts_of_an_open_table(
     qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = table_of(qtbot, rows(1, 3), 1_500)
-    bars = TokenBars(load_theme("light"))
+    bars = TokenBars()
     qtbot.addWidget(bars)
     before = table.rowHeight(0), table.columnWidth(2), bars.height()
     monkeypatch.setattr(theme, "zoom_factor", lambda: 1.5)
@@ -85,7 +85,7 @@ def test_cell_of_a_cause_changes_when_the_cause_is_known(qtbot: QtBot) -> None:
     table.recorded.show_rows(made, {"run-1": RowDetail(explained=True, missed=why)})
     assert cause.data() == "date"
     assert cause.data(Qt.ItemDataRole.ToolTipRole) == "Nothing behind it matches."
-    assert cause.data(Qt.ItemDataRole.ForegroundRole) == load_theme("light").variable_edge
+    assert cause.data(Qt.ItemDataRole.ForegroundRole) == current_theme().variable_edge
 
 
 def test_cell_of_a_running_request_has_the_forecast_as_an_estimate(qtbot: QtBot) -> None:
@@ -180,8 +180,8 @@ def heights(bars: TokenBars, color: QColor, x: int) -> int:
 
 
 def test_bars_heights_are_reported_tokens_and_unreported_ones_have_no_fill(qtbot: QtBot) -> None:
-    theme = load_theme("light")
-    bars = TokenBars(theme)
+    theme = current_theme()
+    bars = TokenBars()
     qtbot.addWidget(bars)
     bars.resize(800, 150)
     bars.show()
@@ -196,8 +196,8 @@ def test_bars_heights_are_reported_tokens_and_unreported_ones_have_no_fill(qtbot
 
 
 def test_bars_dot_marks_requests_with_a_leak(qtbot: QtBot) -> None:
-    theme = load_theme("light")
-    bars = TokenBars(theme)
+    theme = current_theme()
+    bars = TokenBars()
     qtbot.addWidget(bars)
     bars.resize(800, 150)
     bars.show()
@@ -208,7 +208,7 @@ def test_bars_dot_marks_requests_with_a_leak(qtbot: QtBot) -> None:
 
 
 def test_bars_without_reports_say_so(qtbot: QtBot) -> None:
-    bars = TokenBars(load_theme("light"))
+    bars = TokenBars()
     qtbot.addWidget(bars)
     bars.show_rows([row(1)], "", frozenset())
     assert bars.accessibleDescription() == "No request has reported cached tokens"

@@ -29,7 +29,7 @@ from playground.ui.panes.inspector.sections import (
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.figure_row import FigureRow
-from playground.ui.widgets.labels import IdRow, push_button, toned
+from playground.ui.widgets.labels import IdRow, push_button, show_or_hide, toned
 from playground.ui.widgets.layouts import STRETCH, PageScroll, add_items, column_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import hairline
@@ -151,8 +151,7 @@ class AttemptsSection(Section):
                 attempt = state.attempts[number]
                 row.show_value(line(state, number), why(attempt), "failure" if attempt.error is not None else "warm")
                 ids.show_id(attempt.request_id or "", "" if attempt.request_id else "No request_id came")
-        self._next.setText(coming(state))
-        self._next.setVisible(bool(self._next.text()))
+        show_or_hide(self._next, coming(state))
 
     @property
     def lines(self) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QFrame, QLabel, QMenu, QSizePolicy, QWidget
+from PySide6.QtWidgets import QLabel, QMenu, QSizePolicy, QWidget
 
 from playground.prefix_cache.forecast import Forecast
 from playground.runs.state import RunState
@@ -33,6 +33,7 @@ from playground.ui.widgets.labels import CopyButton, ElidedLabel, IdLabel, copy_
 from playground.ui.widgets.layouts import (
     STRETCH,
     FlowLayout,
+    Panel,
     Space,
     add_items,
     column_of,
@@ -90,9 +91,7 @@ class UsageSection(Section):
     def __init__(self) -> None:
         super().__init__("Usage")
         self.headline = toned("", "headline")
-        self.note = ElidedLabel("Note", Qt.TextElideMode.ElideRight)
-        self.note.setProperty("tone", "muted")
-        self.note.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.note = ElidedLabel("Note", "muted", focus=False)
         self.bar = Bar(10)
         add_items(
             self.column,
@@ -219,10 +218,8 @@ class IdSection(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.setAccessibleName("request_id")
-        self.status = ElidedLabel("Time and status", Qt.TextElideMode.ElideRight)
-        self.status.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.status = ElidedLabel("Time and status", "muted", focus=False)
         self.status.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        self.status.setProperty("tone", "muted")
         self.status.setFont(ui_font(12, tabular=True))
         self.id = IdLabel("request_id")
         self.copy = icon_button("copy", "Copy request_id", "text", clicked=self._copy)
@@ -274,13 +271,11 @@ STRIP_PX = 36
 TTFT_PX, CACHED_PX = 470, 300
 
 
-class InspectorStrip(QFrame):
+class InspectorStrip(Panel):
     """The inspector in one line, for a window too narrow for it: request_id, cached tokens, time to first token."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.setProperty("look", "footer")
-        self.setAccessibleName("Inspector, short")
+        super().__init__("footer", "Inspector, short")
         self.id = IdLabel("request_id")
         self.cached, self.ttft = QLabel(), QLabel()
         tip = "Show the inspector: usage, forecast, why tokens were not cached, latency, cost"
@@ -393,13 +388,11 @@ class AdviceSection(Section):
         return box
 
 
-class AdviceBox(QFrame):
+class AdviceBox(Panel):
     def __init__(self, advice: Finding) -> None:
-        super().__init__()
+        look = {"serious": "error", "warning": "callout", "hint": "aside"}[advice.severity]
+        super().__init__(look, f"{advice.severity}: {advice.title}")
         self.advice = advice
-        looks = {"serious": "error", "warning": "callout", "hint": "aside"}
-        self.setProperty("look", looks[advice.severity])
-        self.setAccessibleName(f"{advice.severity}: {advice.title}")
         self.setAccessibleDescription(advice.detail)
         self.show_place, self.fix, self.why, self.dismiss = buttons = [
             push_button(text, "link") for text in ("Show", "Fix…", "Why", "Dismiss")

@@ -25,11 +25,9 @@ from playground.runs.metrics import (
 )
 from playground.runs.state import ENDED
 from playground.ui.panes.log.details import AttemptLine, Clock, LiveRequests, RowDetail
-from playground.ui.theme import mono_font, ui_font
+from playground.ui.widgets.row_table import RowFont
 
 if TYPE_CHECKING:
-    from PySide6.QtGui import QFont
-
     from playground.prefix_cache.miss_explanation import MissExplanation
 
 HEADERS = {"request_id": "request_id", "cost": "Input cost"}
@@ -69,9 +67,8 @@ class Column(Struct, frozen=True):
         """The heading; `title` identifies the column in settings."""
         return HEADERS.get(self.title, self.title[:1].upper() + self.title[1:])
 
-
-def column_font(column: Column, px: int = 12) -> QFont:
-    return mono_font(px) if column.mono else ui_font(px, tabular=column.figure)
+    def font(self, px: int = 12) -> RowFont:
+        return RowFont(self.mono, px, self.figure)
 
 
 def attempt_cell(title: str, attempt: AttemptLine) -> Cell:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -15,6 +15,7 @@ from playground.requestlog.records import LogRow
 from playground.runs.metrics import received_tokens
 from playground.runs.record import read_explanation
 from playground.runs.state import RunState
+from playground.tasks import Start
 
 if TYPE_CHECKING:
     from playground.prefix_cache.miss_explanation import MissExplanation
@@ -25,7 +26,6 @@ KEPT = 512
 WAITING = 64
 """How many may wait to be read: more than a screen has rows, few enough for a list that is scrolled through."""
 
-Start = Callable[[Coroutine[Any, Any, None], str], object]
 Clock = Literal["local", "utc", "relative"]
 """Format of timestamps."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from msgspec import Struct
@@ -9,29 +10,12 @@ from PySide6.QtCore import QEvent, QObject, QStringListModel, Qt, Signal
 from PySide6.QtGui import QFocusEvent, QKeyEvent
 from PySide6.QtWidgets import QCompleter, QLineEdit, QListView
 
+from playground import asset
 from playground.requestlog.filter import GROUP_KINDS, HAS_WORDS, IS_WORDS, KEYS, SOURCE_WORDS, Words
 from playground.ui.widgets.lossless_text import from_utf16, to_utf16
 
 _SPACES = " \t\n,;"
-_KEY_HELP = {
-    "status": "HTTP status of any attempt: 429, 4xx, none",
-    "finish": "finish reason",
-    "cached": "cached tokens: 0, >100, unknown",
-    "in": "prompt tokens: >1000",
-    "out": "output tokens: <50",
-    "tokens": "tokens in all: 100..200",
-    "id": "any part of an id",
-    "endpoint": "part of the endpoint's name",
-    "model": "part of the model's name",
-    "since": "begun since: 30m, 2h, 2026-11-23",
-    "until": "begun before: 1h, 2026-11-23",
-    "tag": "one of your tags",
-    "group": "requests of experiments: batch, repeat",
-    "source": "who made it: window, command, recorder",
-    "conversation": "a conversation's id",
-    "is": "what became of it",
-    "has": "what it has",
-}
+_KEY_HELP: dict[str, str] = json.loads(asset("filter_keys.json").read_text("utf-8"))
 _VALUES = {
     "status": ("200", "4xx", "429", "5xx", "none"),
     "cached": ("0", ">0", "unknown"),

@@ -6,22 +6,22 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
-from PySide6.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
-from PySide6.QtGui import QColor
+from PySide6.QtCore import QModelIndex, Signal
+from PySide6.QtGui import QColor, QFont
 
 from playground.export.terminal import visible, visible_line
 from playground.requestlog.filter import EVERYTHING, Folding, LogFilter, Order
 from playground.requestlog.records import LogGroup, LogRow
 from playground.runs.metrics import APPROXIMATELY, UNKNOWN, counted
 from playground.runs.state import ENDED
-from playground.ui.panes.log.columns import COLUMNS, Cell, Column, attempt_cell, cell_of, column_font
-from playground.ui.panes.log.details import Clock, Details, LiveRequests, RowDetail, Start
+from playground.tasks import Start
+from playground.ui.panes.log.columns import COLUMNS, Cell, Column, attempt_cell, cell_of
+from playground.ui.panes.log.details import Clock, Details, LiveRequests, RowDetail
 from playground.ui.theme import current_theme
-from playground.ui.widgets.plain_table import plain_tip
-from playground.ui.widgets.row_table import LEFT, RIGHT, Index
+from playground.ui.widgets.row_table import Index, RowModel
 
 if TYPE_CHECKING:
     from playground.requestlog.log import RequestLog
@@ -32,13 +32,12 @@ _SEARCHING_S = 0.15
 MAX_PAGES = 24
 
 _NOWHERE = QModelIndex()
-_Role = Qt.ItemDataRole
-_CELL_ROLES = (_Role.DisplayRole, _Role.ForegroundRole, _Role.ToolTipRole, _Role.AccessibleTextRole)
 
 
-class LogModel(QAbstractTableModel):
+class LogModel(RowModel):
     """Loads rows when they are painted; until then, cells show …"""
 
+    titles = tuple(column.header for column in COLUMNS)
     loaded = Signal()
     """Rows or their number have come."""
     summed = Signal(object)
@@ -329,39 +328,33 @@ class LogModel(QAbstractTableModel):
     def rowCount(self, parent: Index = _NOWHERE) -> int:
         return 0 if parent.isValid() else self._count
 
-    def columnCount(self, parent: Index = _NOWHERE) -> int:
-        return 0 if parent.isValid() else len(COLUMNS)
+    def is_figure(self, column: int) -> bool:
+        return COLUMNS[column].figure
 
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        if orientation != Qt.Orientation.Horizontal or not 0 <= section < len(COLUMNS):
-            return None
-        if role == Qt.ItemDataRole.DisplayRole:
-            return COLUMNS[section].header
-        if role == Qt.ItemDataRole.ToolTipRole:
-            return COLUMNS[section].hint
-        if role == Qt.ItemDataRole.TextAlignmentRole:
-            return RIGHT if COLUMNS[section].figure else LEFT
-        return None
+    def hint(self, column: int) -> str:
+        return COLUMNS[column].hint
 
-    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        column = COLUMNS[index.column()]
-        if role == Qt.ItemDataRole.TextAlignmentRole:
-            return RIGHT if column.figure else LEFT
-        if role == Qt.ItemDataRole.FontRole:
-            return column_font(column)
-        if role not in _CELL_ROLES:
+    def font(self, column: int) -> QFont:
+        return COLUMNS[column].font().made()
+
+    def text(self, row: int, column: int) -> str:
+        return self.painted(row, column)[0]
+
+    def color(self, row: int, column: int) -> QColor | None:
+        return self.painted(row, column)[1]
+
+    def tip(self, row: int, column: int) -> str:
+        if (found := self.row(row)) is None:
+            return ""
+        cell, text = self._cell(found, COLUMNS[column])
+        return visible(cell.why) or text
+
+    def spoken(self, row: int, column: int) -> str | None:
+        if (found := self.row(row)) is None:
             return None
-        row = self.row(index.row())
-        if row is None:
-            return "…" if role == Qt.ItemDataRole.DisplayRole else None
-        cell, text = self._cell(row, column)
-        if role == Qt.ItemDataRole.ForegroundRole:
-            return self._color(cell)
-        if role == Qt.ItemDataRole.AccessibleTextRole:
-            detail = self.detail(row)
-            attempts = _spoken_attempts(column.title, detail) if detail.unfolded else ""
-            return _spoken_cell(column.title, text, row) + attempts
-        return text if role == Qt.ItemDataRole.DisplayRole else plain_tip(visible(cell.why) or text)
+        title, detail = COLUMNS[column].title, self.detail(found)
+        attempts = _spoken_attempts(title, detail) if detail.unfolded else ""
+        return _spoken_cell(title, self.text(row, column), found) + attempts
 
     def _cell(self, row: LogRow, column: Column) -> tuple[Cell, str]:
         """Return a cell and its text: a control character must not reorder the row or show another id."""
@@ -374,10 +367,7 @@ class LogModel(QAbstractTableModel):
         if row is None:
             return "…", None
         cell, text = self._cell(row, COLUMNS[column])
-        return text, self._color(cell)
-
-    def _color(self, cell: Cell) -> QColor | None:
-        return getattr(current_theme(), cell.tone) if cell.tone else None
+        return text, getattr(current_theme(), cell.tone) if cell.tone else None
 
 
 def _spoken_cell(title: str, text: str, row: LogRow) -> str:

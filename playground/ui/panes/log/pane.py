@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QModelIndex, QObject, Qt, Signal
 from PySide6.QtGui import QHideEvent, QResizeEvent, QShowEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QStackedWidget, QToolButton, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QStackedWidget, QToolButton, QWidget
 
 from playground.export.terminal import visible_line
 from playground.prompt.field_errors import InputError
 from playground.requestlog.filter import EVERYTHING, IdTerm, LogFilter, parse
 from playground.requestlog.records import LogGroup, LogRow, Totals
 from playground.runs.metrics import counted, percent
+from playground.tasks import Start
 from playground.ui.panes.log.filter_line import FilterLine
 from playground.ui.panes.log.model import LogModel
 from playground.ui.panes.log.table import LogTable
-from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, scaled
+from playground.ui.widgets.form import mark_field
 from playground.ui.widgets.labels import copy_text, push_button, toned
-from playground.ui.widgets.layouts import STRETCH, FlowLayout, Space, column_of, row_of, scrolled, single_timer
+from playground.ui.widgets.layouts import STRETCH, FlowLayout, Panel, Space, column_of, row_of, scrolled, single_timer
 from playground.ui.widgets.plain_table import plain_tip
 from playground.ui.widgets.row_table import FIRST_PAD_PX
 
@@ -122,7 +123,7 @@ class LogPane(QWidget):
 
     def __init__(
         self,
-        start: Callable[[Coroutine[Any, Any, None], str], object],
+        start: Start,
         place: Callable[[QWidget], object] | None = None,
     ) -> None:
         """`start` runs a task of the pane. `place` gives the empty pane its parent."""
@@ -163,8 +164,7 @@ class LogPane(QWidget):
         self.wrong.setTextFormat(Qt.TextFormat.PlainText)
         self.wrong.setContentsMargins(FIRST_PAD_PX, 0, GRID, 4)
         self.wrong.hide()
-        top = QFrame()
-        top.setProperty("look", "pane")
+        top = Panel("pane")
         column_of(self._head(), self.wrong, on=top, margins=0, spacing=0)
         column_of(top, (self._stack, 1), on=self, margins=0, spacing=0)
 
@@ -186,7 +186,7 @@ class LogPane(QWidget):
         self.filter_line.settled.connect(self._typing.start)
         self.filter_line.down.connect(self.take_focus)
         self.filter_line.cleared.connect(self.clear_filter)
-        self.empty.clear_asked.connect(self.clear_filter)
+        self.empty.clear_button.clicked.connect(self.clear_filter)
         self.copy_button.clicked.connect(self.copy_request_id)
         self.table.copy_asked.connect(self.copy_request_id)
         self.model.loaded.connect(self._loaded)
@@ -273,10 +273,7 @@ class LogPane(QWidget):
             self._show_wrong(f"{self._left_out} {absent}".strip())
 
     def _show_wrong(self, sentence: str) -> None:
-        self.wrong.setText(sentence)
-        self.wrong.setVisible(bool(sentence))
-        self.filter_line.setAccessibleDescription(sentence)
-        restyle(self.filter_line, bad=bool(sentence))
+        mark_field(self.filter_line, self.wrong, sentence)
 
     def _loaded(self) -> None:
         filtered = bool(self.model.filter.terms)
@@ -408,17 +405,15 @@ class LogPane(QWidget):
         self.zoomed.emit()
 
 
-class EmptyPage(QFrame):
-    clear_asked = Signal()
+class EmptyPage(Panel):
     action = Signal(str)
     """The id of an action of the window."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.setProperty("look", "pane")
+        super().__init__("pane")
         self._title = toned("No requests yet", "strong")
         self.words = toned(OPENING, "muted", wraps=True)
-        self.clear_button = push_button("Clear filter", clicked=self.clear_asked)
+        self.clear_button = push_button("Clear filter")
         self._links = QWidget()
         row = FlowLayout()
         self._links.setLayout(row)

@@ -1,45 +1,40 @@
-"""The table: keys, context menu, widths, and its rows, painted in one pass without an item delegate's work per cell."""
+"""The table of the log: keys, context menu, heights and painting of its rows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache, partial
+from functools import partial
 
 from msgspec import Struct
-from PySide6.QtCore import (
-    QElapsedTimer,
-    QItemSelectionModel,
-    QModelIndex,
-    QPersistentModelIndex,
-    QPoint,
-    QRect,
-    Qt,
-    Signal,
-)
-from PySide6.QtGui import QColor, QFontMetrics, QKeyEvent, QKeySequence, QMouseEvent, QPainter, QPaintEvent
+from PySide6.QtCore import QElapsedTimer, QPoint, QRect, Qt, Signal
+from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter
 from PySide6.QtWidgets import QAbstractItemView, QMenu, QWidget
 
 from playground.export.terminal import visible_line
 from playground.requestlog.filter import Order
 from playground.requestlog.records import LogRow
-from playground.ui.panes.log.columns import COLUMNS, Column, attempt_cell, column_font, status_icon
+from playground.ui.panes.log.columns import COLUMNS, attempt_cell, status_icon
 from playground.ui.panes.log.model import LogModel
-from playground.ui.theme import current_theme, scaled, ui_font, zoom_factor
+from playground.ui.theme import current_theme, scaled
 from playground.ui.widgets.icons import paint_row_icon
-from playground.ui.widgets.labels import add_choice, copy_text
+from playground.ui.widgets.labels import add_choice, copy_text, passing_menu
 from playground.ui.widgets.layouts import repeating_timer
 from playground.ui.widgets.row_table import (
     BAR_PX,
     FIGURE_PAD_PX,
     FIRST_PAD_PX,
-    LEFT,
     MARK_PX,
     PAD_PX,
     REQUEST_ROW_PX,
-    RIGHT,
+    Index,
+    RowFont,
     RowTable,
+    Spans,
     paint_cached_bar,
+    paint_line_below,
+    paint_text,
+    text_width,
 )
 
 ATTEMPT_PX = 20
@@ -50,123 +45,6 @@ DAY_PX = 22
 BAR_GAP_PX = 4
 """Least room between the bar of cached tokens and its figure."""
 _ICON_GAP_PX, _INDENT_PX = 6, 14
-
-
-class _Place(Struct, frozen=True):
-    """A visible column, and where its text is."""
-
-    number: int
-    column: Column
-    left: int
-    width: int
-    flags: int
-
-
-class RowPainter:
-    """Paints the rows within an area of the viewport, once."""
-
-    def __init__(self, table: LogTable, painter: QPainter) -> None:
-        self._table, self._log, self._painter = table, table.log, painter
-        self._theme, self._zoom = current_theme(), zoom_factor()
-
-    def paint(self, area: QRect) -> None:
-        table = self._table
-        first, last = table.rowAt(area.top()), table.rowAt(area.bottom())
-        if first < 0:
-            return
-        places = list(self._places(area))
-        for number in range(first, self._log.rowCount() if last < 0 else last + 1):
-            row = QRect(0, table.rowViewportPosition(number), table.viewport().width(), table.rowHeight(number))
-            self._paint_row(number, row, places)
-
-    def _places(self, area: QRect) -> Iterator[_Place]:
-        table = self._table
-        for number, column in enumerate(COLUMNS):
-            left, width = table.columnViewportPosition(number), table.columnWidth(number)
-            if not table.isColumnHidden(number) and left < area.right() and left + width > area.left():
-                pad = PAD_PX if left + table.horizontalOffset() else FIRST_PAD_PX
-                if column.figure and column.title != "cached":
-                    pad = FIGURE_PAD_PX
-                flags = (RIGHT if column.figure else LEFT).value
-                yield _Place(number, column, left + pad, width - pad - PAD_PX, flags)
-
-    def _paint_row(self, number: int, area: QRect, places: list[_Place]) -> None:
-        row = self._log.row(number)
-        if day := self._table.days.get(number):
-            self._paint_day(QRect(area.left(), area.top(), area.width(), scaled(DAY_PX)), day)
-            area = area.adjusted(0, scaled(DAY_PX), 0, 0)
-        self._paint_ground(number, area, row)
-        top, high, attempt_px = area.top(), scaled(REQUEST_ROW_PX), scaled(ATTEMPT_PX)
-        if top + scaled(TEXT_PX) > self._table.viewport().height():
-            return  # the text would be cut in the middle of its letters
-        for at in places:
-            self._painter.setFont(column_font(at.column))
-            self._paint_cell(number, row, at, top, high)
-        if row is not None and area.height() > high:
-            for line, attempt in enumerate(self._log.detail(row).attempts):
-                for at in places:
-                    cell = attempt_cell(at.column.title, attempt)
-                    self._painter.setFont(column_font(at.column, 11))
-                    self._painter.setPen(getattr(self._theme, cell.tone or "muted"))
-                    room = QRect(at.left, top + high + line * attempt_px, at.width, attempt_px)
-                    self._draw(room, at, visible_line(cell.text), 11)
-        self._draw_end(area)
-
-    def _paint_cell(self, number: int, row: LogRow | None, at: _Place, top: int, high: int) -> None:
-        """Paint the text of a cell; before it the icon of the status, the indent of a member, or the cached share."""
-        text, color = self._log.painted(number, at.number)
-        indent, middle = 0, top + high // 2
-        if row is not None and at.column.title == "cached":
-            self._paint_cached(at, middle, row, self._painter.fontMetrics().horizontalAdvance(text))
-        elif row is not None and row.group is None and at.column.title == "status":
-            name, role = status_icon(row)
-            indent = paint_row_icon(self._painter, name, at.left, middle, getattr(self._theme, role)) + _ICON_GAP_PX
-        elif row is not None and row.group is None and at.column.title == "time" and self._log.is_member(row):
-            spare = at.width - self._painter.fontMetrics().horizontalAdvance(text)
-            indent = min(_INDENT_PX, max(spare, 0))
-        self._painter.setPen(color or self._theme.text)
-        self._draw(QRect(at.left + indent, top, at.width - indent, high), at, text, 12)
-
-    def _draw(self, room: QRect, at: _Place, text: str, px: int) -> None:
-        if text:
-            text = _elide(text, room.width(), at.column, px, self._zoom)
-            self._painter.drawText(room, at.flags, text)
-
-    def _draw_end(self, area: QRect) -> None:
-        self._painter.setPen(self._theme.line)
-        self._painter.drawLine(area.bottomLeft(), area.bottomRight())
-
-    def _paint_day(self, area: QRect, day: str) -> None:
-        self._painter.fillRect(area, self._theme.sunk)
-        self._painter.setFont(ui_font(12))
-        self._painter.setPen(self._theme.muted)
-        self._painter.drawText(area.adjusted(FIRST_PAD_PX, 0, 0, 0), LEFT, day)
-        self._draw_end(area)
-
-    def _paint_ground(self, number: int, area: QRect, row: LogRow | None) -> None:
-        strength = self._table.freshness(number)
-        if self._table.selectionModel().isRowSelected(number):
-            self._painter.fillRect(area, self._theme.selection)
-        elif strength:
-            color = QColor(self._theme.selection)
-            color.setAlphaF(strength)
-            self._painter.fillRect(area, color)
-        if row is not None and row.run_id == self._log.shown_run_id:
-            self._painter.fillRect(QRect(area.left(), area.top(), MARK_PX, area.height()), self._theme.accent)
-
-    def _paint_cached(self, at: _Place, middle: int, row: LogRow, figure_px: int) -> None:
-        """Draw the cached share of the prompt as a bar before its figure, if it was reported and there is room."""
-        cached, prompt = row.cached_tokens, row.prompt_tokens
-        if row.group is not None:
-            cached, prompt = row.group.compared_cached_tokens, row.group.compared_prompt_tokens
-        if cached is not None and prompt and at.width >= BAR_PX + BAR_GAP_PX + figure_px:
-            paint_cached_bar(self._painter, at.left, middle, cached / prompt)
-
-
-@lru_cache(maxsize=1_024)
-def _elide(text: str, width: int, column: Column, px: int, _zoom: float) -> str:
-    """Cut a text to a width. Qt takes 10 to 40 µs for it, too long for every cell of every paint."""
-    return QFontMetrics(column_font(column, px)).elidedText(text, Qt.TextElideMode.ElideRight, width)
 
 
 FADE_MS = 600
@@ -201,7 +79,6 @@ ASKS = (
     Ask("delete", "Delete…", "Del", apart=True),
 )
 """What the menu of rows offers, and the keys for it while the rows have the keyboard."""
-_BY_KEY = {ask.key: ask.name for ask in ASKS if ask.key}
 
 
 class LogTable(RowTable):
@@ -212,11 +89,9 @@ class LogTable(RowTable):
     copy_asked = Signal()
     left = Signal()
     """Escape: back to the newest request."""
-    asked = Signal(str)
-    """What is to be done with the chosen rows: the name of one of ASKS."""
 
     def __init__(self, model: LogModel) -> None:
-        super().__init__("Logged requests")
+        super().__init__("Logged requests", keys={ask.key: ask.name for ask in ASKS if ask.key})
         self.log = model
         self._tall: dict[int, int] = {}
         self.days: dict[int, str] = {}
@@ -263,8 +138,7 @@ class LogTable(RowTable):
 
     def order_menu(self) -> QMenu:
         """Return a menu of the columns to sort by, for the keyboard."""
-        menu, order = QMenu("Sort by", self), self.log.filter.order
-        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        menu, order = passing_menu(self, "Sort by"), self.log.filter.order
         add_choice(menu, "Newest first", checked=order is None, chosen=lambda: self.show_order(None))
         for number, column in enumerate(COLUMNS):
             checked = order is not None and order.key == column.title
@@ -306,9 +180,56 @@ class LogTable(RowTable):
                 self.verticalHeader().resizeSection(place, tall.get(place, scaled(REQUEST_ROW_PX)))
         self._tall = tall
 
-    def paintEvent(self, event: QPaintEvent) -> None:
-        painter = QPainter(self.viewport())
-        RowPainter(self, painter).paint(event.rect())
+    def paint_row(self, painter: QPainter, number: int, area: QRect, spans: Spans) -> None:
+        row, theme = self.log.row(number), current_theme()
+        if day := self.days.get(number):
+            head = QRect(area.left(), area.top(), area.width(), scaled(DAY_PX))
+            painter.fillRect(head, theme.sunk)
+            paint_text(painter, head.adjusted(FIRST_PAD_PX, 0, 0, 0), day, RowFont(), theme.muted, right=False)
+            paint_line_below(painter, head)
+            area = area.adjusted(0, scaled(DAY_PX), 0, 0)
+        self._paint_ground(painter, number, area, row)
+        top, high, attempt_px = area.top(), scaled(REQUEST_ROW_PX), scaled(ATTEMPT_PX)
+        if top + scaled(TEXT_PX) > self.viewport().height():
+            return  # the text would be cut in the middle of its letters
+        attempts = self.log.detail(row).attempts if row is not None and area.height() > high else ()
+        for at, left, width in spans:
+            column = COLUMNS[at]
+            pad = PAD_PX if left + self.horizontalOffset() else FIRST_PAD_PX
+            pad = FIGURE_PAD_PX if column.figure and column.title != "cached" else pad
+            room = QRect(left + pad, top, width - pad - PAD_PX, high)
+            self._paint_cell(painter, number, row, at, room)
+            for line, attempt in enumerate(attempts):
+                cell = attempt_cell(column.title, attempt)
+                room = QRect(room.left(), top + high + line * attempt_px, room.width(), attempt_px)
+                color = getattr(theme, cell.tone or "muted")
+                paint_text(painter, room, visible_line(cell.text), column.font(11), color, right=column.figure)
+        paint_line_below(painter, area)
+
+    def _paint_cell(self, painter: QPainter, number: int, row: LogRow | None, at: int, room: QRect) -> None:
+        """Paint the text of a cell; before it the icon of the status, the indent of a member, or the cached share."""
+        text, color = self.log.painted(number, at)
+        column, theme, indent = COLUMNS[at], current_theme(), 0
+        if row is not None and column.title == "cached":
+            _paint_cached(painter, room, row, text_width(text, column.font()))
+        elif row is not None and row.group is None and column.title == "status":
+            name, role = status_icon(row)
+            middle = room.top() + room.height() // 2
+            indent = paint_row_icon(painter, name, room.left(), middle, getattr(theme, role)) + _ICON_GAP_PX
+        elif row is not None and row.group is None and column.title == "time" and self.log.is_member(row):
+            indent = min(_INDENT_PX, max(room.width() - text_width(text, column.font()), 0))
+        room = room.adjusted(indent, 0, 0, 0)
+        paint_text(painter, room, text, column.font(), color or theme.text, right=column.figure)
+
+    def _paint_ground(self, painter: QPainter, number: int, area: QRect, row: LogRow | None) -> None:
+        color, strength = QColor(current_theme().selection), self.freshness(number)
+        if self.selectionModel().isRowSelected(number):
+            painter.fillRect(area, color)
+        elif strength:
+            color.setAlphaF(strength)
+            painter.fillRect(area, color)
+        if row is not None and row.run_id == self.log.shown_run_id:
+            painter.fillRect(QRect(area.left(), area.top(), MARK_PX, area.height()), current_theme().accent)
 
     def _current(self) -> LogRow | None:
         return self.log.row(self.currentIndex().row()) if self.currentIndex().isValid() else None
@@ -378,8 +299,7 @@ class LogTable(RowTable):
     def _menu(self, place: QPoint) -> None:
         if not self.currentIndex().isValid():
             return
-        menu, many, row = QMenu(self), self.chosen_requests(), self._current()
-        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        menu, many, row = passing_menu(self), self.chosen_requests(), self._current()
         group = row.group if row is not None else None
         if group is not None and len(self.chosen_rows()) < 2:
             label = "Collapse the group\tLeft" if group.expanded else "Expand the group\tRight"
@@ -406,25 +326,15 @@ class LogTable(RowTable):
         key, plain = event.key(), not event.modifiers()
         if key == Qt.Key.Key_Escape:
             self.left.emit()
-        elif plain and key in (Qt.Key.Key_Right, Qt.Key.Key_Left) and self.unfold(key == Qt.Key.Key_Right):
-            pass
-        elif plain and (name := _BY_KEY.get(QKeySequence(key).toString())):
-            self.asked.emit(name)
-        else:
+        elif not (plain and key in (Qt.Key.Key_Right, Qt.Key.Key_Left) and self.unfold(key == Qt.Key.Key_Right)):
             super().keyPressEvent(event)
 
-    def rowsInserted(self, parent: QModelIndex | QPersistentModelIndex, start: int, end: int) -> None:
-        """Keep the rows that the user reads in place when new rows come on top."""
-        bar = self.verticalScrollBar()
-        top = bar.value()
+    def rowsInserted(self, parent: Index, start: int, end: int) -> None:
         super().rowsInserted(parent, start, end)
         if start == 0 and self.log.filter.order is None and animated(self):
             self._new_rows = end + 1
             self._since_new.start()
             self._fading.start()
-        if top > 0 and start == 0:
-            self.updateGeometries()  # else the bar still has its old end
-            bar.setValue(top + end + 1)
 
     def freshness(self, row: int) -> float:
         """Return how strongly a row is highlighted as new, from 0 to 1."""
@@ -448,19 +358,23 @@ class LogTable(RowTable):
         """Choose a row and leave the scrolling alone; -1 chooses none."""
         bar = self.verticalScrollBar()
         top = bar.value()
-        self._select_only(self.model().index(row, 0))
+        self.select_only(self.model().index(row, 0))
         bar.setValue(top)
 
     def go_to(self, row: int) -> None:
         if 0 <= row < self.model().rowCount():
             index = self.model().index(row, 0)
-            self._select_only(index)
+            self.select_only(index)
             self.scrollTo(index)
 
-    def _select_only(self, index: QModelIndex) -> None:
-        """Select one row. QAbstractItemView.setCurrentIndex extends the selection while Ctrl is down (Ctrl+Enter)."""
-        flags = QItemSelectionModel.SelectionFlag
-        self.selectionModel().setCurrentIndex(index, flags.ClearAndSelect | flags.Rows)
+
+def _paint_cached(painter: QPainter, room: QRect, row: LogRow, figure_px: int) -> None:
+    """Draw the cached share of the prompt as a bar before its figure, if it was reported and there is room."""
+    cached, prompt = row.cached_tokens, row.prompt_tokens
+    if row.group is not None:
+        cached, prompt = row.group.compared_cached_tokens, row.group.compared_prompt_tokens
+    if cached is not None and prompt and room.width() >= BAR_PX + BAR_GAP_PX + figure_px:
+        paint_cached_bar(painter, room.left(), room.top() + room.height() // 2, cached / prompt)
 
 
 def animated(widget: QWidget) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QCheckBox, QWidget
 
 from playground.prompt.document import Document
@@ -67,9 +66,7 @@ class BodyTab(QWidget):
         super().__init__()
         self._document: Document | None = None
         self._model = "electron"
-        self._size = ElidedLabel("Request body", Qt.TextElideMode.ElideRight)
-        self._size.setProperty("tone", "muted")
-        self._size.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._size = ElidedLabel("Request body", "muted", focus=False)
         self._pretty = QCheckBox("indented, to read")
         self._pretty.toggled.connect(self._show)
         self._copy = CopyButton("the exact request body")

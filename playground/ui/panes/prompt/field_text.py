@@ -9,7 +9,7 @@ from functools import partial
 from msgspec.structs import replace
 from PySide6.QtCore import QEvent, Qt, Signal
 from PySide6.QtGui import QAction, QContextMenuEvent, QKeyEvent, QKeySequence
-from PySide6.QtWidgets import QFrame, QLineEdit, QMenu, QWidget
+from PySide6.QtWidgets import QLineEdit, QMenu, QWidget
 
 from playground.prompt.document import Json, Message, ToolCall
 from playground.ui.panes.prompt.axis_paint import SIDE_PX
@@ -18,8 +18,8 @@ from playground.ui.panes.prompt.undo import UndoHistory
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.form import line_edit
-from playground.ui.widgets.labels import push_button, toned
-from playground.ui.widgets.layouts import column_of, row_of
+from playground.ui.widgets.labels import push_button, show_or_hide, toned
+from playground.ui.widgets.layouts import Panel, column_of, row_of
 from playground.ui.widgets.lossless_text_edit import TextBox, is_key_of_undo
 from playground.ui.widgets.plain_table import plain_tip
 
@@ -87,15 +87,14 @@ class FieldLine(QLineEdit):
         menu.popup(event.globalPos())
 
 
-class FieldText(QFrame):
+class FieldText(Panel):
     """Undo is the prompt's, not the field's."""
 
     edited = Signal(str)
     """The whole exact text, after every edit by the user."""
 
     def __init__(self, history: UndoHistory, name: str, placeholder: str = "", text: CardText | None = None) -> None:
-        super().__init__()
-        self.setProperty("look", "field")
+        super().__init__("field")
         self.text = text or CardText(sides=(8, 8))
         self.text.setAccessibleName(name)
         self.text.setPlaceholderText(placeholder)
@@ -187,8 +186,7 @@ class CallFields(QWidget):
             self.changed.emit(self._message)
 
     def _update_text(self, wrong: str) -> None:
-        self.error.setText(wrong)
-        self.error.setVisible(bool(wrong))
+        show_or_hide(self.error, wrong)
         restyle(self.calls, bad=bool(wrong))
 
 

@@ -10,7 +10,7 @@ from operator import itemgetter
 
 from PySide6.QtCore import QEvent, QObject, QRegularExpression, Qt, Signal
 from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import QFrame, QWidget
+from PySide6.QtWidgets import QWidget
 
 from playground.prompt.document import Message
 from playground.prompt.field_errors import InputError
@@ -18,15 +18,15 @@ from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID
 from playground.ui.widgets.form import line_edit
 from playground.ui.widgets.icons import icon_button
-from playground.ui.widgets.labels import push_button, toned
-from playground.ui.widgets.layouts import column_of, row_of, single_timer
+from playground.ui.widgets.labels import push_button, show_or_hide, toned
+from playground.ui.widgets.layouts import Panel, column_of, row_of, single_timer
 from playground.ui.widgets.lossless_text import Splice
 
 Match = tuple[int, int, int]
 """Message, code point and length of a match."""
 
 
-class FindBar(QFrame):
+class FindBar(Panel):
     """Searches in the order of the messages, starting at the cursor; without regard to case unless it is asked for.
 
     A long search goes on between events: what was found can be used, apart from *Replace all*.
@@ -41,9 +41,7 @@ class FindBar(QFrame):
     closed = Signal()
 
     def __init__(self) -> None:
-        super().__init__()
-        self.setProperty("look", "bar")
-        self.setAccessibleName("Find and replace")
+        super().__init__("bar", "Find and replace")
         self._messages: tuple[Message, ...] = ()
         self._matches: list[Match] = []
         self._search: Iterator[Match | None] | None = None
@@ -190,8 +188,7 @@ class FindBar(QFrame):
         searching = self._search is not None
         missing = bool(self.line.text()) and not self._matches and not searching
         restyle(self.line, bad=missing and not self._replaced)
-        self._wrong.setText(self._fault)
-        self._wrong.setVisible(bool(self._fault))
+        show_or_hide(self._wrong, self._fault)
         self.line.setAccessibleDescription(self._fault)
         if self._fault or not self.line.text():
             self._count.setText("")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QFontMetricsF, QHelpEvent, QMouseEvent, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QFrame, QGridLayout, QSizePolicy, QToolTip, QWidget
+from PySide6.QtWidgets import QGridLayout, QSizePolicy, QToolTip, QWidget
 
 from playground.prompt.limits import LimitFinding
 from playground.runs.metrics import counted
@@ -30,7 +30,7 @@ from playground.ui.panes.prompt.axis_paint import (
 from playground.ui.theme import GRID, current_theme, fill_area, scaled, ui_font
 from playground.ui.widgets.icons import ICON_PX, paint_icon
 from playground.ui.widgets.labels import push_button, toned
-from playground.ui.widgets.layouts import column_of, discard, grid_of, row_of
+from playground.ui.widgets.layouts import Panel, column_of, discard, grid_of, row_of
 from playground.ui.widgets.notice import field_link, shortened, words
 from playground.ui.widgets.plain_table import plain_tip
 
@@ -38,12 +38,11 @@ if TYPE_CHECKING:
     from playground.ui.panes.prompt.axis_paint import PromptAxes, Served
 
 
-class ProblemBar(QFrame):
+class ProblemBar(Panel):
     """A message with Dismiss, and with "Send anyway" if the check can be overruled."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.setProperty("look", "error")
+        super().__init__("error")
         self._words = words("")
         self._overrule: Callable[[], object] | None = None
         self.anyway = push_button("Send anyway", clicked=self._go_on, tip="To see what the server says")
@@ -73,16 +72,14 @@ FEW = 2
 MOST = 8
 
 
-class CheckBar(QFrame):
+class CheckBar(Panel):
     """One row per finding: severity, the field as a link, the message. Hidden without findings."""
 
     chosen = Signal(object)
     """The Problem whose field was clicked."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.setProperty("look", "checks")
-        self.setAccessibleName("Checks of the prompt")
+        super().__init__("checks", "Checks of the prompt")
         self._findings: tuple[LimitFinding, ...] = ()
         self._unfolded = False
         self._rows = QWidget()
@@ -155,11 +152,11 @@ _EDGES = {True: "expected from cache", False: "not"}
 """Legend of the edge: warm or not."""
 
 
-class PromptFooter(QFrame):
+class PromptFooter(Panel):
     """Painted: a new figure at every keystroke needs no layout."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__("footer", "Structure and cache of the prompt")
         self.structure: tuple[str, str] = ("stable —", "variable —")
         self.state = NO_ANSWER
         self.forecast = ""
@@ -167,10 +164,8 @@ class PromptFooter(QFrame):
         self.may_vary = ""
         """Text about values in the stable prefix that may vary; empty if there are none."""
         self._warm, self._basis = False, ""
-        self.setProperty("look", "footer")
         self.setFixedHeight(HEIGHT_PX)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.setAccessibleName("Structure and cache of the prompt")
 
     def show_axes(self, axes: PromptAxes | None) -> None:
         """Show the figures; None or an empty prompt: unknown."""

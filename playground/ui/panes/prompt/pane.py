@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QFrame, QStackedWidget, QWidget
+from PySide6.QtWidgets import QStackedWidget, QWidget
 
 from playground.prompt.document import Document
 from playground.prompt.field_errors import FieldError
@@ -23,7 +23,7 @@ from playground.ui.panes.prompt.prompt_tab import PromptTab
 from playground.ui.panes.prompt.undo import PromptFile, UndoHistory
 from playground.ui.panes.prompt.variables_table import VariablesTable
 from playground.ui.widgets.icons import icon_button
-from playground.ui.widgets.layouts import column_of, row_of
+from playground.ui.widgets.layouts import Panel, column_of, row_of
 from playground.ui.widgets.lossless_text import Splice
 from playground.ui.widgets.notice import SlimBar
 from playground.ui.widgets.plain_table import hairline
@@ -47,7 +47,7 @@ _TABS = {"messages": PROMPT, "variables": PROMPT, "tools": TOOLS, "parameters": 
 _PREFIX_RULE = "prefix-order"
 
 
-class PromptPane(QFrame):
+class PromptPane(Panel):
     """Edits one Document. Every change is emitted at once and can be undone."""
 
     edited = Signal(object)
@@ -62,9 +62,7 @@ class PromptPane(QFrame):
     """The mock results of this tool are requested; offered in the tool's menu if the signal is connected."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setProperty("look", "pane")
-        self.setAccessibleName("Prompt")
+        super().__init__("pane", "Prompt", parent)
         self._model = "electron"
         self.history = UndoHistory(self)
         self.prompt_tab = PromptTab(self.history)

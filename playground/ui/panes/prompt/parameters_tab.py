@@ -25,6 +25,7 @@ from playground.ui.panes.prompt.field_text import FieldText
 from playground.ui.panes.prompt.undo import UndoHistory
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID
+from playground.ui.widgets.labels import show_or_hide
 from playground.ui.widgets.layouts import PageScroll, column_of, grid_of
 from playground.ui.widgets.notice import words
 
@@ -86,8 +87,7 @@ class _Field(QWidget):
 
     def show_message(self, sentence: str) -> None:
         """Show an error; an empty text removes it."""
-        self._wrong.setText(sentence)
-        self._wrong.setVisible(bool(sentence))
+        show_or_hide(self._wrong, sentence)
         if isinstance(self.editor, FieldText):
             self.editor.mark(bool(sentence))
         else:

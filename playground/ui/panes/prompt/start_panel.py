@@ -13,7 +13,7 @@ from playground.export.terminal import visible_line
 from playground.ui.theme import current_theme, scaled, ui_font
 from playground.ui.widgets.icons import ICON_PX, IconLabel, paint_icon
 from playground.ui.widgets.labels import push_button, toned
-from playground.ui.widgets.layouts import STRETCH, Space, add_items, column_of, row_of
+from playground.ui.widgets.layouts import STRETCH, Panel, Space, add_items, column_of, row_of
 from playground.ui.widgets.plain_table import plain_tip
 
 _SAMPLES = (
@@ -91,8 +91,7 @@ class StartPanel(QWidget):
             self._recent.addWidget(button, 0, Qt.AlignmentFlag.AlignLeft)
 
     def _card(self, action: str, icon: str, title: str, text: str, label: str, *, primary: bool) -> QFrame:
-        card = QFrame()
-        card.setProperty("look", "card")
+        card = Panel("card")
         words = column_of(_label(title, "strong"), _label(text, "muted"), spacing=0)
         button = self._button(action, label)
         button.setAccessibleName(f"{label}: {title}")

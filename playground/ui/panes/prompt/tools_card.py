@@ -19,7 +19,7 @@ from playground.ui.panes.prompt.field_text import FieldLine, FieldText
 from playground.ui.panes.prompt.tools_json import ToolJson, schema_problems
 from playground.ui.panes.prompt.undo import UndoHistory
 from playground.ui.theme import GRID, current_theme
-from playground.ui.widgets.labels import push_button, toned
+from playground.ui.widgets.labels import push_button, show_or_hide, toned
 from playground.ui.widgets.layouts import column_of, discard, row_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import hairline
@@ -85,8 +85,7 @@ class ParameterRow(QFrame):
         self.required.setChecked(row.required)
         self.required.setAccessibleName(f"{row.name} is required")
         self.choices.setEnabled(row.kind not in ("object", "array", "boolean"))
-        self.inside.setText(f"{row.inside}. Kept as it is; edit it as JSON." if row.inside else "")
-        self.inside.setVisible(bool(row.inside))
+        show_or_hide(self.inside, f"{row.inside}. Kept as it is; edit it as JSON." if row.inside else "")
 
 
 NO_FORM = "These parameters are no plain object with properties: edit them as JSON."
@@ -207,8 +206,7 @@ class ToolForm(QWidget):
     def _update_text(self) -> None:
         lines = [self.name, *(line for row in self.rows for line in row.lines.values())]
         said = dict.fromkeys(line.toolTip() for line in lines if line.bad)
-        self.wrong.setText(" ".join((*said, "The prompt keeps the last that was right.")) if said else "")
-        self.wrong.setVisible(bool(said))
+        show_or_hide(self.wrong, " ".join((*said, "The prompt keeps the last that was right.")) if said else "")
 
 
 _DOT_PX = 3

@@ -30,7 +30,7 @@ from playground.ui.widgets.layouts import STRETCH, column_of, row_of, single_tim
 from playground.ui.widgets.lossless_text_edit import TextBox
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
-from playground.ui.widgets.task_dialog import button_box, resize_dialog
+from playground.ui.widgets.task_dialog import button_box, fill_dialog
 
 if TYPE_CHECKING:
     from playground.prefix_cache.zones import ZoneMap
@@ -288,8 +288,7 @@ class PasteDialog(QDialog):
         self.add = push_button("Add", "primary", self._add)
         buttons = button_box(self.reject, self.add, label="Cancel")
         items = words(HINT), (self.text, 3), self.made, self.wrong, (self.table, 2), self.notes, buttons
-        column_of(*items, on=self, margins=GRID * 2)
-        resize_dialog(self, 720, 560)
+        fill_dialog(self, (720, 560), *items)
         self.look()
 
     def look(self) -> None:

@@ -17,7 +17,7 @@ from playground.ui.panes.prompt.tools_card import DropLine, ToolCard
 from playground.ui.panes.prompt.tools_json import blank_tool, hint, moved, templates, warm_after
 from playground.ui.panes.prompt.undo import UndoHistory
 from playground.ui.theme import GRID
-from playground.ui.widgets.labels import keyed_actions, push_button, toned
+from playground.ui.widgets.labels import keyed_actions, passing_menu, push_button, show_or_hide, toned
 from playground.ui.widgets.layouts import STRETCH, FittedScroll, FlowLayout, column_of, discard, row_of, scrolled
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import hairline
@@ -114,8 +114,7 @@ class ToolsBar(QFrame):
     def show_total(self, total: str, hint: str) -> None:
         """How many and how much; what the order costs."""
         self.total.setText(total)
-        self.hint.setText(hint)
-        self.hint.setVisible(bool(hint))
+        show_or_hide(self.hint, hint)
 
     def show_moved(self, sentence: str) -> None:
         """Show the cost of the latest move; empty: nothing was moved."""
@@ -330,8 +329,7 @@ class ToolsTab(QWidget):
         self.tools_edited.emit((*self._tools[:at], tool, *self._tools[at + 1 :]), f"tool {at} {key}" if key else "")
 
     def menu_of(self, card: ToolCard) -> QMenu:
-        menu = QMenu(self)
-        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        menu = passing_menu(self)
         at = self.cards.index(card)
         useless = {"up": at == 0, "down": at == len(self.cards) - 1}
         for name, label, key in ACTIONS:

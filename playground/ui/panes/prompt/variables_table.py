@@ -15,7 +15,7 @@ from playground.ui.panes.prompt.undo import UndoHistory
 from playground.ui.theme import current_theme, mono_font, scaled, ui_font
 from playground.ui.widgets.icons import ICON_PX, icon_button, paint_icon
 from playground.ui.widgets.labels import toned
-from playground.ui.widgets.layouts import column_of, discard, row_of, scrolled
+from playground.ui.widgets.layouts import Panel, column_of, discard, row_of, scrolled
 from playground.ui.widgets.plain_table import plain_tip
 
 if TYPE_CHECKING:
@@ -217,14 +217,14 @@ class _Head(QAbstractButton):
         painter.drawText(pill, Qt.AlignmentFlag.AlignCenter, text)
 
 
-class VariablesTable(QFrame):
+class VariablesTable(Panel):
     """One row per variable in the order of their first use; unused values last. Hidden without variables."""
 
     value_edited = Signal(str, object)
     """Name, and the value or None to remove it."""
 
     def __init__(self, history: UndoHistory) -> None:
-        super().__init__()
+        super().__init__("pane")
         self._history = history
         self.setProperty("fitsContents", True)
         self.rows: dict[str, _Row] = {}
@@ -241,7 +241,6 @@ class VariablesTable(QFrame):
         self._left_out.hide()
         self._column = column_of(self._left_out, on=self._inside, margins=0, spacing=0)
         self._area = scrolled(self._inside)
-        self.setProperty("look", "pane")
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         column_of(self.head, self._area, on=self, margins=0, spacing=0)
         self.hide()

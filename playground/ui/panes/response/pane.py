@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from PySide6.QtCore import QElapsedTimer, QEvent, Qt, Signal
 from PySide6.QtGui import QKeyEvent, QResizeEvent
-from PySide6.QtWidgets import QFrame, QGridLayout, QLabel, QSizePolicy, QStackedWidget, QWidget
+from PySide6.QtWidgets import QGridLayout, QLabel, QSizePolicy, QStackedWidget, QWidget
 
 from playground.client.error_body import parse, path_of, steps_of
 from playground.client.events import ApiError
@@ -25,7 +25,16 @@ from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font, ui_font
 from playground.ui.widgets.icons import IconLabel
 from playground.ui.widgets.labels import CopyButton
-from playground.ui.widgets.layouts import STRETCH, FittedScroll, column_of, discard, grid_of, repeating_timer, row_of
+from playground.ui.widgets.layouts import (
+    STRETCH,
+    FittedScroll,
+    Panel,
+    column_of,
+    discard,
+    grid_of,
+    repeating_timer,
+    row_of,
+)
 from playground.ui.widgets.notice import Notice, SlimBar, field_link, shortened, words
 from playground.ui.widgets.plain_table import hairline
 from playground.ui.widgets.tab_bar import tab_bar, with_count
@@ -122,12 +131,11 @@ FOOTER_PX = 30
 """The same as of the prompt's footer."""
 
 
-class ResponseFooter(QFrame):
+class ResponseFooter(Panel):
     """`stop · 1.1 s   96 tok/s   1,204 in (1,152 cached)   86 out`; — marks unreported values."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.setProperty("look", "footer")
+        super().__init__("footer")
         self.setProperty("small", "true")
         self._labels = self._outcome, self._speed, self._input, self._output = [QLabel() for _ in range(4)]
         self._head = ""
@@ -224,7 +232,7 @@ class _Tab(Protocol):
 _Created = TypeVar("_Created", bound=QWidget)
 
 
-class ResponsePane(QFrame):
+class ResponsePane(Panel):
     """Shows the state of one run. The run changes the state; `refresh` updates the view."""
 
     notice_action = Signal(str)
@@ -236,9 +244,7 @@ class ResponsePane(QFrame):
     """A Problem whose path names the field of the prompt that the cursor is to go to."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setProperty("look", "pane")
-        self.setAccessibleName("Response")
+        super().__init__("pane", "Response", parent)
         self._state: RunState | None = None
         self._estimated: float | None = None
         self.notice: Notice | None = None
@@ -266,7 +272,7 @@ class ResponsePane(QFrame):
         self.tabs.currentChanged.connect(self._choose)
         # Nothing comes while the first token is awaited; the wait is counted all the same.
         self._tick = repeating_timer(self, TICK_MS, self.refresh)
-        self.text_tab.waiting.cancelled.connect(lambda: self.notice_action.emit("stop"))
+        self.text_tab.waiting.cancel.clicked.connect(lambda: self.notice_action.emit("stop"))
         self.text_tab.action.connect(self.notice_action)
         self.text_tab.calls.show_requested.connect(lambda: self.show_tab(TOOLS))
         self.show_state(None)

@@ -8,7 +8,7 @@ from bisect import bisect_right
 
 from PySide6.QtCore import QEvent, Qt, Signal
 from PySide6.QtGui import QColor, QFont, QHelpEvent, QTextCharFormat, QTextCursor
-from PySide6.QtWidgets import QAbstractItemView, QFrame, QTableView, QToolTip
+from PySide6.QtWidgets import QAbstractItemView, QTableView, QToolTip
 
 from playground.client.events import TokenProbability
 from playground.runs.metrics import counted
@@ -16,7 +16,7 @@ from playground.runs.state import RunState
 from playground.ui.panes.response.live_text import SlowSteps
 from playground.ui.theme import GRID, Recolored, current_theme, mono_font, ui_font
 from playground.ui.widgets.form import ReadOnlyText, cursor_over
-from playground.ui.widgets.layouts import column_of, single_timer, split_of
+from playground.ui.widgets.layouts import Panel, column_of, single_timer, split_of
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import plain_tip, set_list_look
 from playground.ui.widgets.row_table import GrowingModel
@@ -174,7 +174,7 @@ class TintedText(ReadOnlyText):
 
 
 class TokenModel(GrowingModel[TokenProbability]):
-    columns = ("#", "token", "probability", "alternatives")
+    titles = ("#", "token", "probability", "alternatives")
     right = (0, 2)
 
     def __init__(self) -> None:
@@ -186,7 +186,7 @@ class TokenModel(GrowingModel[TokenProbability]):
         texts = (lambda: f"{row + 1:,}", lambda: visible(token.token), lambda: percent_text(token.logprob))
         return texts[column]() if column < len(texts) else others(token)
 
-    def tip(self, row: int) -> str:
+    def tip(self, row: int, _column: int) -> str:
         return sentence(self.rows[row], row)
 
     def font(self, column: int) -> QFont | None:
@@ -197,12 +197,11 @@ LEGEND = "The stronger the tint, the less probable the token; underlined: below 
 ROW_PX = 24
 
 
-class ProbabilitiesTab(Recolored, QFrame):
+class ProbabilitiesTab(Recolored, Panel):
     """Text and table share one selected token; a line between them shows its numbers."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.setProperty("look", "pane")
+        super().__init__("pane")
         self.text = TintedText()
         self.model = TokenModel()
         self.table = QTableView()

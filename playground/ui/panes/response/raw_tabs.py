@@ -25,7 +25,7 @@ from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Recolored, current_theme, mono_font, ui_font
 from playground.ui.widgets.highlight import JsonHighlighter
 from playground.ui.widgets.labels import ChoiceButton, CopyButton, copy_text, push_button, toned
-from playground.ui.widgets.layouts import STRETCH, column_of, row_of, split_of
+from playground.ui.widgets.layouts import STRETCH, Panel, column_of, row_of, split_of
 from playground.ui.widgets.plain_table import set_list_look
 from playground.ui.widgets.row_table import GrowingModel
 
@@ -38,7 +38,7 @@ class EventsModel(GrowingModel[RawEvent]):
     """The raw events of a run, timed from the attempt that they belong to. Nothing is parsed before its row is
     painted."""
 
-    columns = COLUMNS
+    titles = COLUMNS
     right = (0, 1)
 
     def __init__(self) -> None:
@@ -58,13 +58,11 @@ class EventsModel(GrowingModel[RawEvent]):
         data = event.data[:LONGEST_CELL].replace("\n", " ")
         return data + ("…" if len(event.data) > LONGEST_CELL else "")
 
-    def tip(self, row: int) -> str:
+    def tip(self, row: int, _column: int) -> str:
         return visible(self.rows[row].data[:LONGEST_TIP])
 
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> object:
-        if role == Qt.ItemDataRole.ToolTipRole and orientation == Qt.Orientation.Horizontal and section == 0:
-            return SINCE_SENT
-        return super().headerData(section, orientation, role)
+    def hint(self, column: int) -> str:
+        return SINCE_SENT if column == 0 else ""
 
     def font(self, column: int) -> QFont | None:
         return self._fonts.get("time" if column in self.right else COLUMNS[column])
@@ -211,12 +209,11 @@ COMING = "The answer as it comes; it is checked when it is whole."
 ANSWER, WHOLE = "Show the answer only", "Show the whole response"
 
 
-class JsonTab(Recolored, QFrame):
+class JsonTab(Recolored, Panel):
     """Made again in slow steps while the response comes, and once at its end."""
 
     def __init__(self, parent: QWidget) -> None:
-        super().__init__(parent)
-        self.setProperty("look", "pane")
+        super().__init__("pane", parent=parent)
         self.text = LiveText("The answer's JSON", follows=False, parent=self)
         self._colors: JsonHighlighter | None = None
         self._state: RunState | None = None
@@ -336,13 +333,12 @@ class DisplayedRequest(Struct, frozen=True):
         return masked_address(f"{self.base_url.rstrip('/')}/chat/completions")
 
 
-class RequestTab(QFrame):
+class RequestTab(Panel):
     """Readable parts, or the exact body with its headers. `show_request` selects the request."""
 
     def __init__(self, parent: QWidget | None = None, *, narrow: bool = False, nothing: str = NOTHING) -> None:
         """`narrow`: time and endpoint are above the buttons. `nothing`: shown without a request."""
-        super().__init__(parent)
-        self.setProperty("look", "pane")
+        super().__init__("pane", parent=parent)
         self._nothing = nothing
         self.sent: DisplayedRequest | None = None
         """The request on display."""

@@ -23,8 +23,8 @@ from playground.ui.panes.response.markdown_view import (
 from playground.ui.theme import GRID, current_theme, ui_font
 from playground.ui.widgets.form import cursor_over
 from playground.ui.widgets.highlight import is_loaded, load
-from playground.ui.widgets.labels import copy_text, text_data, toned
-from playground.ui.widgets.layouts import column_of, single_timer
+from playground.ui.widgets.labels import copy_text, show_or_hide, text_data, toned
+from playground.ui.widgets.layouts import Panel, column_of, single_timer
 
 LONGEST = 200_000
 """Code points; a longer text is only in the Text tab."""
@@ -66,15 +66,14 @@ class SafeBrowser(QTextBrowser):
         return text_data(selected_text(self.textCursor()))
 
 
-class RenderedTab(QFrame):
+class RenderedTab(Panel):
     """Renders in steps of at most `STEP_S` (one piece at least) and skips unchanged pieces."""
 
     finished = Signal()
     """All of the text so far is rendered."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.setProperty("look", "pane")
+        super().__init__("pane")
         self._source: str | None = None
         self._state: RunState | None = None
         self._steps = SlowSteps()
@@ -206,5 +205,4 @@ class RenderedTab(QFrame):
             self._show_below("Code copied")
 
     def _show_below(self, text: str) -> None:
-        self.line.setText(text)
-        self.line.setVisible(bool(text))
+        show_or_hide(self.line, text)

@@ -15,8 +15,8 @@ from playground.ui.panes.response.live_text import LiveText
 from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.form import progress_bar
 from playground.ui.widgets.icons import IconLabel, set_icon
-from playground.ui.widgets.labels import ElidedLabel, push_button, toned
-from playground.ui.widgets.layouts import STRETCH, FittedScroll, PageScroll, Space, column_of, grid_of, row_of
+from playground.ui.widgets.labels import ElidedLabel, push_button, show_or_hide, toned
+from playground.ui.widgets.layouts import STRETCH, FittedScroll, PageScroll, Panel, Space, column_of, grid_of, row_of
 from playground.ui.widgets.notice import words
 
 
@@ -27,7 +27,7 @@ class CallStrip(QFrame):
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
-        self._calls = ElidedLabel("tool calls", parent=self)
+        self._calls = ElidedLabel("tool calls", middle=True, parent=self)
         self._calls.setFont(mono_font())
         self._calls.setProperty("mono", True)
         self._show = push_button("show", "link", self.show_requested, name="Show the tool calls")
@@ -49,15 +49,13 @@ class CallStrip(QFrame):
 class WaitBox(QFrame):
     """Why a request waits, how long, and Cancel. Hidden while nothing waits."""
 
-    cancelled = Signal()
-
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
         self.title = words("", "strong")
         self.reason = words("", "muted")
         self.bar = progress_bar("Elapsed part of the wait")
         self.bar.setFixedHeight(4)
-        self.cancel = push_button("Cancel", clicked=self.cancelled)
+        self.cancel = push_button("Cancel")
         head = row_of(IconLabel("clock"), (self.title, 1), spacing=GRID)
         items = head, self.reason, self.bar, Space(GRID // 2), (self.cancel, 0, Qt.AlignmentFlag.AlignLeft)
         column_of(*items, on=self, margins=(GRID * 2, GRID * 2, GRID * 2, GRID), spacing=GRID // 2)
@@ -173,15 +171,14 @@ class FoldedText(QFrame):
         self.setVisible(bool(text))
 
 
-class TextTab(QFrame):
+class TextTab(Panel):
     """The completion, live. `elapsed_s` of `refresh` feeds the words of waiting."""
 
     action = Signal(str)
     """The id of an action of the window."""
 
     def __init__(self, parent: QWidget) -> None:
-        super().__init__(parent)
-        self.setProperty("look", "pane")
+        super().__init__("pane", parent=parent)
         # With a style sheet, a new parent costs time for every widget below: each widget is made below its own.
         self.text = LiveText("Completion", parent=self)
         self.calls = CallStrip(self)
@@ -219,5 +216,4 @@ class TextTab(QFrame):
             hidden = self.waiting.isVisibleTo(self) or self.refusal.isVisibleTo(self)
             self._words.setText("" if hidden else placeholder(state, elapsed_s))
         self.calls.show_state(state)
-        self.ending.setText(ending(state))
-        self.ending.setVisible(bool(self.ending.text()))
+        show_or_hide(self.ending, ending(state))

@@ -13,8 +13,8 @@ from playground.tools.schema import check_arguments
 from playground.ui.panes.response.live_text import LiveText
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID
-from playground.ui.widgets.labels import CopyButton, ElidedLabel, push_button, toned
-from playground.ui.widgets.layouts import STRETCH, PageScroll, column_of, discard, row_of
+from playground.ui.widgets.labels import CopyButton, ElidedLabel, push_button, show_or_hide, toned
+from playground.ui.widgets.layouts import STRETCH, PageScroll, Panel, column_of, discard, row_of
 from playground.ui.widgets.notice import words
 
 NOTHING = "Tool calls appear here while their arguments stream."
@@ -43,15 +43,13 @@ def mark(call: ToolCallState, ended: bool, asked: Asked | None = None) -> tuple[
     return "warm", "✓ complete, fits its schema" if schema else "✓ complete", ()
 
 
-class CallCard(QFrame):
+class CallCard(Panel):
     """One call: name, id, arguments, and whether they are whole."""
 
     def __init__(self, index: int) -> None:
-        super().__init__()
-        self.setProperty("look", "card")
+        super().__init__("card")
         self._name = toned("", "strong")
-        self._id = ElidedLabel(f"id of tool call {index + 1}")
-        self._id.setProperty("tone", "muted")
+        self._id = ElidedLabel(f"id of tool call {index + 1}", "muted", middle=True)
         self.mark = QLabel()
         self._copy = CopyButton("the arguments")
         self._judged: tuple[str, str, bool] | None = None
@@ -77,8 +75,7 @@ class CallCard(QFrame):
         if word != self.mark.text():
             self.mark.setText(word)
             restyle(self.mark, tone=tone)
-        self.problems.setText("\n".join(str(problem) for problem in problems))
-        self.problems.setVisible(bool(problems))
+        show_or_hide(self.problems, "\n".join(str(problem) for problem in problems))
 
     def resizeEvent(self, event: object) -> None:
         super().resizeEvent(event)  # type: ignore[arg-type]
@@ -140,6 +137,5 @@ class ToolCallsTab(PageScroll):
         self._words.setText(NONE_CAME if state and state.ended else NOTHING)
         self._words.setVisible(not calls)
         filler = state.text if state and calls else ""
-        self.filler.setText(filler)
-        self.filler.setVisible(bool(filler))
+        show_or_hide(self.filler, filler)
         self._filler_mark.setVisible(bool(filler))

@@ -29,7 +29,7 @@ from playground.runs.state import fold
 from playground.ui.panes.inspector.figures import attempts_text
 from playground.ui.panes.log.columns import COLUMNS, NOT_REPORTED, status_icon
 from playground.ui.panes.log.details import NOTHING, LiveRequests, RowDetail
-from playground.ui.theme import apply_colors, load_theme
+from playground.ui.theme import apply_colors, current_theme, load_theme
 from playground.ui.widgets.row_table import BAR_PX, paint_cached_bar
 from tests.requestlog.samples import answered, called, keep, refused, stopped
 from tests.ui.panes.log import rows_on_show as show
@@ -275,11 +275,11 @@ async def test_unknown_is_read_out_as_unknown(stage: Stage) -> None:
 
 
 def test_the_bar_of_more_cached_tokens_than_the_prompt_has_is_empty(qapp: QApplication) -> None:
-    theme, filled = load_theme("light"), []
+    theme, filled = current_theme(), []
     for share in (0.5, 1.0, 50.0):
         image = QImage(BAR_PX, 20, QImage.Format.Format_RGB32)
         painter = QPainter(image)
-        paint_cached_bar(painter, 0, 10, share, theme)
+        paint_cached_bar(painter, 0, 10, share)
         painter.end()
         filled.append(sum(image.pixelColor(x, 10) == theme.warm_edge for x in range(BAR_PX)))
     assert filled == [BAR_PX / 2, BAR_PX, 0]
