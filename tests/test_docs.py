@@ -17,9 +17,10 @@ from typing import Any
 import pytest
 import yaml
 
+from playground.agent.service import tag_of
 from playground.cli import BAD_INPUT, FAILED, FINISHED, NOT_LOGGED, STOPPED
 from playground.cli.main import RUN, build_parser
-from playground.requestlog.filter import KEYS
+from playground.requestlog.filter import GROUP_KINDS, KEYS
 from playground.simulator.scenarios import OTHERS, STATUSES
 from playground.storage.settings import SETTINGS
 from playground.ui.actions import ACTIONS
@@ -260,6 +261,11 @@ FIGURES = [
     ("check.md", "More than 20,000 messages", "playground.cli.check_inputs:MAX_MESSAGES", 20_000),
     ("check.md", "128 tokens or more", "playground.cli.check_losses:SERIOUS_TOKENS", 128),
     ("compare.md", "(1 to 20)", "playground.experiments.comparison:MOST_RUNS", 20),
+    ("agent.md", "(default: five requests)", "playground.agent.loop:DEFAULT_LIMIT", 5),
+    ("agent.md", "first 2,000 characters (40 lines)", "playground.ui.agent.view:SHOWN", 2_000),
+    ("lint.md", "≈ 48 tokens or more", "playground.lint.prefix_order:SOME", 48),
+    ("lint.md", "serious from 128", "playground.lint.prefix_order:MANY", 128),
+    ("lint.md", "from 1,024 behind a variable", "playground.lint.prefix_order:MOST", 1_024),
     ("record.md", "64 MB at most", "playground.recorder.spool:MAX_BYTES", 64 * 1024 * 1024),
     ("record.md", "more than 4 MB of messages", "playground.recorder.feed:HOLD_BYTES", 4 * 1024 * 1024),
     ("record.md", "Beyond 128 MB", "playground.recorder.feed:MAX_BACKLOG_BYTES", 128 * 1024 * 1024),
@@ -277,6 +283,12 @@ FIGURES = [
     ("window.md", "the first 200 variables", "playground.ui.panes.prompt.variables_table:MOST_ROWS", 200),
     ("jobs/support-ticket.md", "at most 100 requests", "playground.cli.log:MOST_SHOWN", 100),
 ]
+
+
+def test_groups_and_tags_of_the_pages_are_those_of_the_program() -> None:
+    groups = (DOCS / "request_log.md").read_text("utf-8").partition("## Groups")[2].partition("The list shows")[0]
+    assert {*re.findall(r"`([a-z_]+)`", groups)} == {*GROUP_KINDS}
+    assert f"`{tag_of('ID')}`" in (DOCS / "agent.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize(("page", "phrase", "where", "value"), FIGURES)

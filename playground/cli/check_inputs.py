@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from playground.export.terminal import print_error
+from playground.lint.prefix_baseline import FORMAT_KEY as BASELINE_KEY
 from playground.prefix_cache.forecast import CacheUsage
 from playground.prefix_cache.found_spans import NO_USAGE, PromptUsage
 from playground.prefix_cache.traffic import har_usage, usage_of
@@ -251,11 +252,21 @@ def _files(names: Sequence[str], baseline: str | None) -> list[str]:
         if name == "-" or not os.path.isdir(name):  # noqa: PTH112 - False for a name that is too long
             files.append(name)
             continue
-        inside = sorted(str(path) for path in Path(name).rglob("*") if path.suffix in _SUFFIXES and path.is_file())
+        found = (path for path in Path(name).rglob("*") if path.suffix in _SUFFIXES and path.is_file())
+        inside = sorted(str(path) for path in found if not _is_baseline(path))
         files += [path for path in inside if baseline is None or Path(path).resolve() != Path(baseline).resolve()]
         if not inside:
             raise InputError.of(("FILE",), f"there is no JSON file in {name}.")
     return files
+
+
+def _is_baseline(path: Path) -> bool:
+    """Whether a file of a folder is a baseline, which has no prompt."""
+    try:
+        with path.open("rb") as file:
+            return BASELINE_KEY.encode() in file.read(64)
+    except OSError:
+        return False  # reading it as a prompt names the error
 
 
 def _read(name: str) -> Iterator[CheckedInput]:

@@ -252,8 +252,8 @@ COMMANDS: dict[str, Command] = {
         "merge the results of a batch's shards",
         (
             "Writes the results of all files to one file, in the order of the data. Of two results of a row, an "
-            "answered one is used. Exit status 0 if all rows were answered, 1 if any failed or is missing, 2 for "
-            "invalid input."
+            "answered one is used. Exit status 0 if all rows were answered, 1 if any failed or one before the last is "
+            "missing, 2 for invalid input. Rows behind the last one of all files are not known to be missing."
         ),
         _option("files FILE", "results of `batch`: .jsonl or .csv", nargs="+"),
         _option("-o --output FILE", "FILE.jsonl or FILE.csv; must not exist", required=True),
@@ -311,7 +311,7 @@ COMMANDS: dict[str, Command] = {
         _option("--format {text,json,sarif,github}", "output (default: text)", default="text"),
         _option("--json", "the same as --format json"),
         _option("--rates FRESH,CACHED[,OUTPUT]", "dollars per million tokens, to compute costs"),
-        _option("--fixture", "the prompt is a test fixture"),
+        _option("--fixture", "the prompt is a test fixture: report a seed beside a temperature above 0"),
         _option("--ignore RULE", "leave a rule out (or RULE:SUBJECT); may be given again", **_REPEATED),
         _DATA_DIR,
     ),
@@ -330,10 +330,13 @@ COMMANDS: dict[str, Command] = {
     "self-test": Command(
         "playground.cli.selftest:self_test",
         "do the main job in the real window, on the simulator and a temporary data folder",
-        None,
+        (
+            "Does the main job in the real window, on the simulator and a temporary data folder. Exit status 1 if a "
+            "step failed."
+        ),
         _option("--screenshots DIR", "save a picture a step in DIR"),
         _option("--json", "print one JSON object at the end"),
-        _option("--theme {light,dark}", None, default="light"),
+        _option("--theme {light,dark}", "theme of the window (default: light)", default="light"),
     ),
     "doctor": Command(
         "playground.cli.doctor:doctor",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -31,6 +32,10 @@ async def _serve(options: argparse.Namespace) -> int:
 
     from playground.simulator.server import Simulator
 
+    # A connection that a client or a fault ends is no error of the program: no traceback.
+    logging.getLogger("aiohttp.server").addFilter(
+        lambda record: not (record.exc_info and isinstance(record.exc_info[1], ConnectionResetError))
+    )
     runner = web.AppRunner(
         Simulator(_options(options)).application(),
         handler_cancellation=True,

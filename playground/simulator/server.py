@@ -453,7 +453,8 @@ def _decoded(body: bytes, encoding: str) -> bytes:
     if encoding in ("", "identity"):
         return body
     if encoding not in _WINDOW:
-        raise Refused(415, "invalid_request_error", f"Content-Encoding {encoding!r} is not supported: use gzip or none")
+        text = f"Content-Encoding {encoding!r} is not supported: use gzip, deflate or none"
+        raise Refused(415, "invalid_request_error", text)
     decoder = zlib.decompressobj(_WINDOW[encoding])
     try:
         decoded = decoder.decompress(body, MAX_BODY_BYTES + 1)

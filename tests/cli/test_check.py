@@ -258,6 +258,16 @@ def test_baseline_is_small_sorted_and_has_no_contents(run: Run, tmp_path: Path, 
     assert (tmp_path / "base.json").read_text("utf-8") == text
 
 
+def test_baseline_in_a_folder_is_no_prompt_also_without_its_option(run: Run, prompts: Path) -> None:
+    base = str(prompts / "baseline.json")
+    assert run("check", str(prompts), "--baseline", base, "--update-baseline").returncode == 0
+    assert run("check", str(prompts), "--baseline", base).returncode == 0
+    done = run("check", str(prompts), "--json")
+    assert done.returncode == 0, done.stderr
+    assert "one.json" in done.stdout
+    assert "baseline.json" not in done.stdout
+
+
 def test_baseline_variable_moved_to_front_fails_and_names_the_character(
     run: Run, tmp_path: Path, prompts: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import math
 import uuid
@@ -219,6 +220,17 @@ def test_other_faults(simulator: SimulatorProcess) -> None:
     assert "prompt_tokens_details" not in send(simulator, simulate="no_usage_details").json["usage"]
     assert "x-request-id" not in send(simulator, simulate="no_request_id").headers
     assert '"error"' in send(simulator, simulate="stream_error=3", stream=True).body.decode()
+
+
+def test_connection_ended_by_a_fault_writes_no_traceback(make_simulator: Make) -> None:
+    simulator = make_simulator(*FAST)
+    lines: list[str] = []
+    simulator.watch(lines.append, lambda _: None)
+    assert '"error"' in send(simulator, simulate="stream_error=3", stream=True).body.decode()
+    with pytest.raises((http.client.IncompleteRead, ConnectionError)):
+        send(simulator, simulate="cut=3", stream=True)
+    simulator.stop()
+    assert lines == []
 
 
 def test_queued_faults_are_used_up(make_simulator: Make) -> None:
