@@ -176,6 +176,8 @@ BYTES: Counts = (1.0, 1.0, 1.0, 1.0, 4.0, 2.0, 3.0, 3.0, 2.0, 2.0, 3.0, 4.0, 5.0
 BYTES_DOUBT, BYTES_CERTAIN = 0.4, 0.15
 """As DOUBT, but of characters, whose bytes are known, a fraction; up to which share of the tokens bytes explain a first
 prompt that PRIOR does not."""
+FAR = 2.0
+"""Factor between counted tokens and those of PRIOR from which a fit begins with it, and not with PRIOR."""
 _OF_BYTES = tuple(map(operator.truediv, BYTES, PRIOR))
 _BYTES_DEVIATIONS = tuple(
     ratio * doubt * (BYTES_DOUBT if at < 12 else 1.0)
@@ -321,6 +323,7 @@ class TokenEstimator:
         if bytes_apart < min(BYTES_CERTAIN, 1.5 * apart + 0.02) and ratio > 2:
             self._fit = RecursiveLeastSquares(_OF_BYTES, _BYTES_DEVIATIONS)
         else:
+            ratio = ratio if ratio > FAR or ratio < 1 / FAR else 1.0
             self._fit = RecursiveLeastSquares((ratio,) * len(PRIOR), tuple(ratio * doubt for doubt in DOUBT))
         for row, reported, noise in self._prompts:
             self._fit.update(row, reported, noise)
