@@ -363,7 +363,8 @@ def _fields(row: LogRow, output: Figure) -> dict[str, Json]:
         "ttft_ms": rounded_ms(row.ttft_s),
         "duration_ms": rounded_ms(row.duration_s),
         "answer": row.answer,
-        "trouble": row.error_title or None,
+        "error": row.error_title or None,
+        "trouble": row.error_title or None,  # the name of `error` in earlier builds
         "warning": row.warning or None,
     }
 

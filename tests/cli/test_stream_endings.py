@@ -349,7 +349,7 @@ def test_recorded_rows_are_failed(base_url: str, tmp_path: Path) -> None:
     process.communicate(timeout=120)
     listed = run_text(["log", "list", "--json", "--limit", "100"], _environment(tmp_path)).stdout.splitlines()
     rows = sorted((json.loads(line) for line in listed), key=lambda row: str(row["started_utc"]))
-    assert [(row["phase"], row["trouble"] is None) for row in rows] == [
+    assert [(row["phase"], row["error"] is None) for row in rows] == [
         (PHASES[name], PHASES[name] == "done") for name in ALL
     ]
     assert {name for name, row in zip(ALL, rows, strict=True) if row["warning"]} == set(WARNED)
