@@ -49,6 +49,8 @@ _PRECEDENCE = {
 _ASSIGNED = words("= += -= *= /= %= **= <<= >>= >>>= &= |= ^= &&= ||= ??=")
 _UNARY = words("! - + ~ typeof void delete await new ++ -- <")
 _TYPE_WORDS = words("is extends keyof typeof readonly infer asserts unique")
+_MAX_TYPES = 20
+"""Types inside each other."""
 _TYPE_SIGNS = words("< , | & . => = ?")
 _SPACES = "\t\n\v\f\r \xa0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff" + "".join(map(chr, range(0x2000, 0x200B)))
 _METHODS = {"push": "append", "stringify": "dumps", "unshift": "insert", "shift": "pop", "trim": "strip"}
@@ -603,7 +605,7 @@ class _Parser:
                 is_end = set(token.text) == {">"}
                 depth += 1 if self._is("<") else -len(token.text) if is_end else 0
                 is_type = token.kind in ("name", "string", "number") or token.text in _TYPE_SIGNS
-                if depth < 0 or not (is_end or is_type or self._at in self._closing):
+                if not 0 <= depth <= _MAX_TYPES or not (is_end or is_type or self._at in self._closing):
                     self._fail("a type was expected")
                 self._skip_one()
         except _UnreadError:

@@ -8,7 +8,7 @@ import json
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Literal, TypeVar
 
@@ -62,6 +62,7 @@ _MODULE_OF = {name: module for module, names in _MODULES.items() for name in nam
 _COMPARING = words("__eq__ __ne__ __lt__ __gt__ __contains__ __instancecheck__ __hash__")
 """Methods that only read their arguments, in programs that are not refused."""
 _DYNAMIC = frozenset(["exec", "eval", "globals", "vars", "locals", "setattr", "delattr"])
+_CHANGING = words("append extend insert remove pop clear update setdefault sort reverse")
 _JAVASCRIPT = words("len String Number Boolean parseInt parseFloat")
 """Functions of JavaScript that do not change their arguments. `len`: `.length`."""
 _PASSING = words(
@@ -153,7 +154,7 @@ def call_fields(
     calls = in_order(calls, parents)
     note_other_calls([node.lineno for node in calls], report)
     values.line = calls[0].lineno
-    if not posts and (doubt := doubt_about(nodes, parents, calls[0], _bound(nodes))):
+    if doubt := doubt_about(nodes, parents, calls[0], _bound(nodes), is_post=bool(posts)):
         report.note(f"{doubt}, which may change the request.")
     path = path_to(parents, calls[0])
     if begun := self_names(nodes, parents, path):
@@ -771,10 +772,10 @@ class _Program:
             return value
         if self._javascript and not isinstance(value, str) and type(value) is not int:
             return self._values.open(self._source(node.value))
+        conversions: dict[int, Callable[[object], str]] = {115: str, 114: repr, 97: ascii}  # !s, !r, !a
+        converted = conversions.get(node.conversion)
         try:
-            return format(
-                ascii(value) if node.conversion == 97 else repr(value) if node.conversion == 114 else value, spec
-            )
+            return format(converted(value) if converted else value, spec)
         except (ValueError, TypeError):
             return self._values.open(self._source(node.value))
 
@@ -927,7 +928,9 @@ class _Program:
             return None
 
 
-def _refuse_dynamic(nodes: Iterable[ast.AST], dynamic: Collection[str]) -> None:
+def _refuse_dynamic(  # noqa: C901 - one case per kind of code
+    nodes: Iterable[ast.AST], dynamic: Collection[str]
+) -> None:
     """Refuse programs that run text, or that reach names by text."""
     for node in nodes:
         what = ""
@@ -955,9 +958,23 @@ def _refuse_dynamic(nodes: Iterable[ast.AST], dynamic: Collection[str]) -> None:
                 what = name
             case ast.alias(name="__main__") | ast.ImportFrom(module="__main__"):
                 what = "__main__"
+            case (
+                ast.AnnAssign(annotation=code)
+                | ast.arg(annotation=ast.expr() as code)
+                | ast.FunctionDef(returns=ast.expr() as code)
+                | ast.AsyncFunctionDef(returns=ast.expr() as code)
+            ) if any(_has_effect(one) for one in ast.walk(code)):
+                what = "code in an annotation"
         if what:
             line = getattr(node, "lineno", 0)
             raise InputError.of((), f"line {line}: {what} may change any value, so the program is not imported.")
+
+
+def _has_effect(node: ast.AST) -> bool:
+    """Return whether a part of an annotation sets a name or may change a value."""
+    return isinstance(node, ast.NamedExpr) or (
+        isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _CHANGING
+    )
 
 
 def _defined(nodes: Iterable[ast.AST]) -> set[str]:

@@ -12,6 +12,7 @@ from playground.prompt.import_formats.call_values import CALL, CALL_ENDS, words
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _API = words("chat completions responses messages beta with_raw_response create stream parse electron complete")
+_SENDING = words("create post request send fetch stringify completions Completions __init__")
 _WITH_OPTIONS = words("with_options withOptions with_raw_response withRawResponse")
 _MAKERS = words("OpenAI AsyncOpenAI AzureOpenAI AsyncAzureOpenAI Anthropic AsyncAnthropic")
 _SDKS = words("openai anthropic @anthropic-ai/sdk smallestai")
@@ -115,12 +116,20 @@ def _is_end(node: ast.AST, exits: Set[str]) -> bool:
     return False
 
 
-def doubt_about(nodes: Sequence[ast.AST], parents: Mapping[ast.AST, ast.AST], call: ast.Call, bound: Set[str]) -> str:
+def doubt_about(
+    nodes: Sequence[ast.AST],
+    parents: Mapping[ast.AST, ast.AST],
+    call: ast.Call,
+    bound: Set[str],
+    *,
+    is_post: bool,
+) -> str:
     """Return what may change the client of a call, or what it sends; empty if it is that of a known package.
 
-    `bound`: the names that the program sets.
+    `bound`: the names that the program sets. `is_post`: the call has no client of an SDK.
     """
-    return _Client(nodes, parents, bound).doubt(call)
+    client = _Client(nodes, parents, bound)
+    return client.replaced() if is_post else client.doubt(call)
 
 
 class _Client:
@@ -180,7 +189,20 @@ class _Client:
                 is_maker = key in self._makers
                 if found := self._changed_by(node, key, is_maker) or (not is_maker and self._set_by(node, key)):
                     return found
-        return self._import_doubt
+        return self._import_doubt or self.replaced()
+
+    def replaced(self) -> str:
+        """Return the code that replaces a function on the way from the call to the network."""
+        return next(filter(None, map(self._replaced_by, self._nodes)), "")
+
+    def _replaced_by(self, node: ast.AST) -> str:
+        is_set = isinstance(getattr(node, "ctx", None), ast.Store) or node in getattr(
+            self._parents.get(node), "targets", ()
+        )
+        name = property_name(node) if isinstance(node, ast.Attribute | ast.Subscript) else ""
+        if not is_set or name not in _SENDING or _base(node) in ("self", "this"):
+            return ""
+        return f"{name} is replaced in line {getattr(node, 'lineno', 0)}"
 
     def _is_made(self, value: ast.AST | None) -> bool:  # noqa: C901 - one case per expression
         match value:
@@ -283,6 +305,8 @@ def self_names(  # noqa: C901 - one case per kind of node
     inside, whole = {*ast.walk(owner)}, {*ast.walk(first)}
     if owner.bases or owner.keywords or owner.decorator_list or any(isinstance(one, ast.Return) for one in whole):
         return {}
+    if any(_may_override(node, nodes) for node in nodes):
+        return {}
     found: dict[str, list[ast.AST]] = {}
     lost = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
     lost |= {one.id for part in owner.body for one in getattr(part, "targets", ()) if isinstance(one, ast.Name)}
@@ -325,6 +349,24 @@ def self_names(  # noqa: C901 - one case per kind of node
                 else:
                     setattr(parent, field, new)
     return {owner: first}
+
+
+def _may_override(node: ast.AST, nodes: Sequence[ast.AST]) -> bool:
+    """Return whether a node may give an object another property than its constructor: a subclass with fields, which
+    JavaScript sets behind the constructor of the base, or a method that sets or reads every property."""
+    if isinstance(node, ast.FunctionDef):
+        return node.name in ("__setattr__", "__getattribute__")
+    if not isinstance(node, ast.ClassDef):
+        return False
+    fields = (one for one in node.body if getattr(one, "name", UNKNOWN) == UNKNOWN)
+    if all(isinstance(one, ast.Pass | ast.Expr) for one in fields):
+        return False
+    own = {one.name for one in nodes if isinstance(one, ast.ClassDef)} | {
+        one.arg if isinstance(one, ast.arg) else one.id
+        for one in nodes
+        if isinstance(one, ast.arg) or (isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store))
+    }
+    return any(not isinstance(base, ast.Name) or base.id in own for base in node.bases)
 
 
 def _target(node: ast.AST) -> ast.AST | None:

@@ -301,6 +301,16 @@ PYTHON: dict[str, tuple[str, list[str], str]] = {
         ["{{q}}"],
         "line 7 sets it to f()",
     ),
+    "conversion with a precision": (
+        f'v = 1234.5678\nq = f"{{v!s:.4}} {{v:.1f}}"\nm = [{Q}]\n{SEND}',
+        ["1234 1234.6"],
+        "",
+    ),
+    "create of the package's class replaced": (
+        f"from openai.resources.chat.completions import Completions\nCompletions.create = f\nm = [{S}]\n{SEND}",
+        ["S"],
+        "create is replaced in line 3, which may change the request.",
+    ),
     "changed by a function between two uses": (
         'def f(x):\n    return x.next()\ndef g(d):\n    t = f"{d} {f(d)} {d}"\n'
         f'    m = [{{"role": "user", "content": t}}]\n    {SEND}',
@@ -320,6 +330,16 @@ def test_open_any_python_program_gives_what_it_sends_or_names_the_rest(case: str
 
 
 REFUSED_PYTHON = {
+    "method that sets every property": (
+        f"class A:\n    def __init__(self):\n        self.m = [{S}]\n    def __setattr__(self, n, v): ...\n"
+        "    def ask(self):\n        c.chat.completions.create(messages=self.m)",
+        "self.m is unknown",
+    ),
+    "name set in an annotation": (f"m = [{S}]\nx: (m := [{U}])\n{SEND}", "line 3: code in an annotation"),
+    "list changed in an annotation": (
+        f"m = [{S}]\ndef f(a: m.append({U})): ...\n{SEND}",
+        "line 3: code in an annotation",
+    ),
     "changed by a function in a function": (
         f"m = [{S}]\ndef f(x):\n    def g():\n        x.append({U})\n    g()\nf(m)\n{SEND}",
         "line 7 changes m",
@@ -659,6 +679,13 @@ JAVASCRIPT: dict[str, tuple[str, list[str], str]] = {
         ["S", "Q", "U"],
         "",
     ),
+    "field of a subclass": (
+        'class A {\n  constructor() { this.s = "S"; }\n'
+        '  run() { return c.chat.completions.create({messages: [{role: "system", content: this.s}]}); }\n}\n'
+        'class B extends A {\n  s = "T";\n}\nnew B().run();',
+        ["{{this_s}}"],
+        "this_s",
+    ),
     "asynchronous function": (
         f"const f = async (x) => x;\nconst q = f('Q');\nconst m = [{Q}];\n{JS_SEND}",
         ["{{q}}"],
@@ -677,6 +704,7 @@ def test_open_any_javascript_program_gives_what_it_sends_or_names_the_rest(case:
 
 
 REFUSED_JAVASCRIPT = {
+    "long comparison": (f"const m = [{S}];\nconst x = " + "a < " * 10_000 + f"1;\n{JS_SEND}", "nested too deeply"),
     "set method": (
         f"const m = [{S}];\nconst o = {{ set x(v) {{ v.push({U}); }} }};\no.x = m;\n{JS_SEND}",
         "line 4 stores it",
