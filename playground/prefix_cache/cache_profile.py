@@ -161,8 +161,9 @@ def profile(learned: LearnedParameters) -> CacheProfile:
     tested = doubts(other_answers)
     # Reports against all places, or against both, tell that sizes are wrong, or that prefixes were lost.
     sure_answers = excludes(other_answers) and not doubts((ANSWERS[cached],))
-    sure_place = excludes(other_places) and not doubts(beside & orders.keys())
-    told = doubts(orders.keys() - beside) and not doubts(beside & orders.keys())
+    wrong_place = doubts(beside & orders.keys())
+    sure_place = excludes(other_places) and not wrong_place
+    told = doubts(orders.keys() - beside) and not wrong_place
     # Losses look like a minimum, but hardly as often of whole prompts that were continued soon.
     least = units.minimum.value
     short = not least or learned.proofs.unserved_between(least / 2, least + units.step)

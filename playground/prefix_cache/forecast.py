@@ -86,8 +86,8 @@ class Running(Struct, frozen=True):
 
 
 class InFlight(Struct, frozen=True):
-    """A prompt that shares more with running requests than with ended ones: seconds since the oldest of these was sent,
-    and what the ended ones share. `waits`: the server probably has not stored the rest."""
+    """A prompt that shares more with running requests than with ended ones: seconds since the oldest such
+    running request was sent, and what the ended ones share. `waits`: the server probably has not stored the rest."""
 
     seconds: float
     ended: Size

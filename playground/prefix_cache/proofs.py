@@ -222,6 +222,9 @@ class CacheProofs:
         self._losses: list[tuple[float, float, float]] = []
         """Reports of exactly what an older request shares: seconds since the prefix that was not served was used, the
         tokens of room that it needed, with the traffic since, and when it was asked for."""
+        self._alone: dict[float, int] = {}
+        """By the time of a request in `_losses`: the tokens that were served, if no other prompt was sent since the
+        last use of the prefix."""
         self.stored_s = inf
         """Shortest time after which a prefix was served that no other request had sent before: it is stored by then."""
         self._in_flight: list[tuple[float, bool]] = []
@@ -230,8 +233,6 @@ class CacheProofs:
         """Whether a prompt of which less than all was served before was served the same when it was sent again."""
         self._short: list[float] = []
         """Tokens that were not served of counted prompts that had been sent before."""
-        self._alone: dict[float, int] = {}
-        """When those of them were asked for that no other prompt was sent since, with the tokens that were served."""
         self._served: list[tuple[float, int, float]] = []
         """The newest reports: seconds since the newest request that has as much was sent, the tokens, and when."""
         self.at_once = False
@@ -393,6 +394,7 @@ class CacheProofs:
         self._losses = [*self._losses, (age_s, room, at)][-PAUSES:]
         if alone is not None:
             self._alone[at] = alone
+        self._alone = {one: self._alone[one] for _, _, one in self._losses if one in self._alone}
 
     def _add_age(self, reach: Reach, cached: int, at: float) -> None:
         """Learn how long before the newest request was sent that has what was served."""

@@ -26,7 +26,7 @@ from playground.prefix_cache.miss_evidence import (
 )
 from playground.prefix_cache.miss_explanation import MissExplanation, explain_miss
 from playground.prefix_cache.prefix_size import Size
-from playground.prefix_cache.proofs import MAX_PARAMETERS, CacheOff, CacheProofs
+from playground.prefix_cache.proofs import MAX_PARAMETERS, PAUSES, CacheOff, CacheProofs
 from playground.prefix_cache.reach import RETENTIONS, Reach
 from playground.prefix_cache.view import CacheView, Order, view_of_fields
 from playground.prompt.document import Json
@@ -557,3 +557,10 @@ def test_known_minimum_is_a_candidate_beside_another_user(cached: int, possible:
     assert why is not None
     assert why.reason == "parameters"
     assert ("minimum" in {one.code for one in why.candidates}) is possible
+
+
+def test_add_losses_keeps_what_is_known_of_the_newest_only() -> None:
+    proofs = CacheProofs()
+    for at in range(PAUSES + 5):
+        proofs.add_loss(1.0, 100.0, float(at), alone=at)
+    assert proofs.state()["alone"] == [(float(at), at) for at in range(5, PAUSES + 5)]
