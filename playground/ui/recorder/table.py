@@ -169,7 +169,7 @@ class RecordedTable(RowTable):
     selected = Signal()
 
     def __init__(self, model: RecordedModel) -> None:
-        super().__init__("Recorded requests", scaled(REQUEST_ROW_PX), keys={key: name for name, _, key in ASKS})
+        super().__init__("Recorded requests", keys={key: name for name, _, key in ASKS})
         self.setModel(model)
         self.recorded = model
         self._pictures: dict[tuple[object, ...], QPixmap] = {}

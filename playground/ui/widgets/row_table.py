@@ -202,7 +202,8 @@ def paint_cached_bar(painter: QPainter, left: int, middle: int, share: float) ->
 
 
 class RowTable(QTableView):
-    """One row is selected as a whole, rows have one height, Tab leaves the table. Subclasses paint their rows.
+    """One row is selected as a whole, Tab leaves the table. Subclasses paint their rows, which may be higher than
+    `row_px`.
 
     J, K, Home and End move the selection like the arrows. Subclasses say what Enter, a double click and Ctrl+C do.
     """

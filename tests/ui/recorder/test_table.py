@@ -66,6 +66,7 @@ def test_show_zoom_scales_rows_columns_and_fonts_of_an_open_table(
     assert after[:2] == (round(before[0] * 1.5), round(before[1] * 1.5))
     assert after[2] > before[2]
     assert table.recorded.index(0, 2).data(Qt.ItemDataRole.FontRole).pixelSize() == 18
+    assert table_of(qtbot, rows(1, 3), 1_500).rowHeight(0) == after[0]
 
 
 def test_cells_unknown_figures_are_dashes_and_reported_zero_is_zero(qtbot: QtBot) -> None:
