@@ -86,13 +86,13 @@ async def started():
     window.actions_table["chain"].trigger()
     for mode in ("compare", "batch", "recorder"):
         window.actions_table["mode_" + mode].trigger()
-    print(sorted(name for name in set(sys.modules) - loaded if name.startswith("playground.")))
+    print(window.modes.current, sorted(name for name in set(sys.modules) - loaded if name.startswith("playground.")))
     await session.close()
 with make_runner(application) as runner:
     runner.run(started())
 """
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=120)
-    assert done.stdout.split("\n")[0] == "[]", done
+    assert done.stdout.split("\n")[0] == "recorder []", done
 
 
 def test_missing_qt_on_other_systems_is_not_looked_for() -> None:

@@ -143,7 +143,7 @@ class DialogController(QObject):
         stored = await self._stored(run_id)
         if stored is None:
             return
-        text = (as_markdown if path.suffix.lower() == ".md" else as_html)(stored)
+        text = await asyncio.to_thread(as_markdown if path.suffix.lower() == ".md" else as_html, stored)
         with write_errors(path, self.notice.emit):
             await asyncio.to_thread(write_shared, path, text.encode("utf-8", "replace"))
             self.notice.emit(f"Exported to {path.name}. Keys are masked; prompt and answer are in it.")

@@ -113,7 +113,8 @@ class Files(QObject):
         state = self._draft.load()
         self.sample_shown = state is None
         if state is None:
-            self._show(sample_document(), PromptFile(None, PROMPT_FORMAT, sample_document()))
+            sample = sample_document()
+            self._show(sample, PromptFile(None, PROMPT_FORMAT, sample))
             return
         self.tabs.restore(state)
         self._watch()
