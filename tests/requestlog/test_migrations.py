@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from playground import asset
 from playground.prefix_cache.forecast import Forecast
 from playground.prompt.document import Json
 from playground.requestlog.filter import EVERYTHING, LogFilter, parse
@@ -135,3 +137,19 @@ async def test_finish_with_forecast_and_explanation_stores_both(tmp_path: Path) 
         assert unchanged is not None
         assert (stored.record.forecast, stored.explanation) == (newer, {"cause": "edited"})
         assert (unchanged.record.forecast, unchanged.explanation) == (other.forecast, None)
+
+
+@pytest.mark.parametrize(
+    ("number", "digest"),
+    [
+        (1, "cedbf67e067ddd15"),
+        (2, "d39ff2366c561e90"),
+        (3, "5283e32f5e050755"),
+        (4, "73054eab037314d8"),
+        (5, "313a508673f4371e"),
+        (6, "206e7431b6106c96"),
+    ],
+)
+def test_released_steps_of_the_schema_stay_as_they_are(number: int, digest: str) -> None:
+    text = asset(f"schema/{number}.sql").read_text("utf-8")  # line ends of a checkout are no difference
+    assert hashlib.sha256(text.encode()).hexdigest().startswith(digest)
