@@ -93,9 +93,9 @@ UNFINISHED_ENDS = {
     _MARKUP: re.compile(f"{_BEGINS}(?:{_UNFINISHED})$"),
     NOTHING: re.compile(f"{_BEGINS}(?:{_UNFINISHED_TEXT})$"),
 }
-UNFINISHED_ENDS[NO_TAGS] = UNFINISHED_ENDS[NOTHING]
 """What is removed from a text before all but letters and digits, and the unfinished end of such: a key may be around
 tags, or in one."""
+UNFINISHED_ENDS[NO_TAGS] = UNFINISHED_ENDS[NOTHING]
 _UNFINISHED_CHARS = 128
 """Longest unfinished end."""
 _MOST_KEPT = 4096

@@ -106,7 +106,7 @@ def is_secret(name: str) -> bool:
     """Return whether the value of a field of this name is a secret.
 
     The last word decides: X-Auth-Token and accessToken are, X-Token-Limit, X-Author and X-Tokenizer are not. The words
-    are in the tables above.
+    are in `TABLES`.
     """
     if len(name) > _LONGEST:
         return False

@@ -51,7 +51,6 @@ class Gap(Struct, frozen=True):
 
 
 def words(text: str) -> frozenset[str]:
-    """Return the words of a text."""
     return frozenset(text.split())
 
 
