@@ -313,7 +313,7 @@ def stored_headers(headers: Iterable[tuple[str, str]], key: str | None) -> tuple
     """Return response headers without cookies and with secret values masked, for the log. Names in lower case."""
     kept = [(name.lower(), value) for name, value in headers if name.lower() not in LEFT_OUT]
     # First in pieces: a masked piece would hide that the others belong to it.
-    values = mask_across([value for _, value in kept], key)
+    values = mask_across(mask_across([value for _, value in kept], key, "\n"), key)
     found = []
     for (name, _), value in zip(kept, values, strict=True):
         secret = name not in _NOT_SECRET and is_secret(name)

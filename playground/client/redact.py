@@ -110,16 +110,16 @@ def _known(plain: str) -> list[re.Match[str]]:
     return [one for one in _KNOWN_FORM.finditer(plain) if is_generated(one[0])] if "sk" in plain else []
 
 
-def mask_across(texts: list[str], key: str | None) -> list[str]:
+def mask_across(texts: list[str], key: str | None, between: str = "") -> list[str]:
     """Mask a key that several texts have in pieces, one after another. Returns `texts` itself if there is none."""
-    spans = key_search(key).spans("".join(texts))
+    spans = key_search(key).spans(between.join(texts))
     if not spans:
         return texts
-    ends = list(accumulate(map(len, texts)))
+    ends = list(accumulate(len(text) + len(between) for text in texts))
     shown = list(texts)
     for start, end in reversed(spans):
         for place in range(bisect_right(ends, start), bisect_left(ends, end) + 1):
-            begin = ends[place] - len(texts[place])
+            begin = ends[place] - len(between) - len(texts[place])
             text = shown[place]
             shown[place] = text[: max(start - begin, 0)] + (MASK if texts[place] else "") + text[end - begin :]
     return shown
