@@ -57,7 +57,6 @@ _TERMINAL = rf"\x1b\[[0-?]*[ -/]*[@-~]|\x9b[0-?]*[ -/]*[@-~]|{_STRING}(?:\x07|\x
 _IN_TAG = """[/?]?[A-Za-z!](?:[^<>"']|"[^"<]{0,99}"|'[^'<]{0,99}'){0,99}"""
 _TAG = rf"<(?:{_IN_TAG}|[/?]?[A-Za-z!][^<>]{{0,99}})>|\]\([^()\s]{{0,99}}\)"
 _LETTER = r"\\[abfnrtv]"
-_TAB = "\\t"
 _NUMBERED = r"[ \t]*(?:[0-9]{1,5}(?=[ \t]*[|:.)>+\t])|[0-9][0-9a-fA-F]{5,7}(?=:?[ ]))"
 """The number of a line, or the offset in a dump."""
 _BEHIND_HEX = r"[ ](?<=[0-9a-fA-F]{2}[ ])[ ]{1,40}"
@@ -86,7 +85,7 @@ _UNFINISHED_TEXT = (
     r"|&(?:amp;)*(?:#[xX]?[0-9a-fA-F]{0,7}|[A-Za-z]{1,31})?|[xX]{1,8}|[\[<({][a-zA-Z.]{0,12}"
 )
 _UNFINISHED = rf"{_UNFINISHED_TEXT}|\x1b(?:\[[0-?]*[ -/]*|[ -/]*)|\x9b[0-?]*[ -/]*|{_STRING}\x1b?"
-_BEGINS = r"(?=[\\%=&xX\[<({\r\n \]0\x1b\x9b\x90\x98\x9d-\x9f])"
+_BEGINS = r"(?=[\\%=&xX\[<({\r\n\]0\x1b\x9b\x90\x98\x9d-\x9f]|[ ](?<=[0-9a-fA-F]{2}[ ]))"
 """Finds quickly where something unfinished may begin."""
 UNFINISHED_ENDS = {
     NOISE: re.compile(
@@ -322,7 +321,7 @@ is between, and the number of words before it in the line, or in the row of a ta
 
 def with_controls(text: str) -> str:
     """Return a text of the same length with line ends in place of `0x` and escapes like `\\n`, and tabs of `\\t`."""
-    text = _CONTROL.sub("\n\n", text.replace(_TAB, "\t\t")) if "\\" in text else text
+    text = _CONTROL.sub("\n\n", text.replace("\\t", "\t\t")) if "\\" in text else text
     return _HEX_SIGN.sub("\n\n", text) if "0x" in text or "0X" in text else text
 
 
@@ -375,9 +374,10 @@ class LabelledWords:
 
     @cached_property
     def _lines(self) -> list[int]:
-        """The first word of each line."""
-        words = zip(["\n", *self._gaps], self._words, strict=True)
-        return [at for at, (gap, word) in enumerate(words) if "\n" in gap or word == ROW]
+        """The first word of each line, or of the row of a table in HTML."""
+        ends = {gap for gap in set(self._gaps) if "\n" in gap}
+        rows = compress(count(), map(ROW.__eq__, self._words)) if ROW in self.unique else ()
+        return sorted({0, *compress(count(1), map(ends.__contains__, self._gaps)), *rows})
 
     def _labels(self, at: int) -> tuple[Label, ...]:
         before = self._gaps[at - 1] if at else self._before or "\n"
