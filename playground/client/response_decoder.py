@@ -314,7 +314,7 @@ class ResponseDecoder:
 
     def _cut(self, rest: str) -> str:
         """Return an unfinished event without a key that earlier events have begun."""
-        return mask_pieces(redact(rest[:MAX_BODY_CHARS], self._key), self._key)
+        return mask_pieces(rest[:MAX_BODY_CHARS], self._key)
 
     @staticmethod
     def _is_whole(data: str) -> bool:

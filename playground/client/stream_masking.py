@@ -139,7 +139,7 @@ class StreamMasker:
             self._object(value, path)
             return
         for place, item in enumerate(value):
-            step = _step(item, place if is_choices else None)
+            step = step_of(item, place if is_choices else None)
             one = path.below.get(step)
             if one is None:
                 one = path.below[step] = _Path(self._search)
@@ -197,7 +197,7 @@ class StreamMasker:
                     name = f"{MASK}{2 * len(value)}" if one.is_secret else step
                     value[name] = self._with_held(value.get(step), one)
             elif isinstance(value := [] if value is None else value, list):
-                steps = [_step(item, None if step is None else place) for place, item in enumerate(value)]
+                steps = [step_of(item, None if step is None else place) for place, item in enumerate(value)]
                 if step not in steps:
                     value.append(None if step is None else {"index": step})
                     steps.append(step)
@@ -312,7 +312,7 @@ def _texts(value: Any) -> Iterator[tuple[Any, Any]]:
             yield from _texts(item)
 
 
-def _step(item: Any, place: int | None) -> int | None:
+def step_of(item: Any, place: int | None) -> int | None:
     """Return the step of a list's element: its `index`, or else `place`."""
     index = tolerant_json.count(item.get("index")) if isinstance(item, dict) else None
     return place if index is None else index
