@@ -223,7 +223,9 @@ class RecorderPage(QWidget):
                 self.tabs.setCurrentWidget(self.programs)
                 self.programs.setFocus()
         if not self._divided:
-            sides = [scaled(px) for px in _SIDES_PX] if wide else [min(scaled(_TABS_PX), int(self.width() * _TABS_SHARE))]
+            sides = (
+                [scaled(px) for px in _SIDES_PX] if wide else [min(scaled(_TABS_PX), int(self.width() * _TABS_SHARE))]
+            )
             sides.insert(-1, self.width() - sum(sides))
             self._split.setSizes(sides)
         if wide == self._wide:
