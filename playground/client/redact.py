@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from playground.client.key_readings import BESIDE, Span, decode, in_source, joined, with_backslashes
-from playground.client.key_search import GRAM, LEAST_CHARS, PIECE_CHARS, KeySearch, key_forms, key_search
+from playground.client.key_search import GRAM, LEAST_CHARS, PART_CHARS, PIECE_CHARS, KeySearch, key_forms, key_search
 from playground.prompt import secret_names
 from playground.prompt.field_errors import InputError
 from playground.prompt.secret_names import is_generated
@@ -38,7 +38,6 @@ __all__ = (
     "known_keys",
     "mask_across",
     "mask_key",
-    "mask_pieces",
     "masked",
     "redact",
     "redact_error",
@@ -61,14 +60,10 @@ def redact(text: str, key: str | None) -> str:
     return masked(text, key_spans(text, key))
 
 
-def mask_key(text: str, key: str | None) -> str:
-    """Mask this key only: in a piece of a text, `sk_` may be the end of `disk_`."""
-    return masked(text, key_search(key).spans(text))
-
-
-def mask_pieces(text: str, key: str | None) -> str:
-    """Mask every part of a key of at least PIECE_CHARS characters, for texts of which other parts may be elsewhere."""
-    return masked(text, key_search(key).spans(text, PIECE_CHARS))
+def mask_key(text: str, key: str | None, least: int = PART_CHARS) -> str:
+    """Mask this key only: in a piece of a text, `sk_` may be the end of `disk_`. `least`: PIECE_CHARS masks shorter
+    parts, too, for texts of which other parts may be elsewhere."""
+    return masked(text, key_search(key).spans(text, least))
 
 
 def masked(text: str, spans: list[Span]) -> str:
@@ -110,18 +105,21 @@ def _known(plain: str) -> list[re.Match[str]]:
     return [one for one in _KNOWN_FORM.finditer(plain) if is_generated(one[0])] if "sk" in plain else []
 
 
-def mask_across(texts: list[str], key: str | None) -> list[str]:
-    """Mask a key that several texts have in pieces, one after another. Returns `texts` itself if there is none."""
-    spans = key_search(key).spans("".join(texts))
+def mask_across(texts: list[str], key: str | None, between: str = "", rest: str = MASK) -> list[str]:
+    """Mask a key that several texts have in pieces, one after another. Returns `texts` itself if there is none.
+
+    `between`: what separates the texts. `rest`: what is in place of the pieces behind the first one.
+    """
+    spans = key_search(key).spans(between.join(texts))
     if not spans:
         return texts
-    ends = list(accumulate(map(len, texts)))
+    ends = list(accumulate(len(text) + len(between) for text in texts))
     shown = list(texts)
     for start, end in reversed(spans):
         for place in range(bisect_right(ends, start), bisect_left(ends, end) + 1):
-            begin = ends[place] - len(texts[place])
-            text = shown[place]
-            shown[place] = text[: max(start - begin, 0)] + (MASK if texts[place] else "") + text[end - begin :]
+            begin = ends[place] - len(between) - len(texts[place])
+            text, mask = shown[place], (MASK if begin <= start else rest) if texts[place] else ""
+            shown[place] = text[: max(start - begin, 0)] + mask + text[end - begin :]
     return shown
 
 

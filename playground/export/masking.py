@@ -6,7 +6,7 @@ Responses are masked when they are received; this is the second check, for logs 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, TypeVar, cast
 
@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from playground.client.credentials import MAX_CREDENTIALS, credentials
 from playground.client.events import AnyEvent, ContentDelta, RawEvent, ToolCallDelta
-from playground.client.redact import KNOWN_CHARS, MASK, key_spans, known_keys, mask_key, redact, redact_value
+from playground.client.redact import KNOWN_CHARS, known_keys, mask_across, mask_key, redact, redact_value
 from playground.client.stream_masking import step_of
 from playground.prompt.json_text import check_depth
 from playground.prompt.secret_values import masked_address
@@ -78,11 +78,13 @@ def masked_events(events: Sequence[AnyEvent], key: str | None = None) -> tuple[A
     """
     texts: dict[tuple[object, ...], list[str]] = {}
     for place, event in enumerate(events):
+        value, stream = msgspec.to_builtins(event), _stream_of(event)
         if isinstance(event, RawEvent):
-            _add_texts(_parsed(event.data), (RawEvent,), texts)
-        else:
-            stream = _stream_of(event)
-            _add_texts(msgspec.to_builtins(event), (place,) if stream is None else (stream,), texts)
+            value, stream = event.data, RawEvent
+            with suppress(ValueError):
+                check_depth(value)
+                value = msgspec.json.decode(value)
+        _add_texts(value, (place if stream is None else stream,), texts)
     wholes = ["".join(pieces) for pieces in texts.values()]
     known = dict.fromkeys(one for text in wholes if _MAY_HOLD_KEY.search(text) for one in known_keys(text))
     key = "\n".join([*([key] if key else ()), *known][:MAX_CREDENTIALS])
@@ -90,13 +92,6 @@ def masked_events(events: Sequence[AnyEvent], key: str | None = None) -> tuple[A
         return tuple(events)
     # First in pieces: a masked piece would hide that the others belong to it.
     return tuple(_masked_event(event, key) for event in _join_masked(tuple(events), key))
-
-
-def _parsed(data: str) -> Any:
-    with suppress(ValueError):
-        check_depth(data)
-        return msgspec.json.decode(data)
-    return data
 
 
 def _add_texts(value: Any, path: tuple[object, ...], texts: dict[tuple[object, ...], list[str]]) -> None:
@@ -122,24 +117,18 @@ def _masked_event(event: AnyEvent, key: str) -> AnyEvent:
 
 def _join_masked(events: tuple[AnyEvent, ...], key: str) -> tuple[AnyEvent, ...]:
     """Mask keys that span several pieces of the answer, of a tool call's arguments, or of raw events."""
-    changed = dict[int, AnyEvent]()
-    for places in _streams(events):
+    changed, streams = dict[int, AnyEvent](), dict[object, list[int]]()
+    for place, event in enumerate(events):
+        if (stream := _stream_of(event)) is not None:
+            streams.setdefault(stream, []).append(place)
+    for places in streams.values():
         texts = [_text(events[place]) for place in places]
-        for place, before, text in zip(places, texts, _without_keys(texts, key), strict=True):
+        for place, before, text in zip(places, texts, mask_across(texts, key, rest=""), strict=True):
             if text != before:
                 changed[place] = _with_text(events[place], text)
                 if text != mask_key(before, key):
                     _leave_out_raw(events, place, changed)
     return tuple(changed.get(place, event) for place, event in enumerate(events)) if changed else events
-
-
-def _streams(events: tuple[AnyEvent, ...]) -> Iterator[list[int]]:
-    """Return the positions of the pieces of each text."""
-    streams: dict[object, list[int]] = {}
-    for place, event in enumerate(events):
-        if (stream := _stream_of(event)) is not None:
-            streams.setdefault(stream, []).append(place)
-    yield from streams.values()
 
 
 def _stream_of(event: AnyEvent) -> object:
@@ -156,30 +145,6 @@ def _with_text(event: AnyEvent, text: str) -> AnyEvent:
     if isinstance(event, ToolCallDelta):
         return msgspec.structs.replace(event, arguments=text)
     return msgspec.structs.replace(cast("ContentDelta", event), text=text)
-
-
-def _without_keys(texts: list[str], key: str) -> list[str]:
-    whole = "".join(texts)
-    spans = key_spans(whole, key)
-    if not spans:
-        return texts
-    kept, start = [], 0
-    for text in texts:
-        end = start + len(text)
-        kept.append("".join(_pieces(whole, start, end, spans)))
-        start = end
-    return kept
-
-
-def _pieces(whole: str, start: int, end: int, spans: list[tuple[int, int]]) -> Iterator[str]:
-    """Return whole[start:end] without the spans, with MASK at the beginning of each span."""
-    for first, last in spans:
-        if last <= start or first >= end:
-            continue
-        if first >= start:
-            yield whole[start:first] + MASK
-        start = min(end, last)
-    yield whole[start:end]
 
 
 def _leave_out_raw(events: tuple[AnyEvent, ...], place: int, changed: dict[int, AnyEvent]) -> None:

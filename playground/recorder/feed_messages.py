@@ -20,7 +20,7 @@ from playground.client.credentials import credentials, stored_headers
 from playground.client.endpoint import Endpoint
 from playground.client.errors import MAX_BODY_CHARS
 from playground.client.key_stream import open_end
-from playground.client.redact import MASK, key_forms, key_search, mask_key, mask_pieces, redact
+from playground.client.redact import MASK, PIECE_CHARS, key_forms, key_search, mask_key, redact
 from playground.client.stream_masking import StreamMasker
 from playground.prompt.secret_values import masked_address
 from playground.recorder.proxy import Outcome
@@ -200,7 +200,7 @@ def _masked_body(body: bytes, key: str | None, *, whole: bool, is_response: bool
     masked = _masked_text(mask(masked, key), key, whole=whole)
     if is_response:
         # An event that is cut may go on with a key.
-        masked = masked if whole else masked[:-MAX_BODY_CHARS] + mask_pieces(masked[-MAX_BODY_CHARS:], key)
+        masked = masked if whole else masked[:-MAX_BODY_CHARS] + mask_key(masked[-MAX_BODY_CHARS:], key, PIECE_CHARS)
     return body if masked is text or masked == text else masked.encode(*_ANY_BYTES)
 
 
