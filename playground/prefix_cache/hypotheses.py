@@ -2,8 +2,8 @@
 
 A *rendering* says in which order the prompt is read and what of generated answers the next prompt finds; a
 *retention* which parts are still there: everything, what was used within a lifetime, the last tokens of traffic, one or
-a few slots, what was sent some time ago, or all up to a time that the template prints; a *routing* whether one cache or several replicas answer. Renderings and retentions are weighed
-together, routings apart.
+a few slots, what was sent some time ago, or all up to a time that the template prints; a *routing* whether one cache or
+several replicas answer. Renderings and retentions are weighed together, routings apart.
 """
 
 from __future__ import annotations
