@@ -29,6 +29,7 @@ from playground.client.key_readings import (
     decode,
     encoded_text,
     folded,
+    in_column,
     in_source,
     labels_of,
     letters_of,
@@ -151,7 +152,7 @@ class SeenText:
         for at, word in enumerate(words, len(parts) // 2 - len(words)):
             column = 0 if word == ROW or "\n" in parts[2 * at] else column + 1
             if word in short and at:
-                for label in labels_of(column, *parts[2 * at - 2 : 2 * at + 1]):
+                for label in in_column(labels_of(*parts[2 * at - 2 : 2 * at + 1]), column):
                     letters, last = self.words.get(label, ("", 0))
                     letters = (letters if self.count - last <= _MOST_BETWEEN else "") + word
                     if len(letters) >= GRAM:
