@@ -6,6 +6,7 @@ import builtins
 import inspect
 import re
 import textwrap
+from bisect import bisect
 from collections.abc import Callable, Hashable, Iterator, Sequence, Set
 from typing import NoReturn, TypeAlias
 
@@ -153,6 +154,7 @@ class Program:
             elif node.kind == "call" and node.parts[0].name in _EXITS and self._path(node.parts[0]) in _EXITS:
                 statement = node.parent if node.parent is not None and node.parent.kind == "expression" else node
                 self._ends.setdefault(statement.parent.at if statement.parent is not None else 0, node.at)
+        self._known: dict[int, object] = {}
         self._changes: dict[int, tuple[str, list[Node]]] = {}
         self._refuse_dynamic()
         calls = [node for node in nodes if node.kind == "call" and _SDK_CALL.search(self._path(node.parts[0]) + "(")]
@@ -160,6 +162,9 @@ class Program:
         self._is_post = not self._calls
         self._call = self._first_call()
         values.line = self._call.line
+        sdk = {one.at for one in (*self._calls, self._call)}
+        acting = (one for one in nodes if one.kind == "call" and one.at not in sdk)
+        self._acting = [one.at for one in acting if not self._is_reading(one)]
         self._check_client()
 
     # Names
@@ -255,6 +260,12 @@ class Program:
             if one.kind == "function"
         )
 
+    def _is_reading(self, call: Node) -> bool:
+        """Whether a call changes neither its arguments nor anything else."""
+        path = self._path(call.parts[0])
+        is_known = path in _READING or (path == "dict" and self._is_python)
+        return (is_known and not self._is_own(re.split(r"[.(]", path)[0])) or call.parts[0].name in _TEXT_METHODS
+
     # Code that may change the request
 
     def _refuse_dynamic(self) -> None:
@@ -314,6 +325,8 @@ class Program:
             return ""
         if node.kind == "call":
             maker = node.parts[0]
+            if maker.name in _WITH_OPTIONS:
+                return self._doubt(maker.parts[0], seen, depth + 1)
             path, name = self._origin(maker), re.split(r"[.(]", self._path(maker))[0]
             is_known = path.startswith((*_SDKS, "requests.", "httpx.", "aiohttp.", "axios.", "?")) and path != "?"
             if is_known or (path.split(".")[-1] in _MAKERS and name not in self._bindings):
@@ -360,7 +373,8 @@ class Program:
             seen[outer.name] = None
             return next(filter(None, (self._passed(one, seen) for one in self._mentions.get(outer.name, ()))), "")
         if outer.kind != "call":
-            return f"The client is passed on in line {mention.line}" if is_part and outer.kind != "set" else ""
+            is_kept = outer.kind == "set" or (not is_part and outer.kind in ("end", "if", "expression"))
+            return "" if is_kept else f"The client is passed on in line {mention.line}"
         if is_part and outer.parts[0] is not top:
             _refuse(mention.line, "a part of the client is passed on, which may change the request")
         is_own = outer.parts[0] is top or self._is_own(re.split(r"[.(]", self._path(outer.parts[0]))[0])
@@ -542,13 +556,14 @@ class Program:
         if (
             path == "dict"
             and self._is_python
-            and not self._is_own(path)
+            and path not in self._bindings
             and all(one.kind == "keyword" for one in given)
         ):
             return {one.name: self._value(one.parts[0], depth + 1) for one in given}
         text: object = None
         strips = ("strip", "lstrip", "rstrip") if self._is_python else ("trim",)
-        if path in ("textwrap.dedent", "inspect.cleandoc") and len(given) == 1:
+        is_own = self._is_own(re.split(r"[.(]", self._path(function))[0])
+        if path in ("textwrap.dedent", "inspect.cleandoc") and len(given) == 1 and not is_own:
             text = self._value(given[0], depth + 1)
         elif function.kind == "member" and function.name in strips and not given:
             text = self._value(function.parts[0], depth + 1)
@@ -578,10 +593,15 @@ class Program:
             return self._open(node, where, self._key(node, binding))
         if binding.kind == "var" and not self._is_before(binding):
             return self._open(node)
+        if binding.at in self._known:
+            return self._known[binding.at]
+        self._values.spend(node.line, 20)
         value = self._value(binding.parts[0], depth + 1)
         if isinstance(value, Open):
             return self._open(node, value.reason, self._key(node, binding))
         if not isinstance(value, list | dict):
+            if next(self._values.opened(value), None) is None:
+                self._known[binding.at] = value
             return value
         reason, grown = self._changed(binding)
         if grown and not self._call.has(node) and any(node.at < one.at < self._call.at for one in grown):
@@ -612,11 +632,12 @@ class Program:
             return None
         run = self._run(binding)
         is_later = run.kind == "loop" and any(one.kind == "function" and one.at > run.at for one in self._call.outer())
-        how = node.parent is not None and node.parent.kind == "sum"  # objects of JavaScript may become another text
+        # Calls in between may change it, and objects of JavaScript may become another text in a sum.
+        how = bisect(self._acting, node.at), node.parent is not None and node.parent.kind == "sum"
         if self._call.has(node):
             return (binding.at, is_later, how)
-        block = next((one for one in node.outer() if one.kind == "block" and one.has(self._call)), None)
-        return (binding.at, False, how) if block is not None and run.has(block) and not is_later else None
+        block = next((one for one in node.outer() if one.kind == "block"), self._nodes[0])
+        return (binding.at, False, how) if block.has(self._call) and run.has(block) and not is_later else None
 
     # Lists and objects
 
@@ -653,11 +674,10 @@ class Program:
     def _flow(self, mention: Node) -> tuple[str, Node]:  # noqa: C901 - one case per kind of code
         """Return what the code around a mention does to the value: read, grow, same (another name), held (a member of
         the value of another name), or other."""
-        node, is_part, is_held = mention, False, False
+        node, is_held = mention, False
         while (outer := node.parent) is not None:
             is_method = outer.parent is not None and outer.parent.kind == "call" and outer.parent.parts[0] is outer
             if outer.kind in ("member", "index") and outer.parts[0] is node and not is_method and not is_held:
-                is_part = True
                 if outer.name == "length":
                     return "read", outer
             elif outer.kind in _NESTING:
@@ -684,7 +704,7 @@ class Program:
             return ("read" if outer.name in _TEXT_METHODS else "other"), call
         if outer.kind in ("template", "expression") or (outer.kind == "if" and outer.parts[0] is node):
             return "read", outer
-        if outer.kind in ("let", "var") and outer.parts[0] is node and not is_part:
+        if outer.kind in ("let", "var") and outer.parts[0] is node:
             scope = self._scope_of[outer.at]
             if scope.kind != "class" and sum(scope.has(one) for one in self._bindings[outer.name][:_MAX_BINDINGS]) == 1:
                 return ("held" if is_held else "same"), outer
@@ -713,7 +733,7 @@ class Program:
         if self._is_python or not inner:
             return True
         between = [one for one in self._nodes[binding.last + 1 : grow.at] if one.kind == "call"]
-        return all(one.parts[0].name == "push" or one.name == "new" for one in between)
+        return all(one.parts[0].name == "push" for one in between)
 
 
 def _is_sending(path: str) -> bool:
