@@ -172,6 +172,7 @@ class DraftState(Struct, frozen=True):
 
 
 _MOST_ROWS = 64
+"""Number of tabs whose rows are cached."""
 
 
 class Draft:
@@ -254,7 +255,7 @@ class Draft:
             return ""
 
     def _row_of(self, state: DraftState) -> dict[str, Json]:
-        """Return the row of another tab: text that is not being edited is not converted for every write."""
+        """Return the row of another tab. Cached, so that a write converts only the text that is being edited."""
         key = (id(state.document), id(state.saved))
         kept = self._rows.get(key)
         if kept is None or kept[0].document is not state.document or kept[0].file != state.file:
@@ -315,21 +316,23 @@ def _recovered(data: bytes) -> Json:
     return {**rows[0], "others": [*rows[1:]]}
 
 
+class _StoredDraft(Struct):
+    """A draft as its file has it: the prompt of the selected tab, and those of the `others`."""
+
+    document: str
+    file: str | None
+    saved: str
+    format: FileFormat | None = None
+    others: list[_StoredDraft] = []
+    place: int = 0
+
+
 def _state(value: Json) -> DraftState:
-    """Return the state in a draft file's value. Raises ValueError or KeyError if it has another shape."""
-    if not isinstance(value, dict):
-        raise ValueError("a draft is an object")
-    file, fields, others, place = value["file"], value.get("format"), value.get("others", []), value.get("place", 0)
-    texts = (value["document"], value["saved"], "" if file is None else file)
-    if not all(isinstance(text, str) for text in texts) or not isinstance(others, list) or type(place) is not int:
-        raise ValueError("a field of the draft has another type")
-    document, saved, _ = map(str, texts)
-    behind = tuple(map(_state, others))
-    return DraftState(
-        load(document),
-        None if file is None else str(file),
-        saved,
-        PROMPT_FORMAT if fields is None else msgspec.convert(fields, FileFormat),
-        behind,
-        max(0, min(place, len(behind))),
-    )
+    """Return the state in a draft file's value. Raises ValueError if it has another shape."""
+    return _loaded(msgspec.convert(value, _StoredDraft))
+
+
+def _loaded(draft: _StoredDraft) -> DraftState:
+    others = tuple(map(_loaded, draft.others))
+    place = max(0, min(draft.place, len(others)))
+    return DraftState(load(draft.document), draft.file, draft.saved, draft.format or PROMPT_FORMAT, others, place)
