@@ -276,7 +276,7 @@ class MatchingElements:
             newest = self._connection.execute("SELECT coalesce(max(first), 0) FROM prompt_blocks").fetchone()[0]
             matches = self._matches[part] = _Matches(newest + 1, newest, self._is_common(wanted))
         for newer in (True, False):
-            self._extend(matches, fold_text(part), index.query(wanted), newer)
+            self._extend(matches, fold_text(part), index.query(wanted), newer=newer)
         return None if matches.many else matches.found
 
     def _is_common(self, wanted: list[str]) -> bool:
@@ -286,8 +286,8 @@ class MatchingElements:
         ).fetchall()
         return len(newest) == _SAMPLE and sum(row[0] for row in newest) * 2 > _SAMPLE
 
-    def _extend(self, matches: _Matches, part: str, wanted: str, newer: bool) -> None:
-        """Compare the ranges that were added since the last call, or those that are older than the compared ones."""
+    def _extend(self, matches: _Matches, part: str, wanted: str, *, newer: bool) -> None:
+        """Compare the ranges that are `newer` than the compared ones, or those that are older. Raises Unfinished."""
         where = "first > ? ORDER BY first" if newer else "first < ? ORDER BY first DESC"
         sql = f"SELECT first, last, may_hold(bits, ?) FROM prompt_blocks WHERE {where} LIMIT {_RANGES}"
         while not matches.many:

@@ -31,7 +31,7 @@ def set_tags(
     return run_ids
 
 
-def mark(connection: sqlite3.Connection, run_ids: list[str], marked: bool) -> list[str]:
+def mark(connection: sqlite3.Connection, run_ids: list[str], *, marked: bool) -> list[str]:
     """Set or clear the mark of runs. Returns their run_ids."""
     values = ((int(marked), *both_ids(run_id)) for run_id in run_ids)
     connection.executemany("UPDATE runs SET marked = ? WHERE run_id IN (?, ?)", values)
