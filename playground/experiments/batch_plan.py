@@ -22,6 +22,8 @@ Order = Literal["warm", "file"]
 Parts = tuple[str, ...]
 
 MINUTE_S = 60.0
+REQUEST_S = 2.0
+"""Assumed duration of a request."""
 STEP_CHARS = 64
 """Characters in about one cache block of 16 tokens."""
 GROUP_SHARE = 0.5
@@ -199,16 +201,13 @@ def forecast_batch(
     rates: Rates,
     concurrency: int,
     warm: Mapping[int, float] | None = None,
-    seconds_each: float = 2.0,
 ) -> BatchForecast:
-    """Simulate the batch on a prefix cache without a size limit.
+    """Simulate the batch on a prefix cache without a size limit, with requests of REQUEST_S.
 
-    Args:
-        warm: by row number the share of the prompt that is in the cache before the batch; None: nothing is.
-        seconds_each: assumed duration of a request.
+    `warm`: by row number the share of the prompt that is in the cache before the batch; None: nothing is.
     """
     at_once = min(concurrency, plan.in_flight or concurrency)
-    starts, ends = _schedule([item.after for item in planned], at_once, plan.requests_per_minute, seconds_each)
+    starts, ends = _schedule([item.after for item in planned], at_once, plan.requests_per_minute, REQUEST_S)
     cached_chars = _cached_chars(planned, starts, ends, cache.lifetime_s)
     tokens = lru_cache(None)(cache.count)
 

@@ -49,6 +49,7 @@ from playground.requestlog.log import RequestLog
 from playground.runs.metrics import Figure, dollars, input_figure, percent, whole_seconds
 from playground.runs.run import Run
 from playground.runs.service import RequestService
+from playground.storage.file_lock import is_held
 from playground.storage.paths import write_private
 from playground.tasks import Subscribers
 
@@ -395,7 +396,7 @@ class BatchStore:
         """Return the newest batch if it has unfinished rows and no other process runs it. Damaged ones are ignored."""
         for folder in reversed(self._folders()[-1:]):
             note = folder / f"{_RESULTS}.batch"
-            if note.exists() and not _running(folder / f"{_RESULTS}.lock"):
+            if note.exists() and not is_held(folder / f"{_RESULTS}.lock"):
                 with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, InputError, RecursionError):
                     path = folder / _RESULTS
                     found = newest_results(parse_results(path.read_bytes() if path.exists() else b"", path))
@@ -409,18 +410,6 @@ class BatchStore:
 
     def _folders(self) -> list[Path]:
         return sorted(path.parent for path in self._root.glob(f"*/{_ABOUT}"))
-
-
-def _running(lock: Path) -> bool:
-    from filelock import FileLock, Timeout
-
-    if not lock.exists():
-        return False
-    try:
-        with FileLock(lock, timeout=0):
-            return False
-    except Timeout:
-        return True
 
 
 def _read(folder: Path) -> BatchSpec:

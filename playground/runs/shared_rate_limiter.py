@@ -27,6 +27,7 @@ from msgspec.structs import replace
 from playground.client.endpoint import Endpoint, PlanLimits
 from playground.client.retry import LONGEST_ASKED_S, Load, QueueStatus
 from playground.runs.metrics import counted
+from playground.storage.file_lock import acquired
 from playground.storage.paths import write_private
 
 FILE_NAME = "gate.json"
@@ -385,7 +386,7 @@ class _SharedFile:
     def locked(self) -> Iterator[dict[str, SlotRecord]]:
         """Yield the records by base URL under the lock, and write them if they changed. Raises OSError."""
         # Imported on first use: the first paint does not need it.
-        from filelock import FileLock, Timeout
+        from filelock import Timeout
 
         until = time.monotonic() + LOCK_TIMEOUT_S
         if not self._own_turn.acquire(timeout=LOCK_TIMEOUT_S):
@@ -393,9 +394,8 @@ class _SharedFile:
         try:
             if not self._path.parent.is_dir():
                 raise FileNotFoundError(None, "the data folder was deleted")
-            lock = FileLock(self._path.with_suffix(".lock"), mode=0o600, poll_interval=0.01, thread_local=False)
             try:
-                lock.acquire(timeout=max(until - time.monotonic(), 0.0))
+                lock = acquired(self._path.with_suffix(".lock"), max(until - time.monotonic(), 0.0))
             except Timeout as error:
                 raise TimeoutError(None, _STUCK) from error
             try:

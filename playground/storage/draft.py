@@ -111,14 +111,14 @@ def _locked(path: Path) -> _Lock | None:
 if sys.platform == "win32":
 
     def _lock(path: Path) -> _Lock | None:
-        from filelock import FileLock, Timeout
+        from filelock import Timeout
 
-        lock = FileLock(path, mode=0o600, thread_local=False)
+        from playground.storage.file_lock import acquired
+
         try:
-            lock.acquire(timeout=0)
+            return acquired(path)
         except Timeout:
             return None
-        return lock
 
 else:
     # The same lock as filelock's, whose import takes a tenth of the time to the first frame.
@@ -298,14 +298,11 @@ class Draft:
 
 
 def _row(state: DraftState) -> dict[str, Json]:
-    return {
-        "document": dump(state.document),
-        "file": state.file,
-        "saved": state.saved,
-        "format": msgspec.to_builtins(state.format),
-        "others": [],
-        "place": 0,
-    }
+    """Return the prompt of one tab as its file has it."""
+    row: dict[str, Json] = msgspec.to_builtins(
+        _StoredDraft(dump(state.document), state.file, state.saved, state.format)
+    )
+    return row
 
 
 def _recovered(data: bytes) -> Json:
