@@ -31,7 +31,7 @@ LEADER_SHARE = 0.1
 PROBE_SHARE = 0.01
 """Most of the cached rows so far that a test of a larger limit may cost."""
 HOPELESS_ROWS = 20
-"""If so many rows found nothing of their prefix in the cache, and none found it, order saves nothing."""
+"""Number of rows without a cache hit, and none with one, after which the server is taken to cache nothing."""
 HIT_SHARE = 0.5
 """Least part of the expected cached tokens that counts as found."""
 PATIENCE = 3.0

@@ -165,8 +165,10 @@ class BatchForecast(Struct, frozen=True):
 class ServerCache(Struct, frozen=True):
     """What is known of a server's cache. The functions may be called in a worker.
 
-    `lifetime_s`: a prefix that is not read for this long is forgotten. `count` returns the tokens (≈) of a text,
-    `served` those that are served of so many in the cache, `warm` the share of a prompt that is in it before the batch.
+    lifetime_s: seconds after which an unused prefix is no longer cached.
+    count: returns the tokens (≈) of a text.
+    served: returns how many tokens are served if the cache has so many of a prompt's prefix.
+    warm: returns the share (0 to 1) of a prompt that is cached before the batch.
     """
 
     count: Callable[[str], float]

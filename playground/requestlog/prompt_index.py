@@ -122,7 +122,7 @@ class PromptIndex:
         numbers = self._connection.execute(
             "SELECT number FROM runs WHERE number BETWEEN ? AND ?", (first_run, first_run + index.RUNS - 1)
         ).fetchall()
-        last = first = self._connection.execute("SELECT value FROM meta WHERE name = 'elements'").fetchone()[0]
+        last = first = index.meta(self._connection, "elements")
         joiner, texts, pairs = Joiner(self._connection), list[str](), set[tuple[int, int]]()
         for (number,) in numbers:
             for key, element in self._elements(joiner, number):
@@ -315,7 +315,7 @@ def deletions_of(connection: sqlite3.Connection) -> int:
 
     While it is the same, ids of parts and elements are stable, and requests are added with greater numbers only.
     """
-    return int(connection.execute("SELECT value FROM meta WHERE name = 'deletions'").fetchone()[0])
+    return index.meta(connection, "deletions")
 
 
 class PromptTest:

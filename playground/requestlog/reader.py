@@ -27,7 +27,7 @@ from playground.requestlog.groups import GroupLayout
 from playground.requestlog.index import BlockTest, column_text, fold
 from playground.requestlog.log_queries import IndexedIds, ListedIds
 from playground.requestlog.ordered import NEAR, FirstInOrder, Window, windows
-from playground.requestlog.prompt_index import MatchingElements, PromptTest, Unfinished
+from playground.requestlog.prompt_index import MatchingElements, PromptTest, Unfinished, deletions_of
 from playground.requestlog.records import PREVIEW_CHARS, Count, Found, LogRow, Totals
 from playground.requestlog.stored_runs import DAMAGE, KINDS, StoredRuns, check_types, one_moment, tags_of
 from playground.runs.record import SentRow
@@ -390,8 +390,7 @@ class Reader:
 
     def _version(self) -> tuple[int, int]:
         """Return what changes with each write of another connection, and with each deletion."""
-        data_version = self._connection.execute("PRAGMA data_version").fetchone()[0]
-        return data_version, self._connection.execute("SELECT value FROM meta WHERE name = 'deletions'").fetchone()[0]
+        return self._connection.execute("PRAGMA data_version").fetchone()[0], deletions_of(self._connection)
 
 
 def _integers(found: sqlite3.Cursor) -> array[int]:

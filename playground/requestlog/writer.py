@@ -27,6 +27,7 @@ from playground.requestlog.store import (
     ReplacedFileError,
     WriterMemory,
     cause_of,
+    is_busy,
     is_damage,
     note_damage,
     reason_of,
@@ -418,7 +419,7 @@ class Writer:
         return number
 
     def _error(self, error: sqlite3.Error) -> None:
-        self.locked = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+        self.locked = is_busy(error)
         if self.locked:
             set_busy_timeout(self._connection, HELD_BUSY_S)
         if not self._failing:

@@ -218,7 +218,7 @@ def received_tokens(state: RunState) -> float | None:
     """
     from playground.prefix_cache.token_estimator import TokenEstimator
 
-    calls = "".join(call.name + call.arguments for call in state.tool_calls.values())
+    calls = "".join(call.name + call.arguments for call in state.calls)
     received = state.text + calls
     return TokenEstimator().estimate(received) if received else None
 
