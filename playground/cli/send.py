@@ -262,7 +262,7 @@ class _Output:
         if not self._ends_line:
             print(flush=True)
         state = run.state
-        for call in state.tool_calls.values():
+        for call in state.calls:
             self._write(f"{call.name}({call.arguments})\n")
         for label, text in (("reasoning", state.reasoning), ("refusal", state.refusal)):
             if text and not state.text:
