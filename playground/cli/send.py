@@ -253,7 +253,7 @@ class _Output:
     def _write(text: str) -> None:
         # A character that the terminal's encoding lacks must not end the stream.
         encoding = sys.stdout.encoding or "utf-8"
-        shown = for_stream(redact(text, None), sys.stdout)
+        shown = for_stream(text, sys.stdout)
         sys.stdout.write(shown.encode(encoding, "replace").decode(encoding))
         sys.stdout.flush()
 

@@ -314,6 +314,15 @@ def test_stream_that_breaks_before_the_last_piece_shows_no_piece() -> None:
     assert _joined(_raw(events))["choices", 1, "delta", "content"] == MASK
 
 
+def test_unfinished_event_that_begins_inside_a_word_is_unchanged() -> None:
+    rest = '{"choices": [{"delta": {"content": "sk-3f9a8b7c6d5e4f3a2b1c0d9e'
+    decoder = ResponseDecoder("text/event-stream", KEY)
+    decoder.feed(f"data: {_chunk('a di')}\n\ndata: {rest}".encode(), 1.0)
+    decoder.end(2.0)
+    assert decoder.error is not None
+    assert rest in decoder.error.body
+
+
 def test_value_that_each_event_repeats_is_unchanged() -> None:
     lines = [json.dumps({"id": "sk_plan", "model": "m-sk_p", "choices": [{"index": 0, "delta": {}}]})] * 4
     raw = _raw(_decoded(lines))
