@@ -22,6 +22,7 @@ _KINDS = {
     **dict.fromkeys(["function_expression", "generator_function", "arrow_function", "method_definition"], "function"),
     **dict.fromkeys(["for_statement", "for_in_statement", "while_statement", "do_statement"], "loop"),
     **dict.fromkeys(["return_statement", "throw_statement", "break_statement", "continue_statement"], "end"),
+    "await_expression": "await",
     "if_statement": "if",
     "catch_clause": "scope",
     "new_expression": "call",
@@ -102,6 +103,8 @@ def _shape(native: object) -> Shape:  # noqa: C901 - one case per kind of syntax
             return "const", number, line, node, ()
         case "unary_expression" if (number := _number(_source(node))) is not None:
             return "const", number, line, node, ()
+        case "with_statement":
+            return "name", "with", line, node, ()
         case "true" | "false" | "null":
             return "const", {"true": True, "false": False, "null": None}[node.type], line, node, ()
         case "identifier" | "this" | "super" | "shorthand_property_identifier" | "undefined" | "import":

@@ -17,6 +17,7 @@ _KINDS: dict[type[ast.AST], str] = {
     **dict.fromkeys((ast.For, ast.AsyncFor, ast.While), "loop"),
     **dict.fromkeys((ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp), "loop"),
     **dict.fromkeys((ast.Return, ast.Raise, ast.Break, ast.Continue), "end"),
+    ast.Await: "await",
     ast.If: "if",
     ast.ClassDef: "class",
     ast.Call: "call",

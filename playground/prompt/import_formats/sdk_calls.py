@@ -42,35 +42,25 @@ _SETTINGS = words(
 )
 """Properties of a client or package that do not change the body."""
 _SENDING = words(
-    "completions create post request send fetch stringify dumps loads parse complete stream Completions OpenAI "
-    "dedent cleandoc __init__ __call__ __getattr__ toJSON"
+    "chat completions create post request send fetch stringify dumps loads parse complete stream Completions OpenAI "
+    "JSON console push trim dedent cleandoc __init__ __call__ __getattr__ toJSON"
 )
 _OPEN_MODULES = words("os process sys module exports st streamlit app window document")
 """Modules of which a property may be set."""
+_GLOBALS = words("JSON Array String Object Math global console openai")
 _DYNAMIC_NAMES = {
     True: words("exec eval compile globals locals vars setattr delattr __import__ __builtins__"),
-    False: words("eval Function Proxy Reflect globalThis"),
+    False: words("eval with Function Proxy Reflect globalThis"),
 }
 """Functions that may change any value, in Python and in JavaScript."""
 _DYNAMIC = words(
     "__main__ builtins FunctionType __defineGetter__ defineProperty defineProperties setPrototypeOf prototype "
     "__proto__ f_globals f_locals f_back __globals__ __code__ __dict__ __class__ __setattr__ __delattr__ "
     "__getattribute__ __eq__ __ne__ __contains__ __add__ __radd__ __iadd__ _getframe settrace setprofile "
-    "get_objects get_referrers get_referents interceptors monkeypatch"
+    "getPrototypeOf get_objects get_referrers get_referents interceptors monkeypatch"
 )
-_PATCHING = (
-    "unittest.mock",
-    "mock",
-    "importlib",
-    "gc",
-    "ctypes",
-    "builtins",
-    "__main__",
-    "node:vm",
-    "vm",
-    "node:module",
-)
-_TRANSPORT = words("http_client httpClient fetch fetchOptions event_hooks hooks mount transport middleware")
+_PATCHING = words("unittest.mock mock importlib gc ctypes builtins __main__ sys.modules vm node:vm module node:module")
+_TRANSPORT = words("http_client httpClient fetch fetchOptions event_hooks hooks mount transport transformRequest")
 """Options that may change what a client sends."""
 _EXITS = words("exit quit _exit sys.exit os._exit process.exit")
 _SPACES = "\t\n\v\f\r \xa0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff" + "".join(map(chr, range(0x2000, 0x200B)))
@@ -162,6 +152,10 @@ class Program:
         self._is_post = not self._calls
         self._call = self._first_call()
         values.line = self._call.line
+        # A call that is not awaited may send what is changed behind it.
+        is_async = not is_python or any("Async" in name for name in (*self._mentions, *self._bindings))
+        outer = self._call.parent
+        self._is_sent = not is_async or (outer is not None and outer.kind == "await")
         sdk = {one.at for one in (*self._calls, self._call)}
         acting = (one for one in nodes if one.kind == "call" and one.at not in sdk)
         self._acting = [one.at for one in acting if not self._is_reading(one)]
@@ -272,14 +266,15 @@ class Program:
         """Refuse programs that run text, or that replace what the reader relies on."""
         for node in self._nodes:
             is_name = node.kind == "name" and node.name in _DYNAMIC_NAMES[self._is_python]
+            is_name = is_name or ("\\" in node.name and node.kind in ("name", *_BINDING))  # the same name in escapes
             if is_name or (node.name in _DYNAMIC and node.kind in ("name", "member", "function", "bind", "import")):
                 _refuse(node.line, f"{node.name} may change any value, so the program is not imported")
             if node.kind == "import":
                 module = str(node.value)
-                if node.name == "*" or any(module == one or module.startswith(f"{one}.") for one in _PATCHING):
+                if node.name == "*" or any(f"{module}.".startswith(f"{one}.") for one in _PATCHING):
                     _refuse(node.line, f"the import of {module} may change any value, so the program is not imported")
-            elif node.kind == "member" and node.name == "modules" and self._path(node).startswith("sys."):
-                _refuse(node.line, "sys.modules may change any value, so the program is not imported")
+            elif node.name in ("modules", "cache") and self._path(node) in ("sys.modules", "require.cache"):
+                _refuse(node.line, f"{self._path(node)} may change any value, so the program is not imported")
             elif node.kind == "class":
                 for base in node.parts:
                     path = "" if base.kind == "block" else self._origin(base)
@@ -296,12 +291,7 @@ class Program:
         if node.name in _SETTINGS or (place.kind == "name" and place.name in ("self", "this")):
             return
         is_module = any(one.kind == "import" for one in self._bindings.get(first, ())) and first not in _OPEN_MODULES
-        names = {*re.split(r"\W+", path), node.name}
-        if (
-            is_module
-            or names & _SENDING
-            or first in ("JSON", "Array", "String", "Object", "Math", "global", "console", "openai")
-        ):
+        if is_module or first in _GLOBALS or {*re.split(r"\W+", path), node.name} & _SENDING:
             _refuse(node.line, f"{path}.{node.name} is set, which may change the request")
 
     def _check_client(self) -> None:
@@ -347,17 +337,13 @@ class Program:
             return ""
         seen[name] = None
         for one in found[:_MAX_BINDINGS]:
-            value = one.parts[-1] if one.kind == "set" and len(one.parts) > 1 else one.parts[0] if one.parts else None
             if one.kind in ("function", "class"):
                 _refuse(one.line, f"the client {name} is code of the program")
             module = str(one.value) if one.kind == "import" else ""
             if module and not module.startswith((*_SDKS, "requests", "httpx", "axios", "node-fetch", "aiohttp")):
                 return f"The client is imported in line {one.line}"
-            if (
-                one.kind in ("let", "var", "set")
-                and value is not None
-                and (doubt := self._doubt(value, seen, depth + 1))
-            ):
+            value = one.parts[0] if one.kind in ("let", "var") else one.parts[-1] if one.kind == "set" else None
+            if value is not None and (doubt := self._doubt(value, seen, depth + 1)):
                 return doubt
         return next(filter(None, (self._passed(one, seen) for one in self._mentions.get(name, ()))), "")
 
@@ -372,6 +358,8 @@ class Program:
         if outer.kind in ("let", "var") and outer.name not in seen:
             seen[outer.name] = None
             return next(filter(None, (self._passed(one, seen) for one in self._mentions.get(outer.name, ()))), "")
+        if outer.kind == "set" and outer.parts[0] is top and outer.name not in _SETTINGS:
+            _refuse(mention.line, "a property of the client is set, which may change the request")
         if outer.kind != "call":
             is_kept = outer.kind == "set" or (not is_part and outer.kind in ("end", "if", "expression"))
             return "" if is_kept else f"The client is passed on in line {mention.line}"
@@ -391,11 +379,8 @@ class Program:
             raise SyntaxError("an object of JavaScript")
         if not self._is_python and len(given) > 1:
             self._report.left_out("options", "it is not part of the body")
-        return self._fields(given if self._is_python else given[:1])
-
-    def _fields(self, given: Sequence[Node]) -> dict[str, object]:
         found: dict[str, object] = {}
-        for one in given:
+        for one in given if self._is_python else given[:1]:
             found |= self._pairs(one, 0)
         for name in ("extra_headers", "extra_query", "timeout"):
             if found.pop(name, self) is not self:
@@ -458,7 +443,7 @@ class Program:
             body = next((given[name] for name in ("json", "data", "content") if name in given), None)
         body = self._literal(body) if body is not None else None
         if body is not None and body.kind == "call" and self._path(body.parts[0]) in ("json.dumps", "JSON.stringify"):
-            body = body.parts[1] if len(body.parts) > 1 else None
+            body = body.parts[1] if len(body.parts) > 1 and _is_plain(body.parts[2:]) else None
         value = self._value(body, 0) if body is not None else None
         if isinstance(value, str) and not isinstance(value, Open) and "json" not in given:
             value = loads(value)
@@ -469,9 +454,10 @@ class Program:
     def _literal(self, node: Node) -> Node:
         """Return what a name is set to, if that is not changed."""
         binding = self._binding(node) if node.kind == "name" else None
-        if binding is None or binding.kind not in ("let", "var") or any(self._changed(binding)):
-            return node
-        return binding.parts[0]
+        is_value = binding is not None and (
+            binding.kind == "let" or (binding.kind == "var" and self._is_before(binding))
+        )
+        return binding.parts[0] if binding is not None and is_value and not any(self._changed(binding)) else node
 
     def _gap(self, node: Node, value: object = None) -> Gap:
         why = getattr(value, "reason", "") or f"line {node.line}"
@@ -553,12 +539,8 @@ class Program:
     def _called(self, node: Node, depth: int) -> object:
         function, given = node.parts[0], node.parts[1:]
         path = self._origin(function)
-        if (
-            path == "dict"
-            and self._is_python
-            and path not in self._bindings
-            and all(one.kind == "keyword" for one in given)
-        ):
+        is_dict = path == "dict" and self._is_python and path not in self._bindings
+        if is_dict and all(one.kind == "keyword" for one in given):
             return {one.name: self._value(one.parts[0], depth + 1) for one in given}
         text: object = None
         strips = ("strip", "lstrip", "rstrip") if self._is_python else ("trim",)
@@ -645,7 +627,7 @@ class Program:
         """Return the code that may change the value of a name, and the calls that add to its list."""
         if binding.at in self._changes:
             return self._changes[binding.at]
-        self._changes[binding.at] = "", []
+        self._changes[binding.at] = f"line {binding.line} may have itself in it", []
         reason, grown = "", []
         scope, run = self._scope_of[binding.at], self._run(binding)
         is_repeated = not run.has(self._call) or any(
@@ -655,7 +637,8 @@ class Program:
             if not scope.has(one):
                 continue
             flow, what = self._flow(one)
-            is_after = one.at > self._call.last and not is_repeated and self._function(one) is self._function(binding)
+            is_after = one.at > self._call.last and self._is_sent and not is_repeated
+            is_after = is_after and self._function(one) is self._function(binding)
             if flow == "read" or is_after:
                 continue
             if flow == "grow":
@@ -692,9 +675,7 @@ class Program:
             known = path in _READING and not self._is_own(re.split(r"[.(]", path)[0])
             others = [one for one in outer.parts[1:] if not one.has(mention)]
             if path in ("json.dumps", "JSON.stringify"):
-                known = known and all(
-                    one.kind == "const" or [part.kind for part in one.parts] == ["const"] for one in others
-                )
+                known = known and _is_plain(others)
             return ("read" if known or outer in self._calls or outer is self._call else "other"), outer
         if outer.kind == "member" and node is mention:  # a method
             call = outer.parent
@@ -734,6 +715,11 @@ class Program:
             return True
         between = [one for one in self._nodes[binding.last + 1 : grow.at] if one.kind == "call"]
         return all(one.parts[0].name == "push" for one in between)
+
+
+def _is_plain(options: Sequence[Node]) -> bool:
+    """Whether the options of a function are literals, and no functions."""
+    return all(one.kind == "const" or [part.kind for part in one.parts] == ["const"] for one in options)
 
 
 def _is_sending(path: str) -> bool:
