@@ -304,6 +304,17 @@ def test_open_any_python_argument_that_is_not_known_is_named_and_left_out() -> N
 
 
 JAVASCRIPT: dict[str, tuple[str, list[str | None], list[int]]] = {
+    "call that is not awaited": (
+        f"const m = [{S}];\nconst p = {JS_SEND.replace('await ', '')}\nm.push({U});\nawait p;",
+        ["S"],
+        [4],
+    ),
+    "list that grows behind the call": (f"const m = [{S}];\n{JS_SEND}\nm.push({U});", ["S"], []),
+    "many texts": (
+        f"const q = 'A';\nconst m = [{{role: 'user', content: {'q + ' * 3_000}q}}];\n{JS_SEND}",
+        ["A" * 3_001],
+        [],
+    ),
     "push": (f"const m = [{S}];\nm.push({U});\n{JS_SEND}", ["S", "U"], []),
     "typed": (f"const m: Array<Message>[] = [{S} as const];\nm.push({U} satisfies M);\n{JS_SEND}", ["S", "U"], []),
     "spread": (f"const h = [{S}];\nconst m = [...h, {U}];\n{JS_SEND}", ["S", "U"], []),
@@ -439,7 +450,6 @@ JAVASCRIPT: dict[str, tuple[str, list[str | None], list[int]]] = {
         ["U"],
         [2],
     ),
-    "long comparison": (f"const m = [{S}];\nconst x = " + "a < " * 10_000 + f"1;\n{JS_SEND}", ["S"], []),
     "computed push": (f'const m = [{S}];\nm["push"]({U});\n{JS_SEND}', ["S", "U"], []),
     "hoisted function that runs before": (
         f"const m = [{S}];\nnew Go();\nm.push({U});\nfunction Go() {{ {JS_SEND.replace('await ', '')} }}",
@@ -470,6 +480,11 @@ def test_open_any_javascript_program_gives_what_it_sends_or_names_the_rest(case:
 
 
 REFUSED_JAVASCRIPT: dict[str, tuple[str, int]] = {
+    "long comparison": (f"const m = [{S}];\nconst x = " + "a < " * 10_000 + f"1;\n{JS_SEND}", 3),
+    "name with an escape": (f"const m = [{S}];\n\\u006d.push({U});\n{JS_SEND}", 3),
+    "with": (f"const m = [{S}];\nwith (o) {{ m.push({U}); }}\n{JS_SEND}", 3),
+    "property of the client": (f"c.chat = {{ completions: f }};\nconst m = [{S}];\n{JS_SEND}", 2),
+    "JSON with a function": ("fetch('/chat/completions', {body: JSON.stringify({messages: []}, f)});", 2),
     "concat": (f"const m = [{S}].concat([{U}]);\n{JS_SEND}", 2),
     "in an object": (f"const m = [{S}];\nconst o = {{m}}; o.m.push({U});\n{JS_SEND}", 3),
     "item set": (f'const m = [{U}];\nm[0].content = "T";\n{JS_SEND}', 3),
