@@ -15,7 +15,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from playground.cli import FAILED, FINISHED, STOPPED, ignore_signals
+from playground.cli import FAILED, FINISHED, STOPPED, ends_soon, ignore_signals
 from playground.cli.send import (
     check_document,
     endpoint_of,
@@ -104,6 +104,10 @@ def merge_batches(options: argparse.Namespace) -> int:
     check_output(output)
     parts = [parse_results(read_input(name, max_bytes=8 * MAX_DATA_BYTES), Path(name)) for name in options.files]
     merged = merge_results(parts)
+    last = row_number(merged[-1]) + 1 if merged else 0
+    rows = len(read_rows(read_input(options.data, "--data", MAX_DATA_BYTES), options.data)) if options.data else last
+    if last > rows:
+        raise InputError.of(("--data",), f"has {counted(rows, 'row')}, and a result is of row {last:,}.")
     if output.exists():
         raise InputError.of(("-o",), f"{output} exists.", "Name another file.")
     with writing_to("-o", output):
@@ -113,8 +117,9 @@ def merge_batches(options: argparse.Namespace) -> int:
     for name in unfinished:
         print_error(f"{name}: its batch has not ended with all rows answered. Continue it with --resume.")
     failed = sum(result.get("phase") != "done" for result in merged)
-    missing = row_number(merged[-1]) + 1 - len(merged) if merged else 0
-    print(f"{counted(len(merged), 'row')}, {failed:,} failed, {missing:,} missing before the last one", file=sys.stderr)
+    missing = rows - len(merged)
+    where = "" if options.data else " before the last one"
+    print(f"{counted(len(merged), 'row')}, {failed:,} failed, {missing:,} missing{where}", file=sys.stderr)
     return FAILED if failed or missing or unfinished else FINISHED
 
 
@@ -154,7 +159,8 @@ class _Job(Struct):
             part = _shard_of(self.options.shard)
             if part is not None:
                 endpoint = replace(endpoint, plan=plan_of_shard(endpoint.plan, part[1]))
-            await services.open_log()
+            with ends_soon():
+                await services.open_log()
             for notice in services.notices:
                 print_error(notice)
             show_log_notices(services)

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TypeAlias, cast
 
-from playground.cli import FAILED, FINISHED, discard_output
+from playground.cli import FAILED, FINISHED, LOCK_WAIT_S, discard_output, ends_soon
 from playground.client.redact import redact
 from playground.export.jsonl import to_line
 from playground.export.log_files import FORMATS, Format, Imported, export_into, format_of, import_file
@@ -287,18 +287,19 @@ def log(options: argparse.Namespace) -> int:
 
 
 async def _with_log(folder: Path, work: Work, *, reading: bool) -> int:
-    store = await RequestLog.open(folder, reading=reading)
-    try:
-        if store.read_only_reason is not None:
-            print_error(store.read_only_reason)
-        store.on_notice(print_error)
-        store.waits_for_copies = True
-        # Let a notice (a damaged file was set aside) be printed before the output.
-        await asyncio.sleep(0)
-        await store.recovered()
-        status = await work(store)
-    finally:
-        await store.close()
+    with ends_soon():
+        store = await RequestLog.open(folder, reading=reading)
+        try:
+            if store.read_only_reason is not None:
+                print_error(store.read_only_reason)
+            store.on_notice(print_error)
+            store.waits_for_copies, store.lock_wait_s = True, LOCK_WAIT_S
+            # Let a notice (a damaged file was set aside) be printed before the output.
+            await asyncio.sleep(0)
+            await store.recovered()
+            status = await work(store)
+        finally:
+            await store.close()
     return FAILED if store.has_failed and status == FINISHED else status
 
 

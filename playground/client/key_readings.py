@@ -312,8 +312,8 @@ def with_backslashes(text: str, spans: list[Span]) -> list[Span]:
 SIGNS = "-_+/"
 """What is between the letters and digits of keys."""
 _WORD = re.compile(rf"([A-Za-z0-9]+(?:[{re.escape(SIGNS)}]+[A-Za-z0-9]+)*)")
-_MOST_BETWEEN = 24
-"""Words between two pieces of a key that have the same label."""
+_WORDS_BETWEEN = 24
+"""Most words between two pieces of a key that have the same label."""
 Label = tuple[str | int, ...]
 """What is before a word: the word there, without digits, and what is between them; or else the sign before that, what
 is between, and the number of words before it in the line, or in the row of a table in HTML."""
@@ -348,7 +348,7 @@ class LabelledWords:
         for at in compress(count(), map(letters.__contains__, words[1:])):
             for label in self._labels(at):
                 pieces = found.setdefault(label, [])
-                if at - last.get(label, at) > _MOST_BETWEEN:
+                if at - last.get(label, at) > _WORDS_BETWEEN:
                     pieces.append("\n")
                 pieces.append(letters[words[at + 1]])
                 last[label] = at

@@ -87,6 +87,8 @@ class RequestLog(LogReads):
         self._closing = False
         self.waits_for_copies = False
         """Whether a query that found damage waits until the readable requests are in the new log."""
+        self.lock_wait_s = 0.0
+        """How long a change of ended runs waits for another program that holds the log, after SQLite's own wait."""
         self._recovery_steps = recovery_steps(ready, self._seal_some, self._report, self._inform, self._changed)
         self._notes: deque[tuple[str, AnyEvent]] = deque()
         self._changes: deque[_Change] = deque()
@@ -397,10 +399,16 @@ class RequestLog(LogReads):
         If damage is found, the function is called again in the new log, when the readable requests were copied into it.
         Raises sqlite3.Error.
         """
+        until, is_told = time.monotonic() + self.lock_wait_s, False
         while self._writer is not None:
             try:
                 return await self._write_worker.call(lambda: self._on_writer(function, nothing))
             except sqlite3.Error as error:
+                if is_busy(error) and time.monotonic() < until:
+                    if not is_told:
+                        self._deliver(f"Waiting up to {self.lock_wait_s:.0f} s for another program that holds the log.")
+                    is_told = True
+                    continue
                 if not is_damage(error) or is_undecodable(error) or not await self._replace_damaged(error):
                     raise
                 await self.recovered()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -642,11 +643,15 @@ def test_template_that_reports_have_not_proved_is_listed_with_the_candidates_of_
     assert "or the server did not find the rest" in why.sentence
 
 
+def _fixed_size(tokens: float, _chars: int) -> Size:
+    return Size(tokens, 0.0)
+
+
 def test_time_of_the_newest_request_that_has_what_was_served_in_any_rendering_counts() -> None:
     """In one rendering it has fewer tokens than were served: its answer is not counted there."""
     proofs, ages = CacheProofs(), ((70.0, 1_000.0), (20.0, 900.0), (20.0, 1_000.0))
     older, newer, whole = (
-        Reach([MatchStep(100, 0, 1)], lambda _, size=tokens: Size(size, 0.0), [age], [0.0]) for age, tokens in ages
+        Reach([MatchStep(100, 0, 1)], partial(_fixed_size, tokens), [age], [0.0]) for age, tokens in ages
     )
     proofs.add_served(older, 992, 16, 6_059.0, renderings=(newer, whole))
     assert proofs.clocks(6_530.0, 6_570.0, 0) == ["minute"]
