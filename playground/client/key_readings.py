@@ -60,12 +60,12 @@ _LETTER = r"\\[abfnrtv]"
 _NUMBERED = r"[ \t]*(?:[0-9]{1,5}(?=[ \t]*[|:.)>+\t])|[0-9][0-9a-fA-F]{5,7}(?=:?[ ]))"
 """The number of a line, or the offset in a dump."""
 _BEHIND_HEX = r"[ ](?<=[0-9a-fA-F]{2}[ ])[ ]{1,40}"
-_CHARS = r"[^ \r\n][^\r\n]{0,17}"
+_CHARS = r"[^ \\\r\n][^\\\r\n]{0,17}"
 """The characters beside the hex digits of a dump."""
 _MARKUP = re.compile(rf"{_TERMINAL}|{_LETTER}")
 _CONTROL, _HEX_SIGN = re.compile(_LETTER), re.compile(r"0[xX](?=[0-9a-fA-F]{2}\b)")
 NOISE = re.compile(
-    rf"{_TERMINAL}|{_TAG}|{_BEHIND_HEX}{_CHARS}\n(?:{_NUMBERED})?|\n{_NUMBERED}|\r{_NUMBERED}|{_LETTER}(?:{_NUMBERED})?|0[xX](?=[0-9a-fA-F]{{2}}\b)|\[[xX]\]"
+    rf"{_TERMINAL}|{_TAG}|{_BEHIND_HEX}{_CHARS}(?:\n|{_LETTER})(?:{_NUMBERED})?|\n{_NUMBERED}|\r{_NUMBERED}|{_LETTER}(?:{_NUMBERED})?|0[xX](?=[0-9a-fA-F]{{2}}\b)|\[[xX]\]"
 )
 NO_TAGS = re.compile("[^\U000e0020-\U000e007e]+")
 """Removed from a text in tag characters, which are ASCII without a picture."""
@@ -89,7 +89,7 @@ _BEGINS = r"(?=[\\%=&xX\[<({\r\n\]0\x1b\x9b\x90\x98\x9d-\x9f]|[ ](?<=[0-9a-fA-F]
 """Finds quickly where something unfinished may begin."""
 UNFINISHED_ENDS = {
     NOISE: re.compile(
-        rf"""{_BEGINS}(?:{_UNFINISHED}|(?:(?:{_BEHIND_HEX}{_CHARS})?[\r\n]|{_LETTER})[ \t]*"""
+        rf"""{_BEGINS}(?:{_UNFINISHED}|(?:{_BEHIND_HEX}{_CHARS})?(?:[\r\n]|{_LETTER})[ \t]*"""
         rf"""(?:[0-9][0-9a-fA-F]{{0,7}}:?[ \t]*)?|{_BEHIND_HEX}(?:{_CHARS})?"""
         rf"""|\](?:\([^()\s]{{0,99}})?|<?0(?:[xX][0-9a-fA-F]{{0,2}})?"""
         rf"""|<(?:{_IN_TAG}(?:["'][^"'<]{{0,99}})?|[/?]?(?:[A-Za-z!][^<>]{{0,99}})?))$"""
@@ -312,8 +312,8 @@ def with_backslashes(text: str, spans: list[Span]) -> list[Span]:
 SIGNS = "-_+/"
 """What is between the letters and digits of keys."""
 _WORD = re.compile(rf"([A-Za-z0-9]+(?:[{re.escape(SIGNS)}]+[A-Za-z0-9]+)*)")
-_MOST_BETWEEN = 24
-"""Words between two pieces of a key that have the same label."""
+_WORDS_BETWEEN = 24
+"""Most words between two pieces of a key that have the same label."""
 Label = tuple[str | int, ...]
 """What is before a word: the word there, without digits, and what is between them; or else the sign before that, what
 is between, and the number of words before it in the line, or in the row of a table in HTML."""
@@ -348,7 +348,7 @@ class LabelledWords:
         for at in compress(count(), map(letters.__contains__, words[1:])):
             for label in self._labels(at):
                 pieces = found.setdefault(label, [])
-                if at - last.get(label, at) > _MOST_BETWEEN:
+                if at - last.get(label, at) > _WORDS_BETWEEN:
                     pieces.append("\n")
                 pieces.append(letters[words[at + 1]])
                 last[label] = at
@@ -381,8 +381,8 @@ class LabelledWords:
 
     def _labels(self, at: int) -> tuple[Label, ...]:
         before = self._gaps[at - 1] if at else self._before or "\n"
-        column = at + 1 - self._lines[bisect_right(self._lines, at + 1) - 1]
-        return labels_of(column, before, self._words[at], self._gaps[at])
+        labels, lines = labels_of(before, self._words[at], self._gaps[at]), self._lines
+        return in_column(labels, at + 1 - lines[bisect_right(lines, at + 1) - 1])
 
 
 ROW = "tr"
@@ -390,13 +390,16 @@ ROW = "tr"
 
 
 @lru_cache(maxsize=_MOST_KEPT)
-def labels_of(column: int, before: str, word: str, gap: str) -> tuple[Label, ...]:
-    """Return the labels of what is behind `gap`: the word before it, and if the words differ, the sign before that, in
-    this place of the line."""
+def labels_of(before: str, word: str, gap: str) -> tuple[Label, ...]:
+    """Return the labels of what is behind `gap`: the word before it, and if the words differ, the sign before that."""
     gap, before = gap.rstrip(SIGNS), before.rstrip(SIGNS)[-1:]
     known = word.strip(digits), gap
     # Words of a sentence are no pieces.
-    return (known,) if gap == " " and before != "\n" else (known, (before, gap, column))
+    return (known,) if gap == " " and before != "\n" else (known, (before, gap))
+
+
+def in_column(labels: tuple[Label, ...], column: int) -> tuple[Label, ...]:
+    return (labels[0], (*labels[1], column)) if len(labels) > 1 else labels
 
 
 def parts_of_words(words: list[Span], span: Span) -> list[Span]:

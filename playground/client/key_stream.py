@@ -29,6 +29,7 @@ from playground.client.key_readings import (
     decode,
     encoded_text,
     folded,
+    in_column,
     in_source,
     labels_of,
     letters_of,
@@ -50,7 +51,7 @@ _RUN = re.compile(f"[A-Za-z0-9+/_-]{{{_BLOB_LEAST}}}").search
 _WORD, _SIGN_CODES = re.compile("([A-Za-z0-9]+)"), SIGNS.encode()
 _SPACED = bytes(ord(chr(code).lower()) if chr(code) in _ALNUM else 10 if code == 10 else 32 for code in range(256))
 """Translates a text so that its words in lower case are between spaces and line ends."""
-_LABEL_CHARS, _MOST_LABELS, _MOST_BETWEEN = 64, 512, 256
+_LABEL_CHARS, _MOST_LABELS, _CHARS_BETWEEN = 64, 512, 256
 """Characters at the end of a text that may be the label of the next word; most labels in memory; most characters
 between two pieces with the same label."""
 _OPEN = re.compile(rf"{UNFINISHED_ENDS[NOISE].pattern}|&[A-Za-z0-9]{{1,32}}$")
@@ -151,9 +152,9 @@ class SeenText:
         for at, word in enumerate(words, len(parts) // 2 - len(words)):
             column = 0 if word == ROW or "\n" in parts[2 * at] else column + 1
             if word in short and at:
-                for label in labels_of(column, *parts[2 * at - 2 : 2 * at + 1]):
+                for label in in_column(labels_of(*parts[2 * at - 2 : 2 * at + 1]), column):
                     letters, last = self.words.get(label, ("", 0))
-                    letters = (letters if self.count - last <= _MOST_BETWEEN else "") + word
+                    letters = (letters if self.count - last <= _CHARS_BETWEEN else "") + word
                     if len(letters) >= GRAM:
                         found.append(letters)
                     if 2 * at + 3 < len(parts) or parts[-1]:

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = (
     "GRAM",
-    "KNOWN_CHARS",
     "LEAST_CHARS",
     "MASK",
     "PIECE_CHARS",
@@ -46,9 +45,7 @@ __all__ = (
 )
 
 MASK = secret_names.MASK
-KNOWN_CHARS = 12
-"""Characters of a key behind `sk_` from which it is known by its form."""
-_KNOWN_FORM = re.compile(rf"sk(?:(?<=\bsk)|(?<=\\[nrt]sk))[_-][A-Za-z0-9_\-]{{{KNOWN_CHARS},}}")
+_KNOWN_FORM = re.compile(r"sk(?:(?<=\bsk)|(?<=\\[nrt]sk))[_-][A-Za-z0-9_\-]{12,}")
 _TOKEN = re.compile(r'(?:[^\s"\\,:\[\]{}]|\\+(?!["\\]))+')
 
 
@@ -107,9 +104,7 @@ def _known(plain: str) -> list[re.Match[str]]:
 
 def mask_across(texts: list[str], key: str | None, between: str = "", rest: str = MASK) -> list[str]:
     """Mask a key that several texts have in pieces, one after another. Returns `texts` itself if there is none.
-
-    `between`: what separates the texts. `rest`: what is in place of the pieces behind the first one.
-    """
+    `between`: what separates the texts. `rest`: what is in place of the pieces behind the first one."""
     spans = key_search(key).spans(between.join(texts))
     if not spans:
         return texts

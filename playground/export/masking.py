@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from playground.client.credentials import MAX_CREDENTIALS, credentials
 from playground.client.events import AnyEvent, ContentDelta, RawEvent, ToolCallDelta
-from playground.client.redact import KNOWN_CHARS, known_keys, mask_across, mask_key, redact, redact_value
+from playground.client.redact import LEAST_CHARS, known_keys, mask_across, mask_key, redact, redact_value
 from playground.client.stream_masking import step_of
 from playground.prompt.json_text import check_depth
 from playground.prompt.secret_values import masked_address
@@ -98,7 +98,7 @@ def _add_texts(value: Any, path: tuple[object, ...], texts: dict[tuple[object, .
     """Add the names and texts of a JSON value to the pieces of each path. What each event repeats counts once."""
     if isinstance(value, str):
         pieces = texts.setdefault(path, [])
-        if len(value) < KNOWN_CHARS or pieces[-1:] != [value]:
+        if len(value) < LEAST_CHARS or pieces[-1:] != [value]:
             pieces.append(value)
     elif isinstance(value, dict):
         for name, item in value.items():
@@ -132,9 +132,7 @@ def _join_masked(events: tuple[AnyEvent, ...], key: str) -> tuple[AnyEvent, ...]
 
 
 def _stream_of(event: AnyEvent) -> object:
-    if isinstance(event, ToolCallDelta):
-        return event.index
-    return type(event) if hasattr(event, "text") else None
+    return event.index if isinstance(event, ToolCallDelta) else type(event) if hasattr(event, "text") else None
 
 
 def _text(event: AnyEvent) -> str:

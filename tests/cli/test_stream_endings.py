@@ -128,6 +128,15 @@ FAILED = {
     ),
 }
 ANSWERED = {
+    "calls in reverse order": "".join(
+        _event({"choices": [{"index": 0, "delta": {"tool_calls": [{"index": index, "id": name, **function}]}}]})
+        for index, name, function in (
+            (1, "b", {"type": "function", "function": {"name": "second", "arguments": "{}"}}),
+            (0, "a", {"type": "function", "function": {"name": "first", "arguments": "{}"}}),
+        )
+    )
+    + _finish("tool_calls")
+    + DONE,
     "whole": TEXT + _finish() + USAGE + DONE,
     "finish twice": TEXT + _finish() + _finish() + DONE,
     "finish and no end": TEXT + _finish(),
@@ -379,6 +388,12 @@ def test_cut_call_is_not_run_and_not_called_finished(
         (tmp_path / "p.json").write_text(_body(name))
         done = run_text(["send", str(tmp_path / "p.json"), "--base-url", base_url], _environment(tmp_path))
         assert (done.returncode, "was cut" in done.stderr) == (1, True), (name, done.stderr)
+
+
+def test_send_calls_are_printed_in_the_order_of_their_indexes(base_url: str, tmp_path: Path) -> None:
+    (tmp_path / "p.json").write_text(_body("calls in reverse order"))
+    done = run_text(["send", str(tmp_path / "p.json"), "--base-url", base_url], _environment(tmp_path))
+    assert (done.returncode, done.stdout) == (0, "first({})\nsecond({})\n")
 
 
 def test_send_text_cut_by_length_is_noted(base_url: str, tmp_path: Path) -> None:

@@ -304,7 +304,6 @@ def test_explanation_is_corrected_if_a_later_report_shows_that_the_cache_had_the
         "bypassed",
         "not_stored",
         "replica",
-        "older_rewritten",
         "tools_moved",
     ]
     assert found.title != before.title

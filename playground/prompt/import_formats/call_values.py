@@ -49,6 +49,7 @@ class Values:
     def __init__(self, text: str, report: Report) -> None:
         self._report = report
         self._open: dict[str, Open] = {}
+        self._numbers: dict[str, int] = {}
         self._keys: dict[Hashable, Open] = {}
         self._written = frozenset(re.findall(r"\{\{[ \t]*(\w+)[ \t]*\}\}", text))
         self._steps = 0
@@ -72,9 +73,8 @@ class Values:
             return self._keys[key]
         name = re.sub(r"\W+", "_", source[:200]).strip("_")[:80].strip("_")
         name = base = name if re.match(r"[^\W\d]", name) else f"value_{name}".rstrip("_")
-        number = 1
         while name in self._written or name in self._open:
-            number += 1
+            self._numbers[base] = number = self._numbers.get(base, 1) + 1
             name = f"{base}_{number}"
         value = self._open[name] = Open("{{" + name + "}}")
         value.source, value.reason = source, reason

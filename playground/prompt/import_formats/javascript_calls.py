@@ -22,6 +22,7 @@ _KINDS = {
     **dict.fromkeys(["function_expression", "generator_function", "arrow_function", "method_definition"], "function"),
     **dict.fromkeys(["for_statement", "for_in_statement", "while_statement", "do_statement"], "loop"),
     **dict.fromkeys(["return_statement", "throw_statement", "break_statement", "continue_statement"], "end"),
+    "await_expression": "await",
     "if_statement": "if",
     "catch_clause": "scope",
     "new_expression": "call",
@@ -68,12 +69,10 @@ def javascript_fields(text: str, values: Values, report: Report, line: int) -> d
 
 def _error_line(root: Syntax) -> int:
     """Return the line of the first error in a tree."""
-    node = root
-    while (inner := next((one for one in node.children if one.has_error or one.is_missing), None)) is not None:
-        if inner.is_error or inner.is_missing:
-            return inner.start_point[0] + 1
-        node = inner
-    return node.start_point[0] + 1
+    node: Syntax | None = root
+    while node is not None and not (node.is_error or node.is_missing):
+        root, node = node, next((one for one in node.children if one.has_error or one.is_missing), None)
+    return (node or root).start_point[0] + 1
 
 
 def _shape(native: object) -> Shape:  # noqa: C901 - one case per kind of syntax
@@ -102,6 +101,8 @@ def _shape(native: object) -> Shape:  # noqa: C901 - one case per kind of syntax
             return "const", number, line, node, ()
         case "unary_expression" if (number := _number(_source(node))) is not None:
             return "const", number, line, node, ()
+        case "with_statement":
+            return "name", "with", line, node, ()
         case "true" | "false" | "null":
             return "const", {"true": True, "false": False, "null": None}[node.type], line, node, ()
         case "identifier" | "this" | "super" | "shorthand_property_identifier" | "undefined" | "import":
@@ -120,8 +121,12 @@ def _shape(native: object) -> Shape:  # noqa: C901 - one case per kind of syntax
             place = field("index")
             name = _text(_source(place)[1:-1]) if place is not None and place.type == "string" else ""
             return ("member" if name else "index"), name, line, node, [field("object"), place]
-        case "binary_expression" if _source(field("operator")) == "+":
-            return "sum", "", line, node, parts
+        case "binary_expression" if _is_sum(node):
+            terms, left = [field("right")], field("left")
+            while left is not None and _is_sum(left):
+                terms.append(left.child_by_field_name("right"))
+                left = left.child_by_field_name("left")
+            return "sum", "", line, node, [left, *reversed(terms)]
         case "call_expression" if (given := field("arguments")) is not None and given.type == "arguments":
             return "call", "", line, node, [field("function"), *_named(given)]
         case "call_expression" if given is not None:  # a tagged template
@@ -180,20 +185,8 @@ def _target(native: object) -> Shape:
         parts = [("target", "", node.child_by_field_name("value")), node.child_by_field_name("key")]
         return "other", "", line, node, [one for one in parts if getattr(one, "type", "") not in _SKIPPED]
     default = node.child_by_field_name("right") or node.child_by_field_name("value")
-    targets = words(
-        "required_parameter optional_parameter rest_pattern object_pattern array_pattern assignment_pattern "
-        "object_assignment_pattern pair_pattern variable_declarator lexical_declaration variable_declaration "
-        "identifier shorthand_property_identifier_pattern member_expression subscript_expression array object "
-        "spread_element non_null_expression this"
-    )
     found = [one for one in node.named_children if one.type not in _SKIPPED]
-    return (
-        "other",
-        "",
-        line,
-        node,
-        [("target", "", one) if one != default and one.type in targets else one for one in found],
-    )
+    return "other", "", line, node, [one if one == default else ("target", "", one) for one in found]
 
 
 def _object(node: Syntax, line: int) -> Shape:
@@ -262,6 +255,11 @@ def _template(node: Syntax) -> Iterator[object]:
             yield _named(one)[0]
             at = one.end_byte
     yield "const", _text(data[at - start : -1].decode("utf-8"), is_template=True), ()
+
+
+def _is_sum(node: Syntax) -> bool:
+    operator = node.child_by_field_name("operator") if node.type == "binary_expression" else None
+    return operator is not None and operator.type == "+"
 
 
 def _number(text: str) -> int | float | None:

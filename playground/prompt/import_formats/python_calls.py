@@ -17,6 +17,7 @@ _KINDS: dict[type[ast.AST], str] = {
     **dict.fromkeys((ast.For, ast.AsyncFor, ast.While), "loop"),
     **dict.fromkeys((ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp), "loop"),
     **dict.fromkeys((ast.Return, ast.Raise, ast.Break, ast.Continue), "end"),
+    ast.Await: "await",
     ast.If: "if",
     ast.ClassDef: "class",
     ast.Call: "call",
@@ -66,7 +67,11 @@ def _shape(native: object) -> Shape:  # noqa: C901 - one case per kind of syntax
             name = str(getattr(place, "value", ""))
             return ("index" if isinstance(ctx, ast.Load) else "set"), name, line, native, (value, place)
         case ast.BinOp(left=left, op=ast.Add(), right=right):
-            return "sum", "", line, native, (left, right)
+            terms = [right]
+            while isinstance(left, ast.BinOp) and isinstance(left.op, ast.Add):
+                terms.append(left.right)
+                left = left.left
+            return "sum", "", line, native, [left, *reversed(terms)]
         case (
             ast.Assign(targets=[ast.Name(id=name)], value=value)
             | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value)

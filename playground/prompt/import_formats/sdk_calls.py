@@ -6,7 +6,8 @@ import builtins
 import inspect
 import re
 import textwrap
-from collections.abc import Callable, Hashable, Iterator, Sequence, Set
+from bisect import bisect
+from collections.abc import Callable, Container, Hashable, Iterator, Sequence, Set
 from typing import NoReturn, TypeAlias
 
 from msgspec import Struct, field
@@ -20,12 +21,16 @@ Shape: TypeAlias = tuple[str, object, int, object, Sequence[object]]
 """Kind, name or value, line, source, and parts of a piece of syntax."""
 _SDK_CALL = re.compile(CALL.pattern + r"\Z")
 _MAX_PARTS = 60_000
+_MAX_DEPTH = 400
 _MAX_BINDINGS = 50
 _SDKS = ("openai", "anthropic", "@anthropic-ai/sdk", "smallestai")
 _MAKERS = words("OpenAI AsyncOpenAI AzureOpenAI AsyncAzureOpenAI Anthropic AsyncAnthropic SmallestAI AsyncSmallestAI")
 _API = words("chat completions responses messages beta with_raw_response withRawResponse waves electron")
 _WITH_OPTIONS = words("with_options withOptions")
 _BINDING = words("let var bind import function class")
+_FUNCTIONS = words("function class")
+_RUNS = words("function loop")
+"""What has another value of a name each time that it runs."""
 _NESTING = words("list dict pair spread keyword sum")
 _READING = words(
     "print pprint len str int float bool repr type json.dumps pprint.pprint console.log console.error console.info "
@@ -41,35 +46,25 @@ _SETTINGS = words(
 )
 """Properties of a client or package that do not change the body."""
 _SENDING = words(
-    "completions create post request send fetch stringify dumps loads parse complete stream Completions OpenAI "
-    "dedent cleandoc __init__ __call__ __getattr__ toJSON"
+    "chat completions create post request send fetch stringify dumps loads parse complete stream Completions OpenAI "
+    "JSON console push trim dedent cleandoc __init__ __call__ __getattr__ toJSON"
 )
 _OPEN_MODULES = words("os process sys module exports st streamlit app window document")
 """Modules of which a property may be set."""
+_GLOBALS = words("JSON Array String Object Math global console openai")
 _DYNAMIC_NAMES = {
     True: words("exec eval compile globals locals vars setattr delattr __import__ __builtins__"),
-    False: words("eval Function Proxy Reflect globalThis"),
+    False: words("eval with Function Proxy Reflect globalThis"),
 }
 """Functions that may change any value, in Python and in JavaScript."""
 _DYNAMIC = words(
     "__main__ builtins FunctionType __defineGetter__ defineProperty defineProperties setPrototypeOf prototype "
     "__proto__ f_globals f_locals f_back __globals__ __code__ __dict__ __class__ __setattr__ __delattr__ "
     "__getattribute__ __eq__ __ne__ __contains__ __add__ __radd__ __iadd__ _getframe settrace setprofile "
-    "get_objects get_referrers get_referents interceptors monkeypatch"
+    "getPrototypeOf get_objects get_referrers get_referents interceptors monkeypatch"
 )
-_PATCHING = (
-    "unittest.mock",
-    "mock",
-    "importlib",
-    "gc",
-    "ctypes",
-    "builtins",
-    "__main__",
-    "node:vm",
-    "vm",
-    "node:module",
-)
-_TRANSPORT = words("http_client httpClient fetch fetchOptions event_hooks hooks mount transport middleware")
+_PATCHING = words("unittest.mock mock importlib gc ctypes builtins __main__ sys.modules vm node:vm module node:module")
+_TRANSPORT = words("http_client httpClient fetch fetchOptions event_hooks hooks mount transport transformRequest")
 """Options that may change what a client sends."""
 _EXITS = words("exit quit _exit sys.exit os._exit process.exit")
 _SPACES = "\t\n\v\f\r \xa0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff" + "".join(map(chr, range(0x2000, 0x200B)))
@@ -85,6 +80,7 @@ class Node(Struct, eq=False):
     source: object
     parent: Node | None
     at: int
+    depth: int
     last: int = 0
     parts: list[Node] = field(default_factory=list)
 
@@ -109,7 +105,10 @@ def tree(root: object, shape: Callable[[object], Shape]) -> list[Node]:
         path = name[1] if isinstance(name, tuple) else name
         name = name[0] if isinstance(name, tuple) else name
         line = line or (parent.line if parent is not None else 1)
-        node = Node(kind, name if isinstance(name, str) else "", path, line, source, parent, len(nodes))
+        depth = parent.depth + 1 if parent is not None else 0
+        if depth > _MAX_DEPTH:
+            _refuse(line, "the program is nested too deeply")
+        node = Node(kind, name if isinstance(name, str) else "", path, line, source, parent, len(nodes), depth)
         nodes.append(node)
         if parent is not None:
             parent.parts.append(node)
@@ -134,7 +133,7 @@ class Program:
         """`source`: returns the text of a piece of syntax."""
         self._nodes, self._values, self._report, self._is_python = nodes, values, report, is_python
         self._text = source
-        self._scope_kinds = words("function class") if is_python else words("function class block loop scope")
+        self._scope_kinds = _FUNCTIONS if is_python else words("function class block loop scope")
         self._bindings: dict[str, list[Node]] = {}
         self._mentions: dict[str, list[Node]] = {}
         self._scope_of: dict[int, Node] = {}
@@ -143,7 +142,7 @@ class Program:
         for node in nodes:
             if node.kind in _BINDING and node.name:
                 self._bindings.setdefault(node.name, []).append(node)
-                self._scope_of[node.at] = self._scope(node, is_function=node.kind == "var")
+                self._scope_of[node.at] = self._around(node, _FUNCTIONS if node.kind == "var" else self._scope_kinds)
             elif node.kind == "name":
                 self._mentions.setdefault(node.name, []).append(node)
             elif node.kind == "set":
@@ -153,6 +152,7 @@ class Program:
             elif node.kind == "call" and node.parts[0].name in _EXITS and self._path(node.parts[0]) in _EXITS:
                 statement = node.parent if node.parent is not None and node.parent.kind == "expression" else node
                 self._ends.setdefault(statement.parent.at if statement.parent is not None else 0, node.at)
+        self._known: dict[int, object] = {}
         self._changes: dict[int, tuple[str, list[Node]]] = {}
         self._refuse_dynamic()
         calls = [node for node in nodes if node.kind == "call" and _SDK_CALL.search(self._path(node.parts[0]) + "(")]
@@ -160,12 +160,19 @@ class Program:
         self._is_post = not self._calls
         self._call = self._first_call()
         values.line = self._call.line
+        # A call that is not awaited may send what is changed behind it.
+        is_async = not is_python or any("Async" in name for name in (*self._mentions, *self._bindings))
+        outer = self._call.parent
+        self._is_sent = not is_async or (outer is not None and outer.kind == "await")
+        sdk = {one.at for one in (*self._calls, self._call)}
+        acting = (one for one in nodes if one.kind == "call" and one.at not in sdk)
+        self._acting = [one.at for one in acting if not self._is_reading(one)]
         self._check_client()
 
     # Names
 
-    def _scope(self, node: Node, *, is_function: bool = False) -> Node:
-        kinds = words("function class") if is_function else self._scope_kinds
+    def _around(self, node: Node, kinds: Container[str]) -> Node:
+        """Return the innermost node of some kinds around a node, or the program."""
         return next((one for one in node.outer() if one.kind in kinds), self._nodes[0])
 
     def _binding(self, mention: Node) -> Node | None:
@@ -180,9 +187,9 @@ class Program:
                 return direct[0] if sum(scope.has(one) for one in found) == 1 else None
         return None
 
-    def _is_own(self, name: str) -> bool:
-        """Whether the program sets a name, other than by an import."""
-        return any(one.kind != "import" for one in self._bindings.get(name, ()))
+    def _is_own(self, path: str) -> bool:
+        """Whether the program sets the first name of a path, other than by an import."""
+        return any(one.kind != "import" for one in self._bindings.get(re.split(r"[.(]", path)[0], ()))
 
     def _path(self, node: Node, depth: int = 0) -> str:
         """Return an expression of names as `a.b().c`, with a name that stands for a part of a client replaced."""
@@ -209,7 +216,8 @@ class Program:
         """Return the call that is imported; report the others."""
         calls = self._calls
         if not calls:
-            posts = [one for one in self._nodes if one.kind == "call" and _is_sending(self._path(one.parts[0]))]
+            paths = ((one, self._path(one.parts[0])) for one in self._nodes if one.kind == "call")
+            posts = [one for one, path in paths if path == "fetch" or path.endswith(".post")]
             calls = [one for one in posts if not _is_other_address(one)] or posts
         if not calls:
             raise InputError.of((), "the snippet has no call of chat.completions.create.")
@@ -229,10 +237,8 @@ class Program:
 
     def _is_prompt(self, call: Node) -> bool:
         """Whether a call may have messages: other packages have a `messages.create`, too."""
-        keys = set()
-        for given in call.parts[1:]:
-            for one in given.parts if given.kind == "dict" else (given,):
-                keys.add(_key(one) if one.kind == "pair" else one.name if one.kind == "keyword" else "")
+        given = [part for one in call.parts[1:] for part in (one.parts if one.kind == "dict" else (one,))]
+        keys = {_key(one) if one.kind == "pair" else one.name if one.kind == "keyword" else "" for one in given}
         return bool(keys & {"messages", "input", ""}) or not keys
 
     def _is_reached(self, call: Node) -> bool:
@@ -249,11 +255,14 @@ class Program:
 
     def _is_used(self, call: Node, mentioned: Set[str]) -> bool:
         """Whether the program mentions the functions around a call, or they have a decorator."""
-        return all(
-            not one.name or one.name in mentioned or one.name.startswith("__") or one.value == "decorated"
-            for one in call.outer()
-            if one.kind == "function"
-        )
+        functions = (one for one in call.outer() if one.kind == "function" and one.name)
+        return all(one.name in mentioned or one.name.startswith("__") or one.value == "decorated" for one in functions)
+
+    def _is_reading(self, call: Node) -> bool:
+        """Whether a call changes neither its arguments nor anything else."""
+        path = self._path(call.parts[0])
+        is_known = path in _READING or (path == "dict" and self._is_python)
+        return (is_known and not self._is_own(path)) or call.parts[0].name in _TEXT_METHODS
 
     # Code that may change the request
 
@@ -261,14 +270,15 @@ class Program:
         """Refuse programs that run text, or that replace what the reader relies on."""
         for node in self._nodes:
             is_name = node.kind == "name" and node.name in _DYNAMIC_NAMES[self._is_python]
-            if is_name or (node.name in _DYNAMIC and node.kind in ("name", "member", "function", "bind", "import")):
+            is_escaped = "\\" in node.name and node.kind in ("name", *_BINDING)
+            if is_name or is_escaped or (node.name in _DYNAMIC and node.kind in ("name", "member", *_BINDING)):
                 _refuse(node.line, f"{node.name} may change any value, so the program is not imported")
             if node.kind == "import":
                 module = str(node.value)
-                if node.name == "*" or any(module == one or module.startswith(f"{one}.") for one in _PATCHING):
+                if node.name == "*" or any(f"{module}.".startswith(f"{one}.") for one in _PATCHING):
                     _refuse(node.line, f"the import of {module} may change any value, so the program is not imported")
-            elif node.kind == "member" and node.name == "modules" and self._path(node).startswith("sys."):
-                _refuse(node.line, "sys.modules may change any value, so the program is not imported")
+            elif node.name in ("modules", "cache") and self._path(node) in ("sys.modules", "require.cache"):
+                _refuse(node.line, f"{self._path(node)} may change any value, so the program is not imported")
             elif node.kind == "class":
                 for base in node.parts:
                     path = "" if base.kind == "block" else self._origin(base)
@@ -285,12 +295,7 @@ class Program:
         if node.name in _SETTINGS or (place.kind == "name" and place.name in ("self", "this")):
             return
         is_module = any(one.kind == "import" for one in self._bindings.get(first, ())) and first not in _OPEN_MODULES
-        names = {*re.split(r"\W+", path), node.name}
-        if (
-            is_module
-            or names & _SENDING
-            or first in ("JSON", "Array", "String", "Object", "Math", "global", "console", "openai")
-        ):
+        if is_module or first in _GLOBALS or {*re.split(r"\W+", path), node.name} & _SENDING:
             _refuse(node.line, f"{path}.{node.name} is set, which may change the request")
 
     def _check_client(self) -> None:
@@ -314,6 +319,8 @@ class Program:
             return ""
         if node.kind == "call":
             maker = node.parts[0]
+            if maker.name in _WITH_OPTIONS:
+                return self._doubt(maker.parts[0], seen, depth + 1)
             path, name = self._origin(maker), re.split(r"[.(]", self._path(maker))[0]
             is_known = path.startswith((*_SDKS, "requests.", "httpx.", "aiohttp.", "axios.", "?")) and path != "?"
             if is_known or (path.split(".")[-1] in _MAKERS and name not in self._bindings):
@@ -334,17 +341,13 @@ class Program:
             return ""
         seen[name] = None
         for one in found[:_MAX_BINDINGS]:
-            value = one.parts[-1] if one.kind == "set" and len(one.parts) > 1 else one.parts[0] if one.parts else None
             if one.kind in ("function", "class"):
                 _refuse(one.line, f"the client {name} is code of the program")
             module = str(one.value) if one.kind == "import" else ""
             if module and not module.startswith((*_SDKS, "requests", "httpx", "axios", "node-fetch", "aiohttp")):
                 return f"The client is imported in line {one.line}"
-            if (
-                one.kind in ("let", "var", "set")
-                and value is not None
-                and (doubt := self._doubt(value, seen, depth + 1))
-            ):
+            value = one.parts[0] if one.kind in ("let", "var") else one.parts[-1] if one.kind == "set" else None
+            if value is not None and (doubt := self._doubt(value, seen, depth + 1)):
                 return doubt
         return next(filter(None, (self._passed(one, seen) for one in self._mentions.get(name, ()))), "")
 
@@ -359,11 +362,14 @@ class Program:
         if outer.kind in ("let", "var") and outer.name not in seen:
             seen[outer.name] = None
             return next(filter(None, (self._passed(one, seen) for one in self._mentions.get(outer.name, ()))), "")
+        if outer.kind == "set" and outer.parts[0] is top and outer.name not in _SETTINGS:
+            _refuse(mention.line, "a property of the client is set, which may change the request")
         if outer.kind != "call":
-            return f"The client is passed on in line {mention.line}" if is_part and outer.kind != "set" else ""
+            is_kept = outer.kind == "set" or (not is_part and outer.kind in ("end", "if", "expression"))
+            return "" if is_kept else f"The client is passed on in line {mention.line}"
         if is_part and outer.parts[0] is not top:
             _refuse(mention.line, "a part of the client is passed on, which may change the request")
-        is_own = outer.parts[0] is top or self._is_own(re.split(r"[.(]", self._path(outer.parts[0]))[0])
+        is_own = outer.parts[0] is top or self._is_own(self._path(outer.parts[0]))
         return "" if is_own else f"The client is passed on in line {mention.line}"
 
     # Values
@@ -377,11 +383,8 @@ class Program:
             raise SyntaxError("an object of JavaScript")
         if not self._is_python and len(given) > 1:
             self._report.left_out("options", "it is not part of the body")
-        return self._fields(given if self._is_python else given[:1])
-
-    def _fields(self, given: Sequence[Node]) -> dict[str, object]:
         found: dict[str, object] = {}
-        for one in given:
+        for one in given if self._is_python else given[:1]:
             found |= self._pairs(one, 0)
         for name in ("extra_headers", "extra_query", "timeout"):
             if found.pop(name, self) is not self:
@@ -425,26 +428,22 @@ class Program:
         path = self._path(call.parts[0])
         given = {one.name: one.parts[0] for one in call.parts[1:] if one.kind == "keyword"}
         rest = [one for one in call.parts[1:] if one.kind != "keyword"]
-        if self._is_own("fetch") and path == "fetch":
+        if path == "fetch" and self._is_own(path):
             _refuse(line, "fetch is a function of the program")
         if self._is_python and (path == "fetch" or (len(rest) > 1 and not given)):
             raise SyntaxError("a function of JavaScript")
         url = self._value(rest.pop(0) if rest else given.get("url", call), 0)
         if not isinstance(url, str) or not url.endswith("/chat/completions"):
             _refuse(line, "the address of the request does not end with /chat/completions")
-        body: Node | None = None
-        if not self._is_python and path != "fetch":  # axios.post(url, body)
-            body = rest[0] if rest else None
-        elif not self._is_python:
-            options = self._literal(rest[0]) if rest else None
-            pairs = options.parts if options is not None and options.kind == "dict" else []
-            if all(one.kind == "pair" for one in pairs):
-                body = next((one.parts[1] for one in pairs if _key(one) == "body"), None)
-        else:
+        body = self._literal(rest[0]) if rest else None  # of axios.post(url, body)
+        if self._is_python:
             body = next((given[name] for name in ("json", "data", "content") if name in given), None)
+        elif path == "fetch":
+            pairs = body.parts if body is not None and all(one.kind == "pair" for one in body.parts) else []
+            body = next((one.parts[1] for one in pairs if _key(one) == "body"), None)
         body = self._literal(body) if body is not None else None
         if body is not None and body.kind == "call" and self._path(body.parts[0]) in ("json.dumps", "JSON.stringify"):
-            body = body.parts[1] if len(body.parts) > 1 else None
+            body = body.parts[1] if len(body.parts) > 1 and _is_plain(body.parts[2:]) else None
         value = self._value(body, 0) if body is not None else None
         if isinstance(value, str) and not isinstance(value, Open) and "json" not in given:
             value = loads(value)
@@ -455,9 +454,10 @@ class Program:
     def _literal(self, node: Node) -> Node:
         """Return what a name is set to, if that is not changed."""
         binding = self._binding(node) if node.kind == "name" else None
-        if binding is None or binding.kind not in ("let", "var") or any(self._changed(binding)):
-            return node
-        return binding.parts[0]
+        is_value = binding is not None and (
+            binding.kind == "let" or (binding.kind == "var" and self._is_before(binding))
+        )
+        return binding.parts[0] if binding is not None and is_value and not any(self._changed(binding)) else node
 
     def _gap(self, node: Node, value: object = None) -> Gap:
         why = getattr(value, "reason", "") or f"line {node.line}"
@@ -518,20 +518,14 @@ class Program:
         return text
 
     def _sum(self, node: Node, depth: int) -> object:
-        parts: list[Node] = []
-        first = node
-        while first.kind == "sum":
-            parts.append(first.parts[1])
-            first = first.parts[0]
-        parts = [first, *reversed(parts)]
-        found = [self._value(one, depth + 1) for one in parts]
+        found = [self._value(one, depth + 1) for one in node.parts]
         texts = [isinstance(one, str) and not isinstance(one, Open) for one in found]
         if any(texts if self._is_python else texts[:2]) and all(isinstance(one, str) for one in found):
             self._values.spend(node.line, sum(len(str(one)) for one in found) // 8)
             return "".join(map(str, found))
         if self._is_python and any(isinstance(one, list) for one in found):
             items: list[object] = []
-            for one, value in zip(parts, found, strict=True):
+            for one, value in zip(node.parts, found, strict=True):
                 items += value if isinstance(value, list) else [self._gap(one, value)]
             return items
         return self._open(node)
@@ -539,16 +533,13 @@ class Program:
     def _called(self, node: Node, depth: int) -> object:
         function, given = node.parts[0], node.parts[1:]
         path = self._origin(function)
-        if (
-            path == "dict"
-            and self._is_python
-            and not self._is_own(path)
-            and all(one.kind == "keyword" for one in given)
-        ):
+        is_dict = path == "dict" and self._is_python and path not in self._bindings
+        if is_dict and all(one.kind == "keyword" for one in given):
             return {one.name: self._value(one.parts[0], depth + 1) for one in given}
         text: object = None
         strips = ("strip", "lstrip", "rstrip") if self._is_python else ("trim",)
-        if path in ("textwrap.dedent", "inspect.cleandoc") and len(given) == 1:
+        is_own = self._is_own(self._path(function))
+        if path in ("textwrap.dedent", "inspect.cleandoc") and len(given) == 1 and not is_own:
             text = self._value(given[0], depth + 1)
         elif function.kind == "member" and function.name in strips and not given:
             text = self._value(function.parts[0], depth + 1)
@@ -565,9 +556,10 @@ class Program:
         holder = self._value(node.parts[0], depth + 1) if node.parts[0].kind in ("name", "member", "index") else None
         key = node.name or getattr(node.parts[-1], "value", None)
         is_place = isinstance(key, str) and (node.kind == "index" or not self._is_python)
-        if not isinstance(holder, dict) or not is_place or any(isinstance(one, Gap) for one in holder.values()):
-            return self._open(node)
-        return holder[key] if key in holder else self._open(node)
+        is_known = (
+            isinstance(holder, dict) and key in holder and not any(isinstance(one, Gap) for one in holder.values())
+        )
+        return holder[key] if is_place and is_known else self._open(node)  # type: ignore[index]
 
     def _named(self, node: Node, depth: int) -> object:
         binding = self._binding(node)
@@ -578,10 +570,15 @@ class Program:
             return self._open(node, where, self._key(node, binding))
         if binding.kind == "var" and not self._is_before(binding):
             return self._open(node)
+        if binding.at in self._known:
+            return self._known[binding.at]
+        self._values.spend(node.line, 20)
         value = self._value(binding.parts[0], depth + 1)
         if isinstance(value, Open):
             return self._open(node, value.reason, self._key(node, binding))
         if not isinstance(value, list | dict):
+            if next(self._values.opened(value), None) is None:
+                self._known[binding.at] = value
             return value
         reason, grown = self._changed(binding)
         if grown and not self._call.has(node) and any(node.at < one.at < self._call.at for one in grown):
@@ -592,17 +589,13 @@ class Program:
 
     def _is_before(self, binding: Node) -> bool:
         """Whether a declaration with `var` runs before the call, in its function."""
-        block = next((one for one in binding.outer() if one.kind == "block"), self._nodes[0])
-        is_direct = binding.parent is not None and binding.parent.parent is block
-        is_direct = is_direct and binding.at < self._call.at
-        return is_direct and block.has(self._call) and self._function(binding) is self._function(self._call)
-
-    def _function(self, node: Node) -> Node:
-        return next((one for one in node.outer() if one.kind == "function"), self._nodes[0])
-
-    def _run(self, node: Node) -> Node:
-        """Return the loop or function around a declaration: each of its runs has another value."""
-        return next((one for one in node.outer() if one.kind in ("function", "loop")), self._nodes[0])
+        block = binding.parent.parent if binding.parent is not None else None
+        is_around = block is not None and block.kind == "block" and block.has(self._call)
+        return (
+            is_around
+            and binding.at < self._call.at
+            and self._around(binding, ["function"]) is self._around(self._call, ["function"])
+        )
 
     def _key(self, node: Node, binding: Node | None) -> Hashable:
         """Return what is the same for two uses of a name with the same value; None if that is not certain."""
@@ -610,13 +603,14 @@ class Program:
             return node.name
         if binding is None or any(self._changed(binding)):
             return None
-        run = self._run(binding)
+        run = self._around(binding, _RUNS)
         is_later = run.kind == "loop" and any(one.kind == "function" and one.at > run.at for one in self._call.outer())
-        how = node.parent is not None and node.parent.kind == "sum"  # objects of JavaScript may become another text
+        # Calls in between may change it, and objects of JavaScript may become another text in a sum.
+        how = bisect(self._acting, node.at), node.parent is not None and node.parent.kind == "sum"
         if self._call.has(node):
             return (binding.at, is_later, how)
-        block = next((one for one in node.outer() if one.kind == "block" and one.has(self._call)), None)
-        return (binding.at, False, how) if block is not None and run.has(block) and not is_later else None
+        block = self._around(node, ["block"])
+        return (binding.at, False, how) if block.has(self._call) and run.has(block) and not is_later else None
 
     # Lists and objects
 
@@ -624,23 +618,23 @@ class Program:
         """Return the code that may change the value of a name, and the calls that add to its list."""
         if binding.at in self._changes:
             return self._changes[binding.at]
-        self._changes[binding.at] = "", []
+        self._changes[binding.at] = f"line {binding.line} may have itself in it", []
         reason, grown = "", []
-        scope, run = self._scope_of[binding.at], self._run(binding)
+        scope, run = self._scope_of[binding.at], self._around(binding, _RUNS)
         is_repeated = not run.has(self._call) or any(
-            one.kind in ("loop", "function") and one.at > run.at for one in self._call.outer()
+            one.kind in _RUNS and one.at > run.at for one in self._call.outer()
         )
         for one in self._mentions.get(binding.name, ()):
             if not scope.has(one):
                 continue
             flow, what = self._flow(one)
-            is_after = one.at > self._call.last and not is_repeated and self._function(one) is self._function(binding)
-            if flow == "read" or is_after:
-                continue
-            if flow == "grow":
+            is_after = one.at > self._call.last and self._is_sent and not is_repeated
+            is_after = is_after and self._around(one, ["function"]) is self._around(binding, ["function"])
+            if flow == "grow" and not is_after:
                 grown.append(what)
+            elif flow in ("read", "grow") or is_after:
                 continue
-            if flow in ("held", "same"):
+            elif flow in ("held", "same"):
                 reason, more = self._changed(what)
                 reason = reason or (f"line {more[0].line} adds to it" if more and flow == "same" else "")
             else:
@@ -653,11 +647,10 @@ class Program:
     def _flow(self, mention: Node) -> tuple[str, Node]:  # noqa: C901 - one case per kind of code
         """Return what the code around a mention does to the value: read, grow, same (another name), held (a member of
         the value of another name), or other."""
-        node, is_part, is_held = mention, False, False
+        node, is_held = mention, False
         while (outer := node.parent) is not None:
             is_method = outer.parent is not None and outer.parent.kind == "call" and outer.parent.parts[0] is outer
             if outer.kind in ("member", "index") and outer.parts[0] is node and not is_method and not is_held:
-                is_part = True
                 if outer.name == "length":
                     return "read", outer
             elif outer.kind in _NESTING:
@@ -669,12 +662,9 @@ class Program:
             return "other", mention
         if outer.kind == "call" and outer.parts[0] is not node:
             path = self._path(outer.parts[0])
-            known = path in _READING and not self._is_own(re.split(r"[.(]", path)[0])
-            others = [one for one in outer.parts[1:] if not one.has(mention)]
+            known = path in _READING and not self._is_own(path)
             if path in ("json.dumps", "JSON.stringify"):
-                known = known and all(
-                    one.kind == "const" or [part.kind for part in one.parts] == ["const"] for one in others
-                )
+                known = known and _is_plain([one for one in outer.parts[1:] if not one.has(mention)])
             return ("read" if known or outer in self._calls or outer is self._call else "other"), outer
         if outer.kind == "member" and node is mention:  # a method
             call = outer.parent
@@ -684,7 +674,7 @@ class Program:
             return ("read" if outer.name in _TEXT_METHODS else "other"), call
         if outer.kind in ("template", "expression") or (outer.kind == "if" and outer.parts[0] is node):
             return "read", outer
-        if outer.kind in ("let", "var") and outer.parts[0] is node and not is_part:
+        if outer.kind in ("let", "var") and outer.parts[0] is node:
             scope = self._scope_of[outer.at]
             if scope.kind != "class" and sum(scope.has(one) for one in self._bindings[outer.name][:_MAX_BINDINGS]) == 1:
                 return ("held" if is_held else "same"), outer
@@ -692,11 +682,11 @@ class Program:
 
     def _grown(self, binding: Node, items: list[object], grown: Sequence[Node], depth: int) -> list[object]:
         """Return a list with what is added to it before the call."""
-        call, run = self._call, self._run(binding)
+        call, run = self._call, self._around(binding, _RUNS)
         for one in grown:
-            block = next((outer for outer in one.outer() if outer.kind == "block"), self._nodes[0])
+            block = self._around(one, ["block"])
             is_direct = one.parent is not None and one.parent.parent is block
-            around = [outer for outer in one.outer() if outer.kind in ("loop", "function") and outer.at > run.at]
+            around = [outer for outer in one.outer() if outer.kind in _RUNS and outer.at > run.at]
             if is_direct and block.has(call) and one.at < call.at and self._is_certain(binding, one):
                 items += self._items(one.parts[1:], depth)
                 if around:
@@ -707,17 +697,15 @@ class Program:
 
     def _is_certain(self, binding: Node, grow: Node) -> bool:
         """Whether no function with the call can run before it adds to the list: JavaScript calls later functions."""
-        inner = [
-            one for one in self._call.outer() if one.kind == "function" and not one.has(grow) and one.at > binding.at
-        ]
-        if self._is_python or not inner:
-            return True
-        between = [one for one in self._nodes[binding.last + 1 : grow.at] if one.kind == "call"]
-        return all(one.parts[0].name == "push" or one.name == "new" for one in between)
+        inner = (one for one in self._call.outer() if one.kind == "function" and not one.has(grow))
+        between = (one for one in self._nodes[binding.last + 1 : grow.at] if one.kind == "call")
+        is_hoisted = not self._is_python and any(one.at > binding.at for one in inner)
+        return not is_hoisted or all(one.parts[0].name == "push" for one in between)
 
 
-def _is_sending(path: str) -> bool:
-    return path == "fetch" or path.endswith(".post")
+def _is_plain(options: Sequence[Node]) -> bool:
+    """Whether the options of a function are literals, and no functions."""
+    return all(one.kind == "const" or [part.kind for part in one.parts] == ["const"] for one in options)
 
 
 def _is_other_address(call: Node) -> bool:

@@ -137,7 +137,7 @@ PYTHON: dict[str, tuple[str, list[str | None], list[int]]] = {
         ["{{name}}"],
         [],
     ),
-    "either client": (f"c = openai.OpenAI() if x else openai.AzureOpenAI()\nm = [{U}]\n{SEND}", ["U"], []),
+    "either client": (f"c = openai.OpenAI() if x else openai.AzureOpenAI()\nm = [{U}]\n{SEND}", ["U"], [2]),
     "other names of other names": (
         f"ch: Chat = c.chat\ncc = ch.completions\ncc.create(messages=[{S}])\nm = [{U}]\n{SEND}",
         ["S"],
@@ -154,6 +154,36 @@ PYTHON: dict[str, tuple[str, list[str | None], list[int]]] = {
         ["{{d}} {{f_d}} {{d_2}}"],
         [4, 5],
     ),
+    "last of two branches": (f'if x:\n    q = "A"\nelse:\n    q = "B"\nm = [{Q}]\n{SEND}', ["{{q}}"], [3, 5]),
+    "name of a class": (f'q = "A"\nclass K:\n    q = "B"\nm = [{Q}]\n{SEND}', ["{{q}}"], [2, 4]),
+    "name of a builtin": (
+        f'def f():\n    m = [{Q.replace("q}", "input}")}]\n    {SEND}\nf()\ninput = "A"',
+        ["{{input}}"],
+        [6],
+    ),
+    "own class with the name of a module": (
+        f'class textwrap:\n    dedent = f\nq = textwrap.dedent(" a")\nm = [{Q}]\n{SEND}',
+        ["{{q}}"],
+        [4],
+    ),
+    "changed by a call in between": (
+        f'def f(t):\n    u = f"{{t}}"\n    g()\n    m = [{{"role": "user", "content": f"{{u}} {{t}}"}}]\n    {SEND}',
+        ["{{t}} {{t_2}}"],
+        [2],
+    ),
+    "value of another turn": (
+        'for q in qs:\n    if x:\n        a = f"{q}"\n    m = [{"role": "user", "content": f"{a} {q}"}]\n    ' + SEND,
+        ["{{q}} {{q_2}}"],
+        [2],
+    ),
+    "member of a known object": (
+        f'd = {{"a": "A", "b": q}}\nm = [{{"role": "user", "content": d["a"] + d["b"]}}]\n{SEND}',
+        ["A{{q}}"],
+        [2],
+    ),
+    "appended before a copy": (f"b = [{S}]\nb.append({U})\nm = [*b]\n{SEND}", ["S", "U"], []),
+    "with options": (f"c = openai.OpenAI().with_options(timeout=1)\nm = [{U}]\n{SEND}", ["U"], []),
+    "own transport": (f"c = openai.OpenAI(http_client=h)\nm = [{U}]\n{SEND}", ["U"], [2]),
 }
 
 
@@ -220,7 +250,7 @@ REFUSED_PYTHON: dict[str, tuple[str, int]] = {
         f'k = dict(messages=[{S}])\nif x:\n    k["a"] = 1\nc.chat.completions.create(**k)',
         4,
     ),
-    "method not called": (f"m = [{S}]\nadd = m.append\nadd({U})\n{SEND}", 3),
+    "method not called": (f"m = [{S}]\nadd = m.append\nadd({U})\n{SEND}", 4),
     "unbound method": (f"m = [{S}]\nlist.append(m, {U})\n{SEND}", 3),
     "default argument": (f"m = [{S}]\ndef r(m=m):\n    m.append({U})\nr()\n{SEND}", 2),
     "named in an expression": (f"m = [{S}]\n(q := m).append({U})\n{SEND}", 3),
@@ -237,6 +267,23 @@ REFUSED_PYTHON: dict[str, tuple[str, int]] = {
         f"class A:\n    def __eq__(self, o):\n        o['content'] = 'T'\nm = [{U}]\nm.count(A())\n{SEND}",
         3,
     ),
+    "appended behind a copy": (f"b = [{S}]\nm = [*b]\nb.append({U})\n{SEND}", 4),
+    "other name that is extended": (f"m = [{S}]\nn = m\nn += [{U}]\n{SEND}", 3),
+    "attribute of a class": (f"m = [{S}]\nclass K:\n    n = m\nK.n.append({U})\n{SEND}", 4),
+    "signs": ("x = " + "-" * 20_000 + f"1\n{SEND}", 0),
+    "parts": ("x = 1\n" * 30_001 + SEND, 0),
+    "text of a size that doubles": (
+        'a0 = "xx"\n'
+        + "".join(f'a{i + 1} = f"{{a{i}}}{{a{i}}}"\n' for i in range(40))
+        + f'm = [{{"role": "user", "content": a40}}]\n{SEND}',
+        14,
+    ),
+    "open text of a size that doubles": (
+        "a0 = q()\n"
+        + "".join(f'a{i + 1} = f"{{a{i}}}{{a{i}}}-"\n' for i in range(40))
+        + f'm = [{{"role": "user", "content": a40}}]\n{SEND}',
+        14,
+    ),
 }
 
 
@@ -245,7 +292,7 @@ def test_open_any_python_program_that_may_send_other_messages_is_refused_with_th
     code, line = REFUSED_PYTHON[case]
     with pytest.raises(InputError) as refused:
         imported(f"import openai\n{code}\n")
-    assert lines_in(str(refused.value))[:1] == [line]
+    assert (lines_in(str(refused.value)) or [0])[0] == line
 
 
 def test_open_any_python_argument_that_is_not_known_is_named_and_left_out() -> None:
@@ -257,6 +304,17 @@ def test_open_any_python_argument_that_is_not_known_is_named_and_left_out() -> N
 
 
 JAVASCRIPT: dict[str, tuple[str, list[str | None], list[int]]] = {
+    "call that is not awaited": (
+        f"const m = [{S}];\nconst p = {JS_SEND.replace('await ', '')}\nm.push({U});\nawait p;",
+        ["S"],
+        [4],
+    ),
+    "list that grows behind the call": (f"const m = [{S}];\n{JS_SEND}\nm.push({U});", ["S"], []),
+    "many texts": (
+        f"const q = 'A';\nconst m = [{{role: 'user', content: {'q + ' * 3_000}q}}];\n{JS_SEND}",
+        ["A" * 3_001],
+        [],
+    ),
     "push": (f"const m = [{S}];\nm.push({U});\n{JS_SEND}", ["S", "U"], []),
     "typed": (f"const m: Array<Message>[] = [{S} as const];\nm.push({U} satisfies M);\n{JS_SEND}", ["S", "U"], []),
     "spread": (f"const h = [{S}];\nconst m = [...h, {U}];\n{JS_SEND}", ["S", "U"], []),
@@ -392,8 +450,26 @@ JAVASCRIPT: dict[str, tuple[str, list[str | None], list[int]]] = {
         ["U"],
         [2],
     ),
-    "long comparison": (f"const m = [{S}];\nconst x = " + "a < " * 10_000 + f"1;\n{JS_SEND}", ["S"], []),
     "computed push": (f'const m = [{S}];\nm["push"]({U});\n{JS_SEND}', ["S", "U"], []),
+    "hoisted function that runs before": (
+        f"const m = [{S}];\nnew Go();\nm.push({U});\nfunction Go() {{ {JS_SEND.replace('await ', '')} }}",
+        ["S"],
+        [4],
+    ),
+    "function behind the list": (f"const m = [];\nm.push({S});\nasync function go() {{ {JS_SEND} }}", ["S"], []),
+    "var of another function": (
+        f'go();\nvar q = "A";\nasync function go() {{ const m = [{Q}]; {JS_SEND} }}',
+        ["{{q}}"],
+        [4],
+    ),
+    "var set after the call": (f'async function go() {{ const m = [{Q}]; {JS_SEND} var q = "A"; }}', ["{{q}}"], [2]),
+    "text of an object": (
+        'const o = f();\nconst m = [{role: "user", content: `${o}` + " " + o}];\n' + JS_SEND,
+        ["{{o}} {{o_2}}"],
+        [2],
+    ),
+    "holes": (f'const m = [{S},, {U}];\nc.chat.completions.create({{messages: [{U}], stop: [,"a"]}})', ["U"], [3]),
+    "negative number": (f'const m = [{{role: "user", content: `${{-1}}`}}];\n{JS_SEND}', ["-1"], []),
 }
 
 
@@ -404,6 +480,11 @@ def test_open_any_javascript_program_gives_what_it_sends_or_names_the_rest(case:
 
 
 REFUSED_JAVASCRIPT: dict[str, tuple[str, int]] = {
+    "long comparison": (f"const m = [{S}];\nconst x = " + "a < " * 10_000 + f"1;\n{JS_SEND}", 3),
+    "name with an escape": (f"const m = [{S}];\n\\u006d.push({U});\n{JS_SEND}", 3),
+    "with": (f"const m = [{S}];\nwith (o) {{ m.push({U}); }}\n{JS_SEND}", 3),
+    "property of the client": (f"c.chat = {{ completions: f }};\nconst m = [{S}];\n{JS_SEND}", 2),
+    "JSON with a function": ("fetch('/chat/completions', {body: JSON.stringify({messages: []}, f)});", 2),
     "concat": (f"const m = [{S}].concat([{U}]);\n{JS_SEND}", 2),
     "in an object": (f"const m = [{S}];\nconst o = {{m}}; o.m.push({U});\n{JS_SEND}", 3),
     "item set": (f'const m = [{U}];\nm[0].content = "T";\n{JS_SEND}', 3),
@@ -446,6 +527,13 @@ REFUSED_JAVASCRIPT: dict[str, tuple[str, int]] = {
     "end of the program": (f"const m = [{S}];\nprocess.exit(0);\n{JS_SEND}", 4),
     "thrown": (f'const m = [{S}];\nthrow new Error("x");\n{JS_SEND}', 4),
     "text added to a list": (f"let m = [{S}];\nm += [{U}];\n{JS_SEND}", 2),
+    "log that is replaced": (f"const m = [{S}];\nconsole.log = f;\nconsole.log(m);\n{JS_SEND}", 3),
+    "own getter": ("const o = { get messages() { return f(); } };\nc.chat.completions.create(o);", 2),
+    "code that is no JavaScript": (f"const m = [{S}];\nconst x = ;\n{JS_SEND}", 3),
+    "unknown subclass": (
+        f'import OpenAI from "openai";\nclass My extends OpenAI {{}}\nconst c = new My();\nconst m = [{U}];\n{JS_SEND}',
+        4,
+    ),
 }
 
 
@@ -454,7 +542,7 @@ def test_open_any_javascript_program_that_may_send_other_messages_is_refused_wit
     code, line = REFUSED_JAVASCRIPT[case]
     with pytest.raises(InputError) as refused:
         imported(f"\n{code}\n")
-    assert lines_in(str(refused.value))[:1] == [line]
+    assert (lines_in(str(refused.value)) or [0])[0] == line
 
 
 def test_open_any_javascript_numbers_and_options_are_read() -> None:
@@ -587,3 +675,40 @@ def test_open_any_request_without_an_sdk_gives_its_json(case: str) -> None:
 def test_open_any_request_that_is_not_known_is_refused_with_the_line(code: str, reason: str) -> None:
     with pytest.raises(InputError, match=reason):
         open_any(code)
+
+
+SHELL_VALUES = {
+    "names of the shell": (
+        "SECONDS=5\nFUNCNAME=f\n",
+        "$SECONDS $SECONDS $FUNCNAME",
+        "{{SECONDS}} {{SECONDS_2}} {{FUNCNAME}}",
+    ),
+    "home directory": ("A=a:~/r\nB=~\nC=a~b\nD='~'\n", "$A|$B|$C|$D", "a:{{r}}|{{value}}|a~b|~"),
+}
+
+
+@pytest.mark.parametrize("case", SHELL_VALUES)
+def test_open_any_shell_names_have_the_value_that_the_shell_gives_them(case: str) -> None:
+    before, content, expected = SHELL_VALUES[case]
+    body = r"{\"messages\":[{\"role\":\"user\",\"content\":\"" + content + r"\"}]}"
+    code = f'{before}curl https://a.example/v1/chat/completions -d "{body}"'
+    assert [message.content for message in open_any(code).document.messages] == [expected]
+
+
+def test_open_any_shell_separator_of_words_is_refused_with_the_line() -> None:
+    with pytest.raises(InputError) as refused:
+        open_any(f"\nIFS=,\ncurl https://a.example -d '{SHELL_BODY}'")
+    assert lines_in(str(refused.value)) == [2]
+
+
+def test_open_any_here_document_lines_that_a_backslash_joins_are_one() -> None:
+    head = "curl https://a.example/v1/chat/completions -d @- <<-EOF\n"
+    code = head + '\t{"messages": [\\\n\t\t{"role":"user","content":"A\\\nB"}]}\n\tE\\\nOF\n-H x'
+    assert [message.content for message in open_any(code).document.messages] == ["AB"]
+    quoted = head.replace("EOF", "'EOF'") + '\t{"messages": [{"role":"user","content":"A\\\\"}]}\n\tEOF\n'
+    assert [message.content for message in open_any(quoted).document.messages] == ["A\\"]
+
+
+def test_open_any_field_without_a_name_is_named() -> None:
+    opened = open_any(f'c.chat.completions.create(messages=[{U}], **{{"": f()}})')
+    assert opened.notes[0].startswith("A field without a name")
