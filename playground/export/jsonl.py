@@ -66,21 +66,11 @@ def _judge_record(record: RequestRecord) -> None:
         raise InputError.of(("record", "started_utc"), "has no time zone.")
     if not EARLIEST <= record.started_utc <= LATEST:
         raise InputError.of(("record", "started_utc"), f"is not between {EARLIEST.year} and {LATEST.year}.")
-    _judge_body(record.body)
     for name, judge in (("base_url", check_base_url), ("document", load)):
         try:
             judge(getattr(record, name))
         except InputError as bad:
             raise InputError.of(("record", name), str(bad.problems[0])) from None
-
-
-def _judge_body(body: bytes) -> None:
-    try:
-        fields = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise InputError.of(("body",), f"is not JSON: {error}.") from None
-    if not isinstance(fields, dict):
-        raise InputError.of(("body",), "is no JSON object.")
 
 
 def _judge_events(events: tuple[AnyEvent, ...]) -> None:

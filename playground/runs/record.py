@@ -151,10 +151,16 @@ def explain_stored(
     return explain_miss(view, fields, other, usage, known, view_of_document(document))
 
 
+def body_value(body: bytes) -> Json:
+    """Return the JSON value of a sent body; its text if it is no JSON: the Recorder forwards any bytes."""
+    try:
+        value: Json = json.loads(body)
+    except (ValueError, RecursionError):
+        return body.decode("utf-8", "replace")
+    return value
+
+
 def sent_fields(body: bytes) -> dict[str, Json]:
     """Return the fields of a sent request body; none if it is not a JSON object."""
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
+    value = body_value(body)
     return value if isinstance(value, dict) else {}
