@@ -218,7 +218,7 @@ class RecordedTable(RowTable):
         modes = QHeaderView.ResizeMode
         header.setSectionResizeMode(_CAUSE, modes.Fixed if scrolls else modes.Stretch)
         if scrolls:
-            self.setColumnWidth(_CAUSE, scaled(_CAUSE_PX))
+            self.setColumnWidth(_CAUSE, min(scaled(_CAUSE_PX), self.viewport().width() - scaled(_ICON_COLUMN_PX)))
 
     def paint_row(self, painter: QPainter, number: int, area: QRect, spans: Spans) -> None:
         """Draw the picture of a row, which is made once: rows mostly move down while streams run."""
