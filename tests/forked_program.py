@@ -51,7 +51,10 @@ PRELOADED = (
     "playground.versions.service",
 )
 PREPARED_FOR = ("batch", "check", "send")
-LOADED_FOR = {"doctor": ("keyring.core", "playground.cli.doctor", "PySide6.QtWidgets")}
+LOADED_FOR = {
+    "doctor": ("keyring.core", "playground.cli.doctor", "PySide6.QtWidgets"),
+    "--data-dir": ("playground.app", "playground.ui.session", "playground.ui.controllers.results"),
+}
 """Modules of one command that are imported before the first fork for it: they take a quarter of a second."""
 PREPARED = (
     ("playground.prefix_cache.volatile_scan", "prepare"),

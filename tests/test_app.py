@@ -16,6 +16,7 @@ from playground.requestlog.filter import EVERYTHING
 from playground.requestlog.log import FLUSH_S
 from playground.storage.draft import DELAY_S, Draft
 from playground.tasks import Tasks
+from tests.forked_program import run_text, start_text
 from tests.requestlog.samples import opened
 
 PROGRAM = [sys.executable, "-m", "playground"]
@@ -78,9 +79,7 @@ def test_a_data_folder_that_is_a_file_is_one_sentence(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_told_to_end_it_ends_in_order(tmp_path: Path) -> None:
-    with subprocess.Popen(
-        [*PROGRAM, "--data-dir", str(tmp_path)], env=_environment(), stderr=subprocess.PIPE, text=True
-    ) as process:
+    with start_text(["--data-dir", str(tmp_path)], _environment()) as process:
         _wait_for(lambda: (tmp_path / "request-log.sqlite3").exists())
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=LIMIT_S)
@@ -102,9 +101,7 @@ def _wait_for(seen: object) -> None:
 def test_open_file_argument_is_shown_and_saved_as_the_draft(tmp_path: Path) -> None:
     file, data = tmp_path / "prompt.json", tmp_path / "data"
     file.write_text(json.dumps({"messages": [{"role": "user", "content": "marker-4711"}]}))
-    with subprocess.Popen(
-        [*PROGRAM, "--data-dir", str(data), str(file)], env=_environment(), stderr=subprocess.PIPE, text=True
-    ) as process:
+    with start_text(["--data-dir", str(data), str(file)], _environment()) as process:
         _wait_for(lambda: any(b"marker-4711" in path.read_bytes() for path in data.glob("*.json")))
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=LIMIT_S)
@@ -155,14 +152,7 @@ with make_runner(application) as runner:
 @pytest.mark.exhaustive
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_killed_at_any_moment_the_draft_and_the_partial_text_come_back(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, str(tmp_path)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=LIMIT_S,
-        env=_environment(),
-    )
+    done = run_text(["-c", KILLED, str(tmp_path)], _environment(), timeout=LIMIT_S)
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert max(DELAY_S, FLUSH_S) < 0.5  # newer text may be lost
     asyncio.run(_look_at_what_is_left(tmp_path, done.stdout.rstrip("\n")))

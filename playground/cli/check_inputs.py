@@ -15,6 +15,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from playground.export.terminal import print_error
 from playground.lint.prefix_baseline import FORMAT_KEY as BASELINE_KEY
 from playground.prefix_cache.forecast import CacheUsage
@@ -32,8 +34,6 @@ if TYPE_CHECKING:
     from playground.requestlog.log import RequestLog
     from playground.requestlog.records import LogRow
 
-Outcome = tuple[PromptUsage, float | None, bool, str, float | None]
-"""Reported tokens, Unix seconds, whether it failed, title or user agent of the sender, duration in seconds."""
 REFUSED = 400
 """Status from which on a request failed."""
 _ID = re.compile(r"[0-9a-fA-F-]{16,}")
@@ -48,6 +48,23 @@ MAX_ROWS = 10_000
 _SUFFIXES = (".json", ".jsonl", ".ndjson", ".har")
 _LINES = (".jsonl", ".ndjson")
 _BOM = b"\xef\xbb\xbf \t\r\n"
+
+
+class Outcome(Struct, frozen=True):
+    """What is known of the sending of a request and of its response.
+
+    `usage`: as reported; `at`: when it was sent, in Unix seconds; `failed`: it ended without a completion; `agent`:
+    title or user agent of the sender; `seconds`: how long it lasted, if known.
+    """
+
+    usage: PromptUsage = NO_USAGE
+    at: float | None = None
+    failed: bool = False
+    agent: str = ""
+    seconds: float | None = None
+
+
+_NOT_SENT = Outcome()
 
 
 def recorded_outcome(value: Json) -> Outcome:
@@ -65,7 +82,7 @@ def recorded_outcome(value: Json) -> Outcome:
     lasted = next((one[name] for one in (summary, line, response) for name in _DURATIONS if name in one), None)
     headers = _object(line.get("headers"))
     agent = _agent({str(name).lower(): value for name, value in headers.items()})
-    return _reported(usage_of(usage, None)), _time(at), failed, agent, _seconds(lasted)
+    return Outcome(_reported(usage_of(usage, None)), _time(at), failed, agent, _seconds(lasted))
 
 
 def _genai_usage(line: Mapping[str, Json]) -> Mapping[str, Json]:
@@ -78,6 +95,7 @@ def _genai_usage(line: Mapping[str, Json]) -> Mapping[str, Json]:
 
 
 def har_outcome(entry: Mapping[str, Json]) -> Outcome:
+    """Return the outcome of an entry of a HAR."""
     request, response = _object(entry.get("request")), _object(entry.get("response"))
     status = response.get("status")
     pairs = request.get("headers")
@@ -89,8 +107,8 @@ def har_outcome(entry: Mapping[str, Json]) -> Outcome:
     # HAR writes 0, or a negative number, if there was no response.
     failed = isinstance(status, int) and (status >= REFUSED or status <= 0)
     lasted = _seconds(entry.get("time"))
-    seconds = None if lasted is None else lasted / 1_000
-    return _reported(har_usage(response)), _time(entry.get("startedDateTime")), failed, _agent(headers), seconds
+    seconds, at = None if lasted is None else lasted / 1_000, _time(entry.get("startedDateTime"))
+    return Outcome(_reported(har_usage(response)), at, failed, _agent(headers), seconds)
 
 
 def _object(value: Json) -> Mapping[str, Json]:
@@ -128,9 +146,8 @@ class CheckedInput:
     """One prompt or request body.
 
     `name` identifies it in output; `file` and `line` (from 1) are its source. `prefix` is the path in the file's
-    JSON. `recorded`: one of many requests of a program, rather than a file of its own. `usage`: as reported; `at`:
-    when it was sent, in Unix seconds; `failed`: it ended without a completion; `agent`: title or user agent of the
-    sender; `seconds`: how long it lasted, if known. `source`: the JSON that `value` was converted from, if it was.
+    JSON. `recorded`: one of many requests of a program, rather than a separate file. `source`: the JSON that `value`
+    was converted from, if it was.
     """
 
     name: str
@@ -140,11 +157,7 @@ class CheckedInput:
     prefix: FieldPath = ()
     recorded: bool = False
     value: Json = field(default=None, repr=False)
-    usage: PromptUsage = NO_USAGE
-    at: float | None = None
-    failed: bool = False
-    agent: str = ""
-    seconds: float | None = None
+    outcome: Outcome = _NOT_SENT
     source: Mapping[str, Json] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -324,8 +337,8 @@ def _item(file: str, name: str, line: int, data: bytes, value: Json, prefix: Fie
         if isinstance(inner, str) and inner.lstrip().startswith("{"):
             inner = _value(inner.encode("utf-8", "surrogatepass"), place=(file, line, *prefix, key))
         if isinstance(inner, dict):
-            return CheckedInput(name, file, _dumped(inner), line, (*prefix, key), True, inner, *outcome)
-    return CheckedInput(name, file, data, line, prefix, True, value, *outcome)
+            return CheckedInput(name, file, _dumped(inner), line, (*prefix, key), True, inner, outcome)
+    return CheckedInput(name, file, data, line, prefix, True, value, outcome)
 
 
 def _dumped(value: Json) -> bytes:
@@ -350,14 +363,15 @@ def _har(name: str, data: bytes) -> Iterator[CheckedInput]:
             found += 1
             prefix: FieldPath = ("log", "entries", number, "request", "postData", "text")
             data = text.encode("utf-8", "surrogatepass")
-            yield CheckedInput(f"{name}#{number + 1}", name, data, 1, prefix, True, value, *har_outcome(entry))
+            yield CheckedInput(f"{name}#{number + 1}", name, data, 1, prefix, True, value, har_outcome(entry))
     if not found:
         raise InputError.of((name, "log", "entries"), "there is no chat completions request in it.")
 
 
 def _of_row(row: LogRow) -> Outcome:
     failed = row.phase != "done" or (row.status or 0) >= REFUSED
-    return PromptUsage(row.prompt_tokens, row.cached_tokens), row.started_utc.timestamp(), failed, "", row.duration_s
+    usage = PromptUsage(row.prompt_tokens, row.cached_tokens)
+    return Outcome(usage, row.started_utc.timestamp(), failed, seconds=row.duration_s)
 
 
 @asynccontextmanager
@@ -393,7 +407,7 @@ async def _rows(folder: str | None, words: str) -> list[CheckedInput]:
         rows = (await log.page(chosen, None, MAX_ROWS))[::-1]
         stored = [(row, await log.get(row.run_id)) for row in rows]
     found = [
-        CheckedInput(f"log:{row.run_id}", "log", run.record.body, 1, (), True, _value(run.record.body), *_of_row(row))
+        CheckedInput(f"log:{row.run_id}", "log", run.record.body, 1, (), True, _value(run.record.body), _of_row(row))
         for row, run in stored
         if run is not None
     ]

@@ -48,25 +48,24 @@ def _filter(words: Iterable[str]) -> LogFilter:
 
 def show(words: list[str], options: argparse.Namespace) -> Work:
     """Show requests as tickets with contents, as lossless JSON lines, or in the form that `--as` names."""
-    form: Callable[[StoredRun], str] | None = None
-    if options.form in PAGES:
-        form = PAGES[options.form]
-    elif options.form:
-        script = SCRIPTS[options.form]
-        form = lambda run: script(run.record)  # noqa: E731
     chosen = _by_id(words, "log show")
 
     async def work(store: RequestLog) -> int:
         runs = await _found(store, chosen)
-        if runs and form is not None:
-            _print("\n".join(map(form, runs)))
+        if runs and options.form:
+            _print("\n".join(_in_form(run, options.form) for run in runs))
         elif runs and options.json:
             _print("\n".join(to_line(run) for run in runs))
         elif runs:
             _print("\n".join((tickets(runs, TicketContents("included")), *_explanations(runs))))
-        return _whether(runs, words)
+        return _status_of(runs, words)
 
     return work
+
+
+def _in_form(run: StoredRun, form: str) -> str:
+    """Return a request as a page, or as a script that sends it."""
+    return PAGES[form](run) if form in PAGES else SCRIPTS[form](run.record)
 
 
 def _explanations(runs: Sequence[StoredRun]) -> list[str]:
@@ -90,7 +89,7 @@ def ticket(words: list[str], options: argparse.Namespace) -> Work:
         runs = await _found(store, chosen)
         if runs:
             await asyncio.to_thread(_put, runs, choice, options.output or "-")
-        return _whether(runs, words)
+        return _status_of(runs, words)
 
     return work
 
@@ -257,7 +256,8 @@ async def _found(store: RequestLog, chosen: LogFilter) -> list[StoredRun]:
     return [stored for stored in found if stored is not None]
 
 
-def _whether(runs: list[StoredRun], words: list[str]) -> int:
+def _status_of(runs: list[StoredRun], words: list[str]) -> int:
+    """Return the exit status: FAILED, with a message, if no request was found."""
     if not runs:
         print_error(f"no request matches {' '.join(words)}.")
     return FINISHED if runs else FAILED

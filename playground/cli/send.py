@@ -252,7 +252,7 @@ class _Output:
     def _write(text: str) -> None:
         # A character that the terminal's encoding lacks must not end the stream.
         encoding = sys.stdout.encoding or "utf-8"
-        shown = for_stream(redact(text, None), sys.stdout)
+        shown = for_stream(text, sys.stdout)
         sys.stdout.write(shown.encode(encoding, "replace").decode(encoding))
         sys.stdout.flush()
 
@@ -261,7 +261,7 @@ class _Output:
         if not self._ends_line:
             print(flush=True)
         state = run.state
-        for call in state.tool_calls.values():
+        for call in state.calls:
             self._write(f"{call.name}({call.arguments})\n")
         for label, text in (("reasoning", state.reasoning), ("refusal", state.refusal)):
             if text and not state.text:

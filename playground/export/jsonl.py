@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from playground.client.endpoint import check_base_url
 from playground.client.events import AnyEvent, AttemptStarted, HeadersReceived, Usage, UsageReported
-from playground.export.masking import masked_run, masked_text
+from playground.export.masking import masked_run
 from playground.prompt.field_errors import InputError, Path
 from playground.prompt.files import load
 from playground.requestlog.records import EndedRun, StoredRun, clean_tags
@@ -136,7 +136,7 @@ def to_line(stored: StoredRun) -> str:
         if value := getattr(stored, name):
             fields[name] = value
     fields[SUMMARY] = _summary(stored.state())
-    return masked_text(json.dumps(fields, ensure_ascii=True, separators=(",", ":")))
+    return json.dumps(fields, ensure_ascii=True, separators=(",", ":"))
 
 
 def _summary(state: RunState) -> dict[str, Any]:

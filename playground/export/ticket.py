@@ -417,7 +417,7 @@ def bundle(runs: Sequence[StoredRun], choice: TicketContents = DEFAULT) -> bytes
             archive.writestr(
                 f"{folder}/request.json", redact(outlined_body(stored.record, Outline(choice.contents)), None)
             )
-            archive.writestr(f"{folder}/events.jsonl", redact(_events(stored, choice), None))
+            archive.writestr(f"{folder}/events.jsonl", _events(stored, choice))
     return held.getvalue()
 
 

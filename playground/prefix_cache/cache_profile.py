@@ -196,8 +196,8 @@ def _replicas(learned: LearnedParameters) -> Estimate:
         return Estimate(turns.replicas, turns.agreed if turns.alone else turns.agreed / 2, learned.reports)
     routings = learned.hypotheses.routings()
     at = max(range(len(routings)), key=lambda index: routings[index])
-    # A cache with little room, or with few points, does not have what an older request shares either.
-    other = learned.hypotheses.room > SMALL or learned.kept_points.kind is not None
+    # A cache with little room or few points, or that stores late, does not have what an older request shares either.
+    other = learned.hypotheses.room + learned.hypotheses.delayed > SMALL or learned.kept_points.kind is not None
     if not learned.units.figures or (ROUTINGS[at].replicas > 1 and (other or not learned.proofs.spread)):
         return Estimate(None, 0.0, learned.reports)
     many = sum(weight for routing, weight in zip(ROUTINGS, routings, strict=True) if routing.replicas > 1)

@@ -201,14 +201,17 @@ class EndpointCacheModel:
         """Return the prediction for a recorded request without a report."""
         return self._pending.get(run_id)
 
-    def settle(self, run_id: str, usage: CacheUsage, *, learn: bool = True) -> Prediction | None:
-        """Learn from the report for a recorded request. Returns its prediction."""
+    def settle(
+        self, run_id: str, usage: CacheUsage, *, learn: bool = True, ended: float | None = None
+    ) -> Prediction | None:
+        """Learn from the report for a recorded request, which `ended` at that time. Returns its prediction."""
         number = self.requests.numbers.get(run_id)
         prediction = self._pending.pop(run_id, None)
         if number is None:
             return None
         request = self.requests[number]
         self.requests.running.discard(number)
+        request.ended = ended
         request.prompt_tokens, request.completion_tokens = usage.prompt_tokens, usage.completion_tokens
         self.requests.keep_answer(number, answer_text(usage.message) if usage.message else "")
         cuts = answer_cuts(usage.message) if usage.message else None

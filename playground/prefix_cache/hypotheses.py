@@ -1,9 +1,9 @@
 """Hypotheses about a server's cache, weighed by its reports.
 
 A *rendering* says in which order the prompt is read and what of generated answers the next prompt finds; a
-*retention* which parts are still there: everything, what was used within a lifetime, the last tokens of traffic, or
-one or a few slots; a *routing* whether one cache or several replicas answer. Renderings and retentions are weighed
-together, routings apart.
+*retention* which parts are still there: everything, what was used within a lifetime, the last tokens of traffic, one or
+a few slots, what was sent some time ago, or all up to a time that the template prints; a *routing* whether one cache or
+several replicas answer. Renderings and retentions are weighed together, routings apart.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from playground.prefix_cache.block_size import CacheUnit
 from playground.prefix_cache.prefix_size import Size
-from playground.prefix_cache.reach import CAPACITIES, LIFETIMES, RETENTIONS, Classes, Reach
+from playground.prefix_cache.reach import CAPACITIES, LIFETIMES, RETENTIONS, Classes, Reach, RetentionKind
 from playground.prefix_cache.view import BARE, BASE, LATE, LATER, ORDERS, REUSES, TOOLS, TURNS, Order, Reuse
 
 RoutingKind = Literal["single", "random", "prefix_hash"]
@@ -106,6 +106,8 @@ ROUTINGS = (
     *(Routing("prefix_hash", replicas, tokens) for replicas in (2, 4, 8) for tokens in (128, 256, 512)),
 )
 _LIFETIME_DOUBT = 1.3
+_LAST_PRIOR: dict[RetentionKind, float] = {"late": 0.003, "clock": 0.01, "clock_first": 0.01}
+"""Probability of each of the retentions that are last, which earlier versions did not store."""
 
 
 def retention_priors(assumed_s: float) -> list[float]:
@@ -115,6 +117,7 @@ def retention_priors(assumed_s: float) -> list[float]:
     shares = [0.5, *(0.3 * share / total for share in lifetimes)]
     shares += [0.13 / len(CAPACITIES)] * len(CAPACITIES)
     shares += [0.04, 0.01, 0.01, 0.03]
+    shares += [_LAST_PRIOR[one.kind] for one in RETENTIONS if one.kind in _LAST_PRIOR]
     return [log(share) for share in shares]
 
 
@@ -254,8 +257,16 @@ class Hypotheses:
     @property
     def room(self) -> float:
         """Probability that only the last tokens of traffic, or a few slots, are kept."""
+        return self._share("tokens", "slots")
+
+    @property
+    def delayed(self) -> float:
+        """Probability that prefixes are stored some time after their requests."""
+        return self._share("late")
+
+    def _share(self, *kinds: RetentionKind) -> float:
         pairs = zip(RETENTIONS, self.retentions(), strict=True)
-        return sum(weight for one, weight in pairs if one.kind in ("tokens", "slots"))
+        return sum(weight for one, weight in pairs if one.kind in kinds)
 
     def assume_round_robin(self, replicas: int) -> None:
         """Assume that requests reach so many replicas in turn; 0: one cache, or replicas by other rules.
@@ -524,10 +535,12 @@ class Hypotheses:
         answers_tested: int,
     ) -> None:
         """Continue from a stored state; parts of another version are ignored."""
+        added = [log(_LAST_PRIOR[one.kind]) for one in RETENTIONS if one.kind in _LAST_PRIOR]
+        before = len(RETENTIONS) - len(added)
         for one in RENDERINGS:
             logs = renderings.get(one.key)
-            if logs is not None and len(logs) == len(RETENTIONS):
-                self._logs[one] = list(logs)
+            if logs is not None and len(logs) in (before, len(RETENTIONS)):
+                self._logs[one] = [*logs, *(max(logs) + prior for prior in added[len(logs) - before :])]
         if len(routings) == len(ROUTINGS):
             self._routing_logs = list(routings)
         self._lost, self._kept = max(lost, 0.1), max(kept, 1.0)

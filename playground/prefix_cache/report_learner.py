@@ -170,6 +170,7 @@ class ReportLearner:
             stored=stored,
             sure=sure,
             in_turn=self._learned.round_robin.replicas > 0,
+            renderings=prediction.reaches.values(),
         )
         if prediction.plain is not None and not self._learned.round_robin.replicas:
             sizes = {one.order: reach.longest for one, reach in prediction.reaches.items() if one.order in MOVED_ORDERS}

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 
 
 class Asked(Struct, frozen=True):
-    """`json`: the answer is to be JSON (response_format). `schemas`: each tool's parameters by its name.
+    """What a request body asks of its response.
 
-    `usage`: usage is to be reported; a streamed answer has it only if `stream_options.include_usage` is set.
+    `json`: response_format demands JSON. `schemas`: the parameters of each tool, by its name. `usage`: a usage report
+    is due, which a streamed response has only with `stream_options.include_usage`.
     """
 
     json: bool = False
@@ -34,7 +35,7 @@ class Asked(Struct, frozen=True):
 
 
 def asked_in(body: bytes) -> Asked:
-    """Parse a sent request body. Returns no expectations if the body is not a JSON object."""
+    """Return what a sent body asks of its response; the defaults of Asked if it is not a JSON object."""
     fields = sent_fields(body)
     form = fields.get("response_format")
     kind = form.get("type") if isinstance(form, dict) else None

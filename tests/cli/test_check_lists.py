@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,12 @@ PLACES: dict[str, tuple[int, Callable[[str, random.Random], Callable[[Sequence[s
     "last user": (1, lambda text, rng: _independent("user", text, rng)),
     "tool": (3, lambda text, rng: _conversations(1, "tool", text, rng)),
 }
-PLACE = pytest.mark.parametrize("place", PLACES)
+
+
+def _placed(forms: Iterable[str]) -> pytest.MarkDecorator:
+    """Each form in two places, so that all forms together are in each place: forms and places are independent."""
+    places = itertools.cycle(PLACES)
+    return pytest.mark.parametrize(("form", "place"), [(form, next(places)) for form in forms for _ in range(2)])
 
 
 def _found(
@@ -157,8 +163,7 @@ FLAGS: dict[str, tuple[Row, str, str]] = {
 }
 
 
-@PLACE
-@pytest.mark.parametrize("form", FLAGS)
+@_placed(FLAGS)
 def test_check_flags_with_two_values_are_a_serious_finding(
     form: str, place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -173,13 +178,12 @@ def test_check_flags_with_two_values_are_a_serious_finding(
     _assert_one(_found(lists, rng, tmp_path, capsys, place))
 
 
-@ROW
-@PLACE
+@_placed(ROWS)
 def test_check_list_that_loses_entries_is_one_finding(
-    row: Row, place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    form: str, place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rng = random.Random(7)
-    entries = [row(_text(rng, 3), _text(rng, 5)) for _ in range(10)]
+    entries = [ROWS[form](_text(rng, 3), _text(rng, 5)) for _ in range(10)]
     lists = []
     for _ in range(8):
         lists.append("\n".join(entries))
@@ -196,8 +200,7 @@ PLANS: dict[str, Callable[[str, str], str]] = {
 }
 
 
-@PLACE
-@pytest.mark.parametrize("form", PLANS)
+@_placed(PLANS)
 def test_check_steps_of_a_plan_are_one_finding(
     form: str, place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

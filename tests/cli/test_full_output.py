@@ -9,7 +9,7 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -40,6 +40,39 @@ def _recorded(folder: Path) -> str:
     return str(path)
 
 
+SCRIPT = """
+import io, os, sys
+if sys.argv.pop(1) == "full":
+    output = os.open("/dev/full", os.O_WRONLY)
+else:
+    reader, output = os.pipe()
+    os.close(reader)
+os.dup2(output, 1)
+if os.environ.get("PYTHONUNBUFFERED"):
+    sys.stdout = io.TextIOWrapper(open(1, "wb", 0), "utf-8", write_through=True)
+from playground.cli.main import main
+try:
+    status = main(sys.argv[1:])
+except SystemExit as end:
+    status = end.code
+sys.stdout.flush()
+sys.exit(status)
+"""
+"""Runs a command whose standard output is full, or a pipe that nobody reads."""
+
+
+def _run_into(output: str, words: list[str], environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    return run_text(["-c", SCRIPT, output, *words], environment)
+
+
+def test_full_standard_output_of_a_new_interpreter_is_told_with_status_1() -> None:
+    with FULL.open("wb") as full:
+        arguments = [sys.executable, "-m", "playground", "--version"]
+        done = subprocess.run(arguments, check=False, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "No space left on device" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("command", "unbuffered"),
     [
@@ -62,19 +95,9 @@ def test_full_standard_output_is_told_with_status_1(command: str, unbuffered: st
         words += [_prompt(tmp_path), "--data", str(tmp_path / "data.csv")]
     home = {"ELECTRON_PLAYGROUND_HOME": str(tmp_path / "home")}
     environment = {**os.environ, **home, "PYTHONUNBUFFERED": unbuffered}
-    arguments = [sys.executable, "-m", "playground", *words]
     if words[:2] == ["log", "list"]:
-        subprocess.run([*arguments[:3], "send", _prompt(tmp_path)], env=environment, capture_output=True, check=True)
-    with FULL.open("wb") as full:
-        done = subprocess.run(
-            arguments,
-            check=False,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        assert run_text(["send", _prompt(tmp_path)], environment).returncode == 0
+    done = _run_into("full", words, environment)
     assert done.returncode == 1, done.stderr
     assert "No space left on device" in done.stderr
     assert "Traceback" not in done.stderr
@@ -100,18 +123,12 @@ def test_reader_that_closed_the_pipe_is_no_traceback(
     if words[0] in ("check", "convert"):
         words.append(_prompt(tmp_path))
     environment = {**os.environ, "ELECTRON_PLAYGROUND_HOME": str(tmp_path / "home"), "PYTHONUNBUFFERED": unbuffered}
-    reader, writer = os.pipe()
-    os.close(reader)
-    arguments = [sys.executable, "-m", "playground", *words]
-    done = subprocess.run(arguments, check=False, env=environment, stdout=writer, stderr=subprocess.PIPE, text=True)
-    os.close(writer)
+    done = _run_into("closed", words, environment)
     assert (done.returncode, done.stderr) == (status, "")
 
 
 def test_replay_to_a_full_disk_does_not_blame_an_option(tmp_path: Path) -> None:
-    arguments = [sys.executable, "-m", "playground", "replay", _recorded(tmp_path)]
-    with FULL.open("wb") as full:
-        done = subprocess.run(arguments, check=False, stdout=full, stderr=subprocess.PIPE, text=True)
+    done = _run_into("full", ["replay", _recorded(tmp_path)], os.environ)
     assert done.returncode == 1, done.stderr
     assert "--learned" not in done.stderr
     assert "No space left on device" in done.stderr

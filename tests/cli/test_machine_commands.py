@@ -20,7 +20,6 @@ from playground.cli.log import ACTIONS
 from playground.cli.main import RUN, build_parser
 from tests.forked_program import run_text
 
-PROGRAM = [sys.executable, "-m", "playground"]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 

@@ -432,10 +432,9 @@ _SHUFFLED: dict[str, Callable[[random.Random], tuple[Sent, Sent]]] = {
 }
 
 
-@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("name", _SHUFFLED)
-def test_object_in_another_order_with_a_new_value_is_one_finding(name: str, seed: int) -> None:
-    sent, fixed = _SHUFFLED[name](random.Random(f"{name} {seed}"))
+def test_object_in_another_order_with_a_new_value_is_one_finding(name: str) -> None:
+    sent, fixed = _SHUFFLED[name](random.Random(f"{name} 0"))
     usage = _served(sent, answers=False)
     losses = _losses(sent, usage)
     true = _fresh(usage) - _fresh(_served(fixed, answers=False))

@@ -171,8 +171,7 @@ def _assert_orders_by_bounds_are_right(folder: Path) -> None:
                         assert (key, descending, text, [row.number for row in rows]) == (key, descending, text, numbers)
 
 
-@pytest.mark.parametrize("near", [3, 40, 2_000])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("near", "seed"), [(3, 0), (40, 1), (2_000, 2)])
 async def test_first_in_order_by_the_bounds_of_blocks_equals_the_whole_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, near: int
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from msgspec.structs import replace
 from PySide6.QtCore import QEvent, QObject
 from PySide6.QtWidgets import QApplication, QWidget
@@ -217,16 +216,8 @@ async def test_adviser_after_rest_starts_no_check(session: Session, hand: UiDriv
     assert not adviser._rest.isActive()
 
 
-@pytest.mark.parametrize(
-    ("front", "named"),
-    [
-        ("Today is 2026-11-27 14:02.\n", "2026-11-27 14:02"),
-        ("Call 8f14e45f-ceea-467f-a8d2-2f0f5f1d3b1c.\n", "8f14e45f-ceea-467f-a8d2-2f0f5f1d3b1c"),
-        ("Today is {{today}}.\n", "today"),
-    ],
-)
 async def test_advice_changing_text_put_in_front_of_a_sent_prompt_is_serious_and_fixed(
-    session: Session, hand: UiDriver, front: str, named: str
+    session: Session, hand: UiDriver
 ) -> None:
     window = session.window
     for _ in range(3):
@@ -234,16 +225,21 @@ async def test_advice_changing_text_put_in_front_of_a_sent_prompt_is_serious_and
         await hand.until(lambda: not window.requests.running, "the end of a request")
     before = window.prompt.document()
     first, *others = before.messages
-    changed = replace(before, messages=(replace(first, content=front + (first.content or "")), *others))
-    await _advised(session, hand, changed, "prefix-order")
-    assert session.workspace.forecast(changed).forecast.cached_tokens == 0
-    box = next(box for box in window.inspector.advice.boxes if box.advice.rule == "prefix-order")
-    assert box.advice.severity == "serious"
-    assert named in box.advice.detail
-    box.fix.click()
-    dialog = _dialog(RewriteDialog)
-    assert isinstance(dialog, RewriteDialog)
-    dialog.apply.click()
-    content = window.prompt.document().messages[0].content or ""
-    assert not content.startswith(front)
-    assert content.startswith((first.content or "")[:200])
+    for front, named in (
+        ("Today is 2026-11-27 14:02.\n", "2026-11-27 14:02"),
+        ("Call 8f14e45f-ceea-467f-a8d2-2f0f5f1d3b1c.\n", "8f14e45f-ceea-467f-a8d2-2f0f5f1d3b1c"),
+        ("Today is {{today}}.\n", "today"),
+    ):
+        changed = replace(before, messages=(replace(first, content=front + (first.content or "")), *others))
+        await _advised(session, hand, changed, "prefix-order")
+        assert session.workspace.forecast(changed).forecast.cached_tokens == 0
+        box = next(box for box in window.inspector.advice.boxes if box.advice.rule == "prefix-order")
+        assert box.advice.severity == "serious"
+        assert named in box.advice.detail
+        box.fix.click()
+        dialog = _dialog(RewriteDialog)
+        assert isinstance(dialog, RewriteDialog)
+        dialog.apply.click()
+        content = window.prompt.document().messages[0].content or ""
+        assert not content.startswith(front)
+        assert content.startswith((first.content or "")[:200])

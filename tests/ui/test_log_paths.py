@@ -93,17 +93,21 @@ def _input_and_output(text: str) -> tuple[str, str]:
     return rows["prompt tokens"], rows["completion tokens"]
 
 
-@pytest.mark.parametrize(
-    ("fault", "asked", "known"),
-    [
-        ("cut=8", True, ("≈", "≈")),
-        ("stream_error=8", True, ("≈", "≈")),
-        ("stop", True, ("≈", "≈")),
-        ("401", True, ("—", "—")),
-        ("", False, ("≈", "≈")),
-    ],
-)
 async def test_tokens_of_a_request_without_usage_are_the_same_in_each_pane_and_copy(
+    session: Session, hand: UiDriver
+) -> None:
+    for fault, asked, known in (
+        ("cut=8", True, "≈"),
+        ("stream_error=8", True, "≈"),
+        ("stop", True, "≈"),
+        ("401", True, "—"),
+        ("", False, "≈"),
+    ):
+        await _assert_same_tokens(session, hand, fault, asked, (known, known))
+        session.window.modes.show_mode("prompt")
+
+
+async def _assert_same_tokens(
     session: Session, hand: UiDriver, fault: str, asked: bool, known: tuple[str, str]
 ) -> None:
     window, log = session.window, session.workspace.log

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
 from PySide6.QtGui import QGuiApplication
 
 from playground.cli.selftest import UiDriver
@@ -30,16 +29,18 @@ def paste(window: MainWindow, text: str) -> None:
     window.prompt.prompt_tab.cards[-1].text.paste()
 
 
-@pytest.mark.parametrize("text", [CURL, PYTHON, BODY, json.dumps(json.loads(BODY)["messages"])])
-def test_paste_into_empty_prompt_opens_it_without_its_key(tell: Tell, tmp_path: Path, text: str) -> None:
+def test_paste_into_empty_prompt_opens_it_without_its_key(tell: Tell, tmp_path: Path) -> None:
     async def story(session: Session, hand: UiDriver) -> None:
         window = session.window
-        window.prompt.set_document(Document(messages=(Message("system", ""), Message("user", "")), id="e"))
-        paste(window, text)
-        await hand.until(lambda: window.prompt.document().messages[-1].content == "Q", "opened")
-        assert window.prompt.paste_bar.isVisible()
-        window.prompt.undo()
-        assert KEY not in str(window.prompt.document())
+        for text in (CURL, PYTHON, BODY, json.dumps(json.loads(BODY)["messages"])):
+            window.files.new_tab()
+            window.prompt.set_document(Document(messages=(Message("system", ""), Message("user", "")), id="e"))
+            assert not window.prompt.paste_bar.isVisible()
+            paste(window, text)
+            await hand.until(lambda: window.prompt.document().messages[-1].content == "Q", "opened")
+            assert window.prompt.paste_bar.isVisible()
+            window.prompt.undo()
+            assert KEY not in str(window.prompt.document())
         assert session.workspace.draft is not None
         await session.workspace.draft.flush()
 

@@ -30,12 +30,17 @@ def shown(window: MainWindow) -> list[bool]:
     return [pane.isVisible() for pane in (window.prompt, window.response, window.inspector, window.log)]
 
 
-@pytest.mark.parametrize("size", [(1000, 700), (1280, 800), (1920, 1080)])
-async def test_side_panel_every_page_opens_beside_the_work_without_a_window(
-    session: Session, hand: UiDriver, size: tuple[int, int]
-) -> None:
+async def test_side_panel_every_page_opens_beside_the_work_without_a_window(session: Session, hand: UiDriver) -> None:
+    for size in ((1000, 700), (1280, 800), (1920, 1080)):
+        await _open_every_page(session, hand, size)
+        while session.window.area.panel.isVisible():
+            session.window.area.panel.close_page()
+
+
+async def _open_every_page(session: Session, hand: UiDriver, size: tuple[int, int]) -> None:
     window = session.window
     window.resize(*size)
+    await hand.until(lambda: (window.width(), window.height()) == size, "the size")
     before = {one for one in QApplication.topLevelWidgets() if one.isVisible()}
     for number, name in enumerate(PAGES, 1):
         window.actions_table[name].trigger()
@@ -109,23 +114,23 @@ async def test_side_panel_escape_in_the_tab_bar_closes_the_page_on_display_only(
     assert panel.tabs.count() == 1
 
 
-@pytest.mark.parametrize("before", ["editor", "filter", "gone"])
-async def test_side_panel_escape_on_the_last_page_returns_the_focus(session: Session, before: str) -> None:
+async def test_side_panel_escape_on_the_last_page_returns_the_focus(session: Session) -> None:
     window = session.window
     window.resize(1280, 800)
     window.activateWindow()
-    window.prompt.focus_editor()
-    editor = window.focusWidget()
-    if before == "filter":
-        window.log.focus_filter()
-    had = editor if before == "gone" else window.focusWidget()
-    window.actions_table["guide"].trigger()
-    if before == "gone":
-        window.area._focus_before = None
-    assert window.area.panel.page is not None
-    QTest.keyClick(window.area.panel.page, Qt.Key.Key_Escape)
-    assert window.area.panel.isHidden()
-    assert window.focusWidget() is had
+    for before in ("editor", "filter", "gone"):
+        window.prompt.focus_editor()
+        editor = window.focusWidget()
+        if before == "filter":
+            window.log.focus_filter()
+        had = editor if before == "gone" else window.focusWidget()
+        window.actions_table["guide"].trigger()
+        if before == "gone":
+            window.area._focus_before = None
+        assert window.area.panel.page is not None
+        QTest.keyClick(window.area.panel.page, Qt.Key.Key_Escape)
+        assert window.area.panel.isHidden()
+        assert window.focusWidget() is had, before
 
 
 async def test_side_panel_page_opened_twice_is_one_tab_and_a_running_one_goes_on(

@@ -6,8 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -29,6 +27,7 @@ from playground.ui.panes.prompt.undo import PromptFile
 from playground.ui.session import Session
 from playground.ui.theme import ui_font
 from playground.ui.widgets.tab_bar import MORE_PX, split, tab_bar
+from tests.forked_program import start_script, start_text
 from tests.ui.conftest import Tell
 from tests.ui.test_files import content, press, prompt_file, type_first
 from tests.ui.test_window import _send
@@ -208,7 +207,7 @@ def test_drafts_of_all_tabs_survive_a_kill(tmp_path: Path) -> None:
         "    await asyncio.sleep(60)\n"
         "asyncio.run(main())\n"
     )
-    child = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    child = start_script(script, str(tmp_path))
     assert child.stdout is not None
     assert child.stdout.readline() == "written\n"
     child.kill()
@@ -273,8 +272,7 @@ async def test_notice_of_dropped_files_names_each_that_is_refused(
 @pytest.mark.skipif(os.name != "posix", reason="ended by a signal")
 def test_program_opens_the_files_of_its_command_line(tmp_path: Path) -> None:
     a, data = prompt_file(tmp_path, "a", "text of a"), tmp_path / "data"
-    words = [sys.executable, "-m", "playground", "--data-dir", str(data), str(a)]
-    child = subprocess.Popen(words, env={**os.environ, "QT_QPA_PLATFORM": "offscreen"})
+    child = start_text(["--data-dir", str(data), str(a)])
     deadline = time.monotonic() + 60
     try:
         while not any("text of a" in path.read_text("utf-8") for path in data.rglob("*draft*.json")):
@@ -283,7 +281,8 @@ def test_program_opens_the_files_of_its_command_line(tmp_path: Path) -> None:
             time.sleep(0.1)
     finally:
         child.send_signal(signal.SIGTERM)
-        assert child.wait(60) == 0
+        child.communicate(timeout=60)
+    assert child.returncode == 0
     assert content(a) == "text of a"
 
 
