@@ -47,7 +47,7 @@ _STATUS_PX, _ROOMY_PX = 176, 1_000
 """Width of the status from this width of the table on: whole texts like "200 cut at max_tokens"."""
 _NARROW = {_TIME: 79, _STATUS: 72, _ID: 88, _IN: 57, _CACHED: 80}
 """Least widths; a shorter request_id ends with dots. Copying and the tooltips have the whole one."""
-_WIDE_PX = 840
+_WIDE_PX = 920
 """Least width with all columns; below it, TTFT is only in the tooltip of the status."""
 _BAR_TABLE_PX = 782
 """Least width of a narrow table with bars of cached tokens, beside a whole request_id."""
