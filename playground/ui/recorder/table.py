@@ -47,7 +47,7 @@ _STATUS_PX, _ROOMY_PX = 176, 1_000
 """Width of the status from this width of the table on: whole texts like "200 cut at max_tokens"."""
 _NARROW = {_TIME: 79, _STATUS: 72, _ID: 88, _IN: 57, _CACHED: 80}
 """Least widths; a shorter request_id ends with dots. Copying and the tooltips have the whole one."""
-_WIDE_PX = 840
+_WIDE_PX = 920
 """Least width with all columns; below it, TTFT is only in the tooltip of the status."""
 _BAR_TABLE_PX = 782
 """Least width of a narrow table with bars of cached tokens, beside a whole request_id."""
@@ -218,7 +218,7 @@ class RecordedTable(RowTable):
         modes = QHeaderView.ResizeMode
         header.setSectionResizeMode(_CAUSE, modes.Fixed if scrolls else modes.Stretch)
         if scrolls:
-            self.setColumnWidth(_CAUSE, scaled(_CAUSE_PX))
+            self.setColumnWidth(_CAUSE, min(scaled(_CAUSE_PX), self.viewport().width() - scaled(_ICON_COLUMN_PX)))
 
     def paint_row(self, painter: QPainter, number: int, area: QRect, spans: Spans) -> None:
         """Draw the picture of a row, which is made once: rows mostly move down while streams run."""
