@@ -119,7 +119,10 @@ async def _run(
         if options.json:
             print(json.dumps({"base_url": base_url, "endpoint": shown}), flush=True)
         else:
-            print(f"Recording to the log, and forwarding to {shown}\nUse this base URL in your program: {base_url}", flush=True)
+            print(
+                f"Recording to the log, and forwarding to {shown}\nUse this base URL in your program: {base_url}",
+                flush=True,
+            )
         await stopped.wait()
     finally:
         await recorder.close()
