@@ -41,6 +41,7 @@ from playground.prefix_cache.view import (
     bare_answer,
     continues_turn,
     has_text_beside_calls,
+    reasoned_before,
     results,
 )
 
@@ -105,8 +106,10 @@ class EndpointCacheModel:
             same = LATER[order] == "first" and "inside" not in self.requests.trees
             if count > kept and not same and order not in self.requests.trees:
                 self._add_turn(order)
-        if not any(order in self.requests.trees for order in SENT) and self._bare_matters(view):
-            for order in self.learned.hypotheses.add_bare():
+        if not any(order in self.requests.trees for order in SENT) and (
+            (differs := self._bare_matters(view)) or reasoned_before(view)
+        ):
+            for order in self.learned.hypotheses.add_bare(differs=differs):
                 self.requests.add_orders((order,), self.requests.order_of(Rendering(BASE[order], "all")))
         self._read_answer(view)
 

@@ -28,6 +28,8 @@ _CLEARED_PRIOR = 0.02
 """The same of an order that clears results."""
 _BARE_PRIOR = 0.6
 """Probability that a template leaves out ids and names and writes arguments in one spelling."""
+_BY_SIZE = 0.1
+"""Share of both probabilities if only the tokens of prompts tell such orders apart."""
 _LATE_PRIOR = 0.2
 """Probability that a template writes ids behind the arguments, of the orders in which some do."""
 _POSSIBLE = 1e-3
@@ -188,8 +190,10 @@ class Hypotheses:
                 self._logs[one] = _shared(self._logs[one], chance)
         self._normalize()
 
-    def add_bare(self) -> list[Order]:
-        """Weigh orders without ids and names too: until now they were the same. Returns the new orders."""
+    def add_bare(self, *, differs: bool) -> list[Order]:
+        """Weigh orders without ids and names too: until now they were the same; only their sizes are not, unless a
+        prompt `differs` in what they leave out. Returns the new orders."""
+        share = 1.0 if differs else _BY_SIZE
         learned = list(dict.fromkeys(one.order for one in self._logs if one.order in BASE))
         if learned:  # from a stored state
             return learned
@@ -197,10 +201,10 @@ class Hypotheses:
         for one in possible:
             known = self._logs[one]
             late = LATE.get(one.order)
-            self._logs[one] = _shared(known, 1 - _BARE_PRIOR - (_LATE_PRIOR if late else 0.0))
-            self._logs[Rendering(BARE[one.order], one.reuse)] = _shared(known, _BARE_PRIOR)
+            self._logs[one] = _shared(known, 1 - share * (_BARE_PRIOR + (_LATE_PRIOR if late else 0.0)))
+            self._logs[Rendering(BARE[one.order], one.reuse)] = _shared(known, share * _BARE_PRIOR)
             if late is not None:
-                self._logs[Rendering(late, one.reuse)] = _shared(known, _LATE_PRIOR)
+                self._logs[Rendering(late, one.reuse)] = _shared(known, share * _LATE_PRIOR)
         self._normalize()
         return [order for order in BASE if any(one.order == order for one in self._logs)]
 

@@ -239,8 +239,8 @@ class Predictor:
                 return []
             measure = self._measure(sent.view, order)
             depth = len(measure.view.text)
-            if request.answer:
-                answer = answer_in(order, request.answer)
+            answer = answer_in(order, request.answer)
+            if answer:
                 parts = (*measure.view.parts, ViewPart("content", -1, depth, depth + len(answer)))
                 measure = Measure(CacheView(measure.view.text + answer, parts), self._learned.estimator, measure)
             found = self._anchors[key] = measure, depth
@@ -249,7 +249,7 @@ class Predictor:
         measure, depth = found
         assert request.prompt_tokens is not None
         anchors = [Anchor(measure, depth, float(request.prompt_tokens))]
-        if answers and request.answer and request.completion_tokens:
+        if answers and len(measure.view.text) > depth and request.completion_tokens:
             tokens = float(request.prompt_tokens + request.completion_tokens - 1)
             anchors.append(Anchor(measure, len(measure.view.text), tokens))
         return anchors

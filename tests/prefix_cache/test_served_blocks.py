@@ -9,12 +9,16 @@ import pytest
 from msgspec import Struct, field
 
 from playground.prefix_cache.block_size import BlockSizeEstimator
+from playground.prefix_cache.cache_profile import GUESS, Property, profile
 from playground.prefix_cache.forecast import CacheUsage
 from playground.prefix_cache.forecaster import CacheForecaster
+from playground.prefix_cache.hypotheses import RENDERINGS
 from playground.prefix_cache.index import Sent
+from playground.prefix_cache.learned_state import LearnedParameters
 from playground.prefix_cache.miss_evidence import EarlierRequest, MissKnowledge, OrderEvidence
 from playground.prefix_cache.miss_explanation import MissExplanation, explain_miss
 from playground.prefix_cache.prefix_size import Size
+from playground.prefix_cache.reach import RETENTIONS
 from playground.prefix_cache.replay import ReplayResult, TrafficReplay, replay_traffic
 from playground.prefix_cache.traffic import TrafficRecord
 from playground.prefix_cache.view import view_of_fields
@@ -753,3 +757,52 @@ def forecast_in_the_end(results: Sequence[ReplayResult]) -> bool:
     known = [one.usage.cached_tokens for one in results[20:] if one.usage is not None]
     assert len(set(known)) > 2
     return known == [one.forecast.cached_tokens for one in results[20:]]
+
+
+def with_reasoning(server: Blocks, turns: int, documents: int) -> list[TrafficRecord]:
+    """Return a conversation of answers with reasoning; documents are in the newest question only."""
+    messages: list[Json] = [message("system", words("system", 300))]
+    found = []
+    for turn in range(turns):
+        question, answer, reasoning = words(f"question{turn}", 9), words(f"answer{turn}", 30), words(f"why{turn}", 50)
+        asked = message("user", f"{words(f'documents{turn}', documents)} {question}" if documents else question)
+        found.append(server.ask({"model": "m", "messages": [*messages, asked]}, answer, reasoning))
+        generated: Json = {"role": "assistant", "content": answer, "reasoning_content": reasoning}
+        messages += [message("user", question), generated]
+    return found
+
+
+def test_reasoning_that_the_template_leaves_out_is_known_from_the_tokens_of_the_prompt() -> None:
+    """No prompt parts from an earlier one at the reasoning, as the documents in front of it are gone, too."""
+    results = replayed(with_reasoning(Blocks(turn=True), 30, 80))[1][10:]
+    served = [one.usage.cached_tokens or 0 for one in results if one.usage is not None]
+    assert all(abs(one.forecast.cached_tokens - cached) <= 16 for one, cached in zip(results, served, strict=True))
+
+
+def test_answers_whose_reasoning_is_left_out_are_not_stated_as_not_cached() -> None:
+    replay, _ = replayed(with_reasoning(Blocks(turn=True), 30, 0))
+    profile = replay.summary.profile
+    assert profile is not None
+    assert profile.answers_cached.value is not False or profile.answers_cached.confidence <= 0.65
+
+
+def test_prompt_that_was_not_served_is_no_evidence_of_a_minimum_if_the_template_prints_the_time() -> None:
+    replay, _ = replayed(chat(Blocks(clock=60, clock_first=True, gap_s=70.0), 8))
+    assert replay._forecaster.model("", "m").learned.proofs.unserved == 0.0
+
+
+def learned_of(orders: Sequence[str], excluded: Sequence[str]) -> LearnedParameters:
+    """Return what reports have taught that agree with these orders, and exclude these places."""
+    learned = LearnedParameters(300.0)
+    rows = {one.key: [0.0 if one.order in orders else -17.0] * len(RETENTIONS) for one in RENDERINGS}
+    learned.hypotheses.restore(rows, [], 1.0, 9.0, 5, 0)
+    learned.proofs.restore([], 0.0, excluded=dict.fromkeys(excluded, 0.0))
+    learned.reports = 9
+    return learned
+
+
+def test_template_that_marks_the_last_turn_tells_no_place_of_the_tools() -> None:
+    places = ("first", "before_last_user")
+    assert profile(learned_of(["last_turn", "last_turn/bare"], places)).tools_position.value is None
+    assert profile(learned_of(["inside"], places)).tools_position == Property("inside", 0.85)
+    assert profile(learned_of(["first_user"], places)).tools_position == Property("first_user", GUESS)
