@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from playground.prompt.field_errors import InputError
 from playground.storage.paths import data_folder
 from playground.ui.startup_checks import missing_qt, obstacle, skip_unused_imports
 
@@ -22,7 +23,10 @@ NO_WINDOW = 2
 
 
 def run_window(options: argparse.Namespace) -> int:
-    """Open the window and run until it closes. Raises InputError if the data folder cannot be used."""
+    """Open the window and run until it closes. Raises InputError if there is no such file, or no usable data folder."""
+    file = options.open_file
+    if file is not None and not os.path.exists(file):  # noqa: PTH110 - False for a name that is too long
+        raise InputError.of(("FILE",), f"{file} does not exist.")
     sentence = obstacle(os.environ)
     if sentence is not None:
         print(sentence, file=sys.stderr)

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -104,7 +105,6 @@ class AppServices:
         """The window's draft; only a window has one."""
         self._opened = AsyncExitStack()
         """Closes the services that were created on first use, in reverse order."""
-        self._save_cache_memory: Callable[[], None] = lambda: None
         self.log: RequestLog | None = None
         self.log_notice = ""
         self.log_is_lost = False
@@ -163,7 +163,7 @@ class AppServices:
         from playground.runs.cache_memory import CacheMemory
 
         memory = CacheMemory(self.folder, self.sender.forecaster, self.writer.submit, self.on_notice)
-        self._save_cache_memory = memory.save
+        self._opened.callback(memory.save)
         return memory
 
     @cached_property
@@ -221,6 +221,7 @@ class AppServices:
 
     async def advice(self, document: Document) -> tuple[Finding, ...]:
         """Return the lint findings of a document for the current endpoint."""
+        await asyncio.to_thread(importlib.import_module, "playground.lint.service")  # 76 ms
         endpoint = self.endpoint
         counter = self.sender.forecaster.counter(endpoint.id, endpoint.model)
         return await self.adviser.judge(document, endpoint, counter, self.sender.retries)
@@ -393,7 +394,6 @@ class AppServices:
         if self.draft is not None:
             await self.draft.flush()
         await self.tasks.close()
-        self._save_cache_memory()
         await self.writer.flush()
         if self._server_secrets is not None:
             await self.server_secrets.flush()

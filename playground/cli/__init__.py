@@ -8,7 +8,9 @@ import signal
 import sys
 import threading
 import traceback
-from types import TracebackType
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType, TracebackType
 
 FINISHED = 0
 FAILED = 1
@@ -19,6 +21,28 @@ NOT_LOGGED = 3
 """The request succeeded, but the request log does not hold it (full disk, damaged file, lock)."""
 STOPPED = 130
 """The user stopped it."""
+LOCK_WAIT_S = 60.0
+"""Longest wait of a command for another program that holds the request log."""
+_END_S = 1.0
+
+
+@contextmanager
+def ends_soon() -> Iterator[None]:
+    """Let Ctrl+C end the process within a second: nothing interrupts SQLite's wait for the lock of another program."""
+    before = signal.getsignal(signal.SIGINT)
+
+    def end(number: int, frame: FrameType | None) -> None:
+        timer = threading.Timer(_END_S, os._exit, (STOPPED,))
+        timer.daemon = True
+        timer.start()
+        if callable(before):
+            before(number, frame)
+
+    signal.signal(signal.SIGINT, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def discard_output() -> None:

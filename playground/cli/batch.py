@@ -15,7 +15,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from playground.cli import FAILED, FINISHED, STOPPED, ignore_signals
+from playground.cli import FAILED, FINISHED, STOPPED, ends_soon, ignore_signals
 from playground.cli.send import (
     check_document,
     endpoint_of,
@@ -104,6 +104,10 @@ def merge_batches(options: argparse.Namespace) -> int:
     check_output(output)
     parts = [parse_results(read_input(name, max_bytes=8 * MAX_DATA_BYTES), Path(name)) for name in options.files]
     merged = merge_results(parts)
+    last = row_number(merged[-1]) + 1 if merged else 0
+    rows = len(read_rows(read_input(options.data, "--data", MAX_DATA_BYTES), options.data)) if options.data else last
+    if last > rows:
+        raise InputError.of(("--data",), f"has {counted(rows, 'row')}, and a result is of row {last:,}.")
     if output.exists():
         raise InputError.of(("-o",), f"{output} exists.", "Name another file.")
     with writing_to("-o", output):
@@ -113,8 +117,9 @@ def merge_batches(options: argparse.Namespace) -> int:
     for name in unfinished:
         print_error(f"{name}: its batch has not ended with all rows answered. Continue it with --resume.")
     failed = sum(result.get("phase") != "done" for result in merged)
-    missing = row_number(merged[-1]) + 1 - len(merged) if merged else 0
-    print(f"{counted(len(merged), 'row')}, {failed:,} failed, {missing:,} missing before the last one", file=sys.stderr)
+    missing = rows - len(merged)
+    where = "" if options.data else " before the last one"
+    print(f"{counted(len(merged), 'row')}, {failed:,} failed, {missing:,} missing{where}", file=sys.stderr)
     return FAILED if failed or missing or unfinished else FINISHED
 
 
@@ -136,39 +141,35 @@ def _shard_of(given: str | None) -> tuple[int, int] | None:
     return int(match[1]), int(match[2])
 
 
-class _Job:
-    """One run of the command."""
+class _Job(Struct):
+    """One run of the command: the prompt, the rows to send, the column of each variable, and the checks of answers."""
 
-    def __init__(
-        self,
-        opened: OpenedPrompt,
-        rows: tuple[BatchRow, ...],
-        columns: dict[str, str],
-        checks: list[AnswerCheck],
-        options: argparse.Namespace,
-    ) -> None:
-        self._opened, self._document, self._rows, self._columns = opened, opened.document, rows, columns
-        self._checks, self._options = checks, options
+    opened: OpenedPrompt
+    rows: tuple[BatchRow, ...]
+    columns: dict[str, str]
+    checks: list[AnswerCheck]
+    options: argparse.Namespace
 
     async def run(self, folder: Path) -> int:
         """Open the services, then forecast or send."""
         services = AppServices(folder, os.environ, Tasks(print_task_error), source="command")
         services.on_notice.subscribe(print_error)
         try:
-            endpoint = endpoint_of(services, self._opened.model, self._options)
-            part = _shard_of(self._options.shard)
+            endpoint = endpoint_of(services, self.opened.model, self.options)
+            part = _shard_of(self.options.shard)
             if part is not None:
                 endpoint = replace(endpoint, plan=plan_of_shard(endpoint.plan, part[1]))
-            await services.open_log()
+            with ends_soon():
+                await services.open_log()
             for notice in services.notices:
                 print_error(notice)
             show_log_notices(services)
             services.tasks.start(services.recover_recordings(), "recover recorded requests")
             await services.remember_sent(endpoint)
-            if self._options.dry_run:
+            if self.options.dry_run:
                 self._print_forecasts(self._plan(services, endpoint))
                 return FINISHED
-            plan = plan_rows(self._document, self._rows, self._columns, self._options.order)
+            plan = plan_rows(self.opened.document, self.rows, self.columns, self.options.order)
             status = await self._send(services, endpoint, plan)
         finally:
             await services.close()
@@ -177,7 +178,7 @@ class _Job:
 
     def _print_forecasts(self, plan: BatchPlan) -> None:
         chosen, other = plan.forecast, plan.file_order
-        if self._options.json:
+        if self.options.json:
             print(json.dumps({"order": plan.order, **_forecast_fields(chosen), "file_order": _forecast_fields(other)}))
             return
         requests = counted(chosen.requests, "request")
@@ -189,37 +190,30 @@ class _Job:
 
     def _plan(self, services: AppServices, endpoint: Endpoint) -> BatchPlan:
         return make_plan(
-            self._document,
-            self._rows,
-            self._columns,
-            self._options.order,
-            ServerCache.of(services.sender, endpoint, self._document),
+            self.opened.document,
+            self.rows,
+            self.columns,
+            self.options.order,
+            ServerCache.of(services.sender, endpoint, self.opened.document),
             endpoint,
-            concurrency=concurrency_of(endpoint, self._options.concurrency),
+            concurrency=concurrency_of(endpoint, self.options.concurrency),
         )
 
     async def _send(self, services: AppServices, endpoint: Endpoint, plan: tuple[PlannedRow, ...]) -> int:
-        output = Path(self._options.output) if self._options.output else None
-        rows = {
-            row.number: {name: row.values.get(column, "") for name, column in self._columns.items()}
-            for row in self._rows
-        }
-        check_document(self._document, electron=endpoint.kind != "other", refuse=False)
-        prompt = dump(replace(self._document, variables={}, name="", id=""))
-        results = ResultFile(output, resume=self._options.resume, rows=rows, prompt=prompt)
-        if results.is_changed:
-            print_error(f"{output} was changed since the batch wrote it. Its answers are taken as they are.")
+        """Send the rows. The first signal stops the batch, a second one also ends the wait for the log."""
+        check_document(self.opened.document, electron=endpoint.kind != "other", refuse=False)
+        results = self._result_file()
         job = BatchJob(
             plan,
-            self._columns,
-            self._options.order,
-            self._checks,
+            self.columns,
+            self.options.order,
+            self.checks,
             endpoint,
             services.sender,
             services.log,
             results,
-            concurrency=concurrency_of(endpoint, self._options.concurrency),
-            explicit=self._options.base_url is not None,
+            concurrency=concurrency_of(endpoint, self.options.concurrency),
+            explicit=self.options.base_url is not None,
         )
         job.runner.on_progress.subscribe(self._show_progress)
         run_ids: list[str] = []
@@ -236,20 +230,32 @@ class _Job:
         try:
             progress = await job.run()
         except OSError as error:
-            name = self._options.output or "Standard output"
+            name = self.options.output or "Standard output"
             print_error(f"{name} cannot be written: {error.strerror or error}. The batch was ended.")
             return FAILED
         finally:
             if run_ids:
-                note_version(services, self._options.file, self._opened, run_ids)
+                note_version(services, self.options.file, self.opened, run_ids)
         _on_signals(asked.set)  # before the figures: who reads them may stop the wait
         self._print_totals(progress, job, len(results.finished))
         status = STOPPED if stopped.is_set() else FAILED if progress.failed else FINISHED
         await wait_for_log(services, asked)
         return status
 
+    def _result_file(self) -> ResultFile:
+        """Open the output file, or standard output. Raises InputError."""
+        output = Path(self.options.output) if self.options.output else None
+        rows = {
+            row.number: {name: row.values.get(column, "") for name, column in self.columns.items()} for row in self.rows
+        }
+        prompt = dump(replace(self.opened.document, variables={}, name="", id=""))
+        results = ResultFile(output, resume=self.options.resume, rows=rows, prompt=prompt)
+        if results.is_changed:
+            print_error(f"{output} was changed since the batch wrote it. Its answers are taken as they are.")
+        return results
+
     def _show_progress(self, progress: BatchProgress) -> None:
-        if self._options.json or not sys.stderr.isatty():
+        if self.options.json or not sys.stderr.isatty():
             return
         eta = "—" if progress.eta_s is None else f"≈ {progress.eta_s:,.0f} s"
         finished = progress.done + progress.failed
@@ -259,9 +265,9 @@ class _Job:
         """Print the figures of this run, and after other runs also those of all runs: `earlier` rows were answered."""
         run = _Figures(progress.total, progress.done, progress.failed, job.run_totals)
         every = _Figures(progress.total + earlier, progress.done + earlier, progress.failed, job.totals)
-        if self._options.json:
+        if self.options.json:
             totals = {**run.fields(), "all_runs": every.fields()}
-            print(json.dumps(totals), file=sys.stdout if self._options.output else sys.stderr)
+            print(json.dumps(totals), file=sys.stdout if self.options.output else sys.stderr)
             return
         several = earlier or job.totals != job.run_totals
         for label, figures in (("this run: ", run), ("all runs: ", every)) if several else (("", run),):

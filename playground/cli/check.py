@@ -156,14 +156,12 @@ def _compared(
     path = Path(options.baseline)
     old = _baseline(path, missing_ok=options.update_baseline)
     estimate = TokenEstimator().estimate
-    names = {name: _relative(name, path.parent) for name in groups}
-    prefixes: dict[str, SharedPrefix] = {names[name]: _prefix(members) for name, members in groups.items()}
-    recorded = {names[name]: prefixes[names[name]] for name, members in groups.items() if members[0].recorded}
-    known = recognized(old, recorded)
-    names = {name: known.get(key, key) for name, key in names.items()}
-    prefixes = {known.get(key, key): prefix for key, prefix in prefixes.items()}
-    fresh = {names[name]: _fresh(members) for name, members in groups.items()}
-    counted = {names[name]: losses.per_request(members) for name, members in groups.items()}
+    members_of = {_relative(name, path.parent): members for name, members in groups.items()}
+    prefixes = {name: _prefix(members) for name, members in members_of.items()}
+    # A program is numbered by its place in the file: it keeps the name of the baseline if it has another number now.
+    known = recognized(old, {name: prefixes[name] for name, members in members_of.items() if members[0].recorded})
+    members_of = {known.get(name, name): members for name, members in members_of.items()}
+    prefixes = {known.get(name, name): prefix for name, prefix in prefixes.items()}
     gone = [name for name in old if name not in prefixes and not _is_file(name, path.parent)]
     if options.update_baseline:
         kept = {name: entry for name, entry in old.items() if name not in gone}
@@ -171,17 +169,20 @@ def _compared(
         with writing_to("--baseline", path):
             write_shared(path, (json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True) + "\n").encode("utf-8"))
         return []
-    by_name = {names[name]: members[-1] for name, members in groups.items()}
+    fresh = {name: tokens for name, members in members_of.items() if (tokens := _fresh(members)) is not None}
+    lost = {name: losses.per_request(members) for name, members in members_of.items()}
     found_of = {id(item): found for item, found in results}
-    paid = {name: tokens for name, tokens in fresh.items() if tokens is not None}
-    for name, finding in regressions(old, prefixes, estimate, rates, paid, counted):
+    for name, finding in regressions(old, prefixes, estimate, rates, fresh, lost):
         if not ignored & {finding.rule, finding.key}:
-            found_of[id(by_name[name])].append(finding)
+            found_of[id(members_of[name][-1])].append(finding)
     return [removed(name) for name in gone]
 
 
 def _is_file(name: str, folder: Path) -> bool:
-    """Whether the source of a prompt, or of a program's requests (`file#1`), exists: it was not checked this time."""
+    """Return whether the file of a prompt, or of a program's requests (`file#1`), exists.
+
+    A prompt of the baseline that was not checked this time is gone if it does not.
+    """
     source = _source(name)
     return source in _NO_FILES or any((folder / one).exists() for one in (name, source))
 
@@ -192,12 +193,12 @@ def _source(name: str) -> str:
 
 def _fresh(members: Sequence[CheckedInput]) -> float | None:
     """Return the reported fresh tokens per request; None without a report."""
-    found = [item.usage.fresh for item in members if item.usage.fresh is not None]
+    found = [item.outcome.usage.fresh for item in members if item.outcome.usage.fresh is not None]
     return sum(found) / len(found) if found else None
 
 
 def _prefix(members: Sequence[CheckedInput]) -> SharedPrefix:
-    documents: list[Document] = [item.document for item in members]
+    documents = [item.document for item in members]
     return prefix_of_requests(documents) if members[0].recorded else prefix_of_prompt(documents[0])
 
 

@@ -7,14 +7,17 @@ import asyncio
 import json
 import os
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
+from playground.export.jsonl import FORMAT_KEY as EXPORT_KEY
 from playground.export.terminal import print_error
 from playground.lint.prefix_baseline import FORMAT_KEY as BASELINE_KEY
 from playground.prefix_cache.forecast import CacheUsage
@@ -32,8 +35,6 @@ if TYPE_CHECKING:
     from playground.requestlog.log import RequestLog
     from playground.requestlog.records import LogRow
 
-Outcome = tuple[PromptUsage, float | None, bool, str, float | None]
-"""Reported tokens, Unix seconds, whether it failed, title or user agent of the sender, duration in seconds."""
 REFUSED = 400
 """Status from which on a request failed."""
 _ID = re.compile(r"[0-9a-fA-F-]{16,}")
@@ -48,6 +49,27 @@ MAX_ROWS = 10_000
 _SUFFIXES = (".json", ".jsonl", ".ndjson", ".har")
 _LINES = (".jsonl", ".ndjson")
 _BOM = b"\xef\xbb\xbf \t\r\n"
+LeftOut = list[InputError]
+"""Recorded requests that cannot be checked, each with its place: the Recorder records what any program sent."""
+MAX_LEFT_OUT = 5
+"""Requests left out that are named one by one."""
+
+
+class Outcome(Struct, frozen=True):
+    """What is known of the sending of a request and of its response.
+
+    `usage`: as reported; `at`: when it was sent, in Unix seconds; `failed`: it ended without a completion; `agent`:
+    title or user agent of the sender; `seconds`: how long it lasted, if known.
+    """
+
+    usage: PromptUsage = NO_USAGE
+    at: float | None = None
+    failed: bool = False
+    agent: str = ""
+    seconds: float | None = None
+
+
+_NOT_SENT = Outcome()
 
 
 def recorded_outcome(value: Json) -> Outcome:
@@ -65,7 +87,7 @@ def recorded_outcome(value: Json) -> Outcome:
     lasted = next((one[name] for one in (summary, line, response) for name in _DURATIONS if name in one), None)
     headers = _object(line.get("headers"))
     agent = _agent({str(name).lower(): value for name, value in headers.items()})
-    return _reported(usage_of(usage, None)), _time(at), failed, agent, _seconds(lasted)
+    return Outcome(_reported(usage_of(usage, None)), _time(at), failed, agent, _seconds(lasted))
 
 
 def _genai_usage(line: Mapping[str, Json]) -> Mapping[str, Json]:
@@ -78,6 +100,7 @@ def _genai_usage(line: Mapping[str, Json]) -> Mapping[str, Json]:
 
 
 def har_outcome(entry: Mapping[str, Json]) -> Outcome:
+    """Return the outcome of an entry of a HAR."""
     request, response = _object(entry.get("request")), _object(entry.get("response"))
     status = response.get("status")
     pairs = request.get("headers")
@@ -89,8 +112,8 @@ def har_outcome(entry: Mapping[str, Json]) -> Outcome:
     # HAR writes 0, or a negative number, if there was no response.
     failed = isinstance(status, int) and (status >= REFUSED or status <= 0)
     lasted = _seconds(entry.get("time"))
-    seconds = None if lasted is None else lasted / 1_000
-    return _reported(har_usage(response)), _time(entry.get("startedDateTime")), failed, _agent(headers), seconds
+    seconds, at = None if lasted is None else lasted / 1_000, _time(entry.get("startedDateTime"))
+    return Outcome(_reported(har_usage(response)), at, failed, _agent(headers), seconds)
 
 
 def _object(value: Json) -> Mapping[str, Json]:
@@ -128,9 +151,8 @@ class CheckedInput:
     """One prompt or request body.
 
     `name` identifies it in output; `file` and `line` (from 1) are its source. `prefix` is the path in the file's
-    JSON. `recorded`: one of many requests of a program, rather than a file of its own. `usage`: as reported; `at`:
-    when it was sent, in Unix seconds; `failed`: it ended without a completion; `agent`: title or user agent of the
-    sender; `seconds`: how long it lasted, if known. `source`: the JSON that `value` was converted from, if it was.
+    JSON. `recorded`: one of many requests of a program, rather than a separate file. `source`: the JSON that `value`
+    was converted from, if it was.
     """
 
     name: str
@@ -140,11 +162,7 @@ class CheckedInput:
     prefix: FieldPath = ()
     recorded: bool = False
     value: Json = field(default=None, repr=False)
-    usage: PromptUsage = NO_USAGE
-    at: float | None = None
-    failed: bool = False
-    agent: str = ""
-    seconds: float | None = None
+    outcome: Outcome = _NOT_SENT
     source: Mapping[str, Json] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -209,15 +227,20 @@ def read_inputs(options: argparse.Namespace, baseline: str | None) -> list[Check
     """Read all inputs. Raises InputError with the file, line or entry."""
     names, log_filter = _sources(options)
     found: list[CheckedInput] = []
+    left_out: LeftOut = []
     for name in _files(names, baseline):
         try:
-            found += _read(name)
+            found += _read(name, left_out)
         except InputError as error:
             raise _named(name, error) from None
     if log_filter is not None:
-        found += asyncio.run(_rows(options.data_dir, log_filter))
+        found += asyncio.run(_rows(options.data_dir, log_filter, left_out))
     if not found:
-        raise InputError.of(("FILE",), "there is nothing to check.")
+        raise left_out[0] if left_out else InputError.of(("FILE",), "there is nothing to check.")
+    for reason in left_out[:MAX_LEFT_OUT]:
+        print_error(f"Left out: {reason}")
+    if more := len(left_out[MAX_LEFT_OUT:]):
+        print_error(f"Left out for such reasons: {more} more.")
     return found
 
 
@@ -269,14 +292,14 @@ def _is_baseline(path: Path) -> bool:
         return False  # reading it as a prompt names the error
 
 
-def _read(name: str) -> Iterator[CheckedInput]:
+def _read(name: str, left_out: LeftOut) -> Iterator[CheckedInput]:
     recorded = name.lower().endswith((*_LINES, ".har"))
     data = read_input(name, max_bytes=(8 if recorded else 1) * MAX_FILE_BYTES)
     head = data[:4096].lstrip(_BOM)
     if name.lower().endswith(_LINES) or (head.startswith(b"{") and _is_lines(data)):
-        yield from _lines(name, data)
+        yield from _lines(name, data, left_out)
     elif name.lower().endswith(".har") or re.match(rb'\{\s*"log"\s*:', head):
-        yield from _har(name, data)
+        yield from _har(name, data, left_out)
     else:
         value = _value(data, MAX_MESSAGES * (8 if head.startswith(b"[") else 1))
         if isinstance(value, list) and value and all(isinstance(one, dict) and "role" not in one for one in value):
@@ -305,7 +328,7 @@ def _is_lines(data: bytes) -> bool:
     return first.rstrip().endswith(b"}") and rest.lstrip().startswith(b"{")
 
 
-def _lines(name: str, data: bytes) -> Iterator[CheckedInput]:
+def _lines(name: str, data: bytes, left_out: LeftOut) -> Iterator[CheckedInput]:
     """Yield the body in each line: the line itself, or its `request` or `body` (an object, or JSON in a string)."""
     for number, line in enumerate(data.split(b"\n"), 1):
         text = line.strip(_BOM)
@@ -314,7 +337,23 @@ def _lines(name: str, data: bytes) -> Iterator[CheckedInput]:
         value = _value(text, place=(name, number))
         if not isinstance(value, dict):
             raise InputError.of((name, number), "is not a JSON object.")
-        yield _item(name, f"{name}:{number}", number, text, value, ())
+        read = partial(_item, name, f"{name}:{number}", number, text, value, ())
+        if EXPORT_KEY in value:
+            yield from _recorded(read, left_out)
+        else:
+            yield read()
+
+
+def _recorded(read: Callable[[], CheckedInput], left_out: LeftOut) -> Iterator[CheckedInput]:
+    """Yield a recorded request. One that cannot be checked is left out: it cannot be corrected any more."""
+    try:
+        item = read()
+        if item.body is not None:
+            _ = item.document
+    except InputError as error:
+        left_out.append(error)
+    else:
+        yield item
 
 
 def _item(file: str, name: str, line: int, data: bytes, value: Json, prefix: FieldPath) -> CheckedInput:
@@ -324,15 +363,17 @@ def _item(file: str, name: str, line: int, data: bytes, value: Json, prefix: Fie
         if isinstance(inner, str) and inner.lstrip().startswith("{"):
             inner = _value(inner.encode("utf-8", "surrogatepass"), place=(file, line, *prefix, key))
         if isinstance(inner, dict):
-            return CheckedInput(name, file, _dumped(inner), line, (*prefix, key), True, inner, *outcome)
-    return CheckedInput(name, file, data, line, prefix, True, value, *outcome)
+            return CheckedInput(name, file, _dumped(inner), line, (*prefix, key), True, inner, outcome)
+    if isinstance(value, dict) and EXPORT_KEY in value:
+        raise InputError.of((file, line, *prefix, "body"), "is not a JSON object.")
+    return CheckedInput(name, file, data, line, prefix, True, value, outcome)
 
 
 def _dumped(value: Json) -> bytes:
     return json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
-def _har(name: str, data: bytes) -> Iterator[CheckedInput]:
+def _har(name: str, data: bytes, left_out: LeftOut) -> Iterator[CheckedInput]:
     try:
         log = loads(data, max_bytes=8 * MAX_FILE_BYTES, finite=False)["log"]
         entries = log["entries"]
@@ -341,23 +382,29 @@ def _har(name: str, data: bytes) -> Iterator[CheckedInput]:
     found = 0
     for number, entry in enumerate(entries if isinstance(entries, list) else ()):
         try:
-            text = entry["request"]["postData"]["text"]
-            value = _value(text.encode("utf-8", "surrogatepass"), place=(name, number))
+            request = entry["request"]
+            data, url = request["postData"]["text"].encode("utf-8", "surrogatepass"), str(request.get("url"))
         except (KeyError, TypeError, AttributeError):
             continue
-        responses = str(entry["request"].get("url")).partition("?")[0].endswith("/responses")
-        if isinstance(value, dict) and ("messages" in value or responses):
-            found += 1
-            prefix: FieldPath = ("log", "entries", number, "request", "postData", "text")
-            data = text.encode("utf-8", "surrogatepass")
-            yield CheckedInput(f"{name}#{number + 1}", name, data, 1, prefix, True, value, *har_outcome(entry))
-    if not found:
+        for item in _recorded(partial(_har_item, name, number, data, entry), left_out):
+            responses = url.partition("?")[0].endswith("/responses")
+            if isinstance(item.value, dict) and ("messages" in item.value or responses):
+                found += 1
+                yield item
+    if not found and not left_out:
         raise InputError.of((name, "log", "entries"), "there is no chat completions request in it.")
+
+
+def _har_item(name: str, number: int, data: bytes, entry: Mapping[str, Json]) -> CheckedInput:
+    prefix: FieldPath = ("log", "entries", number, "request", "postData", "text")
+    value = _value(data, place=(name, number))
+    return CheckedInput(f"{name}#{number + 1}", name, data, 1, prefix, True, value, har_outcome(entry))
 
 
 def _of_row(row: LogRow) -> Outcome:
     failed = row.phase != "done" or (row.status or 0) >= REFUSED
-    return PromptUsage(row.prompt_tokens, row.cached_tokens), row.started_utc.timestamp(), failed, "", row.duration_s
+    usage = PromptUsage(row.prompt_tokens, row.cached_tokens)
+    return Outcome(usage, row.started_utc.timestamp(), failed, seconds=row.duration_s)
 
 
 @asynccontextmanager
@@ -382,7 +429,7 @@ async def opened_log(option: str, folder: str | None) -> AsyncIterator[RequestLo
         await log.close()
 
 
-async def _rows(folder: str | None, words: str) -> list[CheckedInput]:
+async def _rows(folder: str | None, words: str, left_out: LeftOut) -> list[CheckedInput]:
     """Return the requests of the log that match a filter, oldest first."""
     from playground.requestlog.filter import parse as parse_filter
 
@@ -393,12 +440,17 @@ async def _rows(folder: str | None, words: str) -> list[CheckedInput]:
         rows = (await log.page(chosen, None, MAX_ROWS))[::-1]
         stored = [(row, await log.get(row.run_id)) for row in rows]
     found = [
-        CheckedInput(f"log:{row.run_id}", "log", run.record.body, 1, (), True, _value(run.record.body), *_of_row(row))
+        item
         for row, run in stored
         if run is not None
+        for item in _recorded(partial(_logged, row, run.record.body), left_out)
+        if item.body is not None  # not a request to another API, or a body that retention has removed
     ]
-    # Requests to other APIs, and bodies that retention has removed, have no messages.
-    found = [item for item in found if item.body is not None]
-    if not found:
+    if not found and not left_out:
         raise InputError.of(("--log",), "no request matches the filter.")
     return found
+
+
+def _logged(row: LogRow, body: bytes) -> CheckedInput:
+    name = f"log:{row.run_id}"
+    return CheckedInput(name, "log", body, 1, (), True, _value(body, place=(name,)), _of_row(row))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
+from typing import TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -71,7 +72,10 @@ def find_losses(
 ) -> Losses:
     """Return what varies between the requests of each program, with its cost. `known`: the programs, if they are."""
     bodies = [(item, item.body or {}) for item in inputs if item.body is not None]
-    attempts = [TimedRequest(body, item.at, item.failed, item.seconds) for item, body in bodies]
+    attempts = [
+        TimedRequest(body, sent.at, sent.failed, sent.seconds)
+        for body, sent in ((body, item.outcome) for item, body in bodies)
+    ]
     again = retries(attempts)
     kept = [pair for index, pair in enumerate(bodies) if index not in again]
     times = run_times([one for index, one in enumerate(attempts) if index not in again])
@@ -81,32 +85,109 @@ def find_losses(
         index_of = {id(item): index for index, (item, _) in enumerate(kept)}
         numbers = ([index_of[id(one)] for one in items if id(one) in index_of] for items in known)
         groups = [group for group in numbers if group]
-    usage = {index: item.usage for index, (item, _) in enumerate(kept)}
+    usage = {index: item.outcome.usage for index, (item, _) in enumerate(kept)}
     all_bodies = [body for _, body in kept]
     names = _names([[kept[index][0] for index in group] for group in groups])
     found: list[SpanFinding] = []
     programs: dict[int, ProgramLosses] = {}
     members: dict[int, list[CheckedInput]] = {}
+    items = [item for item, _ in kept]
     for number, group in enumerate(groups):
         losses = program_losses(all_bodies, group, usage, times)
-        programs.update((id(kept[index][0]), losses) for index in group)
-        sent = [kept[index][0] for index in group]
+        sent = [items[index] for index in group]
+        programs.update((id(one), losses) for one in sent)
         members.update((id(one), sent) for one in sent)
-        first = len(found)
-        drafted = _drafted(losses, [one.file for one in sent])
+        program = _Program(number, names[number], losses, rates)
+        found += program.findings(items, _drafted(losses, [one.file for one in sent]), len(found))
+    return Losses(found, programs, members, len(again))
+
+
+class _Program(Struct, frozen=True):
+    """One program: its number, its name (empty if there is only one), and what its requests lost."""
+
+    number: int
+    name: str
+    losses: ProgramLosses
+    rates: Rates
+
+    def findings(self, items: Sequence[CheckedInput], drafted: set[int], first: int) -> Iterator[SpanFinding]:
+        """Yield the findings about the spans that have text behind them, except `drafted` ones.
+
+        `first`: the number of the first finding among those of all programs.
+        """
+        losses = self.losses
         # Behind a value with little text behind it there is nothing to be cached.
         worth = [at for at, span in enumerate(losses.spans) if span.tokens_behind >= BLOCK and at not in drafted]
         renumbered = {at: position for position, at in enumerate(worth)}
         spans = [replace(losses.spans[at], behind=_front(losses.spans, at, renumbered)) for at in worth]
-        lost = _lost_by_part(spans)
         states = _states(spans)
-        for at, span in zip(worth, in_one_list(spans, number, first), strict=True):
-            place = span.part, span.index
-            single = _is_single(span) and place not in states
-            severity = _severity(span, max(losses.held(at), lost[place]), single=single)
-            finding = _finding(span, rates, losses.held(at), names[number], severity, losses)
-            found.append(SpanFinding(kept[span.request][0], span, finding, names[number], losses, losses.held(at)))
-    return Losses(found, programs, members, len(again))
+        lost = _lost_by_part(spans, states)
+        for at, span in zip(worth, in_one_list(spans, self.number, first), strict=True):
+            place, held = (span.part, span.index), losses.held(at)
+            severity = _severity(span, max(held, lost[place]), single=_is_single(span, states))
+            finding = self._finding(span, held, severity)
+            yield SpanFinding(items[span.request], span, finding, self.name, losses, held)
+
+    def _finding(self, span: VaryingSpan, held: float, severity: Severity) -> Finding:
+        """Return the finding about a span: kind, place, cost and rewrite."""
+        # Values that begin alike, such as objects in another order, are quoted once.
+        samples = ", ".join(list(dict.fromkeys(_quoted(visible_line(sample)) for sample in span.samples))[:3])
+        of_program = f"Program “{visible_line(self.name)}”: " if self.name else ""
+        places = f" It is in {span.places:,} places; the first is named." if span.places > 1 else ""
+        return Finding(
+            severity,
+            f"{_change(span)}: {span.kind.replace('_', ' ')}",
+            f"{of_program}{samples}.{places} {span.changes:,} of {span.comparisons:,} requests differ here from the "
+            f"one before; ≈ {span.tokens_behind:,.0f} tokens behind it, which that one had too, are not cached."
+            f"{''.join(self._remarks(span))} Fix: {REWRITES[span.rewrite]}.",
+            evidence=tuple(self._evidence(span, held)),
+            places=(FindingPlace(span_path(span), span.start, span.end),),
+            tokens=span.tokens_per_request,
+            dollars=self.rates.saved(span.tokens_per_request * 1_000),
+            subject=span.kind,
+            rule=RULE,
+        )
+
+    def _remarks(self, span: VaryingSpan) -> Iterator[str]:
+        """Yield what limits the stated cost of a span, as sentences with a space in front."""
+        if span.behind is not None:
+            yield " It is behind another one: this is the cost once that is fixed."
+        if span.recurring:
+            yield " Its values are used again: only the first request with each of them pays."
+        if span.once:
+            yield " It changed once, and not back: one payment."
+        if span.tools_after >= BLOCK:
+            where = "in front of" if span.part == "tool" else "after"
+            more = f"≈ {span.tools_after:,.0f} more per request"
+            yield f" If the server writes tools {where} the system text, {more}."
+        low, high = self._range(span)
+        if self.losses.estimated:
+            unknown = " No request has reported tokens: these are estimates for an unknown tokenizer"
+            yield f"{unknown}; ≈ {low:,.0f} to {high:,.0f} per request."
+        elif high > _WIDE * low:
+            yield f" No report tells the block and the minimum: ≈ {low:,.0f} to {high:,.0f} per request."
+
+    def _evidence(self, span: VaryingSpan, held: float) -> Iterator[Evidence]:
+        low, high = self._range(span)
+        prices = [("", span.tokens_per_request)]
+        if self.losses.estimated:
+            prices = [(", at least", low), (", at most", high)]
+        yield from (Evidence(f"fresh because of it, per request{end}", tokens) for end, tokens in prices)
+        if held - span.tokens_per_request >= 1:
+            yield Evidence("with the spans behind it, per request", held)
+        for end, tokens in prices:
+            yield Evidence(f"lost in 1,000 requests{end}", self.rates.saved(tokens * 1_000), "dollars")
+
+    def _range(self, span: VaryingSpan) -> tuple[float, float]:
+        """Return the least and the most ≈ tokens per request that a span costs."""
+        low, high = (end / max(len(self.losses.compared), 1) for end in span.lost_between)
+        return low, high
+
+
+def _change(span: VaryingSpan) -> str:
+    if span.history:
+        return "An earlier turn is sent in another way"
+    return "Differs between conversations" if span.between else "Varies between requests"
 
 
 def _drafted(losses: ProgramLosses, files: Sequence[str]) -> set[int]:
@@ -134,30 +215,32 @@ def _front(spans: Sequence[VaryingSpan], at: int, kept: Mapping[int, int]) -> in
     return None if front is None else kept[front]
 
 
-def _lost_by_part(spans: Sequence[VaryingSpan]) -> Mapping[tuple[str, int], float]:
+_Place: TypeAlias = tuple[str, int]
+"""Part ("message" or "tool") and index."""
+
+
+def _lost_by_part(spans: Sequence[VaryingSpan], states: set[_Place]) -> Mapping[_Place, float]:
     """Return ≈ tokens per request that all spans of a message or tool keep from the cache, single payments aside."""
-    lost: dict[tuple[str, int], float] = defaultdict(float)
-    states = _states(spans)
+    lost: dict[_Place, float] = defaultdict(float)
     for span in spans:
-        single = _is_single(span) and (span.part, span.index) not in states
-        lost[span.part, span.index] += 0.0 if single else span.tokens_per_request
+        lost[span.part, span.index] += 0.0 if _is_single(span, states) else span.tokens_per_request
     return lost
 
 
-def _states(spans: Sequence[VaryingSpan]) -> set[tuple[str, int]]:
+def _states(spans: Sequence[VaryingSpan]) -> set[_Place]:
     """Return the messages and tools with a state: values that change at STATE_SPANS different times.
 
-    Each of them may be used again, but hardly a combination.
+    A single value may come back, but hardly a combination of them.
     """
-    changes: dict[tuple[str, int], set[tuple[int, ...]]] = defaultdict(set)
+    changes: dict[_Place, set[tuple[int, ...]]] = defaultdict(set)
     for span in spans:
         changes[span.part, span.index].add(span.changed)
     return {place for place, times in changes.items() if len(times) >= STATE_SPANS}
 
 
-def _is_single(span: VaryingSpan) -> bool:
-    """Return whether only the first request with a value pays for it."""
-    return span.recurring or span.once
+def _is_single(span: VaryingSpan, states: set[_Place]) -> bool:
+    """Return whether only the first request with a value pays for it. In a state, each new combination pays."""
+    return (span.recurring or span.once) and (span.part, span.index) not in states
 
 
 def _severity(span: VaryingSpan, lost: float, *, single: bool) -> Severity:
@@ -176,7 +259,7 @@ def _names(programs: Sequence[Sequence[CheckedInput]]) -> list[str]:
     from playground.recorder.programs import program_names
 
     names = program_names([(items[0].body or {}, items[-1].body or {}) for items in programs])
-    agents = [{item.agent for item in items} for items in programs]
+    agents = [{item.outcome.agent for item in items} for items in programs]
     return [
         f"{next(iter(agent))}: {name}" if len(agent) == 1 and agent != {""} else name
         for agent, name in zip(agents, names, strict=True)
@@ -235,58 +318,6 @@ def _quoted(sample: str) -> str:
     if not sample:
         return "nothing"
     return f"“{sample}”" if len(sample) <= SAMPLE_CHARS else f"“{sample[: SAMPLE_CHARS - 1]}…”"
-
-
-def _finding(
-    span: VaryingSpan, rates: Rates, held: float, program: str, severity: Severity, losses: ProgramLosses
-) -> Finding:
-    """Return the finding about a span: kind, place, cost and rewrite."""
-    # Values that begin alike, such as objects in another order, are quoted once.
-    beginnings = dict.fromkeys(_quoted(visible_line(sample)) for sample in span.samples)
-    samples = ", ".join(list(beginnings)[:3])
-    cost = rates.saved(span.tokens_per_request * 1_000)
-    what = "Varies between requests"
-    if span.history:
-        what = "An earlier turn is sent in another way"
-    elif span.between:
-        what = "Differs between conversations"
-    places = f" It is in {span.places:,} places; the first is named." if span.places > 1 else ""
-    first = "" if span.behind is None else " It is behind another one: this is the cost once that is fixed."
-    first += " Its values are used again: only the first request with each of them pays." if span.recurring else ""
-    first += " It changed once, and not back: one payment." if span.once else ""
-    if span.tools_after >= BLOCK:
-        where = "in front of" if span.part == "tool" else "after"
-        first += f" If the server writes tools {where} the system text, ≈ {span.tools_after:,.0f} more per request."
-    low, high = (end / max(len(losses.compared), 1) for end in span.lost_between)
-    prices = [("", span.tokens_per_request)]
-    if losses.estimated:
-        prices = [(", at least", low), (", at most", high)]
-        first += " No request has reported tokens: these are estimates for an unknown tokenizer"
-        first += f"; ≈ {low:,.0f} to {high:,.0f} per request."
-    elif high > _WIDE * low:
-        first += f" No report tells the block and the minimum: ≈ {low:,.0f} to {high:,.0f} per request."
-    of_program = f"Program “{visible_line(program)}”: " if program else ""
-    both = held - span.tokens_per_request >= 1
-    return Finding(
-        severity,
-        f"{what}: {span.kind.replace('_', ' ')}",
-        f"{of_program}{samples}.{places} {span.changes:,} of {span.comparisons:,} requests differ here from the one "
-        f"before; ≈ {span.tokens_behind:,.0f} tokens behind it, which that one had too, are not cached.{first} Fix: "
-        f"{REWRITES[span.rewrite]}.",
-        evidence=(
-            *(Evidence(f"fresh because of it, per request{end}", tokens) for end, tokens in prices),
-            *((Evidence("with the spans behind it, per request", held),) if both else ()),
-            *(
-                Evidence(f"lost in 1,000 requests{end}", rates.saved(tokens * 1_000), "dollars")
-                for end, tokens in prices
-            ),
-        ),
-        places=(FindingPlace(span_path(span), span.start, span.end),),
-        tokens=span.tokens_per_request,
-        dollars=cost,
-        subject=span.kind,
-        rule=RULE,
-    )
 
 
 def measured(found: Sequence[Finding], item: CheckedInput, losses: Losses) -> list[Finding]:

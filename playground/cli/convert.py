@@ -12,7 +12,7 @@ from playground.client.redact import refuse_key_in
 from playground.export.prompt_files import WRITERS, left_out
 from playground.export.terminal import for_stream, print_error, visible_line
 from playground.prompt.document import Document
-from playground.prompt.field_errors import writing_to
+from playground.prompt.field_errors import InputError, writing_to
 from playground.prompt.files import FileFormat, dump, missing_in, read_input
 from playground.prompt.import_formats import open_any_bytes
 from playground.storage.credentials import VARIABLE
@@ -25,9 +25,7 @@ def convert(options: argparse.Namespace) -> int:
     """Convert a prompt. Raises InputError with the place of what cannot be read."""
     source, output = str(options.file), options.output
     opened = open_any_bytes(read_input(source), "" if source == "-" else Path(source).name)
-    kind = options.to or next(
-        (kind for end, kind in _ENDINGS.items() if (output or "").lower().endswith(end)), "prompt"
-    )
+    kind = options.to or _kind_of(output or "")
     refuse_key_in(dump(opened.document, FileFormat()).encode(), os.environ.get(VARIABLE, "").strip())
     text, notes = converted(opened.document, kind, opened.model or "electron")
     for note in (*opened.notes, *notes):
@@ -39,6 +37,15 @@ def convert(options: argparse.Namespace) -> int:
         sys.stdout.buffer.write(for_stream(text, sys.stdout).encode())
         sys.stdout.flush()
     return FINISHED
+
+
+def _kind_of(output: str) -> str:
+    """Return the format for the name of an output; "prompt" without an ending. Raises InputError for an unknown one."""
+    kind = next((kind for end, kind in _ENDINGS.items() if output.lower().endswith(end)), None)
+    if kind is None and Path(output).suffix:
+        endings = ", ".join(_ENDINGS)
+        raise InputError.of(("--output",), f"{output} ends in none of {endings}.", "End it so, or give --to.")
+    return kind or "prompt"
 
 
 def converted(document: Document, kind: str, model: str) -> tuple[str, tuple[str, ...]]:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TypeAlias, cast
 
-from playground.cli import FAILED, FINISHED, discard_output
+from playground.cli import FAILED, FINISHED, LOCK_WAIT_S, discard_output, ends_soon
 from playground.client.redact import redact
 from playground.export.jsonl import to_line
 from playground.export.log_files import FORMATS, Format, Imported, export_into, format_of, import_file
@@ -48,25 +48,24 @@ def _filter(words: Iterable[str]) -> LogFilter:
 
 def show(words: list[str], options: argparse.Namespace) -> Work:
     """Show requests as tickets with contents, as lossless JSON lines, or in the form that `--as` names."""
-    form: Callable[[StoredRun], str] | None = None
-    if options.form in PAGES:
-        form = PAGES[options.form]
-    elif options.form:
-        script = SCRIPTS[options.form]
-        form = lambda run: script(run.record)  # noqa: E731
     chosen = _by_id(words, "log show")
 
     async def work(store: RequestLog) -> int:
         runs = await _found(store, chosen)
-        if runs and form is not None:
-            _print("\n".join(map(form, runs)))
+        if runs and options.form:
+            _print("\n".join(_in_form(run, options.form) for run in runs))
         elif runs and options.json:
             _print("\n".join(to_line(run) for run in runs))
         elif runs:
             _print("\n".join((tickets(runs, TicketContents("included")), *_explanations(runs))))
-        return _whether(runs, words)
+        return _status_of(runs, words)
 
     return work
+
+
+def _in_form(run: StoredRun, form: str) -> str:
+    """Return a request as a page, or as a script that sends it."""
+    return PAGES[form](run) if form in PAGES else SCRIPTS[form](run.record)
 
 
 def _explanations(runs: Sequence[StoredRun]) -> list[str]:
@@ -90,7 +89,7 @@ def ticket(words: list[str], options: argparse.Namespace) -> Work:
         runs = await _found(store, chosen)
         if runs:
             await asyncio.to_thread(_put, runs, choice, options.output or "-")
-        return _whether(runs, words)
+        return _status_of(runs, words)
 
     return work
 
@@ -257,7 +256,8 @@ async def _found(store: RequestLog, chosen: LogFilter) -> list[StoredRun]:
     return [stored for stored in found if stored is not None]
 
 
-def _whether(runs: list[StoredRun], words: list[str]) -> int:
+def _status_of(runs: list[StoredRun], words: list[str]) -> int:
+    """Return the exit status: FAILED, with a message, if no request was found."""
     if not runs:
         print_error(f"no request matches {' '.join(words)}.")
     return FINISHED if runs else FAILED
@@ -287,18 +287,19 @@ def log(options: argparse.Namespace) -> int:
 
 
 async def _with_log(folder: Path, work: Work, *, reading: bool) -> int:
-    store = await RequestLog.open(folder, reading=reading)
-    try:
-        if store.read_only_reason is not None:
-            print_error(store.read_only_reason)
-        store.on_notice(print_error)
-        store.waits_for_copies = True
-        # Let a notice (a damaged file was set aside) be printed before the output.
-        await asyncio.sleep(0)
-        await store.recovered()
-        status = await work(store)
-    finally:
-        await store.close()
+    with ends_soon():
+        store = await RequestLog.open(folder, reading=reading)
+        try:
+            if store.read_only_reason is not None:
+                print_error(store.read_only_reason)
+            store.on_notice(print_error)
+            store.waits_for_copies, store.lock_wait_s = True, LOCK_WAIT_S
+            # Let a notice (a damaged file was set aside) be printed before the output.
+            await asyncio.sleep(0)
+            await store.recovered()
+            status = await work(store)
+        finally:
+            await store.close()
     return FAILED if store.has_failed and status == FINISHED else status
 
 

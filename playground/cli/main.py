@@ -252,10 +252,11 @@ COMMANDS: dict[str, Command] = {
         "merge the results of a batch's shards",
         (
             "Writes the results of all files to one file, in the order of the data. Of two results of a row, an "
-            "answered one is used. Exit status 0 if all rows were answered, 1 if any failed or one before the last is "
-            "missing, 2 for invalid input. Rows behind the last one of all files are not known to be missing."
+            "answered one is used. Exit status 0 if all rows were answered, 1 if any failed or is missing, 2 for "
+            "invalid input. Without --data, rows behind the last one of all files are not known to be missing."
         ),
         _option("files FILE", "results of `batch`: .jsonl or .csv", nargs="+"),
+        _option("--data DATA", "the data of the batch, to find all missing rows"),
         _option("-o --output FILE", "FILE.jsonl or FILE.csv; must not exist", required=True),
     ),
     "record": Command(

@@ -87,9 +87,10 @@ async def _key(services: AppServices, endpoint: Endpoint, options: argparse.Name
     """Return the key that the Recorder adds; None if the caller's passes."""
     if not options.add_key:
         return None
-    secret = await services.keys.get(endpoint, explicit=options.base_url is not None)
+    explicit = options.base_url is not None
+    secret = await services.keys.get(endpoint, explicit=explicit)
     if secret is None:
-        raise InputError.of(("--add-key",), *missing_key(endpoint, options.base_url is not None))
+        raise InputError.of(("--add-key",), *missing_key(endpoint, explicit=explicit))
     return secret.reveal()
 
 
@@ -118,7 +119,10 @@ async def _run(
         if options.json:
             print(json.dumps({"base_url": base_url, "endpoint": shown}), flush=True)
         else:
-            print(f"Recording {shown}\nUse this base URL in your program: {base_url}", flush=True)
+            print(
+                f"Recording to the log, and forwarding to {shown}\nUse this base URL in your program: {base_url}",
+                flush=True,
+            )
         await stopped.wait()
     finally:
         await recorder.close()

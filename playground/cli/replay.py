@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -57,9 +57,13 @@ def _errors_of(memory: Path) -> Iterator[None]:
         raise InputError.of(("--learned",), f"{memory}: {error.strerror or error}.") from error
 
 
-def exported_request(line: str) -> TrafficRecord | None:
-    """Return the request in a line of an export of the log; None if it is none. Raises ValueError."""
+def exported_request(line: str) -> Sequence[TrafficRecord] | None:
+    """Return the request in a line of an export of the log; None if it is none. Raises ValueError.
+
+    As in HAR files, a request without messages is skipped: the Recorder records any body that a program sent.
+    """
     from playground.export.jsonl import FORMAT_KEY, from_line
+    from playground.runs.record import sent_fields
     from playground.runs.service import cache_usage
     from playground.runs.state import fold
 
@@ -67,18 +71,22 @@ def exported_request(line: str) -> TrafficRecord | None:
         return None
     run = from_line(line)
     state, record = fold(run.events), run.record
-    body = json.loads(record.body)
-    if not isinstance(body, dict):
-        raise ValueError("the request body is not a JSON object.")
-    return TrafficRecord(
-        record.started_utc.timestamp(),
-        body,
-        state.status or 0,
-        state.request_id,
-        cache_usage(state, record.body),
-        endpoint=record.endpoint_id,
-        tag=record.source if record.source in ("experiment", "keep_warm") else "",
-        ended_unix=record.started_utc.timestamp() + state.ended_at if state.ended_at else None,
+    body = sent_fields(record.body)
+    if not isinstance(body.get("messages"), list):
+        return ()
+    ended_unix = record.started_utc.timestamp() + state.ended_at if state.ended_at else None
+    usage, tag = cache_usage(state, record.body), record.source if record.source in ("experiment", "keep_warm") else ""
+    return (
+        TrafficRecord(
+            record.started_utc.timestamp(),
+            body,
+            state.status or 0,
+            state.request_id,
+            usage,
+            endpoint=record.endpoint_id,
+            tag=tag,
+            ended_unix=ended_unix,
+        ),
     )
 
 

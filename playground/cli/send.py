@@ -13,7 +13,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from playground.cli import FAILED, FINISHED, NOT_LOGGED, STOPPED, ignore_signals
+from playground.cli import FAILED, FINISHED, LOCK_WAIT_S, NOT_LOGGED, STOPPED, ends_soon, ignore_signals
 from playground.client.endpoint import PLANS, Endpoint, Rates, check_base_url, refuse_key
 from playground.client.events import AnyEvent, ContentDelta, Queued, RetryScheduled
 from playground.client.redact import redact
@@ -35,8 +35,6 @@ from playground.tasks import Tasks
 
 ADDRESS_ID = "address"
 """Begins the id of an endpoint that is only an address on the command line. It has no key in the key store."""
-LOCK_WAIT_S = 60.0
-"""Seconds that the command waits at its end for a request log that another program holds."""
 NOTICE_S = 1.0
 """Seconds of that wait after which the command says that it waits."""
 
@@ -116,7 +114,8 @@ async def _session(folder: Path, document: Document, opened: OpenedPrompt, optio
     stopper = _Stopper()
     try:
         endpoint = endpoint_of(workspace, opened.model, options)
-        await workspace.open_log()
+        with ends_soon():
+            await workspace.open_log()
         for notice in workspace.notices:
             print_error(notice)
         show_log_notices(workspace)
@@ -253,7 +252,7 @@ class _Output:
     def _write(text: str) -> None:
         # A character that the terminal's encoding lacks must not end the stream.
         encoding = sys.stdout.encoding or "utf-8"
-        shown = for_stream(redact(text, None), sys.stdout)
+        shown = for_stream(text, sys.stdout)
         sys.stdout.write(shown.encode(encoding, "replace").decode(encoding))
         sys.stdout.flush()
 
@@ -262,7 +261,7 @@ class _Output:
         if not self._ends_line:
             print(flush=True)
         state = run.state
-        for call in state.tool_calls.values():
+        for call in state.calls:
             self._write(f"{call.name}({call.arguments})\n")
         for label, text in (("reasoning", state.reasoning), ("refusal", state.refusal)):
             if text and not state.text:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 import msgspec
 
 from playground.client import tolerant_json
-from playground.client.redact import LEAST_CHARS, MASK, mask_across, mask_pieces, redact
+from playground.client.redact import LEAST_CHARS, MASK, PIECE_CHARS, mask_across, mask_key, redact
 from playground.prompt.secret_names import TABLES, is_placeholder, is_secret
 from playground.prompt.secret_texts import masked_secrets, secrets_in, secrets_of_arguments
 from playground.prompt.secret_values import (
@@ -313,11 +313,13 @@ def stored_headers(headers: Iterable[tuple[str, str]], key: str | None) -> tuple
     """Return response headers without cookies and with secret values masked, for the log. Names in lower case."""
     kept = [(name.lower(), value) for name, value in headers if name.lower() not in LEFT_OUT]
     # First in pieces: a masked piece would hide that the others belong to it.
-    values = mask_across([value for _, value in kept], key)
+    values = mask_across(mask_across([value for _, value in kept], key, "\n"), key)
     found = []
     for (name, _), value in zip(kept, values, strict=True):
         secret = name not in _NOT_SECRET and is_secret(name)
-        found.append((redact(name, key), MASK if secret else masked_secrets(mask_pieces(redact(value, key), key))))
+        found.append(
+            (redact(name, key), MASK if secret else masked_secrets(mask_key(redact(value, key), key, PIECE_CHARS)))
+        )
     return tuple(found)
 
 

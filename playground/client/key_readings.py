@@ -20,7 +20,7 @@ import sys
 from base64 import b64decode
 from bisect import bisect_right
 from collections.abc import Collection, Iterator, Mapping
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from html import unescape
 from itertools import accumulate, compress, count
 from string import ascii_lowercase, ascii_uppercase, digits
@@ -33,7 +33,7 @@ Layer = tuple[re.Pattern[str], str]
 _ESCAPE = re.compile(
     r"\\+(?:o\{0*([0-7]{1,7})\}|(?!0000[2-7][0-9a-fA-F])([0-3][0-7]{2}|[4-7][0-7](?![0-9A-Za-z]))|[ux]\{0*([0-9a-fA-F]{1,6})\}|x([0-9a-fA-F]{2})"
     r"|u([0-9a-fA-F]{4})|U00([0-9a-fA-F]{6})|0000([2-7][0-9a-fA-F]))|%(?:25)*([0-9a-fA-F]{2})"
-    r"|=([89A-F][0-9A-F])(?:(?==[89AB])|(?<==[89AB][0-9A-F]))"
+    r"|=([89A-F][0-9A-F])(?:(?==[89AB])|(?<==[89A-F][0-9A-F]=[89AB][0-9A-F]))"
     r"|&(?:#(?:[xX][0-9a-fA-F]{1,7};?|[0-9]{1,7}(?:;|(?![0-9])))|[A-Za-z][A-Za-z0-9]{1,31};)"
 )
 _OCTAL = 2
@@ -59,10 +59,13 @@ _TAG = rf"<(?:{_IN_TAG}|[/?]?[A-Za-z!][^<>]{{0,99}})>|\]\([^()\s]{{0,99}}\)"
 _LETTER = r"\\[abfnrtv]"
 _NUMBERED = r"[ \t]*(?:[0-9]{1,5}(?=[ \t]*[|:.)>+\t])|[0-9][0-9a-fA-F]{5,7}(?=:?[ ]))"
 """The number of a line, or the offset in a dump."""
+_BEHIND_HEX = r"[ ](?<=[0-9a-fA-F]{2}[ ])[ ]{1,40}"
+_CHARS = r"[^ \\\r\n][^\\\r\n]{0,17}"
+"""The characters beside the hex digits of a dump."""
 _MARKUP = re.compile(rf"{_TERMINAL}|{_LETTER}")
 _CONTROL, _HEX_SIGN = re.compile(_LETTER), re.compile(r"0[xX](?=[0-9a-fA-F]{2}\b)")
 NOISE = re.compile(
-    rf"{_TERMINAL}|{_TAG}|\n{_NUMBERED}|\r{_NUMBERED}|{_LETTER}(?:{_NUMBERED})?|0[xX](?=[0-9a-fA-F]{{2}}\b)|\[[xX]\]"
+    rf"{_TERMINAL}|{_TAG}|{_BEHIND_HEX}{_CHARS}(?:\n|{_LETTER})(?:{_NUMBERED})?|\n{_NUMBERED}|\r{_NUMBERED}|{_LETTER}(?:{_NUMBERED})?|0[xX](?=[0-9a-fA-F]{{2}}\b)|\[[xX]\]"
 )
 NO_TAGS = re.compile("[^\U000e0020-\U000e007e]+")
 """Removed from a text in tag characters, which are ASCII without a picture."""
@@ -82,11 +85,12 @@ _UNFINISHED_TEXT = (
     r"|&(?:amp;)*(?:#[xX]?[0-9a-fA-F]{0,7}|[A-Za-z]{1,31})?|[xX]{1,8}|[\[<({][a-zA-Z.]{0,12}"
 )
 _UNFINISHED = rf"{_UNFINISHED_TEXT}|\x1b(?:\[[0-?]*[ -/]*|[ -/]*)|\x9b[0-?]*[ -/]*|{_STRING}\x1b?"
-_BEGINS = r"(?=[\\%=&xX\[<({\r\n\]0\x1b\x9b\x90\x98\x9d-\x9f])"
+_BEGINS = r"(?=[\\%=&xX\[<({\r\n\]0\x1b\x9b\x90\x98\x9d-\x9f]|[ ](?<=[0-9a-fA-F]{2}[ ]))"
 """Finds quickly where something unfinished may begin."""
 UNFINISHED_ENDS = {
     NOISE: re.compile(
-        rf"""{_BEGINS}(?:{_UNFINISHED}|(?:[\r\n]|{_LETTER})[ \t]*(?:[0-9][0-9a-fA-F]{{0,7}}:?[ \t]*)?"""
+        rf"""{_BEGINS}(?:{_UNFINISHED}|(?:{_BEHIND_HEX}{_CHARS})?(?:[\r\n]|{_LETTER})[ \t]*"""
+        rf"""(?:[0-9][0-9a-fA-F]{{0,7}}:?[ \t]*)?|{_BEHIND_HEX}(?:{_CHARS})?"""
         rf"""|\](?:\([^()\s]{{0,99}})?|<?0(?:[xX][0-9a-fA-F]{{0,2}})?"""
         rf"""|<(?:{_IN_TAG}(?:["'][^"'<]{{0,99}})?|[/?]?(?:[A-Za-z!][^<>]{{0,99}})?))$"""
     ),
@@ -308,16 +312,16 @@ def with_backslashes(text: str, spans: list[Span]) -> list[Span]:
 SIGNS = "-_+/"
 """What is between the letters and digits of keys."""
 _WORD = re.compile(rf"([A-Za-z0-9]+(?:[{re.escape(SIGNS)}]+[A-Za-z0-9]+)*)")
-_MOST_BETWEEN = 24
-"""Words between two pieces of a key that have the same label."""
-Label = tuple[str, ...]
-"""What is before a word: the word there, without digits, or else the sign before that, and what is between them; behind
-a tag also the word before that."""
+_WORDS_BETWEEN = 24
+"""Most words between two pieces of a key that have the same label."""
+Label = tuple[str | int, ...]
+"""What is before a word: the word there, without digits, and what is between them; or else the sign before that, what
+is between, and the number of words before it in the line, or in the row of a table in HTML."""
 
 
 def with_controls(text: str) -> str:
-    """Return a text of the same length with line ends in place of `0x` and escapes like `\\n`."""
-    text = _CONTROL.sub("\n\n", text) if "\\" in text else text
+    """Return a text of the same length with line ends in place of `0x` and escapes like `\\n`, and tabs of `\\t`."""
+    text = _CONTROL.sub("\n\n", text.replace("\\t", "\t\t")) if "\\" in text else text
     return _HEX_SIGN.sub("\n\n", text) if "0x" in text or "0X" in text else text
 
 
@@ -344,7 +348,7 @@ class LabelledWords:
         for at in compress(count(), map(letters.__contains__, words[1:])):
             for label in self._labels(at):
                 pieces = found.setdefault(label, [])
-                if at - last.get(label, at) > _MOST_BETWEEN:
+                if at - last.get(label, at) > _WORDS_BETWEEN:
                     pieces.append("\n")
                 pieces.append(letters[words[at + 1]])
                 last[label] = at
@@ -368,25 +372,34 @@ class LabelledWords:
                         found.setdefault(label, []).append((ends[2 * at + 2], ends[2 * at + 3]))
         return found
 
+    @cached_property
+    def _lines(self) -> list[int]:
+        """The first word of each line, or of the row of a table in HTML."""
+        ends = {gap for gap in set(self._gaps) if "\n" in gap}
+        rows = compress(count(), map(ROW.__eq__, self._words)) if ROW in self.unique else ()
+        return sorted({0, *compress(count(1), map(ends.__contains__, self._gaps)), *rows})
+
     def _labels(self, at: int) -> tuple[Label, ...]:
         before = self._gaps[at - 1] if at else self._before or "\n"
-        return labels_of(self._words[at - 1] if at else "", before, self._words[at], self._gaps[at])
+        labels, lines = labels_of(before, self._words[at], self._gaps[at]), self._lines
+        return in_column(labels, at + 1 - lines[bisect_right(lines, at + 1) - 1])
 
 
-def labels_of(first: str, before: str, word: str, gap: str) -> tuple[Label, ...]:
-    """Return the labels of what is behind `gap`: the word before it, and if the words differ, the sign before that.
-
-    The cells of a row have the same tag: there, it is the word before the tag, too.
-    """
-    labels = _labels_of(before, word, gap)
-    return (*labels, (*labels[0], first.strip(digits))) if gap[:1] == ">" else labels
+ROW = "tr"
+"""The name of the tag of a row in HTML."""
 
 
 @lru_cache(maxsize=_MOST_KEPT)
-def _labels_of(before: str, word: str, gap: str) -> tuple[Label, ...]:
+def labels_of(before: str, word: str, gap: str) -> tuple[Label, ...]:
+    """Return the labels of what is behind `gap`: the word before it, and if the words differ, the sign before that."""
     gap, before = gap.rstrip(SIGNS), before.rstrip(SIGNS)[-1:]
     known = word.strip(digits), gap
-    return (known,) if gap == " " and before != "\n" else (known, (before, gap))  # words of a sentence are no pieces
+    # Words of a sentence are no pieces.
+    return (known,) if gap == " " and before != "\n" else (known, (before, gap))
+
+
+def in_column(labels: tuple[Label, ...], column: int) -> tuple[Label, ...]:
+    return (labels[0], (*labels[1], column)) if len(labels) > 1 else labels
 
 
 def parts_of_words(words: list[Span], span: Span) -> list[Span]:

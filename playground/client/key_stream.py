@@ -20,6 +20,7 @@ from playground.client.key_readings import (
     NO_TAGS,
     NOISE,
     NOTHING,
+    ROW,
     SIGNS,
     UNFINISHED_ENDS,
     Label,
@@ -28,6 +29,7 @@ from playground.client.key_readings import (
     decode,
     encoded_text,
     folded,
+    in_column,
     in_source,
     labels_of,
     letters_of,
@@ -47,9 +49,9 @@ _BLOB_BEGIN, _BLOB_LEAST = 32, 16
 """Characters of base64 that show whether it is a text; and from which it may be one."""
 _RUN = re.compile(f"[A-Za-z0-9+/_-]{{{_BLOB_LEAST}}}").search
 _WORD, _SIGN_CODES = re.compile("([A-Za-z0-9]+)"), SIGNS.encode()
-_SPACED = bytes(ord(chr(code).lower()) if chr(code) in _ALNUM else 32 for code in range(256))
-"""Translates a text so that its words in lower case are between spaces."""
-_LABEL_CHARS, _MOST_LABELS, _MOST_BETWEEN = 64, 512, 256
+_SPACED = bytes(ord(chr(code).lower()) if chr(code) in _ALNUM else 10 if code == 10 else 32 for code in range(256))
+"""Translates a text so that its words in lower case are between spaces and line ends."""
+_LABEL_CHARS, _MOST_LABELS, _CHARS_BETWEEN = 64, 512, 256
 """Characters at the end of a text that may be the label of the next word; most labels in memory; most characters
 between two pieces with the same label."""
 _OPEN = re.compile(rf"{UNFINISHED_ENDS[NOISE].pattern}|&[A-Za-z0-9]{{1,32}}$")
@@ -69,15 +71,15 @@ class SeenText:
     `ends`: how its letters and digits end, in each way to read it. `open`: its last part, which is read again with the
     next piece. `run`: the beginning of a run of base64 or hex at its end. `labelled`: its last words, `words`: the ends
     of the words behind each label, and `count` there: the characters up to now. `word`: the word at the end, which may
-    go on.
+    go on. `column`: the words of its line up to now, `first`: those before the words of the last piece.
     """
 
-    __slots__ = ("_search", "count", "ends", "labelled", "open", "run", "word", "words")
+    __slots__ = ("_search", "column", "count", "ends", "first", "labelled", "open", "run", "word", "words")
 
     def __init__(self, search: KeySearch, text: str = "") -> None:
         self._search, self.open = search, text
         self.ends, self.words, self.count = {""}, dict[Label, tuple[str, int]](), 0
-        self.run, self.labelled, self.word = "", "\n", ""
+        self.run, self.labelled, self.word, self.column, self.first = "", "\n", "", 0, 0
 
     def passes(self, piece: str) -> str | None:
         """Return the part of the text that was read with this piece. None: characters of a key are in it, and `spans`
@@ -127,7 +129,13 @@ class SeenText:
         """Return the words of a text in lower case, the first with its beginning before the text."""
         spaced = (self.word + text).encode("ascii", "replace").translate(_SPACED, _SIGN_CODES).decode()
         words = spaced.split()
-        self.word = words[-1][-GRAM:] if words and spaced[-1] != " " else ""
+        self.first = self.column - bool(self.word)
+        if "\n" in spaced or ROW in words:
+            line = spaced[spaced.rfind("\n") + 1 :].split()
+            self.column = line[::-1].index(ROW) + 1 if ROW in line else len(line)
+        else:
+            self.column = self.first + len(words)
+        self.word = words[-1][-GRAM:] if words and not spaced[-1].isspace() else ""
         return words
 
     def _has_words(self, text: str, words: list[str]) -> bool:
@@ -140,12 +148,13 @@ class SeenText:
         text = self.labelled + text
         text = text.encode("utf-8", "surrogatepass").translate(None, _SIGN_CODES).decode("utf-8", "surrogatepass")
         parts = _WORD.split(text)
+        column = self.first - 1
         for at, word in enumerate(words, len(parts) // 2 - len(words)):
+            column = 0 if word == ROW or "\n" in parts[2 * at] else column + 1
             if word in short and at:
-                first = parts[2 * at - 3] if at > 1 else ""
-                for label in labels_of(first, *parts[2 * at - 2 : 2 * at + 1]):
+                for label in in_column(labels_of(*parts[2 * at - 2 : 2 * at + 1]), column):
                     letters, last = self.words.get(label, ("", 0))
-                    letters = (letters if self.count - last <= _MOST_BETWEEN else "") + word
+                    letters = (letters if self.count - last <= _CHARS_BETWEEN else "") + word
                     if len(letters) >= GRAM:
                         found.append(letters)
                     if 2 * at + 3 < len(parts) or parts[-1]:

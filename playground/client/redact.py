@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from playground.client.key_readings import BESIDE, Span, decode, in_source, joined, with_backslashes
-from playground.client.key_search import GRAM, LEAST_CHARS, PIECE_CHARS, KeySearch, key_forms, key_search
+from playground.client.key_search import GRAM, LEAST_CHARS, PART_CHARS, PIECE_CHARS, KeySearch, key_forms, key_search
 from playground.prompt import secret_names
 from playground.prompt.field_errors import InputError
+from playground.prompt.secret_names import is_generated
 
 if TYPE_CHECKING:
     from playground.client.events import ApiError
@@ -33,8 +34,9 @@ __all__ = (
     "key_forms",
     "key_search",
     "key_spans",
+    "known_keys",
     "mask_across",
-    "mask_pieces",
+    "mask_key",
     "masked",
     "redact",
     "redact_error",
@@ -43,22 +45,22 @@ __all__ = (
 )
 
 MASK = secret_names.MASK
-_WORDS_BEHIND = r"(?:live|test|proj|admin|svcacct)(?:[_-][a-z]{1,7})+[_-]*(?![A-Za-z0-9_\-])"
-_LOOKS_LIKE_A_KEY = re.compile(rf"sk(?:(?<=\bsk)|(?<=\\[nrt]sk))[_-](?!{_WORDS_BEHIND})[A-Za-z0-9_\-]{{8,}}")
+_KNOWN_FORM = re.compile(r"sk(?:(?<=\bsk)|(?<=\\[nrt]sk))[_-][A-Za-z0-9_\-]{12,}")
 _TOKEN = re.compile(r'(?:[^\s"\\,:\[\]{}]|\\+(?!["\\]))+')
 
 
 def redact(text: str, key: str | None) -> str:
-    """Mask this key, and everything that looks like a key, in `text`. Escaped characters count as the character.
+    """Mask this key, and everything that looks like a key, in a whole text. Escaped characters count as the character.
 
     `key`: one key, or several, one per line. JSON stays JSON.
     """
     return masked(text, key_spans(text, key))
 
 
-def mask_pieces(text: str, key: str | None) -> str:
-    """Mask every part of a key of at least PIECE_CHARS characters, for texts of which other parts may be elsewhere."""
-    return masked(text, key_search(key).spans(text, PIECE_CHARS))
+def mask_key(text: str, key: str | None, least: int = PART_CHARS) -> str:
+    """Mask this key only: in a piece of a text, `sk_` may be the end of `disk_`. `least`: PIECE_CHARS masks shorter
+    parts, too, for texts of which other parts may be elsewhere."""
+    return masked(text, key_search(key).spans(text, least))
 
 
 def masked(text: str, spans: list[Span]) -> str:
@@ -87,24 +89,32 @@ def key_spans(text: str, key: str | None) -> list[Span]:
     if spans:
         decoded = decode(_replaced(text, spans, lambda secret: "…" * len(secret)))
     plain, layers = decoded
-    if "sk" in plain:
-        found = in_source([one.span() for one in _LOOKS_LIKE_A_KEY.finditer(plain)], layers)
-        spans = joined(spans + with_backslashes(text, found))
-    return spans
+    found = [one.span() for one in _known(plain)]
+    return joined(spans + with_backslashes(text, in_source(found, layers))) if found else spans
 
 
-def mask_across(texts: list[str], key: str | None) -> list[str]:
-    """Mask a key that several texts have in pieces, one after another. Returns `texts` itself if there is none."""
-    spans = key_search(key).spans("".join(texts))
+def known_keys(text: str) -> list[str]:
+    """Return what looks like a key in a whole text."""
+    return [one[0] for one in _known(decode(text)[0])]
+
+
+def _known(plain: str) -> list[re.Match[str]]:
+    return [one for one in _KNOWN_FORM.finditer(plain) if is_generated(one[0])] if "sk" in plain else []
+
+
+def mask_across(texts: list[str], key: str | None, between: str = "", rest: str = MASK) -> list[str]:
+    """Mask a key that several texts have in pieces, one after another. Returns `texts` itself if there is none.
+    `between`: what separates the texts. `rest`: what is in place of the pieces behind the first one."""
+    spans = key_search(key).spans(between.join(texts))
     if not spans:
         return texts
-    ends = list(accumulate(map(len, texts)))
+    ends = list(accumulate(len(text) + len(between) for text in texts))
     shown = list(texts)
     for start, end in reversed(spans):
         for place in range(bisect_right(ends, start), bisect_left(ends, end) + 1):
-            begin = ends[place] - len(texts[place])
-            text = shown[place]
-            shown[place] = text[: max(start - begin, 0)] + (MASK if texts[place] else "") + text[end - begin :]
+            begin = ends[place] - len(between) - len(texts[place])
+            text, mask = shown[place], (MASK if begin <= start else rest) if texts[place] else ""
+            shown[place] = text[: max(start - begin, 0)] + mask + text[end - begin :]
     return shown
 
 
@@ -128,12 +138,12 @@ def redact_error(error: ApiError, key: str | None) -> ApiError:
     return replace(error, **{name: redact_value(getattr(error, name), key) for name in names})
 
 
-def redact_value(value: Any, key: str | None) -> Any:
+def redact_value(value: Any, key: str | None, mask: Callable[[str, str | None], str] = redact) -> Any:
     """Return a JSON value with this key, and everything that looks like a key, masked in its texts and names."""
     if isinstance(value, str):
-        return redact(value, key)
+        return mask(value, key)
     if isinstance(value, list | tuple):
-        return type(value)(redact_value(item, key) for item in value)
+        return type(value)(redact_value(item, key, mask) for item in value)
     if isinstance(value, dict):
-        return {redact(name, key): redact_value(item, key) for name, item in value.items()}
+        return {mask(name, key): redact_value(item, key, mask) for name, item in value.items()}
     return value

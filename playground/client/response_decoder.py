@@ -29,7 +29,7 @@ from playground.client.errors import (
     unreadable_error,
 )
 from playground.client.events import AnyEvent, ApiError, Completed, RawEvent
-from playground.client.redact import mask_pieces, redact
+from playground.client.redact import PIECE_CHARS, mask_key, redact
 from playground.client.sse import DEFAULT_LIMITS, FrameTooLarge, NamedData, ResponseLimits, SseFramer
 from playground.client.stream_masking import StreamMasker
 from playground.prompt.json_text import JsonBoundsError, as_utf8, json_lines
@@ -314,7 +314,7 @@ class ResponseDecoder:
 
     def _cut(self, rest: str) -> str:
         """Return an unfinished event without a key that earlier events have begun."""
-        return mask_pieces(redact(rest[:MAX_BODY_CHARS], self._key), self._key)
+        return mask_key(rest[:MAX_BODY_CHARS], self._key, PIECE_CHARS)
 
     @staticmethod
     def _is_whole(data: str) -> bool:

@@ -24,6 +24,8 @@ _MOST_KNOWN = 512
 """Maximum length of a text's end that counts for its next piece."""
 _DATA_PREFIX = re.compile(r"\s*data:\s*")
 _NO_DIGITS = re.compile("[^0-9]+")
+_IS_CHUNK = re.compile(r'(?s)(?!.*"(?:error|token|finish_reason"\s*:\s*")).*"choices"').match
+"""Matches an event that is no more than its texts."""
 _LONE = re.compile("[\ud800-\udfff]")
 _decode = msgspec.json.Decoder().decode
 
@@ -65,6 +67,9 @@ class StreamMasker:
         self._root, self._plain = _Path(self._search), _Path(self._search)
         self._changed = self._has_held = self.has_masked = False
         self._quotes = 0
+        self._passed: list[tuple[_Path, str]] = []
+        self._frame: tuple[str, _Path, str] | None = None
+        """What is before and behind the one text of an event that was new, and its path."""
 
     def masked(self, data: str, *, last: bool = False) -> str:
         """Return an event's text without the keys and parts of keys in it; `data` itself if there are none.
@@ -73,13 +78,33 @@ class StreamMasker:
         """
         if not self._search.places:
             return data
-        self._quotes = 0
+        has_number = self._search.has_number and len(_NO_DIGITS.sub("", data)) >= PIECE_CHARS
+        is_framed = not last and not has_number
+        if is_framed and self._frame is not None and (shown := self._in_frame(data, *self._frame)) is not None:
+            return data if shown is data else masked(shown, self._search.spans(shown))
+        self._quotes, self._passed = 0, []
         shown = self._masked(data, last=last)
-        has_number = self._search.has_number and len(_NO_DIGITS.sub("", shown)) >= PIECE_CHARS
+        self._frame = None
+        if is_framed and shown is data and len(self._passed) == 1 and _IS_CHUNK(data):
+            ((path, piece),) = self._passed
+            begin, found, end = data.partition(_json(piece))
+            if found and found not in end and begin.endswith((":", ": ")):
+                self._frame = f'{begin}"', path, f'"{end}'
         if shown is data and _quotes(data) == self._quotes and not has_number:
             return data
         # What is in no value, as one of a name that is repeated.
         return masked(shown, self._search.spans(shown))
+
+    def _in_frame(self, data: str, begin: str, path: _Path, end: str) -> str | None:
+        """Return the event without keys if only one text in it differs from the event before, else None."""
+        if not (data.startswith(begin) and data.endswith(end)):
+            return None
+        try:
+            piece = _decode(data[len(begin) - 1 : 1 - len(end)])
+        except (msgspec.DecodeError, UnicodeEncodeError):
+            return None
+        shown = self._pass(path, piece) if piece != path.same else piece
+        return data if shown == piece else begin + _json(shown)[1:-1] + end
 
     def _masked(self, data: str, *, last: bool) -> str:
         try:
@@ -139,7 +164,7 @@ class StreamMasker:
             self._object(value, path)
             return
         for place, item in enumerate(value):
-            step = _step(item, place if is_choices else None)
+            step = step_of(item, place if is_choices else None)
             one = path.below.get(step)
             if one is None:
                 one = path.below[step] = _Path(self._search)
@@ -197,7 +222,7 @@ class StreamMasker:
                     name = f"{MASK}{2 * len(value)}" if one.is_secret else step
                     value[name] = self._with_held(value.get(step), one)
             elif isinstance(value := [] if value is None else value, list):
-                steps = [_step(item, None if step is None else place) for place, item in enumerate(value)]
+                steps = [step_of(item, None if step is None else place) for place, item in enumerate(value)]
                 if step not in steps:
                     value.append(None if step is None else {"index": step})
                     steps.append(step)
@@ -225,6 +250,7 @@ class StreamMasker:
     def _pass(self, text: _Path, piece: str) -> str:
         """Return the text that can be displayed after this piece of it."""
         read = None
+        self._passed.append((text, piece))
         if not text.held and len(text.seen.open) + len(piece) <= _LONG_PIECE:
             read = text.seen.passes(piece)
         if read is None:
@@ -312,7 +338,7 @@ def _texts(value: Any) -> Iterator[tuple[Any, Any]]:
             yield from _texts(item)
 
 
-def _step(item: Any, place: int | None) -> int | None:
+def step_of(item: Any, place: int | None) -> int | None:
     """Return the step of a list's element: its `index`, or else `place`."""
     index = tolerant_json.count(item.get("index")) if isinstance(item, dict) else None
     return place if index is None else index

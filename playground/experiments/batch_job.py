@@ -31,15 +31,16 @@ LEADER_SHARE = 0.1
 PROBE_SHARE = 0.01
 """Most of the cached rows so far that a test of a larger limit may cost."""
 HOPELESS_ROWS = 20
-"""If so many rows found nothing of their prefix in the cache, and none found it, order saves nothing."""
+"""Number of rows without a cache hit, and none with one, after which the server is taken to cache nothing."""
 HIT_SHARE = 0.5
 """Least part of the expected cached tokens that counts as found."""
 PATIENCE = 3.0
 """A leader blocks further prefixes for at most this multiple of the median time to first token."""
 LEAST_PATIENCE_S = 1.0
 TIMES = 31
+"""Number of the newest times to first token of which the median is used."""
 ROOM_OF_PREFIX = 2
-"""Room in the cache per open prefix, in prompts: the other ones are for what differs, and for completions."""
+"""Room in the cache per open prefix, in prompts: the second one is for text that differs and for completions."""
 
 
 def leads(plan: Sequence[PlannedRow]) -> frozenset[int]:
@@ -167,15 +168,17 @@ class BatchRunner:
     on_result: Callable[[PlannedRow, RunState | Exception], Awaitable[None]]
     requests_per_minute: int | None = None
     prefixes: int = 1
-    on_progress: Subscribers[[BatchProgress]] = field(init=False, default_factory=Subscribers)
-    on_start: Subscribers[[PlannedRow, Run]] = field(init=False, default_factory=Subscribers)
-    """A row's run, before its first byte is sent."""
-    _runs: dict[int, Run] = field(init=False, default_factory=dict)
-    _stopping: bool = field(init=False, default=False)
-    _paused_s: float = field(init=False, default=0.0)
-    _paused_at: float | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
+        self.on_progress: Subscribers[[BatchProgress]] = Subscribers()
+        self.on_start: Subscribers[[PlannedRow, Run]] = Subscribers()
+        """A row's run, before its first byte is sent."""
+        self._runs: dict[int, Run] = {}
+        """Requests in flight, by position."""
+        self._stopping = False
+        self._started = self._paused_s = 0.0
+        """When `execute` was called, by the event loop's clock, and the duration of all pauses."""
+        self._paused_at: float | None = None
         self._ready: list[int] = []
         """A heap of positions."""
         self._followers: dict[int, list[int]] = {}
@@ -186,7 +189,7 @@ class BatchRunner:
                 self._followers.setdefault(item.after, []).append(position)
         self._leaders = set(leads(self.plan))
         self._open: dict[int, float | None] = {}
-        """Leaders in flight without a first token, and the time at which the request left; None: not yet."""
+        """Leaders in flight without a first token, and the time at which the request was sent; None: not yet."""
         self._openings: list[int] = []
         """For each leader in the order of sending: the number of open prefixes, with its own."""
         self._opened: dict[int, int] = {}
@@ -272,8 +275,8 @@ class BatchRunner:
         """Return the number of open prefixes. A leader that takes unusually long to answer does not count."""
         patience, loop, count = self.window.patience_s, asyncio.get_running_loop(), 0
         now, next_end = loop.time(), None
-        for left in self._open.values():
-            end = None if left is None or patience is None else left + patience
+        for sent_at in self._open.values():
+            end = None if sent_at is None or patience is None else sent_at + patience
             if end is None or end > now:
                 count += 1
                 next_end = end if next_end is None else min(next_end, end or next_end)

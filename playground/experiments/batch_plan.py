@@ -22,6 +22,8 @@ Order = Literal["warm", "file"]
 Parts = tuple[str, ...]
 
 MINUTE_S = 60.0
+REQUEST_S = 2.0
+"""Assumed duration of a request."""
 STEP_CHARS = 64
 """Characters in about one cache block of 16 tokens."""
 GROUP_SHARE = 0.5
@@ -163,8 +165,10 @@ class BatchForecast(Struct, frozen=True):
 class ServerCache(Struct, frozen=True):
     """What is known of a server's cache. The functions may be called in a worker.
 
-    `lifetime_s`: a prefix that is not read for this long is forgotten. `count` returns the tokens (≈) of a text,
-    `served` those that are served of so many in the cache, `warm` the share of a prompt that is in it before the batch.
+    lifetime_s: seconds after which an unused prefix is no longer cached.
+    count: returns the tokens (≈) of a text.
+    served: returns how many tokens are served if the cache has so many of a prompt's prefix.
+    warm: returns the share (0 to 1) of a prompt that is cached before the batch.
     """
 
     count: Callable[[str], float]
@@ -199,16 +203,13 @@ def forecast_batch(
     rates: Rates,
     concurrency: int,
     warm: Mapping[int, float] | None = None,
-    seconds_each: float = 2.0,
 ) -> BatchForecast:
-    """Simulate the batch on a prefix cache without a size limit.
+    """Simulate the batch on a prefix cache without a size limit, with requests of REQUEST_S.
 
-    Args:
-        warm: by row number the share of the prompt that is in the cache before the batch; None: nothing is.
-        seconds_each: assumed duration of a request.
+    `warm`: by row number the share of the prompt that is in the cache before the batch; None: nothing is.
     """
     at_once = min(concurrency, plan.in_flight or concurrency)
-    starts, ends = _schedule([item.after for item in planned], at_once, plan.requests_per_minute, seconds_each)
+    starts, ends = _schedule([item.after for item in planned], at_once, plan.requests_per_minute, REQUEST_S)
     cached_chars = _cached_chars(planned, starts, ends, cache.lifetime_s)
     tokens = lru_cache(None)(cache.count)
 

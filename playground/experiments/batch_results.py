@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, field
 
 from playground.client.endpoint import Rates, cost
+from playground.client.events import Usage
 from playground.client.redact import redact
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, InputError, UnwritableOutputError
@@ -43,7 +44,8 @@ class Sums(Struct):
 
     def add_figures(self, result: Mapping[str, Json]) -> None:
         """Add the figures of a result, without those of `earlier` in it."""
-        self._add_run(attempts_of(result), *tokens_of(result), completion_tokens_of(result), result.get("cost"))
+        prompt, cached, completion = prompt_tokens_of(result), cached_tokens_of(result), completion_tokens_of(result)
+        self._add_run(attempts_of(result), prompt, cached, completion, result.get("cost"))
 
     def add_sums(self, other: Sums) -> None:
         for name in _COUNTS:
@@ -52,13 +54,9 @@ class Sums(Struct):
 
     def add_state(self, state: RunState, rates: Rates, attempts: int = 0) -> None:
         """Add a run that has no result. `attempts`: at least so many were sent."""
-        usage = state.usage
-        attempts = max(attempts, len(state.attempts))
-        if usage is None:
-            self._add_run(attempts, None, None, None, None)
-        else:
-            tokens = (usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens)
-            self._add_run(attempts, *tokens, cost_of(state, rates))
+        usage = state.usage or Usage(None, None, None, None)
+        attempts, price = max(attempts, len(state.attempts)), cost_of(state, rates)
+        self._add_run(attempts, usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens, price)
 
     def _add_run(
         self, attempts: int, prompt: int | None, cached: int | None, completion: int | None, price: Json
@@ -153,13 +151,15 @@ def cost_of(state: RunState, rates: Rates) -> float | None:
     return priced.input if rates.output is None else priced.total
 
 
-def tokens_of(result: Mapping[str, Json]) -> tuple[int | None, int | None]:
-    """Return prompt tokens and cached tokens of a result; None for unreported figures."""
-    usage = _usage(result)
-    details = usage.get("prompt_tokens_details")
-    return _count(usage.get("prompt_tokens")), _count(
-        details.get("cached_tokens") if isinstance(details, dict) else None
-    )
+def prompt_tokens_of(result: Mapping[str, Json]) -> int | None:
+    """Return prompt tokens of a result; None if they were not reported."""
+    return _count(_usage(result).get("prompt_tokens"))
+
+
+def cached_tokens_of(result: Mapping[str, Json]) -> int | None:
+    """Return cached tokens of a result; None if they were not reported."""
+    details = _usage(result).get("prompt_tokens_details")
+    return _count(details.get("cached_tokens")) if isinstance(details, dict) else None
 
 
 def completion_tokens_of(result: Mapping[str, Json]) -> int | None:
@@ -566,7 +566,7 @@ def _csv_line(cells: tuple[str, ...]) -> str:
 
 def _cells(result: Mapping[str, Json]) -> tuple[str, ...]:
     usage = result.get("usage")
-    values = {**result, **(usage if isinstance(usage, dict) else {}), "cached_tokens": tokens_of(result)[1]}
+    values = {**result, **(usage if isinstance(usage, dict) else {}), "cached_tokens": cached_tokens_of(result)}
     return tuple(_cell(values.get(name)) for name in COLUMNS)
 
 

@@ -33,11 +33,12 @@ from playground.experiments.batch_results import (
     BatchTotals,
     ResultFile,
     attempts_of,
+    cached_tokens_of,
     completion_tokens_of,
     newest_results,
     parse_results,
+    prompt_tokens_of,
     row_number,
-    tokens_of,
 )
 from playground.experiments.batch_rows import AnswerCheck, BatchRow, map_columns, parse_check
 from playground.prefix_cache.token_estimator import TokenEstimator
@@ -49,6 +50,7 @@ from playground.requestlog.log import RequestLog
 from playground.runs.metrics import Figure, dollars, input_figure, percent, whole_seconds
 from playground.runs.run import Run
 from playground.runs.service import RequestService
+from playground.storage.file_lock import is_held
 from playground.storage.paths import write_private
 from playground.tasks import Subscribers
 
@@ -79,7 +81,7 @@ class BatchLine(Struct):
     @property
     def cold(self) -> bool:
         """Whether the server reported that most of the prompt was not cached."""
-        prompt, cached = tokens_of(self.result or {})
+        prompt, cached = prompt_tokens_of(self.result or {}), cached_tokens_of(self.result or {})
         return bool(prompt) and cached is not None and cached < COLD_SHARE * (prompt or 0)
 
     @property
@@ -119,10 +121,10 @@ class BatchLine(Struct):
         """Return the prompt tokens: reported; estimated before the end, or if the server read the prompt."""
         estimate = self.forecast.prompt_tokens if self.forecast else None
         if self.result is None:
-            return self._tokens(0, estimate)
+            return _estimated(estimate)
         phase, status = cast("Phase", self.result.get("phase") or "failed"), self.result.get("status")
         attempts = attempts_of(self.result)
-        reported = tokens_of(self.result)[0]
+        reported = prompt_tokens_of(self.result)
         return input_figure(reported, estimate, phase, status if isinstance(status, int) else None, attempts, "")
 
     @property
@@ -137,12 +139,9 @@ class BatchLine(Struct):
     @property
     def cached_tokens(self) -> Figure:
         """Return the cached tokens: reported, or forecast before the end."""
-        return self._tokens(1, self.forecast.cached_tokens if self.forecast else None)
-
-    def _tokens(self, which: int, estimate: float | None) -> Figure:
         if self.result is not None:
-            return Figure.reported(tokens_of(self.result)[which])
-        return Figure.unknown("not estimated yet") if estimate is None else Figure.estimated(estimate)
+            return Figure.reported(cached_tokens_of(self.result))
+        return _estimated(self.forecast.cached_tokens if self.forecast else None)
 
     @property
     def cost(self) -> float | None:
@@ -159,6 +158,10 @@ class BatchLine(Struct):
         if not self._values:
             self._values = "\n".join(self.item.row.values.values()).lower()
         return f"{self._values}\n{self.ended_output.lower()}\n{self.request_id or ''}"
+
+
+def _estimated(tokens: float | None) -> Figure:
+    return Figure.unknown("not estimated yet") if tokens is None else Figure.estimated(tokens)
 
 
 class BatchLines(Sequence[BatchLine]):
@@ -307,7 +310,7 @@ def _term(term: str) -> Callable[[BatchLine], bool]:
     if name == "status" and value:
         return lambda line: STATUS_TEXT[line.status].startswith(value)
     if name == "cached" and value.isdecimal():
-        return lambda line: tokens_of(line.result or {})[1] == int(value)
+        return lambda line: cached_tokens_of(line.result or {}) == int(value)
     if name == "check" and value:
         return lambda line: bool(line.checks) and all(line.checks.values()) != "failed".startswith(value)
     return (lambda line: line.cold) if term == "prefix:cold" else (lambda line: term in line.text())
@@ -395,7 +398,7 @@ class BatchStore:
         """Return the newest batch if it has unfinished rows and no other process runs it. Damaged ones are ignored."""
         for folder in reversed(self._folders()[-1:]):
             note = folder / f"{_RESULTS}.batch"
-            if note.exists() and not _running(folder / f"{_RESULTS}.lock"):
+            if note.exists() and not is_held(folder / f"{_RESULTS}.lock"):
                 with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, InputError, RecursionError):
                     path = folder / _RESULTS
                     found = newest_results(parse_results(path.read_bytes() if path.exists() else b"", path))
@@ -409,18 +412,6 @@ class BatchStore:
 
     def _folders(self) -> list[Path]:
         return sorted(path.parent for path in self._root.glob(f"*/{_ABOUT}"))
-
-
-def _running(lock: Path) -> bool:
-    from filelock import FileLock, Timeout
-
-    if not lock.exists():
-        return False
-    try:
-        with FileLock(lock, timeout=0):
-            return False
-    except Timeout:
-        return True
 
 
 def _read(folder: Path) -> BatchSpec:
@@ -591,17 +582,15 @@ class BatchSession:
     async def _open(self, only: frozenset[int] | None) -> BatchJob:
         """Store the batch if it is new, and open its result file."""
         spec, plan, lines = self.prepared.spec, self.prepared.plan, self.prepared.lines
-        endpoint, saved = self.prepared.endpoint, self._saved
 
-        def work() -> tuple[SavedBatch, BatchJob, dict[int, dict[str, Json]]]:
-            found = saved or self._store.save(replace(spec, started_utc=datetime.now(UTC)))
-            results = ResultFile(found.results, resume=True)
+        def open_job(stored: SavedBatch) -> BatchJob:
+            results = ResultFile(stored.results, resume=True)
             job = BatchJob(
                 plan.rows,
                 plan.columns,
                 plan.order,
                 self.prepared.checks,
-                endpoint,
+                self.prepared.endpoint,
                 self._service,
                 self._log,
                 results,
@@ -609,10 +598,13 @@ class BatchSession:
                 only=only,
             )
             lines.finish_new(results.finished.values())
+            self.results = {**results.finished, **self.results}
             compile_patterns()  # else the first explanation of a miss would do it in the window's thread
-            return found, job, {**results.finished, **self.results}
+            return job
 
-        self._saved, job, self.results = await asyncio.to_thread(work)
+        if self._saved is None:
+            self._saved = await asyncio.to_thread(self._store.save, replace(spec, started_utc=datetime.now(UTC)))
+        job = await asyncio.to_thread(open_job, self._saved)
         self.totals = job.totals
         return job
 

@@ -15,6 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from playground.client.endpoint import Endpoint, PlanLimits, Rates, cost
+from playground.prefix_cache.forecast import Forecast
 from playground.prefix_cache.forecaster import PromptForecast
 from playground.prefix_cache.stable_end import stable_end, tokens_by_message
 from playground.prefix_cache.text_compare import common_prefix
@@ -55,12 +56,17 @@ class Step(Struct, frozen=True):
 
 def plan(columns: int, runs: int, order: Order, start: CacheStart) -> tuple[tuple[Step, ...], ...]:
     """Return the requests in groups: a group is sent at once, when all requests of the one before have ended."""
-    indexes = range(columns)[:: -1 if order == "backward" else 1]
+    indexes = _in_order(columns, order)
     rounds = [[Step(column, warm_up=True) for column in indexes]] if start == "warm" else []
     rounds += [[Step(column) for column in indexes] for _ in range(runs)]
     if order == "together":
         return tuple(map(tuple, rounds))
     return tuple((step,) for steps in rounds for step in steps)
+
+
+def _in_order(columns: int, order: Order) -> range:
+    """Return the indexes of the columns in the order of sending."""
+    return range(columns)[:: -1 if order == "backward" else 1]
 
 
 async def run_plan(groups: Sequence[Sequence[Step]], send: Callable[[Step], Coroutine[object, object, None]]) -> None:
@@ -186,11 +192,10 @@ def expected_cached(columns: Sequence[Looked], order: Order, start: CacheStart) 
     whole = [_prefix_tokens(column, len(column.forecast.view.view.text)) for column in columns]
     if start == "warm":
         return tuple(whole)
-    now = [column.forecast.forecast.cached_tokens for column in columns]
+    found = [column.forecast.forecast.cached_tokens for column in columns]
     if order == "together":
-        return tuple(now)
-    found = list(now)
-    sequence = list(range(len(columns)))[:: -1 if order == "backward" else 1]
+        return tuple(found)
+    sequence = _in_order(len(columns), order)
     for place, at in enumerate(sequence):
         for before in sequence[:place]:
             if _cache_of(columns[before]) == _cache_of(columns[at]):
@@ -279,13 +284,11 @@ class RunFigures(Struct, frozen=True):
         return Figure.reported(self.prompt_tokens)
 
 
-def figures(
-    run_id: str, state: RunState, rates: Rates, forecast: tuple[float, float] | None, answer: str
-) -> RunFigures:
-    """Return the figures of a request. `forecast` is (cached, prompt) tokens; `answer` its text with tool calls."""
+def figures(run_id: str, state: RunState, rates: Rates, forecast: Forecast | None, answer: str) -> RunFigures:
+    """Return the figures of a request. `answer`: its text with tool calls."""
+    usage, output = state.usage, output_figure(state, "")
     # A request that was refused and waits to be sent again will be read.
-    usage, read = state.usage, not state.ended or has_input(state.phase, state.status, len(state.attempts))
-    output = output_figure(state, "")
+    is_read = not state.ended or has_input(state.phase, state.status, len(state.attempts))
     return RunFigures(
         run_id=run_id,
         phase=state.phase,
@@ -303,8 +306,8 @@ def figures(
         input_cost=cost(usage, rates).input,
         error=state.error.title if state.error else "",
         error_detail=" ".join(filter(None, (state.error.detail, state.error.advice))) if state.error else "",
-        forecast_cached=forecast[0] if forecast and read else None,
-        forecast_prompt=forecast[1] if forecast and read else None,
+        forecast_cached=forecast.cached_tokens if forecast and is_read else None,
+        forecast_prompt=forecast.prompt_tokens if forecast and is_read else None,
         received=output.value if output.state == "estimated" else None,
     )
 

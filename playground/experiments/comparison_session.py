@@ -93,6 +93,14 @@ class ColumnSlot(Struct, eq=False):
         self.note, self.stopped, self.warm_up = "", False, False
 
 
+class LoggedComparison(Struct, frozen=True):
+    """Columns of logged requests. `id` is empty if they were not sent by one comparison."""
+
+    id: str
+    slots: list[ColumnSlot]
+    started: datetime
+
+
 class ComparisonSession:
     """Columns A, B, … with the values that they share. One comparison is sent at a time."""
 
@@ -257,10 +265,8 @@ class ComparisonSession:
 
     # Log
 
-    async def read_logged(
-        self, run_ids: Sequence[str], endpoints: Iterable[Endpoint]
-    ) -> tuple[str, list[ColumnSlot], datetime] | None:
-        """Return id, columns and start of logged requests; None if they are no longer in the log.
+    async def read_logged(self, run_ids: Sequence[str], endpoints: Iterable[Endpoint]) -> LoggedComparison | None:
+        """Return a comparison of logged requests; None if they are no longer in the log.
 
         One request of a comparison gives the whole comparison, other requests one column for each.
         """
@@ -277,7 +283,7 @@ class ComparisonSession:
         slots = await asyncio.to_thread(_slots_of, runs, tagged[0] if tagged else None, known)
         if not slots:
             return None
-        return tagged[0] if tagged else "", slots, min(one.record.started_utc for one in runs)
+        return LoggedComparison(tagged[0] if tagged else "", slots, min(one.record.started_utc for one in runs))
 
     async def read_variant(self, run_id: str, endpoints: Iterable[Endpoint]) -> Variant | None:
         """Return the prompt of a logged request with its endpoint; None if it is no longer in the log."""
@@ -289,15 +295,14 @@ class ComparisonSession:
 
 
 def figures_of(pending: PendingRequest, *, text: bool = True) -> RunFigures:
-    run, forecast = pending.run, pending.forecast
-    answer = answer_text(run.state) if text else ""
-    return figures(run.id, run.state, run.endpoint.rates, (forecast.cached_tokens, forecast.prompt_tokens), answer)
+    """Return the figures of a request of this session, also while it is in flight."""
+    run = pending.run
+    return figures(run.id, run.state, run.endpoint.rates, pending.forecast, answer_text(run.state) if text else "")
 
 
 def _stored_figures(stored: StoredRun) -> RunFigures:
     record, state = stored.record, stored.state()
-    forecast = (record.forecast.cached_tokens, record.forecast.prompt_tokens) if record.forecast else None
-    return figures(record.run_id, state, record.rates, forecast, answer_text(state))
+    return figures(record.run_id, state, record.rates, record.forecast, answer_text(state))
 
 
 def _slots_of(runs: Sequence[StoredRun], comparison: str | None, known: dict[str, Endpoint]) -> list[ColumnSlot]:

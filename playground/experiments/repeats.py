@@ -27,10 +27,7 @@ class RepeatedAnswer(Struct, frozen=True):
 
 
 class Drift(Struct, frozen=True):
-    """`answers` has each different answer, the most frequent first; `failed` requests ended without one.
-
-    `differs_at` is for each answer the code point at which it first differs from the first of them (None for itself).
-    """
+    """The answers to equal requests: each different one, the most frequent first. `failed` requests got none."""
 
     asked: int
     answers: tuple[RepeatedAnswer, ...]
@@ -46,7 +43,7 @@ class Drift(Struct, frozen=True):
         return self.answers[0].count / self.answered if self.answers else None
 
     def differs_at(self, index: int) -> int | None:
-        """Return the code point at which answer `index` first differs from the most frequent one."""
+        """Return the offset at which answer `index` first differs from the most frequent one; None for itself."""
         first, other = self.answers[0].text, self.answers[index].text
         if first == other:
             return None
@@ -75,7 +72,7 @@ def drift(states: Sequence[RunState]) -> Drift:
 
 def answer_text(state: RunState) -> str:
     """Return the text and the tool calls without call ids, which differ in every response."""
-    calls = [f"{call.name}({call.arguments})" for _, call in sorted(state.tool_calls.items())]
+    calls = [f"{call.name}({call.arguments})" for call in state.calls]
     return "\n".join((state.text, *calls)) if calls else state.text
 
 

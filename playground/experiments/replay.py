@@ -42,15 +42,18 @@ class Bin(Struct, frozen=True):
     fresh: int
 
 
-class Breaker(Struct, frozen=True):
-    """A cause of broken prefixes: `title` names it, `place` its position. `lost` are ≈ tokens that were sent fresh
-    though an earlier version of the prompt had them too; `runs` the run_ids, the newest last."""
+class Breaker(Struct):
+    """A cause of broken prefixes: `title` names it, `place` its position.
+
+    `lost`: ≈ tokens that were sent fresh though an earlier version of the prompt had them, too. `runs`: run_ids, oldest
+    first.
+    """
 
     cause: Cause
     title: str
     place: str
-    lost: float
-    runs: tuple[str, ...]
+    lost: float = 0.0
+    runs: list[str] = []
 
 
 class CacheHistory(Struct, frozen=True):
@@ -91,9 +94,9 @@ def replay(requests: Iterable[Logged], lifetime_s: float) -> CacheHistory:
     """Replay requests, oldest first. `lifetime_s`: how long an unused prefix is assumed to stay cached."""
     now = [0.0]
     forecaster = CacheForecaster(lifetime_s, lambda: now[0])
-    known: list[tuple[Sent, int, int]] = []
+    known: list[_Reported] = []
     unreported, stable, sign = 0, 0.0, ""
-    breaks: dict[tuple[Cause, str], tuple[float, list[str]]] = {}
+    breakers: dict[tuple[Cause, str], Breaker] = {}
     for one in requests:
         sent, usage = one.sent, one.usage
         now[0] = sent.at
@@ -107,38 +110,48 @@ def replay(requests: Iterable[Logged], lifetime_s: float) -> CacheHistory:
             unreported += 1
             continue
         sign = sign if usage.prompt_tokens is not None else "≈ "
-        known.append((sent, total, usage.cached_tokens))
+        reported = _Reported(sent, total, usage.cached_tokens)
+        known.append(reported)
         why = settled.explanation if settled is not None else None
-        stable += _add_break(sent, compared, total, usage.cached_tokens, why, breaks)
-    prompt, cached = sum(p for _, p, _ in known), sum(c for _, _, c in known)
-    return CacheHistory(len(known), unreported, prompt, cached, stable, _bins(known), _breakers(breaks), sign)
+        lost = _lost(reported, compared, why)
+        stable += reported.cached + lost
+        if why is not None and lost:
+            place = _place(why)
+            breaker = breakers.setdefault((why.cause, place), Breaker(why.cause, TITLES[why.cause], place))
+            breaker.lost += lost
+            breaker.runs.append(sent.run_id)
+    return CacheHistory(
+        compared=len(known),
+        unreported=unreported,
+        prompt=sum(one.prompt for one in known),
+        cached=sum(one.cached for one in known),
+        stable_cached=stable,
+        bins=_bins(known),
+        breakers=tuple(sorted(breakers.values(), key=lambda one: -one.lost)),
+        sign=sign,
+    )
 
 
-def _add_break(
-    sent: Sent,
-    earlier: Sent | None,
-    prompt: int,
-    cached: int,
-    why: MissExplanation | None,
-    breaks: dict[tuple[Cause, str], tuple[float, list[str]]],
-) -> float:
-    """Add the cause of a broken prefix to `breaks`. Returns the ≈ tokens that a stable prefix would have had cached."""
-    if earlier is None:
-        return float(cached)
-    could = max(float(cached), prompt * _common_share(sent.text, earlier.text))
-    lost = could - cached
-    if why is not None and why.cause in IN_THE_PROMPT and lost >= 1:
-        key = why.cause, _place(why.message, why.tool)
-        before, runs = breaks.get(key, (0.0, []))
-        breaks[key] = (before + lost, [*runs, sent.run_id])
-        return could
-    return float(cached)
+class _Reported(Struct, frozen=True):
+    """A request with its prompt tokens, and those of them that the server reported as cached."""
+
+    sent: Sent
+    prompt: int
+    cached: int
 
 
-def _place(message: int | None, tool: int | None) -> str:
-    if message is not None:
-        return f"message {message + 1}"
-    return f"tool {tool + 1}" if tool is not None else "the request"
+def _lost(reported: _Reported, earlier: Sent | None, why: MissExplanation | None) -> float:
+    """Return the ≈ tokens that a request lost by a change in the prompt; 0 if the prompt is not the cause."""
+    if earlier is None or why is None or why.cause not in IN_THE_PROMPT:
+        return 0.0
+    lost = reported.prompt * _common_share(reported.sent.text, earlier.text) - reported.cached
+    return lost if lost >= 1 else 0.0
+
+
+def _place(why: MissExplanation) -> str:
+    if why.message is not None:
+        return f"message {why.message + 1}"
+    return f"tool {why.tool + 1}" if why.tool is not None else "the request"
 
 
 def _common_share(now: str, earlier: str) -> float:
@@ -148,22 +161,17 @@ def _common_share(now: str, earlier: str) -> float:
     return min(common / (len(now) + 1), 1.0)
 
 
-def _breakers(breaks: dict[tuple[Cause, str], tuple[float, list[str]]]) -> tuple[Breaker, ...]:
-    found = (Breaker(cause, TITLES[cause], place, lost, tuple(runs)) for (cause, place), (lost, runs) in breaks.items())
-    return tuple(sorted(found, key=lambda one: -one.lost))
-
-
-def _bins(known: Sequence[tuple[Sent, int, int]]) -> tuple[Bin, ...]:
+def _bins(known: Sequence[_Reported]) -> tuple[Bin, ...]:
     """Return bins of equal duration from the first request to the last."""
     if not known:
         return ()
-    first, last = known[0][0].at, known[-1][0].at
+    first, last = known[0].sent.at, known[-1].sent.at
     width = max((last - first) / BINS, 1e-9)
     sums = [[0, 0] for _ in range(BINS)]
-    for sent, prompt, cached in known:
-        place = min(int((sent.at - first) / width), BINS - 1)
-        sums[place][0] += cached
-        sums[place][1] += max(prompt - cached, 0)
+    for one in known:
+        place = min(int((one.sent.at - first) / width), BINS - 1)
+        sums[place][0] += one.cached
+        sums[place][1] += max(one.prompt - one.cached, 0)
     return tuple(Bin(first + width * (n + 1), cached, fresh) for n, (cached, fresh) in enumerate(sums))
 
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from playground.client.endpoint import check_base_url
 from playground.client.events import AnyEvent, AttemptStarted, HeadersReceived, Usage, UsageReported
-from playground.export.masking import masked_run, masked_text
+from playground.export.masking import masked_run
 from playground.prompt.field_errors import InputError, Path
 from playground.prompt.files import load
 from playground.requestlog.records import EndedRun, StoredRun, clean_tags
@@ -66,21 +66,11 @@ def _judge_record(record: RequestRecord) -> None:
         raise InputError.of(("record", "started_utc"), "has no time zone.")
     if not EARLIEST <= record.started_utc <= LATEST:
         raise InputError.of(("record", "started_utc"), f"is not between {EARLIEST.year} and {LATEST.year}.")
-    _judge_body(record.body)
     for name, judge in (("base_url", check_base_url), ("document", load)):
         try:
             judge(getattr(record, name))
         except InputError as bad:
             raise InputError.of(("record", name), str(bad.problems[0])) from None
-
-
-def _judge_body(body: bytes) -> None:
-    try:
-        fields = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise InputError.of(("body",), f"is not JSON: {error}.") from None
-    if not isinstance(fields, dict):
-        raise InputError.of(("body",), "is no JSON object.")
 
 
 def _judge_events(events: tuple[AnyEvent, ...]) -> None:
@@ -136,7 +126,7 @@ def to_line(stored: StoredRun) -> str:
         if value := getattr(stored, name):
             fields[name] = value
     fields[SUMMARY] = _summary(stored.state())
-    return masked_text(json.dumps(fields, ensure_ascii=True, separators=(",", ":")))
+    return json.dumps(fields, ensure_ascii=True, separators=(",", ":"))
 
 
 def _summary(state: RunState) -> dict[str, Any]:

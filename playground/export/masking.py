@@ -6,15 +6,18 @@ Responses are masked when they are received; this is the second check, for logs 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, TypeVar, cast
 
 import msgspec
 from msgspec.structs import replace
 
-from playground.client.credentials import credentials
+from playground.client.credentials import MAX_CREDENTIALS, credentials
 from playground.client.events import AnyEvent, ContentDelta, RawEvent, ToolCallDelta
-from playground.client.redact import MASK, key_spans, redact
+from playground.client.redact import LEAST_CHARS, known_keys, mask_across, mask_key, redact, redact_value
+from playground.client.stream_masking import step_of
+from playground.prompt.json_text import check_depth
 from playground.prompt.secret_values import masked_address
 from playground.requestlog.records import EndedRun, StoredRun
 from playground.runs.record import RequestRecord
@@ -44,7 +47,7 @@ def masked_run(run: Run) -> Run:
         events=masked_events(run.events, key),
         tags=tuple(masked_text(tag, key) for tag in run.tags),
         comment=masked_text(run.comment, key),
-        explanation=masked_value(run.explanation, key),
+        explanation=redact_value(run.explanation, key),
     )
 
 
@@ -68,54 +71,68 @@ def _masked_record(record: RequestRecord, key: str | None) -> RequestRecord:
     )
 
 
-def masked_value(value: Any, key: str | None = None) -> Any:
-    """Return a JSON value with keys masked in its texts and in the names of its members."""
-    if isinstance(value, str):
-        return masked_text(value, key)
-    if isinstance(value, list | tuple):
-        return [masked_value(item, key) for item in value]
-    if isinstance(value, dict):
-        return {masked_text(name, key): masked_value(item, key) for name, item in value.items()}
-    return value
-
-
 def masked_events(events: Sequence[AnyEvent], key: str | None = None) -> tuple[AnyEvent, ...]:
-    """Return the events with keys masked, also a key that arrived in pieces."""
-    found = tuple(_masked_event(event, key) for event in events)
-    return _join_masked(found, key)
+    """Return the events with keys masked, also a key that arrived in pieces.
+
+    What looks like a key is searched in joined texts: a piece may begin with `sk_`, the end of `disk_`.
+    """
+    texts: dict[tuple[object, ...], list[str]] = {}
+    for place, event in enumerate(events):
+        value, stream = msgspec.to_builtins(event), _stream_of(event)
+        if isinstance(event, RawEvent):
+            value, stream = event.data, RawEvent
+            with suppress(ValueError):
+                check_depth(value)
+                value = msgspec.json.decode(value)
+        _add_texts(value, (place if stream is None else stream,), texts)
+    wholes = ["".join(pieces) for pieces in texts.values()]
+    known = dict.fromkeys(one for text in wholes if _MAY_HOLD_KEY.search(text) for one in known_keys(text))
+    key = "\n".join([*([key] if key else ()), *known][:MAX_CREDENTIALS])
+    if not key:
+        return tuple(events)
+    # First in pieces: a masked piece would hide that the others belong to it.
+    return tuple(_masked_event(event, key) for event in _join_masked(tuple(events), key))
 
 
-def _masked_event(event: AnyEvent, key: str | None) -> AnyEvent:
-    match event:
-        case ContentDelta(text=text) | RawEvent(data=text):
-            if not key and not _MAY_HOLD_KEY.search(text):
-                return event
+def _add_texts(value: Any, path: tuple[object, ...], texts: dict[tuple[object, ...], list[str]]) -> None:
+    """Add the names and texts of a JSON value to the pieces of each path. What each event repeats counts once."""
+    if isinstance(value, str):
+        pieces = texts.setdefault(path, [])
+        if len(value) < LEAST_CHARS or pieces[-1:] != [value]:
+            pieces.append(value)
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            _add_texts(name, (*path, name, ""), texts)
+            _add_texts(item, (*path, name), texts)
+    elif isinstance(value, list):
+        for place, item in enumerate(value):
+            _add_texts(item, (*path, step_of(item, place)), texts)
+
+
+def _masked_event(event: AnyEvent, key: str) -> AnyEvent:
     fields = msgspec.to_builtins(event)
-    masked = masked_value(fields, key)
+    masked = redact_value(fields, key, mask_key)
     return event if masked == fields else msgspec.convert(masked, type(event))
 
 
-def _join_masked(events: tuple[AnyEvent, ...], key: str | None) -> tuple[AnyEvent, ...]:
+def _join_masked(events: tuple[AnyEvent, ...], key: str) -> tuple[AnyEvent, ...]:
     """Mask keys that span several pieces of the answer, of a tool call's arguments, or of raw events."""
-    changed = dict[int, AnyEvent]()
-    for places in _streams(events):
+    changed, streams = dict[int, AnyEvent](), dict[object, list[int]]()
+    for place, event in enumerate(events):
+        if (stream := _stream_of(event)) is not None:
+            streams.setdefault(stream, []).append(place)
+    for places in streams.values():
         texts = [_text(events[place]) for place in places]
-        for place, text in zip(places, _without_keys(texts, key), strict=True):
-            if text != _text(events[place]):
+        for place, before, text in zip(places, texts, mask_across(texts, key, rest=""), strict=True):
+            if text != before:
                 changed[place] = _with_text(events[place], text)
-                _leave_out_raw(events, place, changed)
+                if text != mask_key(before, key):
+                    _leave_out_raw(events, place, changed)
     return tuple(changed.get(place, event) for place, event in enumerate(events)) if changed else events
 
 
-def _streams(events: tuple[AnyEvent, ...]) -> Iterator[list[int]]:
-    """Return the positions of the pieces of each text."""
-    streams: dict[object, list[int]] = {}
-    for place, event in enumerate(events):
-        if isinstance(event, ToolCallDelta):
-            streams.setdefault(event.index, []).append(place)
-        elif hasattr(event, "text"):
-            streams.setdefault(type(event), []).append(place)
-    yield from streams.values()
+def _stream_of(event: AnyEvent) -> object:
+    return event.index if isinstance(event, ToolCallDelta) else type(event) if hasattr(event, "text") else None
 
 
 def _text(event: AnyEvent) -> str:
@@ -126,32 +143,6 @@ def _with_text(event: AnyEvent, text: str) -> AnyEvent:
     if isinstance(event, ToolCallDelta):
         return msgspec.structs.replace(event, arguments=text)
     return msgspec.structs.replace(cast("ContentDelta", event), text=text)
-
-
-def _without_keys(texts: list[str], key: str | None) -> list[str]:
-    whole = "".join(texts)
-    if not key and not _MAY_HOLD_KEY.search(whole):
-        return texts
-    spans = key_spans(whole, key)
-    if not spans:
-        return texts
-    kept, start = [], 0
-    for text in texts:
-        end = start + len(text)
-        kept.append("".join(_pieces(whole, start, end, spans)))
-        start = end
-    return kept
-
-
-def _pieces(whole: str, start: int, end: int, spans: list[tuple[int, int]]) -> Iterator[str]:
-    """Return whole[start:end] without the spans, with MASK at the beginning of each span."""
-    for first, last in spans:
-        if last <= start or first >= end:
-            continue
-        if first >= start:
-            yield whole[start:first] + MASK
-        start = min(end, last)
-    yield whole[start:end]
 
 
 def _leave_out_raw(events: tuple[AnyEvent, ...], place: int, changed: dict[int, AnyEvent]) -> None:

@@ -13,8 +13,9 @@ from playground.client.endpoint import ELECTRON_BASE_URL, origin
 from playground.client.models import preset_for
 from playground.export.masking import masked_record, masked_text
 from playground.prompt.document import Document, Json
+from playground.prompt.field_errors import InputError
 from playground.prompt.request import to_request
-from playground.runs.record import RequestRecord
+from playground.runs.record import RequestRecord, sent_fields
 from playground.storage.credentials import VARIABLE
 
 
@@ -77,13 +78,13 @@ def as_curl(record: RequestRecord, body_file: str = "") -> str:
     have at most 128 KiB on Linux.
     """
     record = masked_record(record)
-    body = _body(record)
+    document = ""
     if body_file:
-        data, document = f"--data-binary {shlex.quote(f'@{body_file}')}", ""
-    elif len(body.encode()) <= MAX_ARGUMENT_BYTES:
-        data, document = f"--data-raw {shlex.quote(body)}", ""
+        data = f"--data-binary {shlex.quote(f'@{body_file}')}"
+    elif len(record.body) <= MAX_ARGUMENT_BYTES:
+        data = f"--data-raw {shlex.quote(_text(record))}"
     else:
-        data, document = _here_document(body)
+        data, document = _here_document(_text(record))
     lines = (
         f"curl -N -D /dev/stderr {shlex.quote(record.base_url + '/chat/completions')}",
         f'-H "Authorization: Bearer ${key_variable(record)}"',
@@ -112,7 +113,7 @@ def as_powershell(record: RequestRecord) -> str:
     PowerShell 5.1 changes quotes in arguments of programs, and pipes text in another encoding than UTF-8.
     """
     record = masked_record(record)
-    body, url = _powershell_text(_body(record)), _powershell_text(record.base_url + "/chat/completions")
+    body, url = _powershell_text(_text(record)), _powershell_text(record.base_url + "/chat/completions")
     return filled_asset("scripts/curl.ps1.txt", body=body, url=url, variable=key_variable(record))
 
 
@@ -124,7 +125,7 @@ def _powershell_text(text: str) -> str:
 def as_smallestai(record: RequestRecord) -> str:
     """Return a script for the vendor's package, smallestai 5. It cannot read streams: `stream` is left out."""
     record = masked_record(record)
-    fields = {k: v for k, v in json.loads(record.body).items() if k not in ("stream", "stream_options")}
+    fields = {k: v for k, v in _fields(record).items() if k not in ("stream", "stream_options")}
     root = record.base_url.removesuffix("/waves/v1")
     client, imports = "client = SmallestAI()", "from smallestai import SmallestAI\n"
     if root != "https://api.smallest.ai":
@@ -158,7 +159,7 @@ _SMALLESTAI = frozenset(
 def as_python(record: RequestRecord) -> str:
     """Return a script for the openai package. Fields that the package does not know go into `extra_body`."""
     record = masked_record(record)
-    fields = json.loads(record.body)
+    fields = _fields(record)
     return filled_asset(
         "scripts/openai_stream.py.txt" if fields.get("stream") else "scripts/openai.py.txt",
         base_url=repr(record.base_url),
@@ -189,7 +190,7 @@ def as_httpx(record: RequestRecord) -> str:
 def as_javascript(record: RequestRecord) -> str:
     """Return a module for Node 18 or later, and for Deno and Bun if they offer `process`."""
     record = masked_record(record)
-    body, url = _javascript_text(_body(record)), _javascript_text(record.base_url + "/chat/completions")
+    body, url = _javascript_text(_text(record)), _javascript_text(record.base_url + "/chat/completions")
     return filled_asset(
         "scripts/fetch.mjs.txt", body=body, url=url, variable=key_variable(record), id_endings="|".join(_ID_ENDINGS)
     )
@@ -200,8 +201,31 @@ def _javascript_text(text: str) -> str:
     return json.dumps(text, ensure_ascii=True).replace("</", "<\\/")
 
 
-def _body(record: RequestRecord) -> str:
-    return record.body.decode("utf-8", "surrogatepass").encode("utf-8", "replace").decode()
+def is_text(record: RequestRecord) -> bool:
+    """Whether the body is UTF-8. The Recorder forwards any bytes, for example Latin-1 of PowerShell 5.1."""
+    try:
+        record.body.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _text(record: RequestRecord) -> str:
+    """Return the body. Raises InputError for bytes that a script cannot hold as text."""
+    if not is_text(record):
+        raise InputError.of(("body",), "is not UTF-8, so this script would send other bytes.", _EXACT)
+    return record.body.decode("utf-8")
+
+
+def _fields(record: RequestRecord) -> dict[str, Json]:
+    """Return the body's fields. Raises InputError for a body that the package cannot send: it sends JSON objects."""
+    fields = sent_fields(record.body)
+    if not fields:
+        raise InputError.of(("body",), "is not a JSON object, and this package sends no other body.", _EXACT)
+    return fields
+
+
+_EXACT = "The script for httpx sends the same bytes."
 
 
 SCRIPTS: dict[str, Callable[[RequestRecord], str]] = {

@@ -31,7 +31,7 @@ from playground.client.events import (
 from playground.client.redact import redact
 from playground.client.response_decoder import HEADERS
 from playground.export.masking import masked_run
-from playground.export.snippets import as_curl
+from playground.export.snippets import as_curl, is_text
 from playground.export.terminal import fenced, visible_line
 from playground.prompt.document import Json
 from playground.prompt.limits import NAMES
@@ -45,7 +45,7 @@ from playground.runs.metrics import (
     seconds,
     unusable_counts,
 )
-from playground.runs.record import RequestRecord
+from playground.runs.record import RequestRecord, body_value
 from playground.runs.state import Attempt, RunState
 from playground.runs.summary import wire_choices, wire_tool_calls
 
@@ -298,7 +298,7 @@ def _endpoint(record: RequestRecord) -> str:
 
 def outlined_body(record: RequestRecord, outline: Outline, indent: int | None = None) -> str:
     """Return the request body with its contents included, hashed or removed as chosen."""
-    return json.dumps(outline.request(json.loads(record.body)), ensure_ascii=False, indent=indent)
+    return json.dumps(outline.request(body_value(record.body)), ensure_ascii=False, indent=indent)
 
 
 def _facts(stored: StoredRun, state: RunState, choice: TicketContents) -> str:
@@ -387,8 +387,8 @@ def _answer(state: RunState, outline: Outline) -> str:
 
 
 def _reproduce(record: RequestRecord, contents: Contents) -> str:
-    whole = contents == "included"
-    command = as_curl(record) if whole else as_curl(record, "request.json")
+    whole = contents == "included" and is_text(record)
+    command = as_curl(record, "" if whole else "request.json")
     where = "" if whole else " The body is left out: the sender can put it into request.json."
     return f"## To see it again\n\nThe key is read from the environment.{where}\n\n{fenced(command, 'sh')}"
 
@@ -417,7 +417,7 @@ def bundle(runs: Sequence[StoredRun], choice: TicketContents = DEFAULT) -> bytes
             archive.writestr(
                 f"{folder}/request.json", redact(outlined_body(stored.record, Outline(choice.contents)), None)
             )
-            archive.writestr(f"{folder}/events.jsonl", redact(_events(stored, choice), None))
+            archive.writestr(f"{folder}/events.jsonl", _events(stored, choice))
     return held.getvalue()
 
 
@@ -432,7 +432,7 @@ def _name(stored: StoredRun) -> str:
 def _events(stored: StoredRun, choice: TicketContents) -> str:
     """Return one line per event, with its time. Raw events and token texts are contents, and are removed with them."""
     outline = Outline(choice.contents)
-    outline.request(json.loads(stored.record.body))
+    outline.request(body_value(stored.record.body))
     outline.of([stored.state().text, stored.state().reasoning])
     kept = [event for event in stored.events if choice.contents == "included" or not _is_content(event)]
     included = choice.contents == "included"

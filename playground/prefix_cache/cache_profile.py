@@ -13,6 +13,7 @@ from playground.prefix_cache.forecast import Prediction
 from playground.prefix_cache.hypotheses import ANSWERS, PLACES, ROUTINGS
 from playground.prefix_cache.learned_state import LearnedParameters
 from playground.prefix_cache.reach import RETENTIONS
+from playground.prefix_cache.view import TURN_ORDERS
 
 HELD = 0.95
 """Probability with which the cache holds at least the stated tokens."""
@@ -151,7 +152,10 @@ def profile(learned: LearnedParameters) -> CacheProfile:
     answers = sum(weight for one, weight in weights.items() if one.answers)
     orders: dict[str, float] = {}
     for one, weight in weights.items():
-        orders[PLACES[one.order]] = orders.get(PLACES[one.order], 0.0) + weight
+        # Orders that mark the last turn are weighed with the tools inside only, and are the same with the tools first.
+        places = ("first", "inside") if one.order in TURN_ORDERS else (PLACES[one.order],)
+        for place in places:
+            orders[place] = orders.get(place, 0.0) + weight / len(places)
     position = max(orders, key=lambda name: orders[name])
     sure, cached = max(answers, 1 - answers), answers >= 0.5
     excludes, doubts = learned.proofs.excludes, learned.proofs.doubts
@@ -163,7 +167,7 @@ def profile(learned: LearnedParameters) -> CacheProfile:
     sure_answers = excludes(other_answers) and not doubts((ANSWERS[cached],))
     wrong_place = doubts(beside & orders.keys())
     sure_place = excludes(other_places) and not wrong_place
-    told = doubts(orders.keys() - beside) and not wrong_place
+    told = doubts(orders.keys() - beside) and not wrong_place and position != "first_user"
     # Losses look like a minimum, but hardly as often of whole prompts that were continued soon.
     least = units.minimum.value
     short = not least or learned.proofs.unserved_between(least / 2, least + units.step)
@@ -196,8 +200,8 @@ def _replicas(learned: LearnedParameters) -> Estimate:
         return Estimate(turns.replicas, turns.agreed if turns.alone else turns.agreed / 2, learned.reports)
     routings = learned.hypotheses.routings()
     at = max(range(len(routings)), key=lambda index: routings[index])
-    # A cache with little room, or with few points, does not have what an older request shares either.
-    other = learned.hypotheses.room > SMALL or learned.kept_points.kind is not None
+    # A cache with little room or few points, or that stores late, does not have what an older request shares either.
+    other = learned.hypotheses.room + learned.hypotheses.delayed > SMALL or learned.kept_points.kind is not None
     if not learned.units.figures or (ROUTINGS[at].replicas > 1 and (other or not learned.proofs.spread)):
         return Estimate(None, 0.0, learned.reports)
     many = sum(weight for routing, weight in zip(ROUTINGS, routings, strict=True) if routing.replicas > 1)

@@ -41,6 +41,7 @@ from playground.prefix_cache.view import (
     bare_answer,
     continues_turn,
     has_text_beside_calls,
+    reasoned_before,
     results,
 )
 
@@ -105,8 +106,10 @@ class EndpointCacheModel:
             same = LATER[order] == "first" and "inside" not in self.requests.trees
             if count > kept and not same and order not in self.requests.trees:
                 self._add_turn(order)
-        if not any(order in self.requests.trees for order in SENT) and self._bare_matters(view):
-            for order in self.learned.hypotheses.add_bare():
+        if not any(order in self.requests.trees for order in SENT) and (
+            (differs := self._bare_matters(view)) or reasoned_before(view)
+        ):
+            for order in self.learned.hypotheses.add_bare(differs=differs):
                 self.requests.add_orders((order,), self.requests.order_of(Rendering(BASE[order], "all")))
         self._read_answer(view)
 
@@ -201,14 +204,17 @@ class EndpointCacheModel:
         """Return the prediction for a recorded request without a report."""
         return self._pending.get(run_id)
 
-    def settle(self, run_id: str, usage: CacheUsage, *, learn: bool = True) -> Prediction | None:
-        """Learn from the report for a recorded request. Returns its prediction."""
+    def settle(
+        self, run_id: str, usage: CacheUsage, *, learn: bool = True, ended: float | None = None
+    ) -> Prediction | None:
+        """Learn from the report for a recorded request, which `ended` at that time. Returns its prediction."""
         number = self.requests.numbers.get(run_id)
         prediction = self._pending.pop(run_id, None)
         if number is None:
             return None
         request = self.requests[number]
         self.requests.running.discard(number)
+        request.ended = ended
         request.prompt_tokens, request.completion_tokens = usage.prompt_tokens, usage.completion_tokens
         self.requests.keep_answer(number, answer_text(usage.message) if usage.message else "")
         cuts = answer_cuts(usage.message) if usage.message else None

@@ -280,7 +280,7 @@ class CacheForecaster:
         settled = None
         if prediction is not None:
             settled = self.explain(where, sent, usage, prediction, document)
-        cache.settle(run_id, usage)
+        cache.settle(run_id, usage, ended=self._clock())
         if settled is not None and usage.cached_tokens is not None:
             open_ones = self._revisions.setdefault(where, Revisions())
             settled = replace(settled, revised=tuple(open_ones.revise(cache, sent, usage.cached_tokens)))

@@ -1,9 +1,9 @@
 """Hypotheses about a server's cache, weighed by its reports.
 
 A *rendering* says in which order the prompt is read and what of generated answers the next prompt finds; a
-*retention* which parts are still there: everything, what was used within a lifetime, the last tokens of traffic, or
-one or a few slots; a *routing* whether one cache or several replicas answer. Renderings and retentions are weighed
-together, routings apart.
+*retention* which parts are still there: everything, what was used within a lifetime, the last tokens of traffic, one or
+a few slots, what was sent some time ago, or all up to a time that the template prints; a *routing* whether one cache or
+several replicas answer. Renderings and retentions are weighed together, routings apart.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from playground.prefix_cache.block_size import CacheUnit
 from playground.prefix_cache.prefix_size import Size
-from playground.prefix_cache.reach import CAPACITIES, LIFETIMES, RETENTIONS, Classes, Reach
+from playground.prefix_cache.reach import CAPACITIES, LIFETIMES, RETENTIONS, Classes, Reach, RetentionKind
 from playground.prefix_cache.view import BARE, BASE, LATE, LATER, ORDERS, REUSES, TOOLS, TURNS, Order, Reuse
 
 RoutingKind = Literal["single", "random", "prefix_hash"]
@@ -28,6 +28,8 @@ _CLEARED_PRIOR = 0.02
 """The same of an order that clears results."""
 _BARE_PRIOR = 0.6
 """Probability that a template leaves out ids and names and writes arguments in one spelling."""
+_BY_SIZE = 0.1
+"""Share of both probabilities if only the tokens of prompts tell such orders apart."""
 _LATE_PRIOR = 0.2
 """Probability that a template writes ids behind the arguments, of the orders in which some do."""
 _POSSIBLE = 1e-3
@@ -106,6 +108,8 @@ ROUTINGS = (
     *(Routing("prefix_hash", replicas, tokens) for replicas in (2, 4, 8) for tokens in (128, 256, 512)),
 )
 _LIFETIME_DOUBT = 1.3
+_LAST_PRIOR: dict[RetentionKind, float] = {"late": 0.003, "clock": 0.01, "clock_first": 0.01}
+"""Probability of each of the retentions that are last, which earlier versions did not store."""
 
 
 def retention_priors(assumed_s: float) -> list[float]:
@@ -115,6 +119,7 @@ def retention_priors(assumed_s: float) -> list[float]:
     shares = [0.5, *(0.3 * share / total for share in lifetimes)]
     shares += [0.13 / len(CAPACITIES)] * len(CAPACITIES)
     shares += [0.04, 0.01, 0.01, 0.03]
+    shares += [_LAST_PRIOR[one.kind] for one in RETENTIONS if one.kind in _LAST_PRIOR]
     return [log(share) for share in shares]
 
 
@@ -185,8 +190,10 @@ class Hypotheses:
                 self._logs[one] = _shared(self._logs[one], chance)
         self._normalize()
 
-    def add_bare(self) -> list[Order]:
-        """Weigh orders without ids and names too: until now they were the same. Returns the new orders."""
+    def add_bare(self, *, differs: bool) -> list[Order]:
+        """Weigh orders without ids and names too: until now they were the same; only their sizes are not, unless a
+        prompt `differs` in what they leave out. Returns the new orders."""
+        share = 1.0 if differs else _BY_SIZE
         learned = list(dict.fromkeys(one.order for one in self._logs if one.order in BASE))
         if learned:  # from a stored state
             return learned
@@ -194,10 +201,10 @@ class Hypotheses:
         for one in possible:
             known = self._logs[one]
             late = LATE.get(one.order)
-            self._logs[one] = _shared(known, 1 - _BARE_PRIOR - (_LATE_PRIOR if late else 0.0))
-            self._logs[Rendering(BARE[one.order], one.reuse)] = _shared(known, _BARE_PRIOR)
+            self._logs[one] = _shared(known, 1 - share * (_BARE_PRIOR + (_LATE_PRIOR if late else 0.0)))
+            self._logs[Rendering(BARE[one.order], one.reuse)] = _shared(known, share * _BARE_PRIOR)
             if late is not None:
-                self._logs[Rendering(late, one.reuse)] = _shared(known, _LATE_PRIOR)
+                self._logs[Rendering(late, one.reuse)] = _shared(known, share * _LATE_PRIOR)
         self._normalize()
         return [order for order in BASE if any(one.order == order for one in self._logs)]
 
@@ -254,8 +261,16 @@ class Hypotheses:
     @property
     def room(self) -> float:
         """Probability that only the last tokens of traffic, or a few slots, are kept."""
+        return self._share("tokens", "slots")
+
+    @property
+    def delayed(self) -> float:
+        """Probability that prefixes are stored some time after their requests."""
+        return self._share("late")
+
+    def _share(self, *kinds: RetentionKind) -> float:
         pairs = zip(RETENTIONS, self.retentions(), strict=True)
-        return sum(weight for one, weight in pairs if one.kind in ("tokens", "slots"))
+        return sum(weight for one, weight in pairs if one.kind in kinds)
 
     def assume_round_robin(self, replicas: int) -> None:
         """Assume that requests reach so many replicas in turn; 0: one cache, or replicas by other rules.
@@ -524,10 +539,12 @@ class Hypotheses:
         answers_tested: int,
     ) -> None:
         """Continue from a stored state; parts of another version are ignored."""
+        added = [log(_LAST_PRIOR[one.kind]) for one in RETENTIONS if one.kind in _LAST_PRIOR]
+        before = len(RETENTIONS) - len(added)
         for one in RENDERINGS:
             logs = renderings.get(one.key)
-            if logs is not None and len(logs) == len(RETENTIONS):
-                self._logs[one] = list(logs)
+            if logs is not None and len(logs) in (before, len(RETENTIONS)):
+                self._logs[one] = [*logs, *(max(logs) + prior for prior in added[len(logs) - before :])]
         if len(routings) == len(ROUTINGS):
             self._routing_logs = list(routings)
         self._lost, self._kept = max(lost, 0.1), max(kept, 1.0)

@@ -309,11 +309,6 @@ class PrefixIndex:
     def __len__(self) -> int:
         return len(self._by_run)
 
-    @property
-    def text_bytes(self) -> int:
-        """Return the size of the text in memory; shared text counts once."""
-        return self._tree.size
-
     def get(self, run_id: str) -> Sent | None:
         entry = self._by_run.get(run_id)
         return self._sent(entry) if entry else None

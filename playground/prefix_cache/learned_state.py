@@ -19,7 +19,8 @@ from playground.prefix_cache.token_estimator import TokenEstimator
 
 VERSION = 1
 SEVERAL = 0.05
-"""Probability of replicas at random from which reports are compared with replicas in turn."""
+"""Probability of replicas at random, or of prefixes stored late, from which reports are compared with replicas in
+turn."""
 WRONG, FADING = 1.0, 0.75
 """Number of recent wrong forecasts from which reports are compared with replicas in turn; what is left of it after each
 further report."""
@@ -48,7 +49,8 @@ class LearnedParameters:
     @property
     def several_possible(self) -> bool:
         """Whether there may be several replicas, so that reports are compared with replicas in turn."""
-        return bool(self.round_robin.replicas or self.hypotheses.at_random >= SEVERAL or self._wrong >= WRONG)
+        likely = max(self.hypotheses.at_random, self.hypotheses.delayed) >= SEVERAL
+        return bool(self.round_robin.replicas or likely or self._wrong >= WRONG)
 
 
 class _Estimator(msgspec.Struct):

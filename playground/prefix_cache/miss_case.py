@@ -4,7 +4,8 @@ server."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import filterfalse
 from math import gcd, inf, sqrt
 from typing import Literal
 
@@ -41,6 +42,7 @@ from playground.prefix_cache.view import (
     ViewPart,
     answer_in,
     arranged,
+    results,
 )
 
 BEYOND = 0.03
@@ -91,8 +93,8 @@ def best_order(
     fits: dict[object, list[tuple[float, Order, CacheView, Size, bool]]] = {}
     probable = agreeing = 0.0
     orders = [one for one in known.orders if one.plausible >= least]
-    if extends and all(_refuted(one, now, earlier, cached, known) for one in orders):
-        orders = [one for one in known.orders if not _refuted(one, now, earlier, cached, known)] or orders
+    refuted = partial(_refuted, now=now, earlier=earlier, cached=cached, known=known)
+    orders = list(filterfalse(refuted, orders)) or list(filterfalse(refuted, known.all_orders)) or orders
     if cached and not extends and not likely_only and not _usual_limit(cached, known):
         orders += _agreeing(orders, now, earlier, cached, known)
     for one in orders:
@@ -129,7 +131,7 @@ def _agreeing(
     """Return the improbable orders in which a report ends at the first difference, which is the same place in a
     probable order, though it ends there in none of the probable ones."""
     found: dict[Order, tuple[object, bool]] = {}
-    for one in known.orders:
+    for one in {other.order: other for other in (*probable, *known.orders)}.values():
         mine, theirs = arranged(now, one.order), arranged(earlier, one.order)
         ends = known.in_blocks(cached, one.size(common_prefix(mine.text, theirs.text)))
         found[one.order] = _place(mine, theirs), ends
@@ -365,6 +367,33 @@ class MissCase(Struct, frozen=True, dict=True):
     def size(self, offset: int) -> Size:
         """Return the tokens before a code point of the prompt in the order that explains the report best."""
         return self._evidence.size(offset)
+
+    @property
+    def results(self) -> list[ViewPart]:
+        """Return the results of tools that both requests have."""
+        return [part for part in results(arranged(self.now, self.order)) if part.index < self.earlier.view.messages]
+
+    @property
+    def reasoning(self) -> list[ViewPart]:
+        """Return the reasoning of earlier turns in the order that explains the report best."""
+        return [part for part in arranged(self.now, self.order).parts if part.kind == "reasoning"]
+
+    def may_end_in(self, part: ViewPart) -> bool:
+        """Return whether the report may end in a part of the prompt: in whole blocks at its beginning, or inside."""
+        start, end = self.size(part.start), self.size(part.end)
+        slack = NEAR + 3 * start.error
+        inside = start.tokens - slack <= self.cached < end.tokens - self.known.block
+        return inside or self.known.agrees(self.cached, start)
+
+    @property
+    def ends_in_head(self) -> bool:
+        """Return whether no more was served than the tools and system messages at the beginning have."""
+        plain, view = self.known.plain, arranged(self.now, "inside")
+        if plain is None or self.sign:
+            return True
+        roles = (part for part in view.parts if part.kind == "role")
+        size = plain.size(next((part.start for part in roles if _text(view, part) != "system"), len(view.text)))
+        return self.cached <= size.tokens + 3 * size.error + max(self.known.block, NEAR)
 
     @property
     def may_be_running(self) -> bool:

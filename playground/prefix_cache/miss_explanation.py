@@ -360,10 +360,11 @@ def _moved(case: MissCase, found: Difference) -> MissExplanation | None:
         return _lost(case, "lost")
     if case.in_plain_order:
         return None
+    candidates = _candidates(case) if case.other_lost or unproved else ()
     if case.edit is not None:
-        return _made(case, "edit_or_template", place=found.shared)
+        return _made(case, "edit_or_template", candidates, place=found.shared)
     if case.may_be_blocks:
-        return _made(case, "block_or_template")
+        return _made(case, "block_or_template", candidates)
     if case.other_lost or unproved:
         reason: Reason = "template_and_lost" if case.other_lost else "template_or_lost"
         reason = "limit_or_lost" if case.at_limit else reason
@@ -491,8 +492,11 @@ def _candidates(case: MissCase, reason: Reason = "") -> tuple[Candidate, ...]:
 
 
 def _date(case: MissCase, gap_s: float | None) -> Iterator[Candidate]:
+    """Yield the time that a template may print: all known ones print it with the system text."""
     at = case.known.at
-    if at is not None and gap_s is not None and (units := case.known.clocks(at - gap_s, at, case.cached)):
+    if at is None or gap_s is None or not case.ends_in_head:
+        return
+    if units := case.known.clocks(at - gap_s, at, case.cached):
         yield Candidate("date", text=" or ".join(units))
 
 
@@ -506,40 +510,22 @@ def _gaps(case: MissCase, gap_s: float | None) -> Iterator[Candidate]:
 
 
 def _template_candidates(case: MissCase) -> Iterator[Candidate]:
-    parts = (*case.now.parts, *case.earlier.view.parts)
-    if not case.known.reasoning_kept and any(part.kind == "reasoning" for part in parts):
+    # It may find less than the template leaves, or report less.
+    anywhere = not case.known.inside or case.at_limit
+    sent = any(part.kind == "reasoning" for part in (*case.now.parts, *case.earlier.view.parts))
+    written = case.reasoning
+    if sent and not case.known.reasoning_kept and (anywhere or not written or any(map(case.may_end_in, written))):
         yield Candidate("reasoning_left_out")
-    if _older_may_be_rewritten(case):
+    if any(anywhere or case.may_end_in(part) for part in case.results):
         yield Candidate("older_rewritten")
     moving = sum(
         one.weight
         for one in case.known.orders
         if BASE.get(one.order, one.order) in MOVING_ORDERS
-        and (
-            not (case.cached and case.known.inside)  # it may find less than the order leaves
-            or case.at_limit
-            or one.longest is None
-            or case.may_have_ended(one.longest)
-        )
+        and (not case.cached or anywhere or one.longest is None or case.may_have_ended(one.longest))
     )
-    if moving >= 0.02 and any(part.kind == "tool" or part.index > 1 for part in parts):
+    if moving >= 0.02 and any(part.kind == "tool" or part.index > 1 for part in case.now.parts):
         yield Candidate("tools_moved")
-
-
-def _older_may_be_rewritten(case: MissCase) -> bool:
-    """Return whether all before the first answer or tool result that both requests have was served, in blocks that
-    reports allow, by a server that finds any beginning."""
-    now = arranged(case.now, case.order)
-    written = (
-        part.start
-        for part in now.parts
-        if part.kind == "role"
-        and part.index < case.earlier.view.messages
-        and now.text[part.start : part.end - 1] in ("assistant", "tool")
-    )
-    size = case.size(first) if (first := next(written, None)) is not None else None
-    whole = case.known.inside and not case.at_limit
-    return size is not None and (not whole or case.cached >= size.tokens or case.known.agrees(case.cached, size))
 
 
 def _differs(case: MissCase, found: Difference, candidates: tuple[Candidate, ...] = ()) -> MissExplanation:

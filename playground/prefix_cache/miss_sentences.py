@@ -107,7 +107,7 @@ _CANDIDATES: dict[CandidateCode, str] = {
     # electron-api.md: requests go to the nearest of two regions, and nothing says that these share a cache.
     "replica": "another replica, or another region (after travel, or through a VPN)",
     "reasoning_left_out": "a template that leaves out the reasoning of earlier turns",
-    "older_rewritten": "a template that shortens or clears older messages, such as results of tools",
+    "older_rewritten": "a template that shortens or clears older results of tools",
     "tools_moved": "a template that puts tools or system text before the last user message",
     "not_stored": "a prefix that was not stored yet (some servers need seconds after an answer)",
     "limit": "a limit on what this server caches or reports of a prompt (no report was larger so far)",
@@ -141,6 +141,8 @@ def sentence(
     if reason in ("lost", "partly_lost"):
         rewritten = any(one.code in _BY_TEMPLATE for one in candidates)
         text += f" {_CLEARED}{', unless the template writes it in another way now' if rewritten else ''}."
+    if reason in ("edit_or_template", "block_or_template") and candidates:
+        text = f"{text[:-1]}, or the server did not find the rest."
     if edit and candidates:
         text += (
             " The server may have lost text before it, too: if its template writes the tools or the system text there, "
@@ -153,9 +155,9 @@ def sentence(
 
 _SENTENCES: dict[Reason, Callable[[MissCase], str]] = {
     "more_than_shared": lambda case: (
-        f"{case.cached:,} tokens came from the cache, though the earlier request shares only "
-        f"≈ {case.shared.tokens:,.0f}. "
-        "Candidates: another position of the tools, cached answers, template text, or another program's request."
+        f"{case.cached:,} tokens came from the cache, more than the ≈ {case.shared.tokens:,.0f} that the earlier "
+        "request shares by estimate. Candidates: an estimate that is too low, another position of the tools, cached "
+        "answers, template text, or another program's request."
     ),
     "new_text": lambda case: f"Everything before the new text was served, up to {_where(case)}: {_fresh(case)}.",
     "parameters": lambda case: (

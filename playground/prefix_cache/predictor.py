@@ -78,7 +78,8 @@ class Predictor:
             key = order, rendering.answers
             if key not in sizers:
                 sizers[key] = self._sizer(measures[order], paths[order].nodes, order, answers=rendering.answers)
-            found = self._reach(paths[order], order, rendering, sizers[key], now, made.setdefault(key, []))
+            text = _first_text(measures[order].view)
+            found = self._reach(paths[order], order, rendering, sizers[key], now, text, made.setdefault(key, []))
             if not found.ends and (thorough or self._learned.kept_points.kind is not None):
                 found.ends = message_ends(measures[order].view)
                 found.counted = counted_ends(paths[order].nodes)
@@ -89,11 +90,6 @@ class Predictor:
         prompt = Size(prompt.tokens, prompt.error if prompt.error > 0.7 else 0.0)
         predicted = self._predicted(now, view, measures, reaches, prompt, best, thorough=thorough)
         predicted.off_for = self._learned.off.proved(fields)
-        late_s = self._learned.proofs.late_s
-        if late_s:
-            order = self._requests.order_of(best)
-            depth = self._requests.stored_depth(paths[order], now - late_s, best.reuse)
-            self._without_late(predicted, reaches[best].size(depth).tokens)
         flight = self._requests.in_flight(paths[self._requests.order_of(best)], best.reuse)
         if flight is not None:
             seconds, ended = max(now - flight[0], 0.0), reaches[best].size(flight[1])
@@ -243,8 +239,8 @@ class Predictor:
                 return []
             measure = self._measure(sent.view, order)
             depth = len(measure.view.text)
-            if request.answer:
-                answer = answer_in(order, request.answer)
+            answer = answer_in(order, request.answer)
+            if answer:
                 parts = (*measure.view.parts, ViewPart("content", -1, depth, depth + len(answer)))
                 measure = Measure(CacheView(measure.view.text + answer, parts), self._learned.estimator, measure)
             found = self._anchors[key] = measure, depth
@@ -253,13 +249,20 @@ class Predictor:
         measure, depth = found
         assert request.prompt_tokens is not None
         anchors = [Anchor(measure, depth, float(request.prompt_tokens))]
-        if answers and request.answer and request.completion_tokens:
+        if answers and len(measure.view.text) > depth and request.completion_tokens:
             tokens = float(request.prompt_tokens + request.completion_tokens - 1)
             anchors.append(Anchor(measure, len(measure.view.text), tokens))
         return anchors
 
     def _reach(
-        self, path: TreePath, order: Order, rendering: Rendering, sizer: PrefixSizer, now: float, made: list[Reach]
+        self,
+        path: TreePath,
+        order: Order,
+        rendering: Rendering,
+        sizer: PrefixSizer,
+        now: float,
+        text: ViewPart,
+        made: list[Reach],
     ) -> Reach:
         """Return the reach of a rendering: one of `made` with the same order, if it is the same."""
         steps = path.tree.steps(path.nodes, rendering.reuse)
@@ -269,14 +272,14 @@ class Predictor:
         if since is not None:  # the cache lost all requests before
             lost = (at for at, step in enumerate(steps) if self._requests[step.newest].at < since)
             steps = steps[: next(lost, len(steps))]
-        slots = self._requests.held_by_slots(path, order, rendering.reuse)
-        same = next((one for one in made if one.steps == steps and one.slots == slots), None)
+        held = self._requests.held(path, order, rendering.reuse, steps, now, text)
+        same = next((one for one in made if one.steps == steps and one.held == held), None)
         if same is not None:
             return same
         ages = [max(now - self._requests[step.newest].at, 0.0) for step in steps]
         distances = self._requests.distances(steps, order, answers=rendering.answers)
         groups = [at for at, step in enumerate(steps) if at + 1 == len(steps) or steps[at + 1].newest != step.newest]
-        found = Reach(steps, sizer.size, ages, distances, slots, groups)
+        found = Reach(steps, sizer.size, ages, distances, held, groups)
         made.append(found)
         return found
 
@@ -338,6 +341,11 @@ class Predictor:
             whole, prompt = (one[-1].depth if one else 0 for one in steps)
             found[replicas] = whole, prompt
         return found
+
+
+def _first_text(view: CacheView) -> ViewPart:
+    """Return the text of the first message."""
+    return next((part for part in view.parts if part.kind == "content"), ViewPart("content", 0, 0, 0))
 
 
 def _limit(view: CacheView, ordered: CacheView, upto: int) -> int:

@@ -317,18 +317,18 @@ class CacheProofs:
         losses = len(misses) if restarts is None else restarts
         if losses < RESTARTS and restarts is not None:
             return False
-        if 1 / comb(len(hits) + losses, losses) > CHANCE or self.clocks(at - pause, at, 0):
+        if 1 / comb(len(hits) + losses, losses) > CHANCE or self.clocks(at - pause, at, 0, alone=True):
             return False
         pauses = [max(one.seconds, 1.0) for one in misses], [one.seconds for one in hits]
         return restarts is None or _by_chance(*pauses) <= RARE
 
-    def clocks(self, began: float, ended: float, cached: int) -> list[str]:
+    def clocks(self, began: float, ended: float, cached: int, *, alone: bool = False) -> list[str]:
         """Return the units of time that changed between two moments, where a template that prints the time may have
-        ended the prefix: no more than `cached` tokens were served after such a change. More misses within a minute, or
-        an hour, than with a change have other reasons."""
+        ended the prefix: no more than `cached` tokens were served after such a change. `alone`: and only those that
+        explain most of the misses."""
+        missed = [one.time for one in self._pauses if alone and not one.hit]
         found = []
         served = [(at - age, at) for age, tokens, at in self._served if tokens > cached + PART]
-        missed = [one.time for one in self._pauses if not one.hit]
         for name, (unit, zones) in CLOCKS.items():
             for zone in zones:
                 after = [_changed(*times, unit, zone) for times in missed]
@@ -350,10 +350,12 @@ class CacheProofs:
         stored: bool = True,
         sure: bool = True,
         in_turn: bool = False,
+        renderings: Iterable[Reach] = (),
     ) -> None:
         """Add a report with what the cache might hold; the request was sent `at`. `stored`: whether the request that
         shares most was served something, so that the cache was not off for it. `sure`: no other probable order explains
-        a report of less. `in_turn`: only the requests of one of several replicas are in `reach`."""
+        a report of less. `in_turn`: only the requests of one of several replicas are in `reach`. `renderings`:
+        what the cache might hold in others."""
         if reach.steps:
             size, least = reach.size(reach.steps[-1].depth), block + NEAR
             missed = size.tokens - cached
@@ -385,7 +387,7 @@ class CacheProofs:
                     alone = None if reach.distances[-1] > block else cached
                     self.add_loss(max(age for age, _ in lost), min(room for _, room in lost), at, alone)
         self._add_stored(reach, cached, block, in_turn=in_turn)
-        self._add_age(reach, cached, at)
+        self._add_age((reach, *renderings), cached, at)
 
     def add_loss(self, age_s: float, room: float, at: float, alone: int | None) -> None:
         """Add a prefix that was not served to a request sent `at`, `age_s` seconds after its last use, though an older
@@ -396,10 +398,11 @@ class CacheProofs:
             self._alone[at] = alone
         self._alone = {one: self._alone[one] for _, _, one in self._losses if one in self._alone}
 
-    def _add_age(self, reach: Reach, cached: int, at: float) -> None:
-        """Learn how long before the newest request was sent that has what was served."""
+    def _add_age(self, reaches: Iterable[Reach], cached: int, at: float) -> None:
+        """Learn how long before the newest request was sent that has what was served in some rendering."""
         ages = (
             age
+            for reach in reaches
             for step, age in zip(reach.steps, reach.ages, strict=True)
             if reach.size(step.depth).tokens >= cached - NEAR
         )
@@ -475,7 +478,7 @@ class CacheProofs:
         shares, too. A minimum and a cache that is off for some requests look like replicas otherwise; so do a cache
         that stores only what it sees for the second time, slots that other prompts take, and the time in a template."""
         alone = ((age, room, at) for age, room, at in self._losses if at in self._alone)
-        no_clock = (one for one in alone if not self.clocks(one[2] - one[0], one[2], self._alone[one[2]]))
+        no_clock = (one for one in alone if not self.clocks(one[2] - one[0], one[2], self._alone[one[2]], alone=True))
         return self._whole > 0 and self.at_once and self._spread(no_clock)
 
     def outlived(self, reach: Reach, block: int) -> bool:

@@ -27,7 +27,7 @@ BELIEVED, DOUBTED = 0.85, 0.6
 """Share of agreeing reports from which a kind is assumed, and below which it no longer is."""
 CLOSING = 4
 """Code points behind a generated message that the next prompt adds."""
-RetentionKind = Literal["everything", "lifetime", "tokens", "slots"]
+RetentionKind = Literal["everything", "lifetime", "tokens", "slots", "late", "clock", "clock_first"]
 
 
 class KeptPoints:
@@ -118,7 +118,12 @@ def ends_at_point(cached: int, size: Size, block: int) -> bool:
 
 
 class Retention(Struct, frozen=True):
-    """What a cache keeps: `limit` is seconds, tokens or slots by `kind`."""
+    """What a cache keeps: `limit` is seconds, tokens or slots by `kind`.
+
+    "late": the prefixes of requests that ended so many seconds ago; "clock": everything, but the template prints the
+    time in this unit of seconds behind the first message's text, so that what follows is shared while it does not
+    change; "clock_first": the same in front of that text.
+    """
 
     kind: RetentionKind
     limit: float = inf
@@ -130,11 +135,21 @@ CAPACITIES = tuple(round(1_536 * 1.08**step) for step in range(70))
 """Tokens: 1,500 to 310,000."""
 SLOTS = (1, 2, 4, 0)
 """Numbers of slots; 0: one slot whose earlier states stay in memory and are restored if they share much."""
+DELAYS = (3, 6, 10, 15, 20, 30, 45, 60, 90)
+"""Seconds: few servers store a prefix later than 20 s after its answer."""
+UNITS = (60, 3600)
+"""Seconds: a template that prints the date is as good as none, as no cache keeps a prefix for so long."""
+CLOCKS: tuple[RetentionKind, ...] = ("clock", "clock_first")
+HELD = (
+    *(Retention("slots", slots) for slots in SLOTS),
+    *(Retention("late", seconds) for seconds in DELAYS),
+    *(Retention(kind, seconds) for kind in CLOCKS for seconds in UNITS),
+)
 RETENTIONS = (
     Retention("everything"),
     *(Retention("lifetime", seconds) for seconds in LIFETIMES),
     *(Retention("tokens", tokens) for tokens in CAPACITIES),
-    *(Retention("slots", slots) for slots in SLOTS),
+    *HELD,
 )
 
 
@@ -157,7 +172,7 @@ class Reach(Struct):
 
     `steps` are shared prefixes, the shortest first: the newest request that uses each, and how many do. `size` gives
     the tokens of a depth. `ages` are the seconds since each step was used, `distances` the tokens of other traffic
-    since. `slots` are depths by number of slots. `groups` are the last steps of those that the same request used.
+    since. `held` are depths by retention of `HELD`. `groups` are the last steps of those that the same request used.
     `ends` are depths at which messages end, `counted` those at which earlier requests end, with their tokens; `served`
     are the most tokens that were served of a beginning that the prompt shares.
     """
@@ -166,7 +181,7 @@ class Reach(Struct):
     size: Callable[[int], Size]
     ages: Sequence[float]
     distances: Sequence[float]
-    slots: Mapping[int, int] = field(default_factory=dict)
+    held: Mapping[Retention, int] = field(default_factory=dict)
     groups: Sequence[int] = ()
     ends: Sequence[int] = ()
     counted: Sequence[tuple[int, float]] = ()
@@ -228,10 +243,13 @@ class Reach(Struct):
         short = bisect_left(CAPACITIES, needed)
         members += [number_of(*kept) for kept in self._within(CAPACITIES[:short], count)]
         members += [whole] * (len(CAPACITIES) - short)
-        for slots in SLOTS:
-            depth = self.slots.get(slots, 0)
-            members.append(len(kinds))
-            kinds.append((self.size(depth), depth))
+        depths: dict[int, int] = {}
+        for one in HELD:
+            depth = self.held.get(one, 0)
+            if depth not in depths:
+                depths[depth] = len(kinds)
+                kinds.append((self.size(depth), depth))
+            members.append(depths[depth])
         made = self._classes[cleared_upto] = Classes(tuple(kinds), tuple(members))
         return made
 
@@ -261,15 +279,15 @@ class Reach(Struct):
 
     def cut(self, limit: int) -> Reach:
         """Return the reach of a prompt of which only the first `limit` code points can be shared; itself if all is."""
-        if all(step.depth <= limit for step in self.steps) and all(depth <= limit for depth in self.slots.values()):
+        if all(step.depth <= limit for step in self.steps) and all(depth <= limit for depth in self.held.values()):
             return self
         steps = cut_steps(self.steps, limit)
         count = len(steps)
         groups = [at for at in self.groups if at < count - 1]
-        slots = {slots: min(depth, limit) for slots, depth in self.slots.items()}
+        held = {one: min(depth, limit) for one, depth in self.held.items()}
         ends = [*groups, count - 1] if count else []
         ages, distances = self.ages[:count], self.distances[:count]
-        return Reach(steps, self.size, ages, distances, slots, ends, self.ends, self.counted, self.served)
+        return Reach(steps, self.size, ages, distances, held, ends, self.ends, self.counted, self.served)
 
     def _within(self, capacities: Sequence[float], count: int) -> Iterator[tuple[int, float]]:
         """Yield for each capacity how many steps are among the last tokens, and how many tokens of the last of them.

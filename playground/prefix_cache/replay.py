@@ -117,6 +117,7 @@ class TrafficReplay:
         for one in sorted(ended, key=lambda each: each.ended_unix):
             if one.result is not None:
                 continue
+            self._now = one.ended_unix
             where, usage = (one.record.endpoint, one.record.model), one.record.usage or CacheUsage()
             self._score(one.forecast, usage, self._forecaster.model(*where).learned.units.step)
             settled = self._forecaster.settle(*where, one.run_id, usage, one.forecast)

@@ -12,7 +12,18 @@ from playground.prefix_cache.prefix_size import MISJUDGED, NEAR, Measure, Size
 from playground.prefix_cache.proofs import PART, SAME, ends_at
 from playground.prefix_cache.reach import KINDS, Reach
 from playground.prefix_cache.sent_requests import SentRequests
-from playground.prefix_cache.view import BASE, CLEARED, MOVED_ORDERS, Order, alike
+from playground.prefix_cache.view import (
+    BASE,
+    CLEARED,
+    MOVED_ORDERS,
+    REASONING,
+    SENT,
+    TURN_ORDERS,
+    Order,
+    alike,
+    answer_text,
+    reasoned_before,
+)
 
 ALIKE = 32
 """Requests with the longest shared beginning that are compared in their parameters."""
@@ -68,21 +79,26 @@ class ReportLearner:
             self._learned.proofs.add_in_flight(flight.seconds, served=served)
 
     def _weigh_sizes(self, prediction: Prediction, prompt: int) -> None:
-        """Weigh orders that clear results of tools: a prompt has fewer tokens then."""
-        fits: dict[int, float] = {}
-        kept = {one: CLEARED.get(BASE.get(one.order, one.order), 0) for one in prediction.reaches}
-        if not any(kept.values()):
+        """Weigh orders that clear results of tools or leave out reasoning: a prompt has fewer tokens then."""
+        fits: dict[tuple[int, bool], float] = {}
+        reasoned = reasoned_before(prediction.view)
+        kept = {
+            one: (CLEARED.get(BASE.get(one.order, one.order), 0), reasoned and one.order in SENT)
+            for one in prediction.reaches
+        }
+        if len(set(kept.values())) < 2:
             return
         for one, reach in prediction.reaches.items():
             size = reach.size(len(prediction.measures[one.order].view.text))
             apart = (prompt - size.tokens) / (NEAR + 2 * size.error)
             fits[kept[one]] = max(fits.get(kept[one], 0.0), 1.0 / (1.0 + apart * apart))
-        self._learned.hypotheses.weigh({one: fits[count] for one, count in kept.items()})
+        self._learned.hypotheses.weigh({one: fits[parts] for one, parts in kept.items()})
 
     def _learn_tokens(self, prediction: Prediction, usage: CacheUsage, prompt: int) -> None:
         best = self._learned.hypotheses.rendering.order
         order: Order = "first" if "first" in prediction.measures else self._requests.order_of(prediction.rendering)
-        if BASE.get(best, best) in CLEARED and best in prediction.measures and best in self._requests.trees:
+        shorter = (best in SENT and reasoned_before(prediction.view)) or BASE.get(best, best) in CLEARED
+        if shorter and best in prediction.measures and best in self._requests.trees:
             order = best
         measure = prediction.measures.get(order, prediction.measure)
         start, tokens = self._counted(order, measure.view.text, len(measure.view.text) - 1)
@@ -93,6 +109,8 @@ class ReportLearner:
         text = message.get("content") if message else None
         if isinstance(text, str) and text and message and not message.get("tool_calls") and usage.completion_tokens:
             answered = usage.completion_tokens - usage.reasoning_tokens - 1
+            if not usage.reasoning_tokens:
+                text = answer_text(message)
             self._learned.estimator.learn(self._learned.estimator.counts(text), answered, optional=True)
 
     def _learn_cache(self, prediction: Prediction, cached: int, prompt: int, run_id: str) -> None:
@@ -170,6 +188,7 @@ class ReportLearner:
             stored=stored,
             sure=sure,
             in_turn=self._learned.round_robin.replicas > 0,
+            renderings=prediction.reaches.values(),
         )
         if prediction.plain is not None and not self._learned.round_robin.replicas:
             sizes = {one.order: reach.longest for one, reach in prediction.reaches.items() if one.order in MOVED_ORDERS}
@@ -184,24 +203,31 @@ class ReportLearner:
             proofs.add_ended(prediction.reach, prediction.measure.view, cached, units.step, units.figures, unit)
         if compared is None or not tokens or not prediction.view.text.startswith(compared.text):
             return
-        if prediction.now - compared.at <= SOON_S:
+        if prediction.now - compared.at <= SOON_S and not proofs.clocks(compared.at, prediction.now, cached):
             proofs.add_whole(tokens, cached)
 
     def _exclude(self, prediction: Prediction, cached: int) -> None:
         """Add the report to what excludes places of the tools, and that answers are cached or not."""
         weights, step = self._learned.hypotheses.weights, self._learned.units.step
         sizes: dict[str, list[Size]] = {}
+        compared = prediction.compared
+        reasoned = compared is not None and self._requests.answer_of(compared.run_id).startswith(REASONING)
         for one, reach in prediction.reaches.items():
-            for name in (PLACES[one.order], ANSWERS[one.answers]):
+            names = [PLACES[one.order], ANSWERS[one.answers]]
+            # Only orders with the tools inside are weighed with marks; an answer whose reasoning is left out ends as if
+            # it were not cached.
+            names += ["first"] * (one.order in TURN_ORDERS)
+            names += [ANSWERS[True]] * (reasoned and not one.answers)
+            for name in names:
                 if weights[one] >= IRRELEVANT:
                     sizes.setdefault(name, []).append(reach.longest)
         ages = prediction.reach.ages
         newer = [
             size for one, reach in prediction.reaches.items() if weights[one] >= IRRELEVANT for size in reach.newer
         ]
-        for names in (ANSWERS, tuple(dict.fromkeys(PLACES.values()))):
+        for things in (ANSWERS, tuple(dict.fromkeys(PLACES.values()))):
             self._learned.proofs.exclude(
-                {name: sizes[name] for name in names if name in sizes}, cached, step, ages[-1] if ages else 0.0, newer
+                {name: sizes[name] for name in things if name in sizes}, cached, step, ages[-1] if ages else 0.0, newer
             )
 
     def _prove_in_turn(self, prediction: Prediction, cached: int, shared: Size, block: int) -> None:

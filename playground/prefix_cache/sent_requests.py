@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from playground.prefix_cache.hypotheses import Rendering
 from playground.prefix_cache.index import PrefixIndex, Sent
 from playground.prefix_cache.match_tree import MatchNode, MatchStep, MatchTree, TreePath
-from playground.prefix_cache.reach import SLOTS, Reach
+from playground.prefix_cache.reach import CLOCKS, DELAYS, SLOTS, UNITS, Reach, Retention
 from playground.prefix_cache.round_robin import COMPARED
 from playground.prefix_cache.view import (
     BARE,
@@ -26,6 +26,7 @@ from playground.prefix_cache.view import (
     FormCuts,
     Order,
     Reuse,
+    ViewPart,
     answer_in,
     opened,
 )
@@ -99,6 +100,7 @@ class SentRequest(Struct):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     answer: str = ""
+    ended: float | None = None
     early: bool = False
     """Whether one that shares more than all ended ones was running when it was sent."""
 
@@ -268,22 +270,42 @@ class SentRequests:
                 found.append(MatchStep(depth, number, 1))
         return found
 
-    def held_by_slots(self, path: TreePath, order: Order, reuse: Reuse) -> dict[int, int]:
-        """Return up to which depth of a prompt a server with slots finds it, by SLOTS."""
+    def held(
+        self, path: TreePath, order: Order, reuse: Reuse, steps: Sequence[MatchStep], now: float, text: ViewPart
+    ) -> dict[Retention, int]:
+        """Return up to which depth of a prompt a server finds it, by `HELD`. `steps`: what it shares with earlier
+        requests; `text`: that of the first message."""
+        found = self._by_slots(path, order, reuse)
+        numbers = range(len(self) - 1, max(len(self) - 1 - COMPARED, -1), -1)
+        known = [number for number in numbers if self.since is None or self[number].at >= self.since]
+        shared = [
+            (now - (self[number].ended or self[number].at), path.tree.reused(path.shared(number), number, reuse))
+            for number in known
+            if number not in self.running
+        ]
+        # A prefix that no newer request has.
+        shared += [(now - self[step.newest].at, step.depth) for step in steps if step.newest < len(self) - COMPARED]
+        for seconds in DELAYS:
+            found[Retention("late", seconds)] = max((depth for age, depth in shared if age >= seconds), default=0)
+        for unit in UNITS:
+            same = (step.depth for step in steps if self[step.newest].at // unit == now // unit)
+            whole = steps[-1].depth if steps else 0
+            newest = max(same, default=0)
+            for kind, at in zip(CLOCKS, (text.end, text.start), strict=True):
+                found[Retention(kind, unit)] = max(min(whole, at), newest)
+        return found
+
+    def _by_slots(self, path: TreePath, order: Order, reuse: Reuse) -> dict[Retention, int]:
         tree, slots = path.tree, {}
         for count in SLOTS:
             held = self._slots.get((order, count), [])
             if not count:
                 held = self._states.get(order, SlotStates()).held(path)[:1]
             known_by = (one for one in held if self.since is None or self._requests[one].at >= self.since)
-            slots[count] = max((tree.reused(path.shared(one), one, reuse) for one in known_by), default=0)
+            slots[Retention("slots", count)] = max(
+                (tree.reused(path.shared(one), one, reuse) for one in known_by), default=0
+            )
         return slots
-
-    def stored_depth(self, path: TreePath, at: float, reuse: Reuse) -> int:
-        """Return how many code points a prompt shares with requests sent up to a time."""
-        numbers = range(len(self._requests) - 1, max(len(self._requests) - 1 - COMPARED, -1), -1)
-        older = (number for number in numbers if self[number].at <= at)
-        return max((path.tree.reused(path.shared(number), number, reuse) for number in older), default=0)
 
     def in_flight(self, path: TreePath, reuse: Reuse) -> tuple[float, int] | None:
         """Return when the oldest running request was sent that shares more of a prompt than all ended ones, and how

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from math import inf
@@ -54,8 +54,9 @@ class TrafficRecord(Struct, frozen=True):
 
 _EVENT = re.compile(r"^data:", re.MULTILINE)
 MAX_TRAFFIC_BYTES = 512 * 1024 * 1024
-Foreign = Callable[[str], TrafficRecord | None]
-"""Reads a line of another format. Returns None for an unknown format; raises ValueError for a bad line."""
+Foreign = Callable[[str], Sequence[TrafficRecord] | None]
+"""Reads a line of another format: none for a request that is no chat completion. Returns None for an unknown format;
+raises ValueError for a bad line."""
 
 
 def read_traffic(path: Path, foreign: Foreign | None = None) -> Iterator[TrafficRecord]:
@@ -81,7 +82,7 @@ def read_traffic(path: Path, foreign: Foreign | None = None) -> Iterator[Traffic
         return
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
-            yield _record(line, number, foreign)
+            yield from _records(line, number, foreign)
 
 
 def _har(text: str) -> Iterator[TrafficRecord] | None:
@@ -227,7 +228,7 @@ def usage_of(usage: Mapping[str, Json], message: Mapping[str, Json] | None) -> C
     )
 
 
-def _record(line: str, number: int, foreign: Foreign | None) -> TrafficRecord:
+def _records(line: str, number: int, foreign: Foreign | None) -> Sequence[TrafficRecord]:
     try:
         value = loads(line)
     except JsonBoundsError as error:
@@ -243,7 +244,7 @@ def _record(line: str, number: int, foreign: Foreign | None) -> TrafficRecord:
             raise TrafficError(f"line {number}: {error}") from error
         if found is not None:
             return found
-    return _issue_record(value, number)
+    return (_issue_record(value, number),)
 
 
 def _issue_record(value: Mapping[str, Json], number: int) -> TrafficRecord:

@@ -301,6 +301,14 @@ def _text_beside_calls(view: CacheView) -> list[ViewPart]:
     ]
 
 
+def reasoned_before(view: CacheView) -> bool:
+    """Return whether a prompt has reasoning in front of the last user message only, where many templates leave it
+    out."""
+    newest = next((part.index for part in reversed(view.parts) if part.kind == "reasoning"), None)
+    user = (part.index for part in reversed(view.parts) if part.kind == "role" and _text(view, part) == "user")
+    return newest is not None and newest < next(user, -1)
+
+
 def results(view: CacheView) -> list[ViewPart]:
     """Return the contents of the results of tools."""
     tools = {part.index for part in view.parts if part.kind == "role" and _text(view, part) == "tool"}
@@ -422,8 +430,11 @@ def opened(view: CacheView, order: Order) -> str:
 
 
 def answer_in(order: Order, answer: str) -> str:
-    """Return an `answer_text` as the next prompt has it in an order."""
+    """Return an `answer_text` as the next prompt has it in an order; empty if its reasoning, with which it begins, is
+    left out."""
     if order in SENT:
+        if answer.startswith(REASONING) and order not in TURN_ORDERS:
+            return ""
         answer = bare_answer(answer)
     elif order in BASE:
         answer = late_answer(answer)

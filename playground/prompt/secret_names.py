@@ -215,6 +215,18 @@ def is_word(text: str) -> bool:
     return chars >= (_LONG_HUMP_CHARS if unspoken else _HUMP_CHARS) and 2 * unspoken <= len(humps)
 
 
+_NUMBERED_WORD = re.compile("[0-9]{0,4}([A-Za-z]{1,12})[0-9]{0,4}|[A-Za-z]+|[0-9]+()")
+_LEAST_GENERATED, _LEAST_DISTINCT = 8, 5
+
+
+def is_generated(text: str) -> bool:
+    """Return whether a part of a text between its signs is generated: no word, number, word with a short number, or
+    filling. `sk_test_your_key_2` and `sk-proj-xxxxxxxxxxxx` have none."""
+    parts = [one for one in _RUN.findall(text) if len(one) >= _LEAST_GENERATED and len(set(one)) >= _LEAST_DISTINCT]
+    words = map(_NUMBERED_WORD.fullmatch, parts)
+    return not all(word and is_word(word[word.lastindex or 0]) for word in words)
+
+
 def is_placeholder(value: str) -> bool:
     """Return whether a key is a word that local servers ignore, as lm-studio or your-api-key: masking garbles text."""
     words = re.findall(r"[a-z0-9]+", value.lower())

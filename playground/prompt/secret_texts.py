@@ -13,6 +13,7 @@ from playground.prompt.secret_names import (
     LEAST_CHARS,
     TABLES,
     has_first_word,
+    is_generated,
     is_placeholder,
     is_secret,
     looks_random,
@@ -24,7 +25,6 @@ from playground.prompt.secret_values import (
     SecretText,
     addresses_in,
     first_of,
-    has_digit,
     is_literal,
     is_source,
     is_strong,
@@ -272,8 +272,8 @@ def _of_other_forms(text: str, *, lenient: bool) -> Iterator[SecretText]:
                     lines = _LINE.findall(found["value"]) if form is _PEM else (found["value"],)
                     yield SecretText(*found.span("value"), tuple(lines))
     for found in _KNOWN.finditer(text):
-        is_long = len(found[0]) >= _KEY_CHARS and has_digit(found[0])
-        if (is_long or lenient) and not text[found.start() - 1 : found.start()].isalnum():
+        is_sure = len(found[0]) >= _KEY_CHARS and is_generated(found[0])
+        if (is_sure or lenient) and not text[found.start() - 1 : found.start()].isalnum():
             yield SecretText(*found.span(), (found[0],))
 
 

@@ -248,32 +248,38 @@ class CapturedExchange:
             self._capture.limits.hold(self._capture.endpoint, hold_s)
 
     def _last_events(self, at: float, outcome: Outcome, detail: str) -> list[AnyEvent]:
+        """Return the events that the end of an exchange adds."""
         decoder = self._decoder
         if decoder is not None and decoder.error is not None:  # clients close when they read the error
             return [self._failed(at, decoder.error)]
         if decoder is not None and decoder.done and outcome in ("killed", "not_recorded", "caller_gone"):
             return decoder.broken(at)  # clients close when they read [DONE]
-        if outcome == "killed":
-            return [*decoder.broken(at)] if decoder else []
-        if outcome == "not_recorded":
-            return [*(decoder.broken(at) if decoder else ()), self._failed(at, _unrecorded_error(detail))]
-        if outcome == "caller_gone":
-            return [*(decoder.broken(at) if decoder else ()), Stopped(at)]
-        if outcome in ("upstream_unreachable", "upstream_invalid"):
-            reached = outcome == "upstream_invalid"
-            title = "The endpoint sent no valid response" if reached else "The endpoint could not be reached"
-            return [self._failed(at, ApiError("connect", title, detail, "Try again."))]
-        if decoder is None and outcome == "upstream_cut":
-            return [self._failed(at, cut_error())]
+        match outcome:
+            case "killed" | "not_recorded" | "caller_gone":
+                events = [*decoder.broken(at)] if decoder is not None else []
+                if outcome == "not_recorded":
+                    title = "The rest of the response was forwarded and is not recorded"
+                    events.append(self._failed(at, ApiError("protocol", title, detail)))
+                return [*events, Stopped(at)] if outcome == "caller_gone" else events
+            case "upstream_unreachable":
+                error = ApiError("connect", "The endpoint could not be reached", detail, "Try again.")
+                return [self._failed(at, error)]
+            case "upstream_invalid":
+                error = ApiError("connect", "The endpoint sent no valid response", detail, "Try again.")
+                return [self._failed(at, error)]
         if decoder is None:
-            text = as_utf8(bytes(self._error_body)).decode("utf-8-sig", "replace")
-            error = http_error(self._status, dict(self._headers), text, self._key)
-            if self._response.unreadable:
-                why = unreadable_error(self._response.unreadable)
-                error = replace(error, detail=f"{error.detail} {why.title}. {why.detail}".strip(), advice=why.advice)
-            return [self._failed(at, error)]
+            return [self._failed(at, cut_error() if outcome == "upstream_cut" else self._http_error())]
         events = decoder.broken(at, cut_error()) if outcome == "upstream_cut" else decoder.end(at, self._response)
         return [*events, self._failed(at, decoder.error)] if decoder.error is not None else events
+
+    def _http_error(self) -> ApiError:
+        """Return the error of a response without status 2xx."""
+        text = as_utf8(bytes(self._error_body)).decode("utf-8-sig", "replace")
+        error = http_error(self._status, dict(self._headers), text, self._key)
+        if not self._response.unreadable:
+            return error
+        why = unreadable_error(self._response.unreadable)
+        return replace(error, detail=f"{error.detail} {why.title}. {why.detail}".strip(), advice=why.advice)
 
     def _failed(self, at: float, error: ApiError) -> AttemptFailed:
         found = request_ids(self._headers)
@@ -320,10 +326,6 @@ class CapturedExchange:
         self._begun = True
         self._emit(AttemptStarted(0.0, 1))
         return True
-
-
-def _unrecorded_error(detail: str) -> ApiError:
-    return ApiError("protocol", "The rest of the response was forwarded and is not recorded", detail)
 
 
 def _fields(text: str) -> dict[str, Json] | None:

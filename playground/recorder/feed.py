@@ -38,27 +38,30 @@ READY_S = 60.0
 HOLD_S = 2.0
 """Longest wait of a response's end for the spool, or for the pipe; a stuck recording process delays one response."""
 HOLD_BYTES = 4 * 1024 * 1024
-"""Waiting messages from which on a response's end waits for the pipe, although its exchange is in the spool."""
+"""Size of waiting messages from which the end of a response waits for the pipe, even if the spool has its exchange."""
 POLL_S = 0.002
 FLUSH_S = 0.05
-"""Longest wait of messages to be written together: each write wakes the recording process. A kill of the forwarding
-process loses as much of open streams."""
+"""Longest wait of messages that are written together, since each write wakes the recording process. If the forwarding
+process is killed, open streams lose what arrived in this time."""
 REQUEST_OPEN_S, RESPONSE_OPEN_S = 0.01, (0.05, 0.15, 0.35)
-"""Ages of a request that is complete, and of a response, at which an open exchange is in the spool as it is then; later
-the log has it. A kill of all processes loses a request that is younger."""
+"""Ages, of a complete request and of a response, at which an open exchange is copied to the spool. Later the log has
+it. If all processes are killed, younger requests are lost."""
 OPEN_AGAIN_S, CATCH_UP_S = 0.2, 1.0
-"""Time between two later copies of a response, until the recording process has been ready for CATCH_UP_S: before, the
-log does not have it."""
+"""Seconds between later copies of a response to the spool. They end when the recording process has been ready for
+CATCH_UP_S: until then the log may lack the response."""
 MAX_OPEN_BYTES = 1024 * 1024
-"""Size of an exchange from which it is in the spool only once while it is open: its keys are searched each time. Also
-the size of all its later copies."""
+"""Size of an exchange above which its open response is not copied to the spool, because each copy is searched for keys.
+Also the total size of the later copies of a response."""
 DROP_S = 0.1
+"""Seconds in which logged exchanges are collected, to be removed from the spool together."""
 FLUSH_BYTES = 32_768
-"""Messages are written together: small writes cost more than their contents."""
+"""Size from which collected messages are written: small writes cost more than their contents."""
 MAX_BACKLOG_BYTES = 128 * 1024 * 1024
-"""Messages that wait for the recording process; beyond it, new exchanges and the rest of others are not recorded."""
+"""Size of messages that wait for the recording process. Above it, neither new exchanges nor the rest of open ones are
+recorded."""
 MAX_KEPT_BYTES = 64 * 1024 * 1024
-"""Messages kept for another recording process; the oldest exchanges beyond it are lost if the process dies."""
+"""Size of messages that are kept for another recording process. Above it, the oldest exchanges are lost if the present
+process dies."""
 MAX_REPORT_BYTES = 1024 * 1024
 RESTARTS = 5
 """A recording process that dies more often than this within RESTARTS_S seconds is not started again."""

@@ -20,7 +20,7 @@ from playground.client.credentials import credentials, stored_headers
 from playground.client.endpoint import Endpoint
 from playground.client.errors import MAX_BODY_CHARS
 from playground.client.key_stream import open_end
-from playground.client.redact import MASK, key_forms, key_search, mask_pieces, redact
+from playground.client.redact import MASK, PIECE_CHARS, key_forms, key_search, mask_key, redact
 from playground.client.stream_masking import StreamMasker
 from playground.prompt.secret_values import masked_address
 from playground.recorder.proxy import Outcome
@@ -192,13 +192,15 @@ def _masked_body(body: bytes, key: str | None, *, whole: bool, is_response: bool
     if b"\0" in body:
         body = _masked_wide(body, key)
     text = body.decode(*_ANY_BYTES)
-    masked = text
-    if is_response:  # first in pieces: a masked piece would hide that the others belong to it
-        masked = _masked_events(masked, key) if "data:" in masked else StreamMasker(key).masked(masked, last=True)
-    masked = _masked_text(masked, key, whole=whole)
+    masked, mask = text, redact
+    if is_response and "data:" in text:  # first in pieces: a masked piece would hide that the others belong to it
+        masked, mask = _masked_events(text, key), mask_key
+    elif is_response:
+        masked = StreamMasker(key).masked(text, last=True)
+    masked = _masked_text(mask(masked, key), key, whole=whole)
     if is_response:
         # An event that is cut may go on with a key.
-        masked = masked if whole else masked[:-MAX_BODY_CHARS] + mask_pieces(masked[-MAX_BODY_CHARS:], key)
+        masked = masked if whole else masked[:-MAX_BODY_CHARS] + mask_key(masked[-MAX_BODY_CHARS:], key, PIECE_CHARS)
     return body if masked is text or masked == text else masked.encode(*_ANY_BYTES)
 
 
@@ -220,8 +222,7 @@ def _masked_wide(body: bytes, key: str | None) -> bytes:
 
 
 def _masked_text(text: str, key: str | None, *, whole: bool) -> str:
-    """Mask keys, and a part of a key at the end of a text that is not whole."""
-    text = redact(text, key)
+    """Mask a part of a key at the end of a text that is not whole."""
     begin = len(text) if whole else open_end(key_search(key), text)[0]
     return text if begin == len(text) else text[:begin] + MASK
 

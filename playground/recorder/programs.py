@@ -44,7 +44,10 @@ class RecordedRequest(Struct, frozen=True):
 
 
 class Figures(Struct, frozen=True):
-    """Sums over requests. Only rows that reported both token counts are part of the hit rate; None is unknown."""
+    """Sums over requests. `compared` rows reported both token counts: the sums are over these; None is unknown.
+
+    `dollars` is the input cost of the `priced` ones.
+    """
 
     requests: int
     compared: int
@@ -80,14 +83,14 @@ def figures(rows: Sequence[LogRow]) -> Figures:
         if price is not None:
             paid.append(price)
     return Figures(
-        len(rows),
-        compared,
-        prompt_tokens,
-        cached_tokens,
-        median(cold) if cold else None,
-        median(warm) if warm else None,
-        sum(paid) if paid else None,
-        len(paid),
+        requests=len(rows),
+        compared=compared,
+        prompt_tokens=prompt_tokens,
+        cached_tokens=cached_tokens,
+        ttft_cold_s=median(cold) if cold else None,
+        ttft_warm_s=median(warm) if warm else None,
+        dollars=sum(paid) if paid else None,
+        priced=len(paid),
     )
 
 
@@ -172,11 +175,11 @@ class Analysis(Struct, frozen=True):
         """Return the program that sent a request."""
         return next((program for program in self.programs if run_id in program.run_ids), None)
 
-    def conversation_of(self, run_id: str) -> tuple[str, tuple[str, ...]]:
-        """Return id and requests of the conversation of a request; ("", ()) if the request is not in the analysis."""
+    def conversation_of(self, run_id: str) -> tuple[str, ...]:
+        """Return the run_ids of the conversation of a request; none if the request is not in the analysis."""
         program = self.program_of(run_id)
-        pairs = program.conversations.items() if program else ()
-        return next(((name, run_ids) for name, run_ids in pairs if run_id in run_ids), ("", ()))
+        conversations = program.conversations.values() if program else ()
+        return next((run_ids for run_ids in conversations if run_id in run_ids), ())
 
     def saved(self, program: int | None) -> Savings | None:
         """Return the savings of a program, or of all together; None without requests."""
@@ -186,12 +189,12 @@ class Analysis(Struct, frozen=True):
         reported = [part for part in parts if part.prompt_tokens is not None]
         known = reported or parts
         return Savings(
-            sum(part.requests for part in known),
-            sum(part.prompt_tokens or 0 for part in known) if reported else None,
-            sum(part.cached_tokens or 0 for part in known) if reported else None,
-            sum(part.saved_cached for part in reported),
-            _sum([part.dollars for part in known]),
-            _sum([part.saved_dollars for part in known]),
+            requests=sum(part.requests for part in known),
+            prompt_tokens=sum(part.prompt_tokens or 0 for part in known) if reported else None,
+            cached_tokens=sum(part.cached_tokens or 0 for part in known) if reported else None,
+            saved_cached=sum(part.saved_cached for part in reported),
+            dollars=_sum([part.dollars for part in known]),
+            saved_dollars=_sum([part.saved_dollars for part in known]),
         )
 
 
@@ -214,8 +217,7 @@ def analyse(requests: Sequence[RecordedRequest]) -> Analysis:
     leaks: list[Leak] = []
     savings = []
     programs = []
-    rows = [list(map(requests.__getitem__, group)) for group in groups]
-    names_ = program_names([(row[0].body, row[-1].body) for row in rows])
+    titles = program_names([(bodies[group[0]], bodies[group[-1]]) for group in groups])
     for number, group in enumerate(groups):
         kept = [index for index in group if index not in again] or group
         losses = program_losses(bodies, kept, usage, times)
@@ -223,7 +225,7 @@ def analyse(requests: Sequence[RecordedRequest]) -> Analysis:
         leaks += found
         savings.append(saved)
         attempts = {index: again[index] for index in group if index in again}
-        programs.append(_program(names_[number], group, requests, losses, attempts))
+        programs.append(_program(titles[number], group, requests, losses, attempts))
     leaks.sort(key=lambda leak: (-(leak.dollars or 0.0), -leak.tokens, -leak.span.tokens_behind))
     return Analysis(tuple(programs), tuple(leaks), tuple(savings))
 
@@ -268,29 +270,30 @@ def _costs(losses: ProgramLosses, program: int, requests: Sequence[RecordedReque
             front = spans[front].behind
         tokens = {index: losses.paid[index][at] for index in losses.paid if at in losses.paid[index]}
         paid = sum(requests[index].row.rates.saved(count) or 0.0 for index, count in tokens.items())
+        costly = (index for index in span.changed if tokens.get(index, 0.0) >= COSTLY)
         leaks.append(
             Leak(
-                program,
-                span,
-                member.row.run_id,
-                member.body,
-                _place(member.body, span),
-                tuple(requests[index].row.run_id for index in span.changed),
-                tuple(requests[index].row.run_id for index in span.changed if tokens.get(index, 0.0) >= COSTLY),
-                sum(tokens.values()),
-                paid if priced else None,
-                "" if front is None else _title(spans[front], continuing),
-                _title(span, continuing),
+                program=program,
+                span=span,
+                run_id=member.row.run_id,
+                body=member.body,
+                place=_place(member.body, span),
+                run_ids=tuple(requests[index].row.run_id for index in span.changed),
+                costly_ids=tuple(requests[index].row.run_id for index in costly),
+                tokens=sum(tokens.values()),
+                dollars=paid if priced else None,
+                blocked_by="" if front is None else _title(spans[front], continuing),
+                title=_title(span, continuing),
             )
         )
     reported = any(row.prompt_tokens is not None and row.cached_tokens is not None for row in rows)
     saved = Savings(
-        len(rows),
-        sum(row.prompt_tokens or 0 for row in rows) if reported else None,
-        sum(row.cached_tokens or 0 for row in rows) if reported else None,
-        sum(leak.tokens for leak in leaks),
-        _sum([row.cost.input for row in rows]),
-        sum(leak.dollars or 0.0 for leak in leaks) if priced else None,
+        requests=len(rows),
+        prompt_tokens=sum(row.prompt_tokens or 0 for row in rows) if reported else None,
+        cached_tokens=sum(row.cached_tokens or 0 for row in rows) if reported else None,
+        saved_cached=sum(leak.tokens for leak in leaks),
+        dollars=_sum([row.cost.input for row in rows]),
+        saved_dollars=sum(leak.dollars or 0.0 for leak in leaks) if priced else None,
     )
     return leaks, saved
 
@@ -324,13 +327,13 @@ def program_names(bodies: Sequence[tuple[Mapping[str, Json], Mapping[str, Json]]
     shared = [_shared_sentences(first, last) for first, last in bodies]
     having = Counter(sentence for sentences in shared for sentence in set(sentences))
     copies: Counter[str] = Counter()
-    names_: list[str] = []
+    found: list[str] = []
     for sentences in shared:
         chosen = next((sentence for sentence in sentences if having[sentence] == 1), "")
         name = chosen or next(iter(sentences), "") or "Without text"
         copies[name] += 1
-        names_.append(f"{name} ({copies[name]})" if copies[name] > 1 else name)
-    return names_
+        found.append(f"{name} ({copies[name]})" if copies[name] > 1 else name)
+    return found
 
 
 def _shared_sentences(first: Mapping[str, Json], last: Mapping[str, Json]) -> list[str]:
@@ -355,10 +358,10 @@ def _place(body: Mapping[str, Json], span: VaryingSpan) -> str:
     content = fields.get("content")
     line = content.count("\n", 0, span.start) + 1 if isinstance(content, str) else 1
     place = f"{fields.get('role', '')} message {span.index + 1}"
-    if inside != ("content",):
-        names_ = {"tool_calls": "tool calls", "tool_call_id": "id of the tool call"}
-        return f"{place}, {names_[str(inside[0])]}" if inside and inside[0] in names_ else place
-    return f"{place}, line {line}"
+    if inside == ("content",):
+        return f"{place}, line {line}"
+    parts = {"tool_calls": ", tool calls", "tool_call_id": ", id of the tool call"}
+    return place + (parts.get(str(inside[0]), "") if inside else "")
 
 
 def as_template(request: RecordedRequest, others: Sequence[RecordedRequest]) -> Document:

@@ -150,16 +150,17 @@ class Recorder:
 
     def tell_wrong_path(self, request: RequestHead, status: int, reason: str) -> None:
         """Report a request that is not listed and was answered with 404. A path that may have the token is left out."""
-        if status == 404:
-            path = request.target.split(b"?", 1)[0].decode("latin-1")
-            shown = "a path without the token" if self.access.token else masked_address(path)[:_PATH_CHARS]
-            sentence = f"{request.method.decode('latin-1')} {shown} was answered with 404. {reason}"
-            if sentence not in self._wrong_paths and len(self._wrong_paths) >= MAX_WRONG_PATHS:
-                sentence = _OTHER_PATHS
-            self._wrong_paths[sentence] += 1
-            count = self._wrong_paths[sentence]
-            if f"{count}".strip("0") == "1":
-                self._on_wrong_path(sentence if count == 1 else f"{sentence} (So far {count:,} such requests.)")
+        if status != 404:
+            return
+        path = request.target.split(b"?", 1)[0].decode("latin-1")
+        shown = "a path without the token" if self.access.token else masked_address(path)[:_PATH_CHARS]
+        sentence = f"{request.method.decode('latin-1')} {shown} was answered with 404. {reason}"
+        if sentence not in self._wrong_paths and len(self._wrong_paths) >= MAX_WRONG_PATHS:
+            sentence = _OTHER_PATHS
+        self._wrong_paths[sentence] += 1
+        count = self._wrong_paths[sentence]
+        if f"{count}".strip("0") == "1":  # 1, 10, 100, …
+            self._on_wrong_path(sentence if count == 1 else f"{sentence} (So far {count:,} such requests.)")
 
     def _make_origin_form(self, request: RequestHead, wire: Wire) -> None:
         """Make an absolute target, as clients send it to an HTTP proxy, a path. Raises HttpError for other hosts."""
@@ -249,7 +250,10 @@ class _Exchange:
         self._upload: asyncio.Task[None] | None = None
         self._check: asyncio.Task[None] | None = None
         self._seen: ObservedExchange | None = None
+        self._is_copied = True
+        """Whether the caller gets the body of the response with its framing; otherwise the payload alone."""
         self._is_gone = self._has_begun = self._has_ended = False
+        """Whether the caller is gone; whether the response has begun, and has ended."""
 
     async def run(self) -> bool:
         """Forward the request and its response. Returns whether the caller's connection stays open."""
@@ -440,7 +444,7 @@ class _Exchange:
         assert upstream is not None
         seen.response_head(response.status, response.fields)
         self._has_begun = upstream.is_tunnel = True
-        self._write_head(response, is_copied=True, stays_open=True)
+        self._write_head(response, stays_open=True)
         loop = asyncio.get_running_loop()
         copying = [loop.create_task(_copy(*pair)) for pair in ((caller, upstream), (upstream, caller))]
         try:
@@ -476,14 +480,14 @@ class _Exchange:
             framer = response.framer(request.method)
             is_chunked = b"transfer-encoding" in response.values
             # An HTTP/1.0 caller knows no chunks: its body ends with the connection.
-            is_copied = not is_chunked or request.version == b"1.1"
-            stays_open = request.keeps_open and is_copied and not framer.until_close and self._framer.ended
+            self._is_copied = not is_chunked or request.version == b"1.1"
+            stays_open = request.keeps_open and self._is_copied and not framer.until_close and self._framer.ended
             seen.response_head(response.status, response.fields)
             if framer.ended:  # without a body, the head is what the caller waits for
                 await self._send_to_recording(seen)
             self._has_begun = True
-            self._write_head(response, is_copied=is_copied, stays_open=stays_open)
-            data, payload = await self._copy_body(seen, response, framer, is_copied=is_copied)
+            self._write_head(response, stays_open=stays_open)
+            data, payload = await self._copy_body(seen, response, framer)
         except (FramingError, HttpError, OSError) as error:
             upstream.close()
             if framer.until_close:
@@ -496,15 +500,19 @@ class _Exchange:
             await self._send_to_recording(seen)
         finally:
             if data:
-                caller.write(data[: len(data) - len(rest)] if is_copied else payload)
+                self._write_body(data[: len(data) - len(rest)], payload)
         await self._drain()
         return stays_open
 
+    def _write_body(self, data: bytes, payload: bytes) -> None:
+        """Write received bytes of the response's body, or their payload, to the caller."""
+        self._caller.write(data if self._is_copied else payload)
+
     async def _copy_body(
-        self, seen: ObservedExchange, response: ResponseHead, framer: BodyFramer, *, is_copied: bool
+        self, seen: ObservedExchange, response: ResponseHead, framer: BodyFramer
     ) -> tuple[bytes, bytes]:
         """Copy the body but for its last bytes. Returns them and their payload. Raises FramingError and OSError."""
-        upstream, caller = self._upstream, self._caller
+        upstream = self._upstream
         assert upstream is not None
         is_stream = b"text/event-stream" in b"".join(response.values.get(b"content-type", ())).lower()
         data, tail = upstream.received(), b""
@@ -514,17 +522,17 @@ class _Exchange:
             except FramingError as error:
                 if error.payload:
                     seen.response_data(error.payload)
-                    caller.write(data if is_copied else error.payload)
+                    self._write_body(data, error.payload)
                 raise
             if payload:
                 seen.response_data(payload)
             tail = (tail + payload)[-_DONE_BYTES:] if is_stream else b""
             if not framer.ended and tail.rstrip().endswith(b"data: [DONE]"):
-                data, payload = await self._follow_done(seen, framer, data, payload, is_copied=is_copied)
+                data, payload = await self._follow_done(seen, framer, data, payload)
             if framer.ended:
                 return data, payload
             if data:
-                caller.write(data if is_copied else payload)
+                self._write_body(data, payload)
                 await self._drain()
             data = await upstream.read()
             if self._is_gone:
@@ -533,10 +541,12 @@ class _Exchange:
                 framer.end()
 
     async def _follow_done(
-        self, seen: ObservedExchange, framer: BodyFramer, data: bytes, payload: bytes, *, is_copied: bool
+        self, seen: ObservedExchange, framer: BodyFramer, data: bytes, payload: bytes
     ) -> tuple[bytes, bytes]:
-        """Read what follows [DONE], DONE_WAIT_S at most, then end the record: callers do not wait for the end of the
-        body, which may come later. Returns data and payload with it. Raises FramingError and OSError."""
+        """Read what follows [DONE] for at most DONE_WAIT_S, then end the record: callers do not wait for the rest.
+
+        Returns `data` and `payload` with what was read. Raises FramingError and OSError.
+        """
         assert self._upstream is not None
         try:
             async with asyncio.timeout(DONE_WAIT_S):
@@ -556,7 +566,7 @@ class _Exchange:
             rest = error.payload if isinstance(error, FramingError) else b""
             seen.response_data(rest)
             await self._send_to_recording(seen, "upstream_cut", self._closed(error))
-            self._caller.write(data if is_copied else payload + rest)
+            self._write_body(data, payload + rest)
             await self._drain()
             raise
         await self._send_to_recording(seen)
@@ -571,9 +581,9 @@ class _Exchange:
         seen.end(outcome, detail)
         await seen.handed_over()
 
-    def _write_head(self, response: ResponseHead, *, is_copied: bool, stays_open: bool) -> None:
+    def _write_head(self, response: ResponseHead, *, stays_open: bool) -> None:
         fields = response.end_to_end()
-        if not is_copied:
+        if not self._is_copied:
             fields = [(name, line) for name, line in fields if name != b"transfer-encoding"]
         lines = [line for _, line in fields]
         if not stays_open:

@@ -31,32 +31,42 @@ if TYPE_CHECKING:
     from playground.requestlog.log import RequestLog
 
 
+class _Forecasted(Struct, frozen=True):
+    """A request that is not answered yet, as the cache model reads it. `fields`: those besides messages and tools."""
+
+    view: CacheView
+    fields: dict[str, Json]
+    prediction: Prediction
+
+
 class RecordedCacheModel:
     """Forecasts a request before it is answered and explains it afterwards."""
 
     def __init__(self, forecaster: CacheForecaster) -> None:
         self._forecaster = forecaster
-        self._open: dict[str, tuple[CacheView, dict[str, Json], Prediction]] = {}
+        self._open: dict[str, _Forecasted] = {}
 
     def forecast(self, record: RequestRecord) -> RequestRecord:
+        """Return the record with a forecast."""
         fields = loads(record.body)
         view = view_of_fields(fields)
         rest = {name: value for name, value in fields.items() if name not in ("messages", "tools")}
         forecast, prediction = self._forecaster.predict(view, record.endpoint_id, record.model, rest)
-        self._open[record.run_id] = view, rest, prediction
+        self._open[record.run_id] = _Forecasted(view, rest, prediction)
         return replace(record, forecast=forecast)
 
     def accept(self, record: RequestRecord, request_id: str | None) -> None:
         """Note that the server accepted the request: its prefix may be in the cache from now on."""
-        if record.run_id not in self._open:  # its forecast failed, which was reported
+        if (known := self._open.get(record.run_id)) is None:  # its forecast failed, which was reported
             return
-        view, fields, prediction = self._open[record.run_id]
-        sent = Sent(record.run_id, request_id, time.time(), view.text, view, fields=fields)
-        self._forecaster.record(record.endpoint_id, record.model, sent, prediction)
+        sent = Sent(record.run_id, request_id, time.time(), known.view.text, known.view, fields=known.fields)
+        self._forecaster.record(record.endpoint_id, record.model, sent, known.prediction)
 
     def settle(self, record: RequestRecord, state: RunState) -> dict[str, Json]:
-        """Learn from the reported usage; only status 200 teaches. Returns explanations by run id: of this request, {}
-        if nothing was missed, and of earlier ones that its report corrects."""
+        """Learn from the reported usage of a response with status 200.
+
+        Returns explanations by run id: that of this request, and those of earlier ones that its report corrects.
+        """
         self._open.pop(record.run_id, None)
         if state.status != 200:
             return {}

@@ -30,6 +30,7 @@ from playground.recorder.feed_messages import (
     frame,
     masked_exchange,
 )
+from playground.storage.file_lock import acquired
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -40,6 +41,13 @@ MAX_BYTES = 64 * 1024 * 1024
 """Bound of all segments of a Recorder; further exchanges are not spooled until some are in the log."""
 _MAGIC = b"\xf5EPS"
 _HEAD = struct.Struct("<4sII")
+
+
+class _Segment(Struct):
+    """A segment file: its size, and the ids of its exchanges that are not in the log."""
+
+    size: int = 0
+    waiting: set[str] = set()
 
 
 class Spool:
@@ -55,9 +63,9 @@ class Spool:
         self._head = _record([msgspec.structs.replace(setup, key=None, replayed=[])])
         self._lock: BaseFileLock | None = None
         self._file: int | None = None
-        self._number = self._size = 0
-        self._segments: dict[int, tuple[int, set[str]]] = {}
-        """Size of each segment, and its exchanges that are not in the log."""
+        self._number = 0
+        """Number of the segment that is written."""
+        self._segments: dict[int, _Segment] = {}
         self._failed = False
 
     def open(self) -> bool:
@@ -66,7 +74,7 @@ class Spool:
             if not self._folder.parent.is_dir():
                 raise FileNotFoundError(None, "The data folder was deleted")
             self._folder.mkdir(mode=0o700, exist_ok=True)
-            self._lock = _acquired(self._folder / f"{self.id}.forwarding.lock")
+            self._lock = acquired(self._folder / f"{self.id}.forwarding.lock")
         except OSError as error:
             self._report(error)
         return self._lock is not None
@@ -80,7 +88,7 @@ class Spool:
             return False
         messages = [one for one in MessageReader().feed(b"".join(frames)) if not isinstance(one, Setup | Closed)]
         data = _record(masked_exchange(messages, self._key))
-        if len(data) + sum(size for size, _ in self._segments.values()) > MAX_BYTES // (1 + is_open):
+        if len(data) + sum(segment.size for segment in self._segments.values()) > MAX_BYTES // (1 + is_open):
             return False
         try:
             self._append(data)
@@ -88,14 +96,14 @@ class Spool:
             self._report(error)
             return False
         self._failed = False
-        self._segments[self._number][1].add(exchange)
+        self._segments[self._number].waiting.add(exchange)
         return True
 
     def drop(self, exchanges: Sequence[str]) -> None:
         """Note that exchanges are in the log: a segment without others is emptied."""
-        for number, (_, waiting) in list(self._segments.items()):
-            waiting.difference_update(exchanges)
-            if waiting:
+        for number, segment in list(self._segments.items()):
+            segment.waiting.difference_update(exchanges)
+            if segment.waiting:
                 continue
             with suppress(OSError):
                 if number == self._number and self._file is not None:
@@ -110,7 +118,7 @@ class Spool:
         Returns how many exchanges are not in the log.
         """
         self._close_file()
-        left = sum(len(waiting) for _, waiting in self._segments.values())
+        left = sum(len(segment.waiting) for segment in self._segments.values())
         if not left:
             for number in self._segments:
                 with suppress(OSError):
@@ -120,37 +128,34 @@ class Spool:
         return left
 
     def _append(self, data: bytes) -> None:
-        if self._file is None or self._size > SEGMENT_BYTES:
+        if self._file is None or self._segments[self._number].size > SEGMENT_BYTES:
             self._close_file()
             number = self._number + 1
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_BINARY", 0)
-            self._file, self._number, self._size = os.open(self._path(number), flags, 0o600), number, 0
-            self._segments[number] = 0, set()
+            self._file, self._number = os.open(self._path(number), flags, 0o600), number
+            self._segments[number] = _Segment()
             self._write(self._head)
         self._write(data)
 
     def _write(self, data: bytes) -> None:
         """Write all bytes, or none of them."""
         assert self._file is not None
-        left = memoryview(data)
+        left, segment = memoryview(data), self._segments[self._number]
         try:
             while left:
                 left = left[os.write(self._file, left) :]
         except OSError:
             with suppress(OSError):  # a part of a record is skipped when the file is read
-                self._truncate(self._size)
+                self._truncate(segment.size)
             raise
-        self._set_size(self._size + len(data))
+        segment.size += len(data)
 
     def _truncate(self, size: int) -> None:
         assert self._file is not None
-        if self._size >= size:
+        segment = self._segments[self._number]
+        if segment.size >= size:
             os.ftruncate(self._file, size)
-            self._set_size(size)
-
-    def _set_size(self, size: int) -> None:
-        self._size = size
-        self._segments[self._number] = size, self._segments[self._number][1]
+            segment.size = size
 
     def _close_file(self) -> None:
         if self._file is not None:
@@ -192,7 +197,7 @@ class Orphan(Struct):
 def recording_lock(folder: Path, spool: str) -> BaseFileLock | None:
     """Return the lock that the recording process of a Recorder holds. None: it cannot be taken."""
     try:
-        return _acquired(folder / FOLDER / f"{spool}.recording.lock")
+        return acquired(folder / FOLDER / f"{spool}.recording.lock")
     except OSError:
         return None
 
@@ -215,7 +220,7 @@ def orphans(folder: Path, *, held: str = "", wait_s: float = 0.0) -> Iterator[Or
         try:
             for kind in kinds:
                 wait = wait_s if spool == held else 0.0
-                locks.append(_acquired(folder / FOLDER / f"{spool}.{kind}.lock", wait))
+                locks.append(acquired(folder / FOLDER / f"{spool}.{kind}.lock", wait))
         except OSError:  # a process of it runs
             for lock in locks:
                 release(lock)
@@ -289,15 +294,6 @@ def _record_at(data: bytes, offset: int) -> tuple[list[ExchangeMessage] | None, 
         return list(MessageReader().feed(body)), start + length  # type: ignore[arg-type]
     except (msgspec.DecodeError, msgspec.ValidationError):
         return None, start
-
-
-def _acquired(path: Path, wait_s: float = 0.0) -> BaseFileLock:
-    """Return an acquired lock. Raises OSError; filelock's Timeout is one."""
-    from filelock import FileLock
-
-    lock = FileLock(path, mode=0o600, thread_local=False)
-    lock.acquire(timeout=wait_s, poll_interval=0.02)
-    return lock
 
 
 def release(lock: BaseFileLock) -> None:

@@ -163,7 +163,7 @@ class Keeper:
 
     def begin(self) -> None:
         """Begin a transaction: drop cached parts that were deleted since the last one, here or in another process."""
-        deletions = self._connection.execute("SELECT value FROM meta WHERE name = 'deletions'").fetchone()[0]
+        deletions = index.meta(self._connection, "deletions")
         if deletions != self.deletions or len(self._parts) > _CACHED_PARTS or self._cached_bytes > _CACHED_BYTES:
             self.forget_all()
             self.deletions = deletions
@@ -298,7 +298,7 @@ class Keeper:
 
 def _first_id(connection: sqlite3.Connection) -> int:
     """Return the first id in `part_uses`; parts with lower ids are in `parts`, from before version 6."""
-    return int(connection.execute("SELECT value FROM meta WHERE name = 'parts_from'").fetchone()[0])
+    return index.meta(connection, "parts_from")
 
 
 _LITERAL = re.compile(rb'"([^"\\]*(?:\\.[^"\\]*)*)"', re.DOTALL)

@@ -28,7 +28,10 @@ _COMPARED = 512
 
 
 class Block(msgspec.Struct, array_like=True):
-    """Some events, then pairs. `at`: microseconds since the previous event."""
+    """Some events, then pairs of a raw event and its delta, which one template makes of their texts.
+
+    `head`, `tail`, `ascii`: the template. `at`: microseconds since the previous event.
+    """
 
     others: list[AnyEvent]
     head: str = ""
@@ -113,7 +116,7 @@ def _of_stream(stream: Stream, answer: str) -> Iterator[AnyEvent]:
         later = _of_planes(stream.at, stream.width) if isinstance(stream.at, bytes) and stream.width else stream.at
         if len(later) + 1 != count:
             raise ValueError("not one time per text")
-        yield from _of_pairs(stream.head, stream.tail, stream.ascii, accumulate(later, initial=stream.first), texts)
+        yield from _of_pairs(stream, accumulate(later, initial=stream.first), texts)
 
 
 def to_blocks(events: Sequence[AnyEvent]) -> list[Block]:
@@ -135,9 +138,10 @@ def _take_pairs(block: Block, events: Sequence[AnyEvent], at: int) -> int:
     delta = events[at + 1] if at + 1 < len(events) else None
     if type(delta) is not ContentDelta:
         return 0
-    head, tail, quote = _template(events[at].data, delta.text)  # type: ignore[union-attr]  # the caller saw a RawEvent
-    if not head:
+    template = _template(events[at].data, delta.text)  # type: ignore[union-attr]  # the caller saw a RawEvent
+    if template is None:
         return 0
+    head, tail, quote = template.head, template.tail, template.quote
     times: list[float] = []
     texts: list[str] = []
     for first in range(at, len(events), _COMPARED):  # in parts, since few pairs may follow, and many events
@@ -188,26 +192,35 @@ def _equal(left: list[T], right: list[T]) -> int:
     return len(left) if left == right else next(n for n, (a, b) in enumerate(zip(left, right, strict=True)) if a != b)
 
 
-def _template(raw: str, text: str) -> tuple[str, str, Callable[[str], str]]:
-    """Return the text around a delta in a stream's raw events, and its quoting; empty if the delta is not in it."""
+class _Template(msgspec.Struct, frozen=True):
+    """The text of a raw event around that of its delta, and the function that quotes the latter."""
+
+    head: str
+    tail: str
+    quote: Callable[[str], str]
+
+
+def _template(raw: str, text: str) -> _Template | None:
+    """Return the template of a raw event; None if the text of the delta is not in it."""
     for field in ('"content":', '"content": '):
         for quote in (encode_basestring, encode_basestring_ascii):
             head, found, tail = raw.rpartition(f"{field}{quote(text)}")
             if found:
-                return f"{head}{field}", tail, quote
-    return "", "", encode_basestring
+                return _Template(f"{head}{field}", tail, quote)
+    return None
 
 
 def of_blocks(blocks: Sequence[Block]) -> Iterator[AnyEvent]:
     for block in blocks:
         yield from block.others
-        yield from _of_pairs(block.head, block.tail, block.ascii, accumulate(block.at), block.texts)
+        yield from _of_pairs(block, accumulate(block.at), block.texts)
 
 
 def _of_pairs(
-    head: str, tail: str, is_ascii: bool, micros: Iterable[int], texts: Iterable[str]
+    template: Block | Stream, micros: Iterable[int], texts: Iterable[str]
 ) -> Iterator[RawEvent | ContentDelta]:
-    quote = encode_basestring_ascii if is_ascii else encode_basestring
+    quote = encode_basestring_ascii if template.ascii else encode_basestring
+    head, tail = template.head, template.tail
     for micro, text in zip(micros, texts, strict=True):
         at = micro / _MICRO
         yield RawEvent(at, f"{head}{quote(text)}{tail}")

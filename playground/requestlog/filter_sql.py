@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Callable
 from contextlib import suppress
-from operator import attrgetter
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -165,8 +164,9 @@ def _id(term: IdTerm, ids: Ids) -> Condition:
             f"SELECT number FROM runs WHERE run_id IN (?, ?) UNION {_FOUND}",
             (*run_id, query(pieces(term.part, PIECES))),
         )
-        return _simple(f"(r.run_id IN (?, ?) OR {_HAS_ID})", (*run_id, *_has_id(term.part)[1]), by_run)
-    return _searched(Condition(*_has_id(term.part)), pieces(term.part, ID_PIECES))
+        has_part = _has_id(term.part)
+        return _simple(f"(r.run_id IN (?, ?) OR {has_part.row})", (*run_id, *has_part.values), by_run)
+    return _searched(_has_id(term.part), pieces(term.part, ID_PIECES))
 
 
 def _numbered(numbers: list[int]) -> Condition:
@@ -174,15 +174,13 @@ def _numbered(numbers: list[int]) -> Condition:
     return _simple(f"r.number IN {listed}", (), RowSource(f"SELECT number FROM runs WHERE number IN {listed}"))
 
 
-_HAS_ID = (
-    "(r.request_id LIKE ? ESCAPE '\\' OR r.body_id LIKE ? ESCAPE '\\' "
-    "OR EXISTS (SELECT 1 FROM ids WHERE ids.number = r.number AND ids.id LIKE ? ESCAPE '\\'))"
-)
-
-
-def _has_id(part: str) -> tuple[str, tuple[Value, ...]]:
-    """Return the condition for rows with a part of an id, and its values."""
-    return _HAS_ID, (_like(part),) * 3
+def _has_id(part: str) -> Condition:
+    """Return the condition for rows with this part of an id."""
+    row = (
+        "(r.request_id LIKE ? ESCAPE '\\' OR r.body_id LIKE ? ESCAPE '\\' "
+        "OR EXISTS (SELECT 1 FROM ids WHERE ids.number = r.number AND ids.id LIKE ? ESCAPE '\\'))"
+    )
+    return Condition(row, (_like(part),) * 3)
 
 
 _RUN_ID = re.compile(r"[0-9a-f]{32}(?:-har-\d+)?", re.I)
@@ -337,17 +335,23 @@ def _forms(text: str) -> list[str]:
 
 
 def _either(conditions: list[Condition]) -> Condition:
-    row, whole = (" OR ".join(texts) for texts in zip(*((each.row, each.whole) for each in conditions), strict=True))
-    values, whole_values = (
-        tuple(value for each in conditions for value in some(each))
-        for some in (attrgetter("values"), attrgetter("whole_values"))
-    )
+    """Return the condition for rows with one of several texts, which one query of the text search finds."""
     sources = [each.source for each in conditions if each.source is not None]
     if len(sources) < len(conditions):
-        return Condition(f"({row})", values, f"({whole})", whole_values)
-    source = RowSource(_FOUND, (any_of(each.query for each in sources),), any_of(each.query for each in sources))
-    source = replace(source, elements=tuple(element for each in sources for element in each.elements))
-    return Condition(f"({row})", values, f"({whole})", whole_values, source)
+        return _disjunction(conditions, None)
+    wanted = any_of(each.query for each in sources)
+    elements = tuple(element for each in sources for element in each.elements)
+    return _disjunction(conditions, RowSource(_FOUND, (wanted,), wanted, elements))
+
+
+def _disjunction(conditions: list[Condition], source: RowSource | None) -> Condition:
+    return Condition(
+        f"({_balanced('OR', [each.row for each in conditions])})",
+        tuple(value for each in conditions for value in each.values),
+        f"({_balanced('OR', [each.whole for each in conditions])})",
+        tuple(value for each in conditions for value in each.whole_values),
+        source,
+    )
 
 
 def _one_text(text: str, elements: Elements) -> Condition:
@@ -380,8 +384,8 @@ def _own_text(text: str) -> Condition:
     row = f"holds(?, {', '.join(f't.{column}' for column in TEXTS)})"
     values: tuple[Value, ...] = (part,)
     if _IS_ID_LIKE.fullmatch(part):
-        has_id, ids = _has_id(part)
-        row, values = f"({row} OR {has_id})", (*values, *ids)
+        has_id = _has_id(part)
+        row, values = f"({row} OR {has_id.row})", (*values, *has_id.values)
     return _searched(Condition(row, values), pieces(text))
 
 
@@ -423,6 +427,7 @@ class Where(Struct, frozen=True):
 
 
 def where(log_filter: LogFilter, lookup: Lookup) -> Where:
+    """Return the conditions of a filter: all of its groups of alternatives hold."""
     groups: dict[object, list[Term]] = {}
     for position, term in enumerate(log_filter.terms):
         groups.setdefault(_group(term, position), []).append(term)
@@ -430,7 +435,7 @@ def where(log_filter: LogFilter, lookup: Lookup) -> Where:
 
 
 def _group(term: Term, position: int) -> object:
-    """Group alternatives by OR: a request cannot have two statuses or two ids."""
+    """Return the key of a term's alternatives, which are joined by OR: a request cannot have two statuses or ids."""
     match term:
         case IdTerm():
             return "id", term.negated
@@ -453,13 +458,12 @@ def _any_of(terms: list[Term], lookup: Lookup) -> Condition:
         made = [_numbered(numbers), *(_id(IdTerm(part), lookup.ids) for part in left)]
     else:
         made = [condition_of(term, lookup) for term in terms]
-    row, whole = _balanced("OR", [each.row for each in made]), _balanced("OR", [each.whole for each in made])
-    values = tuple(value for each in made for value in each.values)
-    whole_values = tuple(value for each in made for value in each.whole_values)
+    found = _disjunction(made, _joined([each.source for each in made]))
     if terms[0].negated:
         # IS NOT TRUE, because a row with an unknown value does not match the excluded term and must stay.
-        return Condition(f"(({row}) IS NOT TRUE)", values, f"(({whole}) IS NOT TRUE)", whole_values)
-    return Condition(f"({row})", values, f"({whole})", whole_values, _joined([each.source for each in made]))
+        row, whole = f"({found.row} IS NOT TRUE)", f"({found.whole} IS NOT TRUE)"
+        return replace(found, row=row, whole=whole, source=None)
+    return found
 
 
 def _joined(sources: list[RowSource | None]) -> RowSource | None:

@@ -307,6 +307,11 @@ def open_all(connection: sqlite3.Connection) -> None:
     expire_caches(connection)
 
 
+def meta(connection: sqlite3.Connection, name: str) -> int:
+    """Return a value of the table `meta`."""
+    return int(connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()[0])
+
+
 def expire_caches(connection: sqlite3.Connection) -> None:
     """Let every process read again what it remembers of row numbers, parts and elements, as after a deletion."""
     connection.execute("UPDATE meta SET value = value + 1 WHERE name = 'deletions'")

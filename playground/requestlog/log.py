@@ -15,6 +15,7 @@ from itertools import repeat, starmap
 from pathlib import Path
 from typing import TypeVar
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from playground.client.events import AnyEvent
@@ -57,6 +58,14 @@ MOST_REPLACED = 3
 T = TypeVar("T")
 
 
+class _Change(Struct, frozen=True):
+    """A change of a live run that waits for the writer's thread. `waiting` gets its result when it is on disk."""
+
+    run_id: str
+    apply: Callable[[], None]
+    waiting: asyncio.Future[None]
+
+
 class RequestLog(LogReads):
     """The request log. One thread writes and one reads, so that a long search does not delay requests.
 
@@ -78,13 +87,14 @@ class RequestLog(LogReads):
         self._closing = False
         self.waits_for_copies = False
         """Whether a query that found damage waits until the readable requests are in the new log."""
+        self.lock_wait_s = 0.0
+        """How long a change of ended runs waits for another program that holds the log, after SQLite's own wait."""
         self._recovery_steps = recovery_steps(ready, self._seal_some, self._report, self._inform, self._changed)
         self._notes: deque[tuple[str, AnyEvent]] = deque()
-        self._changes: deque[tuple[str, Callable[[], None], asyncio.Future[None]]] = deque()
+        self._changes: deque[_Change] = deque()
         self._refused: dict[str, BaseException] = {}
-        self._armed = False
-        self._retrying = False
-        self._sealing = False
+        self._armed = self._retrying = self._sealing = False
+        """Whether a timer runs: for the flush of notes, for another attempt to write, for the next indexed block."""
         self._written_at = 0.0
         self.has_failed = ready.files.notice is not None and ready.files.aside is None  # it was empty
         """Whether a message was delivered of something that was lost, not done or not read."""
@@ -216,7 +226,7 @@ class RequestLog(LogReads):
             while done < len(ids):
                 at_once = IDLE_BATCH if len(ids) > BATCH and not writer.is_live else BATCH
                 some, is_last = ids[done : done + at_once], done + at_once >= len(ids)
-                await self._write(lambda each, some=some, is_last=is_last: each.delete(some, is_last))  # type: ignore[misc]
+                await self._write(partial(Writer.delete, run_ids=some, durable=is_last))
                 done += len(some)
                 progress(done)
                 await asyncio.sleep(0)  # a cancellation by `progress` comes before the next transaction
@@ -278,7 +288,7 @@ class RequestLog(LogReads):
         if not self._closed:
             self._write_worker.submit(self._seal_later)
 
-    async def mark(self, run_ids: Iterable[str], marked: bool = True) -> None:
+    async def mark(self, run_ids: Iterable[str], *, marked: bool = True) -> None:
         """Set or clear the mark that `is:marked` finds."""
         await self._change(partial(retention.mark, run_ids=list(run_ids), marked=marked))
 
@@ -362,7 +372,7 @@ class RequestLog(LogReads):
         if self._closed:
             raise RuntimeError("the request log is closed")
         waiting = self._loop.create_future()
-        self._changes.append((run_id, change, waiting))
+        self._changes.append(_Change(run_id, change, waiting))
         if len(self._changes) == 1:
             self._write_worker.submit(self._settle)
         while not (await asyncio.wait([waiting], timeout=LOCK_PATIENCE_S))[0]:
@@ -372,7 +382,7 @@ class RequestLog(LogReads):
         waiting.result()
 
     async def _change(self, function: Callable[[sqlite3.Connection], list[str]], *, durable: bool = True) -> None:
-        await self._write(lambda writer: writer.change(function, durable))
+        await self._write(lambda writer: writer.change(function, durable=durable))
 
     async def _write(self, function: Callable[[Writer], None]) -> None:
         """Change the log; report a failure."""
@@ -384,14 +394,21 @@ class RequestLog(LogReads):
             self._report(f"The request log could not be changed: {error}.")
 
     async def _attempt(self, function: Callable[[Writer], T], nothing: T) -> T:
-        """Call a function on the writer's thread, again if the log is replaced, which it needs the copies of.
+        """Call a function on the writer's thread. Returns its result; `nothing` if the log is read-only.
 
-        Returns `nothing` if the log is read-only. Raises sqlite3.Error.
+        If damage is found, the function is called again in the new log, when the readable requests were copied into it.
+        Raises sqlite3.Error.
         """
+        until, is_told = time.monotonic() + self.lock_wait_s, False
         while self._writer is not None:
             try:
                 return await self._write_worker.call(lambda: self._on_writer(function, nothing))
             except sqlite3.Error as error:
+                if is_busy(error) and time.monotonic() < until:
+                    if not is_told:
+                        self._deliver(f"Waiting up to {self.lock_wait_s:.0f} s for another program that holds the log.")
+                    is_told = True
+                    continue
                 if not is_damage(error) or is_undecodable(error) or not await self._replace_damaged(error):
                     raise
                 await self.recovered()
@@ -455,11 +472,11 @@ class RequestLog(LogReads):
         changes = self._take_changes()
         self._take_notes()  # first, because an ended run accepts no more events
         outcomes: dict[asyncio.Future[None], BaseException | None] = {}
-        for _, change, waiting in changes:
-            outcomes[waiting] = _failure(change)
+        for change in changes:
+            outcomes[change.waiting] = _failure(change.apply)
         failure = _failure(self._settle_writer)
-        for run_id, _, waiting in changes:
-            outcomes[waiting] = outcomes[waiting] or failure or self._refused.pop(run_id, None)
+        for change in changes:
+            outcomes[change.waiting] = outcomes[change.waiting] or failure or self._refused.pop(change.run_id, None)
         # In one call, since waking the loop is the larger cost.
         self._on_loop(partial(_resolve, outcomes))
         self._seal_later()
@@ -498,7 +515,7 @@ class RequestLog(LogReads):
             self._sealing = True
             self._write_worker.later(pause_s, self._seal)
 
-    def _take_changes(self) -> list[tuple[str, Callable[[], None], asyncio.Future[None]]]:
+    def _take_changes(self) -> list[_Change]:
         # Loop until the queue is empty: an item added behind others did not schedule a call.
         taken = []
         with suppress(IndexError):

@@ -26,7 +26,7 @@ from playground.requestlog.log_queries import NO_SIZE, FoundIds, LogSize
 from playground.requestlog.ordered import NEAR
 from playground.requestlog.reader import Reader
 from playground.requestlog.records import Count, DamagedRunError, Found, LogRow, StoredRun, Totals, damaged_message
-from playground.requestlog.store import OpenedStore, connect_another, is_damage
+from playground.requestlog.store import OpenedStore, connect_reader, connect_unchanged, is_damage
 from playground.requestlog.stored_runs import OTHER_ANSWER
 
 T = TypeVar("T")
@@ -203,7 +203,8 @@ class LogReads(ABC):
     def _connect_readers(self, files: OpenedStore) -> None:
         self._files = files
         self._reader = Reader(files.reader)
-        self._counter = RowCounter(lambda: connect_another(self._path, files.writer is not None))
+        connect = connect_unchanged if files.writer is None else connect_reader
+        self._counter = RowCounter(partial(connect, self._path))
         self._read_failed = False
         self._damaged: set[str] = set()
 
@@ -311,8 +312,10 @@ class LogReads(ABC):
         found: list[str] = []
         for first in range(0, len(numbers), IDS_PER_READ):
             some = numbers[first : first + IDS_PER_READ]
-            found += await self._read(lambda some=some: self._reader.request_ids(some), [])  # type: ignore[misc]
+            found += await self._request_ids(some)
         return found[::-1]
+
+    _request_ids = _read(Reader.request_ids, [])
 
     explanations = _read(Reader.explanations, {})
 

@@ -122,7 +122,7 @@ class PromptIndex:
         numbers = self._connection.execute(
             "SELECT number FROM runs WHERE number BETWEEN ? AND ?", (first_run, first_run + index.RUNS - 1)
         ).fetchall()
-        last = first = self._connection.execute("SELECT value FROM meta WHERE name = 'elements'").fetchone()[0]
+        last = first = index.meta(self._connection, "elements")
         joiner, texts, pairs = Joiner(self._connection), list[str](), set[tuple[int, int]]()
         for (number,) in numbers:
             for key, element in self._elements(joiner, number):
@@ -276,7 +276,7 @@ class MatchingElements:
             newest = self._connection.execute("SELECT coalesce(max(first), 0) FROM prompt_blocks").fetchone()[0]
             matches = self._matches[part] = _Matches(newest + 1, newest, self._is_common(wanted))
         for newer in (True, False):
-            self._extend(matches, fold_text(part), index.query(wanted), newer)
+            self._extend(matches, fold_text(part), index.query(wanted), newer=newer)
         return None if matches.many else matches.found
 
     def _is_common(self, wanted: list[str]) -> bool:
@@ -286,8 +286,8 @@ class MatchingElements:
         ).fetchall()
         return len(newest) == _SAMPLE and sum(row[0] for row in newest) * 2 > _SAMPLE
 
-    def _extend(self, matches: _Matches, part: str, wanted: str, newer: bool) -> None:
-        """Compare the ranges that were added since the last call, or those that are older than the compared ones."""
+    def _extend(self, matches: _Matches, part: str, wanted: str, *, newer: bool) -> None:
+        """Compare the ranges that are `newer` than the compared ones, or those that are older. Raises Unfinished."""
         where = "first > ? ORDER BY first" if newer else "first < ? ORDER BY first DESC"
         sql = f"SELECT first, last, may_hold(bits, ?) FROM prompt_blocks WHERE {where} LIMIT {_RANGES}"
         while not matches.many:
@@ -315,7 +315,7 @@ def deletions_of(connection: sqlite3.Connection) -> int:
 
     While it is the same, ids of parts and elements are stable, and requests are added with greater numbers only.
     """
-    return int(connection.execute("SELECT value FROM meta WHERE name = 'deletions'").fetchone()[0])
+    return index.meta(connection, "deletions")
 
 
 class PromptTest:

@@ -14,19 +14,20 @@ from functools import partial
 from itertools import islice, takewhile
 from typing import Any
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from playground.client.events import ContentDelta, HeadersReceived
 from playground.prompt.document import Json
 from playground.requestlog import groups, ordered, rows
 from playground.requestlog.blob_store import Joiner
-from playground.requestlog.filter import EVERYTHING, Folding, LogFilter, Order, TextTerm
+from playground.requestlog.filter import EVERYTHING, Folding, LogFilter, Order, Term, TextTerm
 from playground.requestlog.filter_sql import Lookup, Where, where
 from playground.requestlog.groups import GroupLayout
 from playground.requestlog.index import BlockTest, column_text, fold
 from playground.requestlog.log_queries import IndexedIds, ListedIds
 from playground.requestlog.ordered import NEAR, FirstInOrder, Window, windows
-from playground.requestlog.prompt_index import MatchingElements, PromptTest, Unfinished
+from playground.requestlog.prompt_index import MatchingElements, PromptTest, Unfinished, deletions_of
 from playground.requestlog.records import PREVIEW_CHARS, Count, Found, LogRow, Totals
 from playground.requestlog.stored_runs import DAMAGE, KINDS, StoredRuns, check_types, one_moment, tags_of
 from playground.runs.record import SentRow
@@ -56,6 +57,16 @@ coalesce(sum(CASE WHEN r.cached_tokens <= r.prompt_tokens THEN r.prompt_tokens E
 coalesce(sum(CASE WHEN r.cached_tokens <= r.prompt_tokens THEN r.cached_tokens END), 0)"""
 
 
+class _FirstRequests(Struct, frozen=True):
+    """The first requests of a filter in an order, at most `count`, in one version of the log."""
+
+    terms: tuple[Term, ...]
+    order: Order
+    version: tuple[int, int]
+    numbers: list[int]
+    count: int
+
+
 class Reader:
     """All queries of the log. Caches the row numbers of the last filter, for random access by a table."""
 
@@ -75,8 +86,7 @@ class Reader:
         """Terms, order and folding of the filter whose numbers are in `_numbers`."""
         self._numbers: array[int] = array("q")
         self._seen = (-1, -1)
-        self._first: tuple[tuple[object, Order], tuple[int, int], list[int], int] | None = None
-        """Terms and order of a filter, version of the log, the first requests, and how many were looked for."""
+        self._first: _FirstRequests | None = None
         self._folded: tuple[Folding, tuple[int, int], GroupLayout] | None = None
 
     def _attempted(self, number: int, low: int, high: int) -> bool:
@@ -129,8 +139,7 @@ class Reader:
                 isinstance(term, TextTerm) and not self._elements.is_known(term.text) for term in log_filter.terms
             )
             try:
-                made = where(log_filter, replace(self._lookup, elements=_unknown)) if at_once else None
-                made = made or where(log_filter, self._lookup)
+                made = where(log_filter, replace(self._lookup, elements=_unknown) if at_once else self._lookup)
             except Unfinished:
                 return Found([], below)
             rows: list[LogRow] = []
@@ -194,13 +203,14 @@ class Reader:
         self, log_filter: LogFilter, order: Order, first: int, limit: int
     ) -> Iterator[list[LogRow] | None]:
         """Yield None after each step, then rows `first` to `first + limit`, at most NEAR, of the matches in order."""
-        seen, wanted = self._version(), (log_filter.terms, order)
-        if self._first is None or self._first[:2] != (wanted, seen) or first + limit > self._first[3]:
+        seen, found = self._version(), self._first
+        is_known = found is not None and (found.terms, found.order, found.version) == (log_filter.terms, order, seen)
+        if found is None or not is_known or first + limit > found.count:
             scan = FirstInOrder(self._connection, log_filter, order, first + limit)
             for _ in scan.steps(partial(self._conditions, log_filter)):
                 yield None
-            self._first = wanted, seen, scan.numbers, scan.count
-        yield self._rows_of_numbers(self._first[2][first : first + limit])
+            found = self._first = _FirstRequests(log_filter.terms, order, seen, scan.numbers, scan.count)
+        yield self._rows_of_numbers(found.numbers[first : first + limit])
 
     def _conditions(self, log_filter: LogFilter, until: float, begins: bool) -> Where:
         self._refresh(whole=begins, until=until)
@@ -379,8 +389,8 @@ class Reader:
         return numbers
 
     def _version(self) -> tuple[int, int]:
-        data_version = self._connection.execute("PRAGMA data_version").fetchone()[0]
-        return data_version, self._connection.execute("SELECT value FROM meta WHERE name = 'deletions'").fetchone()[0]
+        """Return what changes with each write of another connection, and with each deletion."""
+        return self._connection.execute("PRAGMA data_version").fetchone()[0], deletions_of(self._connection)
 
 
 def _integers(found: sqlite3.Cursor) -> array[int]:

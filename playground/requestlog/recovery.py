@@ -157,23 +157,24 @@ def end_orphans(connection: sqlite3.Connection, numbers: list[int]) -> Iterator[
 
 
 def _end_orphan(connection: sqlite3.Connection, number: int) -> Iterator[None]:
+    """End a claimed run: fold its events, some per step, then write its figures."""
     state, body_ids, last_at = RunState(), set[str](), 0.0
-    batches = [row[0] for row in connection.execute("SELECT id FROM events WHERE number = ? ORDER BY id", (number,))]
-    short = connection.execute("SELECT coalesce(sum(length(data)), 0) FROM events WHERE number = ?", (number,))
-    small = short.fetchone()[0] <= SMALL_BYTES
+    found = connection.execute("SELECT id, length(data) FROM events WHERE number = ? ORDER BY id", (number,)).fetchall()
+    batches, stored_bytes = [row[0] for row in found], sum(row[1] or 0 for row in found)
     chars = 0
     for first in range(0, len(batches), _BATCHES_PER_STEP):
         for event in _events(connection, batches[first : first + _BATCHES_PER_STEP]):
             last_at = event.at
-            if isinstance(event, BodyIdReceived):
-                body_ids.add(event.id)
-            if isinstance(event, ContentDelta):
-                chars += len(event.text)
-            # Texts beyond the bound are not needed for the figures. Raw events are bounded, and have further choices.
-            if not isinstance(event, TokenProbabilities) and (
-                chars <= MAX_TEXT_CHARS or not isinstance(event, ContentDelta)
-            ):
-                state.apply(event)
+            match event:
+                case TokenProbabilities():
+                    continue
+                case BodyIdReceived():
+                    body_ids.add(event.id)
+                case ContentDelta():
+                    chars += len(event.text)
+                    if chars > MAX_TEXT_CHARS:  # the figures do not need it
+                        continue
+            state.apply(event)
         _ = state.text  # joins the pieces: a million of them take more memory than their text
         yield
     if state.phase not in ENDED:
@@ -182,8 +183,8 @@ def _end_orphan(connection: sqlite3.Connection, number: int) -> Iterator[None]:
     summary = summarize(state, body_ids)
     with transaction(connection, durable=True):
         dropped = connection.execute("SELECT dropped_raw FROM runs WHERE number = ?", (number,)).fetchone()[0]
-        rows.end_run(connection, number, summary, bool(dropped))
-        if small:
+        rows.end_run(connection, number, summary, dropped_raw=bool(dropped))
+        if stored_bytes <= SMALL_BYTES:
             with suppress(*DAMAGE):
                 rows.replace_events(connection, number, tuple(rows.read_events(connection, number)), summary)
 

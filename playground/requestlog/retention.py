@@ -31,7 +31,7 @@ def set_tags(
     return run_ids
 
 
-def mark(connection: sqlite3.Connection, run_ids: list[str], marked: bool) -> list[str]:
+def mark(connection: sqlite3.Connection, run_ids: list[str], *, marked: bool) -> list[str]:
     """Set or clear the mark of runs. Returns their run_ids."""
     values = ((int(marked), *both_ids(run_id)) for run_id in run_ids)
     connection.executemany("UPDATE runs SET marked = ? WHERE run_id IN (?, ?)", values)
@@ -100,7 +100,7 @@ _FREE_PAGES = 4_000
 
 def needed(connection: sqlite3.Connection) -> bool:
     """Return whether rows were deleted since the last complete purge, by any process."""
-    return bool(connection.execute("SELECT value FROM meta WHERE name = 'purge'").fetchone()[0])
+    return bool(index.meta(connection, "purge"))
 
 
 def owe(connection: sqlite3.Connection) -> None:
@@ -110,8 +110,7 @@ def owe(connection: sqlite3.Connection) -> None:
 
 def step(connection: sqlite3.Connection) -> bool:
     """Do one step; return whether it was the last. Raises sqlite3.Error, also if another process writes."""
-    state = connection.execute("SELECT value FROM meta WHERE name = 'purge'").fetchone()[0]
-    if not state:
+    if not needed(connection):
         return True
     if connection.execute("PRAGMA freelist_count").fetchone()[0]:
         before = connection.execute("PRAGMA page_count").fetchone()[0]

@@ -47,16 +47,26 @@ def moment_of(microseconds_since: int) -> datetime:
     return _EPOCH + timedelta(microseconds=microseconds_since)
 
 
-_BEGUN = "run_id, target, started_us, owner, phase, prompt_tokens_estimated, forecast_cached, source, conversation"
+_REQUEST = "run_id, target, started_us, prompt_tokens_estimated, forecast_cached, source, conversation"
+"""Columns of `runs` that are known before a request is sent. `_request` returns their values."""
 _FIGURES = (
     "phase, status, finish_reason, request_id, body_id, attempts, prompt_tokens, cached_tokens, completion_tokens, "
     "total_tokens, ttft_s, duration_s, traits, dropped_raw"
 )
-_ENDED = "number, " + _BEGUN.replace("owner, phase, ", "") + f", marked, imported, {_FIGURES}"
-_INSERT_BEGUN = f"INSERT INTO runs ({_BEGUN}) VALUES ({', '.join('?' * len(_BEGUN.split(',')))})"
+_SENT = "number, question, body, document, forecast"
+"""Columns of `texts`. `_sent` returns their values."""
+
+
+def _insert(table: str, columns: str) -> str:
+    return f"INSERT INTO {table} ({columns}) VALUES ({', '.join('?' * len(columns.split(',')))})"
+
+
+_INSERT_BEGUN = _insert("runs", f"{_REQUEST}, owner, phase")
 _INSERT_ENDED = (
-    f"INSERT INTO runs ({_ENDED}) VALUES ({', '.join('?' * len(_ENDED.split(',')))}) ON CONFLICT (run_id) DO NOTHING"
+    f"{_insert('runs', f'number, {_REQUEST}, marked, imported, {_FIGURES}')} ON CONFLICT (run_id) DO NOTHING"
 )
+_INSERT_SENT = _insert("texts", _SENT)
+_INSERT_ENDED_TEXTS = _insert("texts", f"{_SENT}, answer, called, trouble, error, comment, explanation")
 _UPDATE = f"UPDATE runs SET {' = ?, '.join(_FIGURES.split(', '))} = ?"
 
 
@@ -113,22 +123,15 @@ def insert_ended(
         state.ended_at = run.events[-1].at if run.events else None
     ids = [event.id for block in blocks for event in block.others if type(event) is BodyIdReceived]
     summary = summarize(state, ids)
-    run_id, target, started, _, _, *more = _begun(connection, keeper, record, None)
-    flags = (int(run.marked), int(run.imported))
-    values = (number, run_id, target, started, *more, *flags, *_figures(summary, run.dropped_raw))
-    inserted = connection.execute(_INSERT_ENDED, values)
+    request, flags = _request(connection, keeper, record), (int(run.marked), int(run.imported))
+    figures = _figures(summary, dropped_raw=run.dropped_raw)
+    inserted = connection.execute(_INSERT_ENDED, (number, *request, *flags, *figures))
     if inserted.rowcount == 0:
         return None
     number = _inserted(inserted)
-    connection.execute(
-        "INSERT INTO texts (number, question, body, document, forecast, answer, called, trouble, error, comment, "
-        "explanation) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            *_sent(number, keeper, record, body),
-            *(summary.answer, summary.called, summary.error_title, summary.error, column_text(run.comment)),
-            None if run.explanation is None else json.dumps(run.explanation),
-        ),
-    )
+    texts = (summary.answer, summary.called, summary.error_title, summary.error, column_text(run.comment))
+    explanation = None if run.explanation is None else json.dumps(run.explanation)
+    connection.execute(_INSERT_ENDED_TEXTS, (*_sent(number, keeper, record, body), *texts, explanation))
     _add_ids(connection, number, summary)
     put_tags(connection, number, run.tags)
     _put_ended(connection, number, blocks, summary.answer, _ids_text(summary.request_id, summary.body_id))
@@ -166,11 +169,9 @@ def insert_run(
     connection: sqlite3.Connection, keeper: Keeper, record: RequestRecord, body: SentBody, owner: str | None
 ) -> int:
     """Insert a run before it is sent; return its number. `owner` is the process that will end it."""
-    number = _inserted(connection.execute(_INSERT_BEGUN, _begun(connection, keeper, record, owner)))
-    connection.execute(
-        "INSERT INTO texts (number, question, body, document, forecast) VALUES (?, ?, ?, ?, ?)",
-        _sent(number, keeper, record, body),
-    )
+    begun = (*_request(connection, keeper, record), owner, "waiting")
+    number = _inserted(connection.execute(_INSERT_BEGUN, begun))
+    connection.execute(_INSERT_SENT, _sent(number, keeper, record, body))
     put_tags(connection, number, record.tags)
     keeper.open_block(number)
     return number
@@ -179,15 +180,13 @@ def insert_run(
 Values: TypeAlias = tuple[str | bytes | float | None, ...]
 
 
-def _begun(connection: sqlite3.Connection, keeper: Keeper, record: RequestRecord, owner: str | None) -> Values:
-    """Return the values of _BEGUN."""
+def _request(connection: sqlite3.Connection, keeper: Keeper, record: RequestRecord) -> Values:
+    """Return the values of _REQUEST."""
     forecast = record.forecast
     return (
         stored_id(record.run_id),
         _target(connection, keeper, record),
         microseconds(record.started_utc),
-        owner,
-        "waiting",
         forecast.prompt_tokens if forecast else None,
         forecast.cached_tokens if forecast else None,
         column_text(record.source),
@@ -195,10 +194,8 @@ def _begun(connection: sqlite3.Connection, keeper: Keeper, record: RequestRecord
     )
 
 
-def _sent(
-    number: int, keeper: Keeper, record: RequestRecord, body: SentBody
-) -> tuple[int, str, bytes, bytes, str | None]:
-    """Return a request's values in `texts`: number, question, body, document, forecast."""
+def _sent(number: int, keeper: Keeper, record: RequestRecord, body: SentBody) -> Values:
+    """Return the values of _SENT."""
     return (
         number,
         body.question,
@@ -222,32 +219,20 @@ def put_tags(connection: sqlite3.Connection, number: int, tags: Sequence[str]) -
 
 
 def _target(connection: sqlite3.Connection, keeper: Keeper, record: RequestRecord) -> int:
-    key = (
-        *(record.endpoint_id, record.endpoint_name, record.endpoint_kind, record.base_url, record.model),
-        record.rates,
-    )
-    found = keeper.targets.get(key)
-    if found is None:
-        found = keeper.targets[key] = _stored_target(connection, record)
-    return found
-
-
-def _stored_target(connection: sqlite3.Connection, record: RequestRecord) -> int:
+    """Return the id of the row of `targets` with a request's endpoint, model and rates; inserts it if it is missing."""
     words = (record.endpoint_id, record.endpoint_name, record.endpoint_kind, record.base_url, record.model)
-    values = (*(column_text(word) for word in words), msgspec.json.encode(record.rates).decode())
-    found = connection.execute(
-        "SELECT id FROM targets WHERE endpoint_id = ? AND endpoint_name = ? AND endpoint_kind = ? AND base_url = ? "
-        "AND model = ? AND rates = ?",
-        values,
-    ).fetchone()
-    if found:
-        return int(found[0])
-    made = connection.execute(
-        "INSERT INTO targets (endpoint_id, endpoint_name, endpoint_kind, base_url, model, rates) "
-        "VALUES (?, ?, ?, ?, ?, ?)",
-        values,
-    )
-    return int(made.lastrowid or 0)
+    key = (*words, record.rates)
+    if (known := keeper.targets.get(key)) is not None:
+        return known
+    values = (*map(column_text, words), msgspec.json.encode(record.rates).decode())
+    found = connection.execute(_FIND_TARGET, values).fetchone()
+    keeper.targets[key] = int(found[0]) if found else _inserted(connection.execute(_INSERT_TARGET, values))
+    return keeper.targets[key]
+
+
+_TARGET = "endpoint_id, endpoint_name, endpoint_kind, base_url, model, rates"
+_INSERT_TARGET = _insert("targets", _TARGET)
+_FIND_TARGET = f"SELECT id FROM targets WHERE {' = ? AND '.join(_TARGET.split(', '))} = ?"
 
 
 def run_ids(connection: sqlite3.Connection, numbers: Iterable[int]) -> list[str]:
@@ -296,7 +281,7 @@ def _ids_text(request_id: str | None, body_id: str | None) -> str:
     return f"{request_id or ''}{body_id or ''}"
 
 
-def _figures(summary: Summary, dropped_raw: bool) -> Values:
+def _figures(summary: Summary, *, dropped_raw: bool) -> Values:
     """Return the values of _FIGURES."""
     return (
         *(summary.phase, summary.status, summary.finish_reason, summary.request_id, summary.body_id),
@@ -306,10 +291,10 @@ def _figures(summary: Summary, dropped_raw: bool) -> Values:
 
 
 def update_figures(
-    connection: sqlite3.Connection, number: int, summary: Summary, dropped_raw: bool, *, ended: bool = False
+    connection: sqlite3.Connection, number: int, summary: Summary, *, dropped_raw: bool, ended: bool = False
 ) -> None:
     """Write a run's current figures; `ended` removes its owner."""
-    values = (*_figures(summary, dropped_raw), number)
+    values = (*_figures(summary, dropped_raw=dropped_raw), number)
     connection.execute(f"{_UPDATE}{', owner = NULL' if ended else ''} WHERE number = ?", values)
     _add_ids(connection, number, summary)
 
@@ -321,9 +306,9 @@ def _add_ids(connection: sqlite3.Connection, number: int, summary: Summary) -> N
         connection.executemany("INSERT OR IGNORE INTO ids VALUES (?, ?)", more)
 
 
-def end_run(connection: sqlite3.Connection, number: int, summary: Summary, dropped_raw: bool) -> None:
+def end_run(connection: sqlite3.Connection, number: int, summary: Summary, *, dropped_raw: bool) -> None:
     """Write a run's final figures and texts."""
-    update_figures(connection, number, summary, dropped_raw, ended=True)
+    update_figures(connection, number, summary, dropped_raw=dropped_raw, ended=True)
     connection.execute(
         "UPDATE texts SET answer = ?, called = ?, trouble = ?, error = ? WHERE number = ?",
         (summary.answer, summary.called, summary.error_title, summary.error, number),

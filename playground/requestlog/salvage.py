@@ -9,6 +9,8 @@ from contextlib import closing, contextmanager, suppress
 from itertools import groupby
 from pathlib import Path
 
+from msgspec import Struct
+
 from playground.requestlog import index, migrations, rows
 from playground.requestlog.blob_store import Keeper
 from playground.requestlog.pages import INDEX_KINDS, TABLE_LEAF, Pages, Row, committed_frames
@@ -20,15 +22,27 @@ from playground.runs.metrics import counted
 from playground.storage.file_lock import is_alive
 from playground.storage.paths import write_private
 
+
+class _Shape(Struct, frozen=True):
+    """How the rows of a table are recognized.
+
+    `kinds`: types of the first values, by _TYPES. `values`: least number of values. `first_bytes`: if given, a row has
+    exactly so many values, and the last one begins with one of these bytes.
+    """
+
+    kinds: str
+    values: int
+    first_bytes: bytes = b""
+
+
 _SHAPES = {
-    "targets": ("Ntttttt", 7, b""),
-    "runs": ("NXiiTt", RUNS_VALUES, b""),
-    "texts": ("Nttttbb", 8, b""),
-    "events": ("Nib", 3, b"\0\1\2"),
-    "streams": ("Nb", 2, b"\2\4"),
-    "part_data": ("Nb", 2, b"\0\1\3"),
+    "targets": _Shape("Ntttttt", 7),
+    "runs": _Shape("NXiiTt", RUNS_VALUES),
+    "texts": _Shape("Nttttbb", 8),
+    "events": _Shape("Nib", 3, b"\0\1\2"),
+    "streams": _Shape("Nb", 2, b"\2\4"),
+    "part_data": _Shape("Nb", 2, b"\0\1\3"),
 }
-"""For each table: types of the first values, least number of values, first byte of the last one that it may have."""
 _TYPES = KINDS | {"N": (type(None),), "X": (str, bytes)}
 _TREES = {"tags": "tags (tag, number)", "tags_number": "tags (number, tag)", "runs_started": "numbers (_, number)"}
 """B-trees without rowids that are read, and where their values belong."""
@@ -113,17 +127,20 @@ class RowsOfPages:
 
 
 def _fits(table: str, row: Row) -> bool:
-    rowid, values = row
-    kinds, least, first_bytes = _SHAPES[table]
-    if not (0 < rowid < MOST_NUMBER and len(values) >= least):
+    """Return whether a row has the shape of a table's rows."""
+    (rowid, values), shape = row, _SHAPES[table]
+    if not (0 < rowid < MOST_NUMBER and len(values) >= shape.values):
         return False
-    last = values[-1]
-    if first_bytes and not (len(values) == least and isinstance(last, bytes) and last and last[0] in first_bytes):
+    if shape.first_bytes:
+        last = values[-1]
+        is_marked = isinstance(last, bytes) and last and last[0] in shape.first_bytes
+        if not is_marked or len(values) > shape.values:
+            return False
+    try:
+        check_types(values[: len(shape.kinds)], [_TYPES[kind] for kind in shape.kinds])
+    except TypeError:
         return False
-    with suppress(TypeError):
-        check_types(values[: len(kinds)], [_TYPES[kind] for kind in kinds])
-        return True
-    return False
+    return True
 
 
 class Salvage:

@@ -96,7 +96,7 @@ def open_to_read(folder: Path, why: str) -> OpenedStore | None:
     try:
         if _peek(path) != migrations.CURRENT:
             return None
-        reader = _connect_unchanged(path)
+        reader = connect_unchanged(path)
         try:
             reader.execute("SELECT 1 FROM runs LIMIT 1").fetchone()
         except BaseException:
@@ -163,7 +163,7 @@ def unfinished_copies(folder: Path) -> list[Path]:
 
 def _newest_number(aside: Path) -> int:
     if aside.stat().st_size:  # of an empty file SQLite deletes the write-ahead file
-        with suppress(sqlite3.Error, UnicodeDecodeError), closing(_connect_unchanged(aside)) as connection:
+        with suppress(sqlite3.Error, UnicodeDecodeError), closing(connect_unchanged(aside)) as connection:
             found = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'runs'").fetchone()
             if found and isinstance(found[0], int) and 0 < found[0] < MOST_NUMBER:
                 return int(found[0])
@@ -176,7 +176,7 @@ def _open(path: Path, notice: str | None, aside: Path | None) -> OpenedStore:
     try:
         found = _peek(path)
         if found > migrations.CURRENT:
-            return OpenedStore(None, _connect_unchanged(path), _newer(path, found), notice)
+            return OpenedStore(None, connect_unchanged(path), _newer(path, found), notice)
         if path.exists() and path.stat().st_size == 0:
             notice = f"The request log {path.name} was empty (0 bytes). A new one was begun: earlier requests are lost."
         writer = _connect_writer(path)
@@ -198,7 +198,7 @@ def _peek(path: Path) -> int:
             raise DamagedFileError("it is empty, but its write-ahead file is not")
         return 0
     _check_wal(path)
-    with closing(_connect_unchanged(path)) as connection:
+    with closing(connect_unchanged(path)) as connection:
         connection.execute("BEGIN")  # one snapshot: another process may be creating the tables
         ours = connection.execute("PRAGMA application_id").fetchone()[0] == migrations.APPLICATION_ID
         tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
@@ -226,7 +226,7 @@ def _damage_of_wal(path: Path) -> str:
         return str(error)
     if not frames:
         return ""
-    with closing(_connect_unchanged(path)) as connection:
+    with closing(connect_unchanged(path)) as connection:
         connection.execute("BEGIN")
         connection.execute("SELECT 1 FROM sqlite_schema").fetchone()  # now the shared memory is current
         found = _index_of_wal(path)
@@ -328,20 +328,16 @@ def _check_small_tables(connection: sqlite3.Connection) -> None:
 _META = ("deletions", "elements", "parts_from", "purge")
 
 
-def connect_another(path: Path, writable: bool) -> sqlite3.Connection:
-    """Return another read-only connection to an open log. Raises sqlite3.Error."""
-    return connect_reader(path) if writable else _connect_unchanged(path)
-
-
 def connect_reader(path: Path) -> sqlite3.Connection:
-    """Return a read-only connection, with which a long search does not block writes."""
+    """Return a read-only connection, with which a long search does not block writes. Raises sqlite3.Error."""
     connection = _connect(path, "mode=rw")
     connection.execute("PRAGMA query_only = ON")
     connection.execute(f"PRAGMA cache_size = -{_cache_kb(path.stat().st_size, _READER_CACHE_KB)}")
     return connection
 
 
-def _connect_unchanged(path: Path) -> sqlite3.Connection:
+def connect_unchanged(path: Path) -> sqlite3.Connection:
+    """Return a connection to a log that this process may not write. Raises OSError and sqlite3.Error."""
     # Without a write-ahead file no process writes the log: `immutable` then creates no lock or shared-memory file.
     pending = path.with_name(path.name + "-wal")
     if pending.exists():
@@ -441,7 +437,7 @@ def health(folder: Path) -> Health:
         size = f"{path.stat().st_size / 1e6:.1f} MB, form {found}, SQLite {sqlite3.sqlite_version}"
         if found > migrations.CURRENT:
             return Health("warning", f"{size}: written by a newer version, opened read-only")
-        with closing(_connect_unchanged(path)) as connection:
+        with closing(connect_unchanged(path)) as connection:
             count = connection.execute("SELECT count(*) FROM runs").fetchone()[0]
             _check(connection, path)
         damaged = len(list(folder.glob("request-log.damaged-*.sqlite3")))
@@ -523,7 +519,7 @@ class WriterMemory:
 
 
 @contextmanager
-def transaction(connection: sqlite3.Connection, durable: bool) -> Iterator[None]:
+def transaction(connection: sqlite3.Connection, *, durable: bool) -> Iterator[None]:
     """Run a transaction. `durable`: it survives a power failure; otherwise only a crash of the program."""
     connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
     connection.execute("BEGIN IMMEDIATE")

@@ -66,7 +66,7 @@ def summarize(state: RunState, seen_ids: Iterable[str] = ()) -> Summary:
         ttft_s=state.ttft_s,
         duration_s=state.ended_at,
         answer=column_text(state.text),
-        called=column_text(", ".join(call.name for _, call in sorted(state.tool_calls.items()))),
+        called=column_text(", ".join(call.name for call in state.calls)),
         # Of a run that is done: its warnings.
         error_title=column_text(state.error.title if state.error else "; ".join(one.title for one in notes)),
         error=hidden_text(state, further) if state.ended else "",

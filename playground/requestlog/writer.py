@@ -27,6 +27,7 @@ from playground.requestlog.store import (
     ReplacedFileError,
     WriterMemory,
     cause_of,
+    is_busy,
     is_damage,
     note_damage,
     reason_of,
@@ -152,11 +153,11 @@ class Writer:
         self._owner.release()
 
     @contextmanager
-    def _change(self, durable: bool) -> Iterator[None]:
+    def _change(self, *, durable: bool) -> Iterator[None]:
         """Run a transaction in a file that no other process has set aside."""
         self.waits_for_lock = True
         try:
-            with transaction(self._connection, durable):
+            with transaction(self._connection, durable=durable):
                 self.waits_for_lock = False
                 if self._is_replaced():
                     raise ReplacedFileError("Another process has set the request log aside")
@@ -165,9 +166,10 @@ class Writer:
             self.waits_for_lock = False
 
     @contextmanager
-    def _transaction(self, durable: bool) -> Iterator[None]:
+    def _transaction(self, *, durable: bool) -> Iterator[None]:
+        """Run a transaction that may store new parts and prompts. If it fails, what is cached of them is dropped."""
         try:
-            with self._change(durable):
+            with self._change(durable=durable):
                 self._keeper.begin()
                 self._forget_deleted(self._keeper.deletions)
                 yield
@@ -257,7 +259,7 @@ class Writer:
             self._forget_deleted(self._keeper.deletions)
         return replaced
 
-    def settle(self, durable: bool) -> dict[str, sqlite3.IntegrityError]:
+    def settle(self, *, durable: bool) -> dict[str, sqlite3.IntegrityError]:
         """Write unsaved data in one transaction. Returns the runs that were rejected because their id exists.
 
         `durable`: only runs that began or ended, on disk on return; the events of others are written with more of them.
@@ -265,7 +267,7 @@ class Writer:
         owing = [live for live in self._live.values() if live.owes and (not durable or live.is_urgent)]
         durable = durable or any(live.end is not None for live in owing)
         refused: dict[str, sqlite3.IntegrityError] = {}
-        if owing and not self._save(owing, durable, refused):
+        if owing and not self._save(owing, refused, durable=durable):
             self._give_up_oldest()
         return refused
 
@@ -297,7 +299,7 @@ class Writer:
             raise
         return len(blocks) + len(ranges)
 
-    def delete(self, run_ids: Sequence[str], durable: bool = True) -> None:
+    def delete(self, run_ids: Sequence[str], *, durable: bool = True) -> None:
         """Delete ended runs. Raises sqlite3.Error if none could be deleted.
 
         Not `durable`: until the next durable transaction, they are back after a power failure.
@@ -305,7 +307,7 @@ class Writer:
         gone = [run_id for run_id in run_ids if run_id not in self._live]
         if len(run_ids) >= BATCH:
             self._memory.widen()
-        with self._change(durable):
+        with self._change(durable=durable):
             gone = rows.delete_runs(self._connection, gone)
             if gone:
                 retention.owe(self._connection)
@@ -338,9 +340,9 @@ class Writer:
         """Return the memory that a large deletion used. Raises sqlite3.Error."""
         self._memory.fit()
 
-    def change(self, function: Callable[[sqlite3.Connection], list[str]], durable: bool) -> None:
+    def change(self, function: Callable[[sqlite3.Connection], list[str]], *, durable: bool) -> None:
         """Change runs in one transaction; `function` returns their run_ids. Raises sqlite3.Error."""
-        with self._change(durable):
+        with self._change(durable=durable):
             changed = function(self._connection)
         self._changed(changed)
 
@@ -365,15 +367,23 @@ class Writer:
         self.disconnect()
         return lost + cut
 
-    def _save(self, owing: list[LiveRun], durable: bool, refused: dict[str, sqlite3.IntegrityError]) -> bool:
+    def _save(self, owing: list[LiveRun], refused: dict[str, sqlite3.IntegrityError], *, durable: bool) -> bool:
+        """Write runs in one transaction. Returns whether that was possible. Adds rejected runs to `refused`."""
         try:
-            with self._transaction(durable):
+            with self._transaction(durable=durable):
                 numbers = [self._write(live) for live in owing]
         except sqlite3.IntegrityError as error:
-            if not is_damage(error):
-                return self._save_each(owing, durable, refused, error)
-            self._error(error)
-            return False
+            if is_damage(error):
+                self._error(error)
+                return False
+            if len(owing) > 1:  # one by one, so that the others are written
+                saved = [self._save([live], refused, durable=durable) for live in owing]
+                return all(saved)
+            run_id = owing[0].record.run_id
+            refused[run_id] = error
+            del self._live[run_id]
+            self._given_up += 1
+            return True
         except sqlite3.ProgrammingError:
             raise
         except sqlite3.DatabaseError as error:
@@ -389,23 +399,6 @@ class Writer:
         self._changed([live.record.run_id for live in owing])
         return True
 
-    def _save_each(
-        self,
-        owing: list[LiveRun],
-        durable: bool,
-        refused: dict[str, sqlite3.IntegrityError],
-        error: sqlite3.IntegrityError,
-    ) -> bool:
-        """Write runs one by one after one was rejected, so that the others are written."""
-        if len(owing) == 1:
-            run_id = owing[0].record.run_id
-            refused[run_id] = error
-            del self._live[run_id]
-            self._given_up += 1
-            return True
-        saved = [self._save([live], durable, refused) for live in owing]
-        return all(saved)
-
     def _write(self, live: LiveRun) -> int:
         number, pending = live.number, live.events[live.written :]
         if number is None:
@@ -414,9 +407,10 @@ class Writer:
             self._prompts.note(number, body.prompt)
         if live.end is None and pending:
             rows.add_events(self._connection, number, pending)
-            rows.update_figures(self._connection, number, summarize(live.state(), live.body_ids), live.dropped_raw)
+            summary = summarize(live.state(), live.body_ids)
+            rows.update_figures(self._connection, number, summary, dropped_raw=live.dropped_raw)
         if live.end is not None:
-            rows.end_run(self._connection, number, live.end, live.dropped_raw)
+            rows.end_run(self._connection, number, live.end, dropped_raw=live.dropped_raw)
             rows.replace_events(self._connection, number, live.events, live.end, batches=live.written > 0)
             if live.forecast is not None:
                 retention.set_forecast(self._connection, number, live.forecast)
@@ -425,7 +419,7 @@ class Writer:
         return number
 
     def _error(self, error: sqlite3.Error) -> None:
-        self.locked = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+        self.locked = is_busy(error)
         if self.locked:
             set_busy_timeout(self._connection, HELD_BUSY_S)
         if not self._failing:

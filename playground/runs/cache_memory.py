@@ -29,7 +29,7 @@ REMEMBERED = 2_000
 LEARNED_FROM = 5_000
 """Maximum number of newest requests from which a lost state is rebuilt."""
 PREDICTED = 300
-"""Number of loaded requests that count as traffic since earlier ones."""
+"""Number of the newest loaded requests that are predicted, so that they count as traffic since earlier ones."""
 AGE = timedelta(days=14)
 """Older requests are not in any cache."""
 SAVED_EVERY_S = 3.0
@@ -70,7 +70,7 @@ class CacheMemory:
         self._saved = 0.0
         self._dirty = False
         self._failed = ""
-        """Why the last save failed: a batch on a full disk saves every few seconds."""
+        """Why the last save failed; empty if it did not. The same reason is reported once."""
         self._states: dict[tuple[str, str], LearnedState] | None = None
         self._known: set[tuple[str, str]] = set()
 
@@ -92,12 +92,12 @@ class CacheMemory:
         self._forecaster.adopt(*where, built)
 
     async def _stored_states(self) -> dict[tuple[str, str], LearnedState]:
+        """Return the learned states by endpoint id and model. The file is read once."""
         if self._states is None:
             states, notice = await asyncio.to_thread(self._read)
             self._states = states
             if notice:
                 self._on_error(notice)
-            return states
         return self._states
 
     def _read(self) -> tuple[dict[tuple[str, str], LearnedState], str]:
@@ -150,9 +150,9 @@ def build_model(assumed_s: float, rows: Sequence[SentRow], state: LearnedState |
     cache = EndpointCacheModel(assumed_s)
     if state is not None:
         restore(cache.learned, state)
+    learn = state is None
     for number, row in enumerate(rows):
         sent, usage = sent_from_log(row)
-        learn = state is None
         cache.record(sent, predict=learn or number >= len(rows) - PREDICTED)
         cache.settle(row.run_id, usage, learn=learn)
     return cache

@@ -159,10 +159,10 @@ USAGE_EVENTS = 3
 
 
 def unusable_counts(state: RunState) -> str:
-    """Return the reported counts that are no number of tokens, as the server wrote them; "" if there are none.
+    """Return the reported counts that cannot be numbers of tokens, with their names and as written; "" without any.
 
-    They are named, and neither stored as counts nor learned from: negative ones, fractions, true, 10¹⁵, and a
-    completion below its reasoning tokens.
+    These are negative numbers, fractions, true, 10¹⁵, and a completion below its reasoning tokens. They are neither
+    stored as counts nor learned from.
     """
     # Imported here, as below: the first frame needs only the forms of figures.
     from playground.client.tolerant_json import is_below_reasoning
@@ -189,9 +189,9 @@ def _written_counts(state: RunState) -> list[tuple[str, str]]:
 
 
 def left_out_of_parts(state: RunState) -> int:
-    """Return the tokens of a reported total that neither its parts nor the server's way of counting explain.
+    """Return the tokens of a reported total that are in none of its parts; 0 if they are reasoning tokens.
 
-    Reasoning may be in the total only: as a count of its own (xAI), or without one (Gemini).
+    Some servers count these in the total only: in a separate count (xAI), or without one (Gemini).
     """
     excess = state.usage.parts_left_out if state.usage is not None else 0
     if excess <= 0 or state.reasoning or ("reasoning_tokens", str(excess)) in _written_counts(state):
@@ -218,15 +218,15 @@ def received_tokens(state: RunState) -> float | None:
     """
     from playground.prefix_cache.token_estimator import TokenEstimator
 
-    calls = "".join(call.name + call.arguments for call in state.tool_calls.values())
+    calls = "".join(call.name + call.arguments for call in state.calls)
     received = state.text + calls
     return TokenEstimator().estimate(received) if received else None
 
 
 def outcomes(*words: str) -> str:
-    """Join how attempts ended: 503 → 200 finished; 503 ×4 → 200 finished where the same came again and again."""
-    counted = ((word, len(list(same))) for word, same in groupby(words))
-    return " → ".join(word if times == 1 else f"{word} ×{times}" for word, times in counted)
+    """Join the outcomes of attempts; equal ones in a row are counted: 503 → 200 finished, 503 ×4 → 200 finished."""
+    repeated = ((word, len(list(same))) for word, same in groupby(words))
+    return " → ".join(word if times == 1 else f"{word} ×{times}" for word, times in repeated)
 
 
 def not_plausible(counts: str) -> str:

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 
 
 class Asked(Struct, frozen=True):
-    """`json`: the answer is to be JSON (response_format). `schemas`: each tool's parameters by its name.
+    """What a request body asks of its response.
 
-    `usage`: usage is to be reported; a streamed answer has it only if `stream_options.include_usage` is set.
+    `json`: response_format demands JSON. `schemas`: the parameters of each tool, by its name. `usage`: a usage report
+    is due, which a streamed response has only with `stream_options.include_usage`.
     """
 
     json: bool = False
@@ -34,7 +35,7 @@ class Asked(Struct, frozen=True):
 
 
 def asked_in(body: bytes) -> Asked:
-    """Parse a sent request body. Returns no expectations if the body is not a JSON object."""
+    """Return what a sent body asks of its response; the defaults of Asked if it is not a JSON object."""
     fields = sent_fields(body)
     form = fields.get("response_format")
     kind = form.get("type") if isinstance(form, dict) else None
@@ -150,10 +151,16 @@ def explain_stored(
     return explain_miss(view, fields, other, usage, known, view_of_document(document))
 
 
+def body_value(body: bytes) -> Json:
+    """Return the JSON value of a sent body; its text if it is no JSON: the Recorder forwards any bytes."""
+    try:
+        value: Json = json.loads(body)
+    except (ValueError, RecursionError):
+        return body.decode("utf-8", "replace")
+    return value
+
+
 def sent_fields(body: bytes) -> dict[str, Json]:
     """Return the fields of a sent request body; none if it is not a JSON object."""
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
+    value = body_value(body)
     return value if isinstance(value, dict) else {}

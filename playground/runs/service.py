@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 import msgspec
+from msgspec import Struct
 from msgspec.structs import replace
 
 from playground.client.connection import Connection
@@ -41,6 +42,15 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
+
+
+class _Prepared(Struct, frozen=True):
+    """What the cache model's thread computes before a document is sent. `changes`: those of the forecaster before."""
+
+    changes: int
+    view: DocumentView
+    forecast: Forecast
+    prompt_file: str
 
 
 class SimulatorManager:
@@ -130,6 +140,11 @@ class PendingRequest:
     report: Future[tuple[CacheUsage, Settled | None]] | None = None
     """What the server reported of a request that is done, and what was learned from it."""
 
+    @property
+    def where(self) -> tuple[str, str]:
+        """Return the id and the model of the endpoint, by which the cache model knows it."""
+        return self.run.endpoint.id, self.run.endpoint.model
+
 
 class RequestService:
     """Sends documents. Construct once; `log` may be set later, when it has been opened."""
@@ -201,20 +216,15 @@ class RequestService:
         request = await self._in_model_thread(partial(to_request, document, endpoint.model))
         refuse_empty(document)
         endpoint = await self._simulation.resolve(endpoint)
-        secret = await self._key(endpoint, explicit)
+        secret = await self._key(endpoint, explicit=explicit)
         refuse_key_in(request.body, secret.reveal() if secret is not None else "", self._keys.others(secret))
-
-        def prepare() -> tuple[int, DocumentView, Forecast, str]:
-            changes, view = self.forecaster.changes, self.forecaster.view(document)
-            return changes, view, self._forecast(view, endpoint), dump(document)
-
-        changes, view, forecast, dumped = await self._in_model_thread(prepare)
+        prepared = await self._in_model_thread(partial(self._prepare, document, endpoint))
         run = Run(
             id=run_id or uuid.uuid4().hex,
             document=document,
             request=request,
             endpoint=endpoint,
-            forecast=forecast,
+            forecast=prepared.forecast,
             started_utc=datetime.now(UTC),
             connection=self.connection,
             key=secret.reveal() if secret else None,
@@ -223,11 +233,17 @@ class RequestService:
             limit_s=self.limit_s,
             before_attempt=before_attempt,
         )
-        sending = PendingRequest(run, view, forecast, tag, self._source, tuple(tags))
-        run.subscribe(self._remember(sending, changes))
+        sending = PendingRequest(run, prepared.view, prepared.forecast, tag, self._source, tuple(tags))
+        run.subscribe(self._listener(sending, prepared.changes))
         on_dispatch(sending)
         if self.log is not None:
-            await self.log.begin(_record(sending, dumped))
+            await self.log.begin(_record(sending, prepared.prompt_file))
+        await self._execute(sending)
+        return sending
+
+    async def _execute(self, sending: PendingRequest) -> None:
+        """Wait for the end of a run, and record what it taught."""
+        run = sending.run
         # Before acquiring a slot: a delay between the slot and the request would shift the server's minute.
         await self.connection.warm()
         self.running[run.id] = run
@@ -238,7 +254,6 @@ class RequestService:
             # Shielded: closing the window must not lose what a run taught, and the record of its end.
             await asyncio.shield(self._finish(sending))
             self._on_ended(run)
-        return sending
 
     async def aclose(self) -> None:
         """Close the connections, and end the thread of the cache model."""
@@ -247,14 +262,14 @@ class RequestService:
 
     async def check_ready(self, endpoint: Endpoint, *, explicit: bool) -> None:
         """Start the simulator if the endpoint is the simulator, and read the key. Raises the same errors as `send`."""
-        await self._key(await self._simulation.resolve(endpoint), explicit)
+        await self._key(await self._simulation.resolve(endpoint), explicit=explicit)
 
-    async def _key(self, endpoint: Endpoint, explicit: bool) -> Secret | None:
+    async def _key(self, endpoint: Endpoint, *, explicit: bool) -> Secret | None:
         secret = await self._keys.get(endpoint, explicit=explicit)
         if secret is None and endpoint.needs_key:
             from playground.storage.credentials import missing_key
 
-            reason, hint = missing_key(endpoint, explicit)
+            reason, hint = missing_key(endpoint, explicit=explicit)
             raise InputError.of(("key",), self._keys.error or reason, hint)
         return secret
 
@@ -269,6 +284,10 @@ class RequestService:
         """Return `forecast`, made in another thread, and the changes of the forecaster before it."""
         return await self._in_model_thread(lambda: (self.forecaster.changes, self.forecast(document, endpoint)))
 
+    def _prepare(self, document: Document, endpoint: Endpoint) -> _Prepared:
+        changes, view = self.forecaster.changes, self.forecaster.view(document)
+        return _Prepared(changes, view, self._forecast(view, endpoint), dump(document))
+
     def _forecast(self, view: DocumentView, endpoint: Endpoint) -> Forecast:
         fields, began = {"model": endpoint.model, **view.document.parameters}, self.cache_began(endpoint)
         return self.forecaster.forecast(view.view, endpoint.id, endpoint.model, began, fields)
@@ -282,8 +301,11 @@ class RequestService:
             return None
         return self._simulation.started_at if self._simulation.started_at is not None else time.time()
 
-    def _remember(self, sending: PendingRequest, changes: int) -> Callable[[Run, AnyEvent], None]:
-        """Return the listener of a run's events. `changes`: those of the forecaster before it made the forecast."""
+    def _listener(self, sending: PendingRequest, changes: int) -> Callable[[Run, AnyEvent], None]:
+        """Return the listener that passes a run's events to the cache model and the log.
+
+        `changes`: those of the forecaster before it made the forecast.
+        """
 
         def forecast_again() -> None:
             nonlocal changes
@@ -300,9 +322,9 @@ class RequestService:
                 # On the model's thread, behind the requests that the server has accepted before.
                 sending.modelled.append(self._model_thread.submit(forecast_again))
             if isinstance(event, HeadersReceived) and event.status == 200:
-                where, at = (run.endpoint.id, run.endpoint.model), time.time()
+                at = time.time()
                 sending.modelled.append(
-                    self._model_thread.submit(lambda: self.forecaster.record(*where, _sent(sending, at)))
+                    self._model_thread.submit(lambda: self.forecaster.record(*sending.where, _sent(sending, at)))
                 )
             if isinstance(event, Completed) and run.state.status == 200:
                 # Before the slot of the run is free: the forecast of the next one in the queue counts this answer.
@@ -315,7 +337,13 @@ class RequestService:
     async def _finish(self, sending: PendingRequest) -> None:
         run, log = sending.run, self.log
         await asyncio.gather(*map(asyncio.wrap_future, sending.modelled))
-        await self._learn(sending)
+        error, served = run.state.error, None
+        if run.state.status == 200:
+            usage = await self._learn(sending)
+            served = None if usage.prompt_tokens is None else usage.prompt_tokens + (usage.completion_tokens or 0)
+        refused = error.context_length if error is not None else None
+        if refused or served:
+            self._on_context(run.endpoint, refused, served)
         if log is None:
             return
         forecast = sending.forecast if sending.forecast_changed else None
@@ -326,14 +354,9 @@ class RequestService:
         for run_id, why in sending.settled.revised if sending.settled is not None else ():
             await log.set_explanation(run_id, msgspec.to_builtins(why))
 
-    async def _learn(self, sending: PendingRequest) -> None:
-        """Explain the report, then learn from it. Only requests that the server accepted are learned from."""
+    async def _learn(self, sending: PendingRequest) -> CacheUsage:
+        """Explain the report of a request that the server accepted, then learn from it. Returns the report."""
         run = sending.run
-        if run.state.status != 200:
-            if run.state.error is not None and run.state.error.context_length:
-                self._on_context(run.endpoint, run.state.error.context_length, None)
-            return
-
         report = sending.report or self._model_thread.submit(partial(self._settle, sending))
         usage, sending.settled = await asyncio.wrap_future(report)
         if run.state.phase == "done" and sending.settled is not None:
@@ -343,21 +366,17 @@ class RequestService:
             if (earlier := self._explained.get(run_id)) is not None:
                 earlier.why = _fitting(earlier, why)
         self._on_learned()
-        refused = run.state.error.context_length if run.state.error else None
-        served = None if usage.prompt_tokens is None else usage.prompt_tokens + (usage.completion_tokens or 0)
-        if refused or served:
-            self._on_context(run.endpoint, refused, served)
+        return usage
 
     def _settle(self, sending: PendingRequest) -> tuple[CacheUsage, Settled | None]:
         run = sending.run
         usage = cache_usage(run.state, run.request.body)
-        where = run.endpoint.id, run.endpoint.model
-        return usage, self.forecaster.settle(*where, run.id, usage, sending.forecast, sending.view)
+        return usage, self.forecaster.settle(*sending.where, run.id, usage, sending.forecast, sending.view)
 
     def comparable(self, sending: PendingRequest) -> list[Match]:
         """Return earlier requests that an answered one can be compared with, the best first."""
         run, began = sending.run, sending.run.started_utc.timestamp()
-        found = self.forecaster.candidates(run.document, run.endpoint.id, run.endpoint.model)
+        found = self.forecaster.candidates(run.document, *sending.where)
         return [match for match in found if match.sent.run_id != run.id and match.sent.at <= began]
 
     def compare(self, sending: PendingRequest, run_id: str) -> None:
@@ -365,12 +384,8 @@ class RequestService:
         earlier, settled = self.forecaster.sent(run_id), sending.settled
         if earlier is None or settled is None or sending.run.state.phase != "done":
             return
-        run = sending.run
-        where = run.endpoint.id, run.endpoint.model
-        usage = cache_usage(run.state, run.request.body)
-        why = self.forecaster.explain_with(
-            where, _sent(sending, time.time()), earlier, usage, settled.known, sending.view
-        )
+        sent, usage = _sent(sending, time.time()), cache_usage(sending.run.state, sending.run.request.body)
+        why = self.forecaster.explain_with(sending.where, sent, earlier, usage, settled.known, sending.view)
         sending.why = _fitting(sending, why)
 
 
@@ -381,6 +396,7 @@ def stored_explanation(why: MissExplanation | None) -> Json:
 
 
 def _fitting(sending: PendingRequest, why: MissExplanation | None) -> MissExplanation | None:
+    """Return the explanation as it applies to the request: after an automatic fix, a miss is expected once."""
     return why.expected_after_fix() if why is not None and sending.after_fix else why
 
 

@@ -17,9 +17,8 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import msgspec
 from msgspec import Struct, field
@@ -28,6 +27,7 @@ from msgspec.structs import replace
 from playground.client.endpoint import Endpoint, PlanLimits
 from playground.client.retry import LONGEST_ASKED_S, Load, QueueStatus
 from playground.runs.metrics import counted
+from playground.storage.file_lock import acquired
 from playground.storage.paths import write_private
 
 FILE_NAME = "gate.json"
@@ -51,8 +51,14 @@ PASSED_S = 0.05
 """Time between two writes of counted requests."""
 RELEASED_S = 0.05
 """How long a released slot may wait for the next request of this process, which writes both at once."""
-_PassedStep: TypeAlias = tuple[str, str, float | None]
-"""Base URL, ticket, and the unix time of the start; None: the request has ended."""
+
+
+class _PassedStep(Struct, frozen=True):
+    """The start of a request that another program sends through the Recorder, or its end (`start_unix` is None)."""
+
+    base_url: str
+    ticket: str
+    start_unix: float | None = None
 
 
 class _Release(Struct, frozen=True):
@@ -73,6 +79,17 @@ class SlotRecord(msgspec.Struct):
     starts: list[float] = []
     flights: dict[str, float] = {}
     held_until: float = 0.0
+
+
+class _Outcome(Struct, frozen=True):
+    """Result of an attempt to take a slot. `status`: why the request has to wait; None if it has the slot.
+
+    `others`: see `_Queue`. `error`: why the shared file cannot be used, as a sentence for the user; or empty.
+    """
+
+    status: QueueStatus | None
+    others: Load
+    error: str = ""
 
 
 class _Queue(Struct):
@@ -105,6 +122,7 @@ class SharedRateLimiter:
         self._own_tickets = f"{os.getpid()}-{os.urandom(4).hex()}-"
         self._writing: set[asyncio.Future[Any]] = set()
         self._passed: list[_PassedStep] = []
+        """Steps of other programs that are not in the file yet, and the task that writes them."""
         self._passing: asyncio.Future[None] | None = None
         self._releases: list[_Release] = []
         """Released slots that are not in the file yet: the next request of this process writes them with its own."""
@@ -125,7 +143,11 @@ class SharedRateLimiter:
         reported: tuple[int, str] | None = None
         try:
             while True:
-                status = await self._try(endpoint, ticket, queue.tickets.index(ticket) + 1, speech)
+                position = queue.tickets.index(ticket) + 1
+                if position > 1:
+                    status: QueueStatus | None = QueueStatus(position, "other requests are first", None)
+                else:
+                    status = await self._try(endpoint, ticket, speech=speech)
                 if status is None:
                     self._held[ticket] = endpoint.base_url
                     return ticket
@@ -143,13 +165,12 @@ class SharedRateLimiter:
             async with asyncio.timeout(min(status.expected_s or POLL_S, POLL_S)):
                 await queue.released.wait()
 
-    async def _try(self, endpoint: Endpoint, ticket: str, position: int, speech: bool) -> QueueStatus | None:
-        if position > 1:
-            return QueueStatus(position, "other requests are first", None)
+    async def _try(self, endpoint: Endpoint, ticket: str, *, speech: bool) -> QueueStatus | None:
+        """Take a slot in a thread. Returns why the request has to wait; None if it has the slot."""
         releases, self._releases = self._releases, []
-        take = asyncio.ensure_future(asyncio.to_thread(partial(self._take, endpoint, ticket, speech, releases)))
+        take = asyncio.ensure_future(asyncio.to_thread(self._take, endpoint, ticket, releases, speech=speech))
         try:
-            status, load, error = await asyncio.shield(take)
+            outcome = await asyncio.shield(take)
         except asyncio.CancelledError:
             # The thread may still acquire the slot: release it when the thread has ended.
             self._writing.add(take)
@@ -158,11 +179,11 @@ class SharedRateLimiter:
             take.add_done_callback(self._writing.discard)
             raise
         self._wake(releases)
-        if error and error != self._error:
-            self._on_error(error)
-        self._error = error
-        self._note_load(endpoint, load)
-        return status
+        if outcome.error and outcome.error != self._error:
+            self._on_error(outcome.error)
+        self._error = outcome.error
+        self._note_load(endpoint, outcome.others)
+        return outcome.status
 
     def _note_load(self, endpoint: Endpoint, others: Load) -> None:
         queue = self._queues[endpoint.id]
@@ -213,8 +234,8 @@ class SharedRateLimiter:
     def count(self, endpoint: Endpoint) -> Callable[[], None]:
         """Count a request that another program sends now: it never waits. Call the result when it has ended."""
         ticket = f"{os.getpid()}-{os.urandom(8).hex()}"
-        self._pass((endpoint.base_url, ticket, self._clock()))
-        return lambda: self._pass((endpoint.base_url, ticket, None))
+        self._pass(_PassedStep(endpoint.base_url, ticket, self._clock()))
+        return lambda: self._pass(_PassedStep(endpoint.base_url, ticket))
 
     def hold(self, endpoint: Endpoint, hold_s: float) -> None:
         """Block the endpoint for this long, in all processes on the data folder. The file is written in a thread."""
@@ -279,28 +300,25 @@ class SharedRateLimiter:
         """Return whether other processes had requests in flight at the last look at the file."""
         return self._queues[endpoint_id].others.in_flight > 0
 
-    def _take(
-        self, endpoint: Endpoint, ticket: str, speech: bool, releases: Sequence[_Release]
-    ) -> tuple[QueueStatus | None, Load, str]:
-        """Give slots back, then take one if one is free, under the file's lock. Blocking.
+    def _take(self, endpoint: Endpoint, ticket: str, releases: Sequence[_Release], *, speech: bool) -> _Outcome:
+        """Give slots back, then take one if one is free, under the file's lock. Blocking."""
 
-        Returns also why the file cannot be used.
-        """
-        take = partial(_take_slot, endpoint=endpoint, ticket=ticket, clock=self._clock, speech=speech)
+        def take(records: dict[str, SlotRecord], error: str) -> _Outcome:
+            record = _pruned(records, endpoint.base_url, now_unix := self._clock())
+            status = _take_slot(record, endpoint.plan, ticket, now_unix, speech=speech)
+            return _Outcome(status, self._load_of_others(record), error)
+
         self._give_back_own(releases)
         try:
             with self._file.locked() as records:
                 _give_slots_back(records, releases)
-                status, record = take(records)
-                return status, self._load_of_others(record), ""
+                return take(records, "")
         except OSError as error:
-            reason = error.strerror or str(error)
             message = (
                 f"Plan limits are counted in this process only: {FILE_NAME} in the data folder cannot be used "
-                f"({reason}). Requests are sent all the same."
+                f"({error.strerror or error}). Requests are sent all the same."
             )
-            status, record = take(self._own)
-            return status, self._load_of_others(record), message
+            return take(self._own, message)
 
     def _give_back(self, releases: Sequence[_Release]) -> None:
         with suppress(OSError), self._file.locked() as records:
@@ -308,37 +326,41 @@ class SharedRateLimiter:
         self._give_back_own(releases)
 
     def _give_back_own(self, releases: Sequence[_Release]) -> None:
-        known = self._own if not self._error else {release.endpoint.base_url for release in releases}
-        _give_slots_back(self._own, [release for release in releases if release.endpoint.base_url in known])
+        """Give slots back in this process's counts: all while the file cannot be used, later those counted there."""
+        own = [release for release in releases if self._error or release.endpoint.base_url in self._own]
+        _give_slots_back(self._own, own)
+
+
+def _pruned(records: dict[str, SlotRecord], base_url: str, now_unix: float) -> SlotRecord:
+    """Drop what has expired from all records, and empty records. Returns that of an address, new if there is none."""
+    for url in list(records):
+        _prune(records[url], now_unix)
+        if records[url] == SlotRecord():
+            del records[url]
+    return records.setdefault(base_url, SlotRecord())
 
 
 def _take_slot(
-    records: dict[str, SlotRecord], endpoint: Endpoint, ticket: str, clock: Callable[[], float], speech: bool
-) -> tuple[QueueStatus | None, SlotRecord]:
-    now_unix = clock()
-    for base_url in list(records):
-        _prune(records[base_url], now_unix)
-        if records[base_url] == SlotRecord():
-            del records[base_url]
-    record = records.setdefault(endpoint.base_url, SlotRecord())
-    plan = replace(endpoint.plan, requests_per_minute=None) if speech else endpoint.plan
-    status = _queue_status(record, plan, now_unix)
+    record: SlotRecord, plan: PlanLimits, ticket: str, now_unix: float, *, speech: bool
+) -> QueueStatus | None:
+    """Take a slot if one is free; otherwise return why the request has to wait. No minute counts speech."""
+    status = _queue_status(record, replace(plan, requests_per_minute=None) if speech else plan, now_unix)
     if status is None:
         if not speech:
             record.starts.append(now_unix)
         record.flights[ticket] = now_unix
-    return status, record
+    return status
 
 
 def _count_passed(records: dict[str, SlotRecord], steps: Sequence[_PassedStep], now_unix: float) -> None:
-    for base_url, ticket, start_unix in steps:
-        record = records.setdefault(base_url, SlotRecord())
-        if start_unix is None:
-            record.flights.pop(ticket, None)
+    for step in steps:
+        record = records.setdefault(step.base_url, SlotRecord())
+        if step.start_unix is None:
+            record.flights.pop(step.ticket, None)
         else:
-            record.starts.append(start_unix)
-            record.flights[ticket] = start_unix
-    for base_url in {step[0] for step in steps}:
+            record.starts.append(step.start_unix)
+            record.flights[step.ticket] = step.start_unix
+    for base_url in {step.base_url for step in steps}:
         _prune(records[base_url], now_unix)
 
 
@@ -364,7 +386,7 @@ class _SharedFile:
     def locked(self) -> Iterator[dict[str, SlotRecord]]:
         """Yield the records by base URL under the lock, and write them if they changed. Raises OSError."""
         # Imported on first use: the first paint does not need it.
-        from filelock import FileLock, Timeout
+        from filelock import Timeout
 
         until = time.monotonic() + LOCK_TIMEOUT_S
         if not self._own_turn.acquire(timeout=LOCK_TIMEOUT_S):
@@ -372,9 +394,8 @@ class _SharedFile:
         try:
             if not self._path.parent.is_dir():
                 raise FileNotFoundError(None, "the data folder was deleted")
-            lock = FileLock(self._path.with_suffix(".lock"), mode=0o600, poll_interval=0.01, thread_local=False)
             try:
-                lock.acquire(timeout=max(until - time.monotonic(), 0.0))
+                lock = acquired(self._path.with_suffix(".lock"), max(until - time.monotonic(), 0.0))
             except Timeout as error:
                 raise TimeoutError(None, _STUCK) from error
             try:

@@ -115,6 +115,7 @@ class RunState(Struct):
     raw: list[RawEvent] = field(default_factory=list)
     probabilities: list[TokenProbability] = field(default_factory=list)
     probabilities_came: int = 0
+    """Number of tokens with probabilities, also of those beyond MOST_PROBABILITIES."""
 
     @property
     def trouble(self) -> ApiError | None:
@@ -189,20 +190,20 @@ class RunState(Struct):
                 self.raw.append(event)
             case ContentDelta():
                 self.pieces.append(event.text)
-                self.token(event.at)
+                self.note_piece(event.at)
                 if self.first_content_at is None:
                     self.first_content_at = event.at
             case ReasoningDelta():
                 self.reasoning_pieces.append(event.text)
-                self.token(event.at)
+                self.note_piece(event.at)
             case RefusalDelta():
                 self.refusal_pieces.append(event.text)
-                self.token(event.at)
+                self.note_piece(event.at)
             case ToolCallDelta():
                 call = self.tool_calls.setdefault(event.index, ToolCallState(event.index))
                 call.id, call.name = event.id or call.id, event.name or call.name
                 call.pieces.append(event.arguments)
-                self.token(event.at)
+                self.note_piece(event.at)
             case AttemptStarted():
                 # The previous attempt's error no longer applies to the run.
                 self.phase, self.error, self.ended_at, self.retry, self.queued = "sent", None, None, None, None
@@ -242,8 +243,8 @@ class RunState(Struct):
             case _:
                 assert_never(event)
 
-    def token(self, at: float) -> None:
-        """Note that a piece of the answer came at this time."""
+    def note_piece(self, at: float) -> None:
+        """Record the arrival of a piece of the answer at this time."""
         if self.first_token_at is None:
             self.first_token_at = at
         self.last_token_at = at
@@ -264,7 +265,7 @@ def fold(events: Iterable[AnyEvent], state: RunState | None = None) -> RunState:
         # The same as `apply`, but faster: most events are pieces of a text that has begun.
         if type(event) is not ContentDelta:
             if last is not None:
-                state.token(last.at)
+                state.note_piece(last.at)
             last = None
             state.apply(event)
         elif last is None:
@@ -274,12 +275,12 @@ def fold(events: Iterable[AnyEvent], state: RunState | None = None) -> RunState:
             last = event
             add(event.text)
     if last is not None:
-        state.token(last.at)
+        state.note_piece(last.at)
     return state
 
 
 def _joined(pieces: list[str]) -> str:
-    """Return the joined pieces, and replace them by the result so that the next call is cheap."""
+    """Return the joined pieces. Replaces them by the result, so that the next call is cheap."""
     if len(pieces) > 1:
         pieces[:] = ["".join(pieces)]
     return pieces[0] if pieces else ""
@@ -389,9 +390,12 @@ class Stopwatch(Struct):
                 self._finished_at = event.at
             case UsageReported():
                 self._cached_tokens = event.usage.cached_tokens
-            case Completed() | AttemptFailed() | Stopped():
-                words = {Completed: "done", AttemptFailed: "failed", Stopped: "stopped"}
-                self._ended = event.at, words[type(event)]
+            case Completed():
+                self._ended = event.at, "done"
+            case AttemptFailed():
+                self._ended = event.at, "failed"
+            case Stopped():
+                self._ended = event.at, "stopped"
             case _:
                 pass
 

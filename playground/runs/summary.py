@@ -54,8 +54,8 @@ _ENDED_EARLY = {
     "length": ("The answer was cut at max_tokens (finish_reason length)", "", "Raise max_tokens for the rest."),
     "content_filter": ("The server's filter ended the answer (finish_reason content_filter)", "", ""),
 }
-_WISHED_TOKENS = 4
-"""An answer that ends here at max_tokens was asked for like that: by the cache lab, or to warm a cache."""
+_SHORT_TOKENS = 4
+"""An answer of so few tokens that ends at max_tokens is no warning: the cache lab and keep-warm ask for one token."""
 CUT_TRANSFER = ApiError(
     "cut_transfer",
     "The response ended early, after its finish_reason",
@@ -75,9 +75,9 @@ MORE_AFTER_DONE = ApiError(
 
 
 def warnings(state: RunState, further: Mapping[int, RunState] | None = None) -> tuple[ApiError, ...]:
-    """Return what keeps the answer of a run that is done from being known as complete. Not failures: the model, or
-    only the transfer, ended early, or its usage is wrong. Kinds: those of a choice, cut_transfer, more_after_done,
-    wrong_usage, and noted for those of which only the title is left.
+    """Return the reasons that the answer of a run that is done may be incomplete, or its usage report wrong.
+
+    Kinds: those of `_of_choice`, cut_transfer, more_after_done, wrong_usage, and noted if only the title is stored.
 
     `further`: its further choices, if the caller has them.
     """
@@ -85,10 +85,11 @@ def warnings(state: RunState, further: Mapping[int, RunState] | None = None) -> 
         return ()
     further = further_choices(state) if further is None else further
     output = state.usage.completion_tokens if state.usage else None
-    wished = output is not None and output <= _WISHED_TOKENS * (1 + len(further))
-    found = [*_of_choice(state, wished)]
+    is_short = output is not None and output <= _SHORT_TOKENS * (1 + len(further))
+    found = [*_of_choice(state, is_short=is_short)]
     for index, choice in further.items():
-        found += (replace(one, title=f"Choice {index}: {one.title}") for one in _of_choice(choice, wished))
+        of_choice = _of_choice(choice, is_short=is_short)
+        found += (replace(one, title=f"Choice {index}: {one.title}") for one in of_choice)
     if not state.saw_done and state.finish_reason is not None:
         found.append(CUT_TRANSFER)
     if state.more_after_done:
@@ -99,7 +100,7 @@ def warnings(state: RunState, further: Mapping[int, RunState] | None = None) -> 
 
 
 def _wrong_usage(state: RunState) -> str:
-    """Return the reported counts that are none, or contradict each other."""
+    """Return the reported counts that are not plausible or contradict each other, as text; empty if none do."""
     usage = state.usage or Usage(None, None, None, None)
     prompt, output, total, cached = astuple(usage)
     found = [unusable_counts(state)]
@@ -110,10 +111,13 @@ def _wrong_usage(state: RunState) -> str:
     return "; ".join(filter(None, found))
 
 
-def _of_choice(state: RunState, wished: bool) -> Iterator[ApiError]:
-    """Yield the warnings about one choice. Kinds: no_finish_reason, length, content_filter, no_tool_call,
-    unnamed_tool_call, repeated_call_id, bad_arguments, replaced_text, text_after_finish."""
-    if (reason := state.finish_reason) in _ENDED_EARLY and not (reason == "length" and wished):
+def _of_choice(state: RunState, *, is_short: bool) -> Iterator[ApiError]:
+    """Yield the warnings about one choice. `is_short`: the response has at most _SHORT_TOKENS per choice.
+
+    Kinds: no_finish_reason, length, content_filter, no_tool_call, unnamed_tool_call, repeated_call_id, bad_arguments,
+    replaced_text, text_after_finish.
+    """
+    if (reason := state.finish_reason) in _ENDED_EARLY and not (reason == "length" and is_short):
         yield ApiError(reason or "no_finish_reason", *_ENDED_EARLY[reason])
     if reason in ("tool_calls", "function_call") and not state.tool_calls:
         yield ApiError("no_tool_call", f"The answer has no tool call, and finish_reason {reason}")
@@ -158,7 +162,8 @@ def _attempts(state: RunState) -> list[Json]:
 
 
 _INDEX, _ANOTHER = re.compile(r'"index"\s*:\s*[1-9]'), re.compile(r"}\s*,\s*{")
-"""One is found in each event that has such a choice, and in few others. Searched 2.5 times faster than as one."""
+"""Each event with a further choice matches one of these, and few others do. Two patterns are 2.5 times as fast as one
+that has both."""
 
 
 def further_choices(state: RunState) -> dict[int, RunState]:

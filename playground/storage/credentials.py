@@ -20,6 +20,12 @@ from playground.prompt.secret_names import looks_random
 SERVICE = "electron-playground"
 VARIABLE = "SMALLEST_API_KEY"
 """The environment variable of the vendor's documentation (electron-api.md, Endpoint)."""
+LIMIT_S = 10.0
+"""Longest wait for the key store: a Secret Service call has no timeout."""
+AGAIN_S = 1.0
+"""Longest wait for a call that did not return within LIMIT_S, when its result is needed again."""
+
+Source = Literal["session", "key store", "SMALLEST_API_KEY"]
 
 T = TypeVar("T")
 
@@ -75,7 +81,7 @@ def _as_store_error(raised: Exception) -> CredentialStoreError:
 
 
 def availability() -> Availability:
-    """Which key store keyring found. Blocks."""
+    """Return whether keyring has found a usable key store. Blocks."""
     # Imported on first use: keyring looks at every backend when it is imported.
     import keyring
     from keyring.backends import fail, null
@@ -119,15 +125,6 @@ def delete(name: str) -> None:
     backend = keyring.get_keyring()
     if availability().usable and backend.get_password(SERVICE, name) is not None:
         backend.delete_password(SERVICE, name)
-
-
-LIMIT_S = 10.0
-"""Longest wait for the key store: a Secret Service call has no timeout."""
-
-AGAIN_S = 1.0
-"""Longest wait for a call that did not return within LIMIT_S, when it is needed again."""
-
-Source = Literal["session", "key store", "SMALLEST_API_KEY"]
 
 
 _known: set[str] = set()
@@ -195,7 +192,7 @@ class CredentialStore:
         stored = await self._ask(endpoint)
         if stored is not None:
             return stored
-        if not self._variable_applies(endpoint, explicit):
+        if not self._variable_applies(endpoint, explicit=explicit):
             return None
         return Secret(checked_key(self._from_environment, VARIABLE))
 
@@ -211,10 +208,10 @@ class CredentialStore:
             return "session"
         if await self._ask(endpoint) is not None:
             return "key store"
-        return "SMALLEST_API_KEY" if self._variable_applies(endpoint, explicit) else None
+        return "SMALLEST_API_KEY" if self._variable_applies(endpoint, explicit=explicit) else None
 
-    def _variable_applies(self, endpoint: Endpoint, explicit: bool) -> bool:
-        return bool(self._from_environment) and takes_variable(endpoint, explicit)
+    def _variable_applies(self, endpoint: Endpoint, *, explicit: bool) -> bool:
+        return bool(self._from_environment) and takes_variable(endpoint, explicit=explicit)
 
     async def _ask(self, endpoint: Endpoint) -> Secret | None:
         if not endpoint.needs_key:
@@ -280,7 +277,7 @@ class CredentialStore:
             raise
 
 
-def takes_variable(endpoint: Endpoint, explicit: bool) -> bool:
+def takes_variable(endpoint: Endpoint, *, explicit: bool) -> bool:
     """Return whether the variable's key may go to this endpoint; see `CredentialStore.get`."""
     if not endpoint.base_url:
         return False
@@ -288,9 +285,9 @@ def takes_variable(endpoint: Endpoint, explicit: bool) -> bool:
     return own or (explicit and is_loopback(endpoint.base_url))
 
 
-def missing_key(endpoint: Endpoint, explicit: bool) -> tuple[str, str]:
-    """Return that an endpoint has no key, and what to do: only what works for this endpoint."""
-    variable = f", or set {VARIABLE}" if takes_variable(endpoint, explicit) else ""
+def missing_key(endpoint: Endpoint, *, explicit: bool) -> tuple[str, str]:
+    """Return the error text for an endpoint without a key, and its hint: only what works for this endpoint."""
+    variable = f", or set {VARIABLE}" if takes_variable(endpoint, explicit=explicit) else ""
     return f"there is no API key for {endpoint.name}.", f"Add one to this endpoint{variable}. Nothing was sent."
 
 

@@ -19,6 +19,7 @@ _ESCAPE = re.compile(
 )
 """A letter that is no ASCII, as in the name `has\\u0142o`."""
 _PIECE = re.compile(r'"(?P<string>(?:[^"\\]|\\.)*+)(?P<end>"|\\?$)|[^"]+', re.DOTALL)
+"""A JSON string, which may be cut, or the text between two strings."""
 _ADDRESSES = frozenset(("base_url", "otel_collector"))
 _NO_SECRETS = frozenset(("needs_key",))
 _NAME = re.compile(r'"([^"\\]+)"\s*:\s*$')
@@ -29,7 +30,9 @@ _UP_TO_USER = re.compile(
 """User and password, also of text that is no address, and with a slash in the password."""
 _QUERY = re.compile(r"(?<=://)([^\s\"'?#;]{1,2048}[?#;])[^\s\"']+")
 _SEGMENT = re.compile(r"(?<=/)[^/?#;\s\"']{8,}")
+"""An address with a query, fragment or parameters; and a long segment of a path."""
 _WORD = re.compile(r"(?<![\w$])[^\W\d][\w.-]{0,63}")
+"""A name, such as that of a member or an option."""
 _VALUE = re.compile(
     r"[\\\"'\]\0]{0,4}[ \t\0]{0,8}(?:=>|[:=,\s\0])[\s\0]{0,64}(?:[\[{\-][\s\0]{0,64}){0,3}"
     r"(?:[\\\"']{0,4}(?:value|values|val)[\\\"']{0,4}[ \t\0]{0,8}[:=][\s\0]{0,8}[\[\s]{0,8})?"
@@ -39,6 +42,7 @@ _VALUE = re.compile(
 )
 """What follows a name: also without quotation marks, as an option, a pair, or in a list or object."""
 _SCHEME = re.compile(r"(?i)((?<!\w)(?:bearer|basic)[\s\0]{1,4}|(?<!\S)-[pk]\s{1,4})([^\s\"'\\]{6,4096})")
+"""Credentials after Bearer, Basic, -p or -k."""
 _GENERATED = re.compile(r"[A-Za-z0-9_+=~.-]{16,}")
 _OWN_ID = re.compile(r'"id": "[0-9a-f]{32}"')
 """The id of an endpoint, by which the key store knows its key."""

@@ -111,14 +111,14 @@ def _locked(path: Path) -> _Lock | None:
 if sys.platform == "win32":
 
     def _lock(path: Path) -> _Lock | None:
-        from filelock import FileLock, Timeout
+        from filelock import Timeout
 
-        lock = FileLock(path, mode=0o600, thread_local=False)
+        from playground.storage.file_lock import acquired
+
         try:
-            lock.acquire(timeout=0)
+            return acquired(path)
         except Timeout:
             return None
-        return lock
 
 else:
     # The same lock as filelock's, whose import takes a tenth of the time to the first frame.
@@ -172,6 +172,7 @@ class DraftState(Struct, frozen=True):
 
 
 _MOST_ROWS = 64
+"""Number of tabs whose rows are cached."""
 
 
 class Draft:
@@ -254,7 +255,7 @@ class Draft:
             return ""
 
     def _row_of(self, state: DraftState) -> dict[str, Json]:
-        """Return the row of another tab: text that is not being edited is not converted for every write."""
+        """Return the row of another tab. Cached, so that a write converts only the text that is being edited."""
         key = (id(state.document), id(state.saved))
         kept = self._rows.get(key)
         if kept is None or kept[0].document is not state.document or kept[0].file != state.file:
@@ -297,14 +298,11 @@ class Draft:
 
 
 def _row(state: DraftState) -> dict[str, Json]:
-    return {
-        "document": dump(state.document),
-        "file": state.file,
-        "saved": state.saved,
-        "format": msgspec.to_builtins(state.format),
-        "others": [],
-        "place": 0,
-    }
+    """Return the prompt of one tab as its file has it."""
+    row: dict[str, Json] = msgspec.to_builtins(
+        _StoredDraft(dump(state.document), state.file, state.saved, state.format)
+    )
+    return row
 
 
 def _recovered(data: bytes) -> Json:
@@ -315,21 +313,23 @@ def _recovered(data: bytes) -> Json:
     return {**rows[0], "others": [*rows[1:]]}
 
 
+class _StoredDraft(Struct):
+    """A draft as its file has it: the prompt of the selected tab, and those of the `others`."""
+
+    document: str
+    file: str | None
+    saved: str
+    format: FileFormat | None = None
+    others: list[_StoredDraft] = []
+    place: int = 0
+
+
 def _state(value: Json) -> DraftState:
-    """Return the state in a draft file's value. Raises ValueError or KeyError if it has another shape."""
-    if not isinstance(value, dict):
-        raise ValueError("a draft is an object")
-    file, fields, others, place = value["file"], value.get("format"), value.get("others", []), value.get("place", 0)
-    texts = (value["document"], value["saved"], "" if file is None else file)
-    if not all(isinstance(text, str) for text in texts) or not isinstance(others, list) or type(place) is not int:
-        raise ValueError("a field of the draft has another type")
-    document, saved, _ = map(str, texts)
-    behind = tuple(map(_state, others))
-    return DraftState(
-        load(document),
-        None if file is None else str(file),
-        saved,
-        PROMPT_FORMAT if fields is None else msgspec.convert(fields, FileFormat),
-        behind,
-        max(0, min(place, len(behind))),
-    )
+    """Return the state in a draft file's value. Raises ValueError if it has another shape."""
+    return _loaded(msgspec.convert(value, _StoredDraft))
+
+
+def _loaded(draft: _StoredDraft) -> DraftState:
+    others = tuple(map(_loaded, draft.others))
+    place = max(0, min(draft.place, len(others)))
+    return DraftState(load(draft.document), draft.file, draft.saved, draft.format or PROMPT_FORMAT, others, place)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from msgspec import convert, to_builtins
+from msgspec import Struct, convert, to_builtins
 from msgspec.structs import replace
 
 from playground.client.endpoint import (
@@ -49,6 +49,26 @@ _SIMULATOR = replace(
 BUILT_IN = (_SIMULATOR, _ELECTRON)
 
 
+class _StoredEndpoints(Struct):
+    """The endpoints of a file by id, the built-in ones first, and what was wrong with its rows."""
+
+    endpoints: dict[str, Endpoint]
+    cleaned: list[Endpoint] = []
+    """Their addresses in the file have a password or key; here they have none."""
+    renamed: list[Endpoint] = []
+    """Another endpoint of the file had the same id: they have a new one."""
+    unusable: list[str] = []
+    """A sentence about each row that is not an endpoint."""
+
+
+class _FileContents(Struct):
+    """The endpoints of the file by id, those of them that must be written again, and a notice for the user."""
+
+    endpoints: dict[str, Endpoint]
+    changed: list[Endpoint]
+    notice: str
+
+
 class EndpointStore(SharedFile):
     """All endpoints, in display order. A change applies at once."""
 
@@ -65,43 +85,35 @@ class EndpointStore(SharedFile):
             JsonFile(path, "The file of endpoints", masked=True, recover=_recovered_rows), submit, on_error
         )
         self._changes: Subscribers[[]] = Subscribers()
-        cleaned: list[Endpoint] = []
-        self._endpoints, self.notice = self._read(cleaned)
+        found = self._read()
+        self._endpoints, self.notice = found.endpoints, found.notice
         self._stamp: tuple[int, ...] | None = None
-        self._unsaved = {endpoint.id: endpoint for endpoint in cleaned}
+        self._unsaved = {endpoint.id: endpoint for endpoint in found.changed}
         self._end_reading()
 
-    def _read(self, changed: list[Endpoint]) -> tuple[dict[str, Endpoint], str]:
-        """Return the endpoints of the file, and the notice. `changed` receives those that are to be written again.
-
-        A file with an unusable endpoint is set aside whole, and the others are written to a new one.
-        """
-        cleaned: list[Endpoint] = []
-        unusable: list[str] = []
-        renamed: list[Endpoint] = []
-
-        def read(value: Json) -> dict[str, Endpoint]:
-            return _endpoints(value, cleaned, unusable, renamed)
-
-        endpoints = self._file.read(read) or _built_in()
+    def _read(self) -> _FileContents:
+        """Read the file. One with an unusable endpoint is set aside whole: the others must be written to a new one."""
+        stored = self._file.read(_parsed) or _StoredEndpoints(_built_in())
+        added = [endpoint for endpoint in stored.endpoints.values() if endpoint not in BUILT_IN]
+        changed = [*stored.renamed, *stored.cleaned]
         sentences = [self._file.notice]
-        others = [endpoint for endpoint in endpoints.values() if endpoint not in BUILT_IN]
         if self._file.recovered:
-            sentences.append(f"Recovered endpoints: {_names(others) or 'none'}.")
-        elif unusable:
+            changed = added
+            sentences.append(f"Recovered endpoints: {_names(added) or 'none'}.")
+        elif stored.unusable:
+            changed = added
             sentences = [self._file.set_aside()]
-        changed += others if self._file.recovered or unusable else [*renamed, *cleaned]
-        if unusable:
-            sentences.append(f"Endpoints that cannot be used: {' '.join(unusable)}")
-        if renamed:
+        if stored.unusable:
+            sentences.append(f"Endpoints that cannot be used: {' '.join(stored.unusable)}")
+        if stored.renamed:
+            names = _names(stored.renamed)
+            sentences.append(f"Two endpoints had the same id: {names} got another one. Enter its API key again.")
+        if stored.cleaned:
+            names = _names(stored.cleaned)
             sentences.append(
-                f"Two endpoints had the same id: {_names(renamed)} got another one. Enter its API key again."
+                f"The password or key was removed from the base URL of {names}. The key has its own field."
             )
-        if cleaned:
-            sentences.append(
-                f"The password or key was removed from the base URL of {_names(cleaned)}. The key has its own field."
-            )
-        return endpoints, " ".join(filter(None, sentences))
+        return _FileContents(stored.endpoints, changed, " ".join(filter(None, sentences)))
 
     def all(self) -> tuple[Endpoint, ...]:
         """Return every endpoint: the simulator, Electron, then those added, oldest first."""
@@ -180,26 +192,25 @@ class EndpointStore(SharedFile):
         if stamp in (None, self._stamp) or self._unsaved or self._writing:
             return False
         before = self._endpoints
-        changed: list[Endpoint] = []
-        found, notice = await asyncio.to_thread(self._read, changed)
-        if notice:
-            self._report(notice)
-            if changed or await asyncio.to_thread(self._file.stamp) is None:  # damaged, and set aside
-                self._endpoints = {**self._endpoints, **found, **self._endpoints}
+        found = await asyncio.to_thread(self._read)
+        if found.notice:
+            self._report(found.notice)
+            if found.changed or await asyncio.to_thread(self._file.stamp) is None:  # damaged, and set aside
+                self._endpoints = {**self._endpoints, **found.endpoints, **self._endpoints}
                 self.write_again()
                 self._changes()
             self._stamp = stamp
-            return bool(changed)
+            return bool(found.changed)
         if self._unsaved or self._writing or before is not self._endpoints:
             return False  # changed here meanwhile: with the next look
-        self._stamp, self._endpoints = stamp, {**before, **found}
+        self._stamp, self._endpoints = stamp, {**before, **found.endpoints}
         if self._endpoints == before:
             return False
         self._changes()
         return True
 
     def _write(self, changed: dict[str, Endpoint | None]) -> str:
-        saved = {**self._read([])[0], **changed}
+        saved = {**self._read().endpoints, **changed}
         self._file.write({"endpoints": [_row(endpoint) for endpoint in saved.values() if endpoint is not None]})
         return ""
 
@@ -285,19 +296,10 @@ def _recovered_rows(data: bytes) -> Json:
     return {"endpoints": recovery.rows(text, keys=("id", "name", "base_url"), names=_MEMBERS)}
 
 
-def _endpoints(
-    value: Json, cleaned: list[Endpoint], unusable: list[str], renamed: list[Endpoint]
-) -> dict[str, Endpoint]:
-    """Return the endpoints in a file's value, built-in ones first. Raises ValueError for another shape.
-
-    Args:
-        value: the file's value.
-        cleaned: receives the endpoints whose address in the file has a password or key; theirs has none.
-        unusable: receives a sentence about each row that is no endpoint.
-        renamed: receives the endpoints whose id another one has; they get another id.
-    """
-    endpoints = _built_in()
-    own: set[str] = set()
+def _parsed(value: Json) -> _StoredEndpoints:
+    """Return the endpoints in a file's value. Raises ValueError for another shape."""
+    found = _StoredEndpoints(endpoints := _built_in())
+    seen: set[str] = set()
     for place, row in enumerate(convert(convert(value, dict[str, Any])["endpoints"], list[Any]), 1):
         bare = ""
         try:
@@ -305,21 +307,21 @@ def _endpoints(
             if bare := _without_secret(endpoint.base_url):
                 endpoint = replace(endpoint, base_url=bare)
             endpoint = _as_built_in(_usable(endpoint))
-            if endpoint.id in own and endpoint.kind != "other":
+            if endpoint.id in seen and endpoint.kind != "other":
                 raise ValueError("an earlier one has the same id")
         except (ValueError, OverflowError) as error:
-            unusable.append(_why_unusable(place, row, error))
+            found.unusable.append(_why_unusable(place, row, error))
             continue
-        if endpoint.id in own:
+        if endpoint.id in seen:
             if endpoint == endpoints[endpoint.id]:
                 continue
             endpoint = _with_free_id(endpoint, endpoints)
-            renamed.append(endpoint)
-        own.add(endpoint.id)
+            found.renamed.append(endpoint)
+        seen.add(endpoint.id)
         endpoints[endpoint.id] = endpoint
         if bare:
-            cleaned.append(endpoint)
-    return endpoints
+            found.cleaned.append(endpoint)
+    return found
 
 
 def _with_free_id(endpoint: Endpoint, known: Mapping[str, Endpoint]) -> Endpoint:

@@ -16,21 +16,49 @@ if TYPE_CHECKING:
 _POLL_S = 0.01
 
 
+def acquired(path: Path, wait_s: float = 0.0) -> BaseFileLock:
+    """Return a lock file's lock, which any thread may release. The system releases it when the process dies.
+
+    Raises OSError. filelock's Timeout is one: another process holds the lock for longer than `wait_s`.
+    """
+    # Imported on first use: most starts of the program write nothing.
+    from filelock import FileLock
+
+    lock = FileLock(path, mode=0o600, thread_local=False)
+    lock.acquire(timeout=wait_s, poll_interval=_POLL_S)
+    return lock
+
+
+def is_held(path: Path) -> bool:
+    """Return whether a process holds a lock file's lock."""
+    from filelock import Timeout
+
+    if not path.exists():
+        return False
+    try:
+        lock = acquired(path)
+    except Timeout:
+        return True
+    except OSError:
+        return False
+    with suppress(OSError):
+        lock.release()
+    return False
+
+
 @contextmanager
 def locked(path: Path, timeout_s: float) -> Iterator[None]:
     """Hold the lock file at `path`, which is removed at the end. The system releases it when the process dies.
 
     Raises TimeoutError if others hold it for longer, OSError if the folder is missing or cannot be written.
     """
-    # Imported on first use: most starts of the program write nothing.
-    from filelock import FileLock, Timeout
+    from filelock import Timeout
 
     if not path.parent.is_dir():
         # FileLock would recreate the folder.
         raise FileNotFoundError(None, "The data folder was deleted")
-    lock = FileLock(path, mode=0o600, thread_local=False)
     try:
-        lock.acquire(timeout=timeout_s, poll_interval=_POLL_S)
+        lock = acquired(path, timeout_s)
     except Timeout:
         raise TimeoutError(None, f"Another process has been writing it for {timeout_s:.0f} s") from None
     try:
@@ -76,8 +104,7 @@ class Owner:
         if not folder.is_dir():
             # FileLock would recreate the folder.
             raise FileNotFoundError(None, "The data folder was deleted")
-        self._lock = _lock(self._path)
-        self._lock.acquire(timeout=0)
+        self._lock = acquired(self._path)
 
     def release(self) -> None:
         """Release the lock and remove its file. The system releases a lock that cannot be released here."""
@@ -89,27 +116,7 @@ class Owner:
 
 def is_alive(folder: Path, owner: str) -> bool:
     """Return whether the process that took this lock still runs."""
-    from filelock import Timeout
-
-    path = _path(folder, owner)
-    if not path.exists():
-        return False
-    lock = _lock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return True
-    except OSError:
-        return False
-    with suppress(OSError):
-        lock.release()
-    return False
-
-
-def _lock(path: Path) -> BaseFileLock:
-    from filelock import FileLock
-
-    return FileLock(path, mode=0o600, thread_local=False)
+    return is_held(_path(folder, owner))
 
 
 def sweep(folder: Path) -> bool:

@@ -13,7 +13,7 @@ from playground.prompt.files import FORMAT_KEY, FORMAT_VERSION, load
 from playground.prompt.json_text import JsonBoundsError, check_depth, encoding_of, loads
 
 _MOST_FAILURES = 2_000
-"""Objects that are no row, or cannot be read, after which the rest of the file is left."""
+"""Number of objects that are not a row, or cannot be read, after which the rest of the file is not read."""
 _MOST_CHARS = 4 * 1024 * 1024
 _ENTRY = re.compile(r'[\s,{]*"')
 _TABLE_END = re.compile(r"[\s,]*}")
@@ -65,21 +65,23 @@ def rows(text: str, *, keys: Iterable[str], names: Iterable[str]) -> list[Json]:
 
 
 def members(text: str, names: Iterable[str], tables: Iterable[str]) -> dict[str, Json]:
-    """Return the members with these names. Of a damaged one in `tables`, a table of texts, the whole entries."""
+    """Return the members with these names. Of a damaged member in `tables`, a table of texts, the intact entries.
+
+    An object is a value of those in `tables` only.
+    """
     begins = re.compile(rf'"({"|".join(map(re.escape, names))})"\s*:\s*')
-    kept, found, at, failures = frozenset(tables), dict[str, Json](), 0, 0
+    of_texts, found, at, failures = frozenset(tables), dict[str, Json](), 0, 0
     while failures < _MOST_FAILURES and (member := begins.search(text, at)):
-        value, end = _value_at(text, member.end())
-        if end is None or not _AFTER.match(text, end) or (isinstance(value, dict) and member[1] not in kept):
-            failures += 1
-            end = None
-            if member[1] in kept:
-                value, end = _entries(text, member.end(), begins)
-                found.setdefault(member[1], value)
-            at = end or member.end()
+        name, at = member[1], member.end()
+        value, end = _value_at(text, at)
+        has_type = name in of_texts or not isinstance(value, dict)
+        if end is not None and _AFTER.match(text, end) and has_type:
+            found[name], at = value, end
             continue
-        found[member[1]] = value
-        at = end
+        failures += 1
+        if name in of_texts:
+            entries, at = _entries(text, at, begins)
+            found.setdefault(name, entries)
     return found
 
 
@@ -126,7 +128,7 @@ def _string(text: str) -> str:
 
 
 def _entries(text: str, at: int, begins: re.Pattern[str]) -> tuple[dict[str, Json], int]:
-    """Return the texts by name of a table from `at`; a damaged line is left out. Returns also where the table ends."""
+    """Return the entries of a table of texts from `at` without damaged lines, and the offset of the table's end."""
     found: dict[str, Json] = {}
     while entry := _next_entry(text, at, begins):
         name, end = _value_at(text, entry.end() - 1)

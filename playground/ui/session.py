@@ -61,8 +61,13 @@ class Collector(QObject):
 
 FIRST_REQUEST = ("client.exchange", "runs.run", "telemetry.service", "versions.service", "agent.tool_mocks")
 """Modules that the first request needs, which take over 100 ms. None of them needs an extra."""
-FIRST_VIEWS = ("ui.agent.dialog", *(f"ui.controllers.{mode}" for mode in ("compare", "batch", "recorder")))
-"""Modules of a panel and the modes that would hold the window at the first click. None of them needs an extra."""
+FIRST_VIEWS = (
+    "ui.agent.dialog",
+    "ui.voice.dialog",
+    "ui.voice.speak_tab",
+    *(f"ui.controllers.{mode}" for mode in ("compare", "batch", "recorder")),
+)
+"""Modules of panels and the modes that would hold the window at the first click. None of them needs an extra."""
 ICON_SIZES = (16, 24, 32, 48, 64, 128, 256, 512)
 WORKERS = 10
 """Most threads for work that would block the event loop."""

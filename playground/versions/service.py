@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct, field
 
-from playground.export.masking import masked_text, masked_value
+from playground.client.redact import redact_value
+from playground.export.masking import masked_text
 from playground.export.terminal import fenced, markdown_line, visible, visible_line
 from playground.prefix_cache.forecaster import PromptForecast
 from playground.prompt.diff import changes
@@ -108,7 +109,7 @@ def _json_lines(
 ) -> Iterator[str]:
     for version, document in documents:
         known = figures.get(version.id, VersionFigures())
-        prompt: Json = None if document is None else masked_value(json.loads(dump(document)))
+        prompt: Json = None if document is None else redact_value(json.loads(dump(document)), None)
         line: dict[str, Json] = {
             "version": version.number,
             "id": version.id,

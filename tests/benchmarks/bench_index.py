@@ -101,7 +101,7 @@ def table(views: list[CacheView], sizes: tuple[int, ...], floor: float, edited: 
         counted = late(index.counted, edits(text, 1))[0]
         cells = (f"{size:,}", f"{len(index):,}", f"{median:.3f} ms", f"{slow:.3f} ms", f"{median / floor:.1f}")
         rest = (f"{counted:.3f} ms", f"{memory / 1e6:.0f} MB", f"{memory / len(index):,.0f} B")
-        texts = (f"{index.text_bytes / 1e6:.0f} MB", f"{whole / 1e6:,.0f} MB")
+        texts = (f"{index._tree.size / 1e6:.0f} MB", f"{whole / 1e6:,.0f} MB")
         print("".join(f"{cell:>12}" for cell in (*cells, *rest, *texts)))
     return index
 

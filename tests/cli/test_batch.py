@@ -268,6 +268,10 @@ def test_batch_merge_of_shards_has_every_row_once_in_order(project: MakeProject,
     assert rows[5]["usage"]["prompt_tokens"] > 0
     assert made.served() == 12
     assert run_text(arguments, os.environ).returncode == 2
+    # The last shard is missing.
+    first = [*arguments[:3], "-o", str(made.folder / "first.jsonl"), "--data", str(made.folder / "data.csv")]
+    done = run_text(first, os.environ)
+    assert (done.returncode, done.stderr) == (1, "8 rows, 0 failed, 4 missing\n")
 
 
 def test_batch_output_in_use_by_another_process_is_refused(project: MakeProject) -> None:

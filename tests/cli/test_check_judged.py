@@ -461,4 +461,4 @@ def test_check_reads_the_messages_and_tokens_of_other_tools(
     item = read_inputs(argparse.Namespace(file=[str(path)], log=None, data_dir=None), None)[1]
     assert item.body is not None
     assert item.body["messages"] == messages
-    assert (item.usage.prompt, item.usage.cached) == (900, 512)
+    assert (item.outcome.usage.prompt, item.outcome.usage.cached) == (900, 512)

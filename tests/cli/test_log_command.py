@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -182,3 +183,23 @@ def test_a_reader_that_has_read_enough_is_no_error(tmp_path: Path) -> None:
         errors = process.stderr.read()
         process.wait(LIMIT_S)
     assert errors == b""
+
+
+@pytest.mark.parametrize("interrupted", [True, False])
+def test_log_import_waits_for_a_locked_log_until_ctrl_c(run: Run, tmp_path: Path, interrupted: bool) -> None:
+    export = tmp_path / "all.jsonl"
+    assert run("export", "-o", str(export)).returncode == 0
+    home = tmp_path / "data"
+    with closing(sqlite3.connect(home / FILE_NAME, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        environment = {**os.environ, "ELECTRON_PLAYGROUND_HOME": str(home)}
+        process = forked_program.start_text(["log", "import", str(export)], environment)
+        assert process.stderr is not None
+        assert "Waiting up to 60 s" in process.stderr.readline()
+        if interrupted:
+            process.send_signal(signal.SIGINT)
+        else:
+            other.execute("ROLLBACK")
+        errors = process.communicate(timeout=60)[1]
+    assert (process.returncode, "imported" in errors) == ((130, False) if interrupted else (0, True))
+    assert "Traceback" not in errors

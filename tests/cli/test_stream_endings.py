@@ -63,6 +63,7 @@ DONE = "data: [DONE]\n\n"
 ERROR = _event({"error": {"message": "out of memory", "code": 500}})
 USAGE = _event({"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 1}})
 _UNNAMED = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "", "arguments": "{}"}}
+WORD = "sk-3f9a8b7c6d5e4f3a2b1c0d9e"
 LOGIN = "<!DOCTYPE html><html><body>Sign in</body></html>"
 FAILED = {
     "no end": TEXT,
@@ -127,6 +128,15 @@ FAILED = {
     ),
 }
 ANSWERED = {
+    "calls in reverse order": "".join(
+        _event({"choices": [{"index": 0, "delta": {"tool_calls": [{"index": index, "id": name, **function}]}}]})
+        for index, name, function in (
+            (1, "b", {"type": "function", "function": {"name": "second", "arguments": "{}"}}),
+            (0, "a", {"type": "function", "function": {"name": "first", "arguments": "{}"}}),
+        )
+    )
+    + _finish("tool_calls")
+    + DONE,
     "whole": TEXT + _finish() + USAGE + DONE,
     "finish twice": TEXT + _finish() + _finish() + DONE,
     "finish and no end": TEXT + _finish(),
@@ -134,6 +144,10 @@ ANSWERED = {
     "text after the finish": _finish() + TEXT + DONE,
     "whole call and no finish": _call('{"amount": ') + _call("1}", None) + DONE,
     "text cut by length": TEXT + _finish("length") + DONE,
+    "a word in two pieces": _choice(0, delta={"content": "di"})
+    + _choice(0, delta={"content": WORD})
+    + _finish()
+    + DONE,
     "closed arguments that are no JSON": _call('{"amount": }') + _finish("tool_calls") + DONE,
     "text in a bracket": _call("[see the note") + _finish("tool_calls") + DONE,
     "finished by a call that is missing": TEXT + _finish("tool_calls") + DONE,
@@ -376,11 +390,26 @@ def test_cut_call_is_not_run_and_not_called_finished(
         assert (done.returncode, "was cut" in done.stderr) == (1, True), (name, done.stderr)
 
 
+def test_send_calls_are_printed_in_the_order_of_their_indexes(base_url: str, tmp_path: Path) -> None:
+    (tmp_path / "p.json").write_text(_body("calls in reverse order"))
+    done = run_text(["send", str(tmp_path / "p.json"), "--base-url", base_url], _environment(tmp_path))
+    assert (done.returncode, done.stdout) == (0, "first({})\nsecond({})\n")
+
+
 def test_send_text_cut_by_length_is_noted(base_url: str, tmp_path: Path) -> None:
     (tmp_path / "p.json").write_text(_body("text cut by length"))
     done = run_text(["send", str(tmp_path / "p.json"), "--base-url", base_url], _environment(tmp_path))
     assert (done.returncode, done.stdout) == (0, "hi\n")
     assert "cut at max_tokens (finish_reason length)" in done.stderr
+
+
+def test_send_and_export_show_a_word_of_two_pieces_unchanged(base_url: str, tmp_path: Path) -> None:
+    (tmp_path / "p.json").write_text(_body("a word in two pieces"))
+    done = run_text(["send", str(tmp_path / "p.json"), "--base-url", base_url], _environment(tmp_path))
+    assert (done.returncode, done.stdout) == (0, f"di{WORD}\n")
+    for name in ("a.jsonl", "a.har"):
+        assert run_text(["log", "export", "-o", str(tmp_path / name)], _environment(tmp_path)).returncode == 0
+        assert WORD in (tmp_path / name).read_text("utf-8"), name
 
 
 @pytest.mark.parametrize(

@@ -292,6 +292,47 @@ def test_key_in_a_dump_with_offsets_is_masked() -> None:
         assert len(re.findall(r"\b[0-9a-f]{2}\b", shown)) <= SHOWN_AT_ONCE, shown
 
 
+DUMPS = {
+    "hexdump": "{0:08x}  {1}  |{2}|\n",
+    "hexdump without offsets": "{1}  |{2}|\n",
+    "xxd": "{0:08x}: {1:39}  {2}\n",
+}
+
+
+@pytest.mark.parametrize("kind", DUMPS)
+@pytest.mark.parametrize("width", [8, 16])
+def test_key_in_a_dump_with_its_characters_is_masked(kind: str, width: int) -> None:
+    key = ECHOED.removeprefix("sk-proj-")
+    rows = [(at, key[at : at + width]) for at in range(0, len(key), width)]
+    text = "".join(DUMPS[kind].format(at, part.encode().hex(" ", 1 + (kind == "xxd")), part) for at, part in rows)
+    escaped = json.dumps({"a": text})
+    sent = [(text, 1), (text, 3), (text, 7), (text, len(text)), (escaped, 3), (escaped, 9)]
+    for whole, size in sent:
+        shown = _shown([whole[at : at + size] for at in range(0, len(whole), size)], key).replace("\\n", "\n")
+        digits = "".join(re.findall(r"(?<=[ \n])[0-9a-f]{2,4}(?= )", "\n" + shown))
+        assert max(len(digits) // 2, *map(len, re.findall(r"\w+", shown))) < PART, shown
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_key_in_numbered_lines_of_which_some_are_read_as_quoted_printable_is_masked(size: int) -> None:
+    key = "sk-0c5b16d92a293749f8867c0d59e3b9f80a4"
+    pieces = [key[at : at + 2] for at in range(0, len(key), 2)]
+    text = _rows(pieces, "part%d=%s", "\n")
+    assert _longest_shown(_shown([text[at : at + size] for at in range(0, len(text), size)], key), pieces) < PART
+    assert _longest_shown(redact(text, key), pieces) < PART
+
+
+@pytest.mark.parametrize("row", ["%d,%s", "| %d | %s | ok |", "00:00:%02d --> %s"])
+@pytest.mark.parametrize("size", [1, 3, 7])
+def test_key_with_each_piece_behind_a_label_in_one_header_is_masked(row: str, size: int) -> None:
+    pieces = [ECHOED[at : at + size] for at in range(0, len(ECHOED), size)]
+    headers = [("x-id", "keep"), *((f"x-debug-{at}", row % (at, one)) for at, one in enumerate(pieces))]
+    shown = stored_headers(headers, ECHOED)
+    assert shown[0] == headers[0]
+    assert [name for name, _ in shown] == [name for name, _ in headers]
+    assert _longest_shown("\n".join(value for _, value in shown), pieces) < PART
+
+
 def _rows(pieces: list[str], row: str, between: str = "") -> str:
     return between.join(row % (place, piece) for place, piece in enumerate(pieces))
 
@@ -326,6 +367,8 @@ LISTS = {
     "a table": lambda pieces: _rows(pieces, "| %d | %s |", "\n"),
     "words": lambda pieces: _rows(pieces, "letter %d is %s", ", "),
     "a table in HTML": lambda pieces: _rows(pieces, "<tr><td>%d</td><td>%s</td></tr>"),
+    "a table with a third cell": lambda pieces: _rows(pieces, "| %d | %s | ok |", "\n"),
+    "a table in HTML with a third cell": lambda pieces: _rows(pieces, "<tr><td>%d</td><td>%s</td><td>ok</td></tr>"),
     "words with characters of the key": lambda pieces: _rows(pieces, f"in {ECHOED[9:13]}s: part %d is '%s'", "\n"),
 }
 

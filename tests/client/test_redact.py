@@ -26,7 +26,8 @@ def test_the_key_in_use_is_masked_in_every_form(key: str) -> None:
 
 
 def test_what_looks_like_a_key_is_masked_without_being_known() -> None:
-    assert redact("Bearer sk_abcdefgh12345 and sk-proj-abcdefgh.", None) == f"Bearer {MASK} and {MASK}."
+    text = "Bearer sk_abcdefgh12345 and sk-proj-Qm7RzT4vKp2LxW9c, sk-ant-api03-jQbCZGvGhTxNwKpLrSdf."
+    assert redact(text, None) == f"Bearer {MASK} and {MASK}, {MASK}."
 
 
 @pytest.mark.parametrize(
@@ -39,6 +40,13 @@ def test_what_looks_like_a_key_is_masked_without_being_known() -> None:
         "task-0123456789",
         "sk_live_mode is",
         "sk_test_your_",
+        "sk_test_your_key_2026_is_here",
+        "sk-proj-YOUR_KEY",
+        "sk-proj-YOUR-PROJECT-API-KEY-12",
+        "sk-xxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+        "sk_usage_total_by_host_2026",
+        "sk_20261130-1200-45123456",
+        "disk-3f9a8b7c6d5e4f3a2b1c0d9e",
     ],
 )
 def test_words_that_only_resemble_one_stay(text: str) -> None:

@@ -301,6 +301,26 @@ def test_whole_key_in_one_token_leaves_no_bytes() -> None:
     assert str(list(KEY[:4].encode()))[1:-1] not in raw
 
 
+@pytest.mark.parametrize("size", [1, 3, 7])
+@pytest.mark.parametrize("key", [KEY, LONG_KEY, "sk_bench_Zx-99887766554433"])
+def test_event_that_repeats_the_last_one_but_for_a_text_is_masked_as_others(key: str, size: int) -> None:
+    text = f'The "content":\n\tC:\\dir\\é 🦊 \ud83d, {key}; <b>s</b> {key[:9]} sk_ {json.dumps(key)} {key.swapcase()}'
+    text += f" {key[:7]}"
+    pieces = ["delta", "content", ""] + [text[at : at + size] for at in range(0, len(text), size)]
+    shown = []
+    for is_same in (True, False):
+        masker = StreamMasker(key)
+        lines = [
+            json.dumps({"id": "c", "n": 0 if is_same else at % 3, **json.loads(_chunk(piece))})
+            for at, piece in enumerate(pieces)
+        ]
+        lines += [json.dumps({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})]
+        lines = [*map(masker.masked, lines), masker.rest()[0]]
+        shown.append([json.loads(line)["choices"][0]["delta"].get("content") for line in lines if line])
+    assert shown[0] == shown[1]
+    assert "".join(filter(None, shown[0])).count(MASK) >= 3
+
+
 def test_stream_that_breaks_before_the_last_piece_shows_no_piece() -> None:
     lines = [json.dumps(_put(PLACES["further choice"], piece)) for piece in (LONG_KEY[:9], LONG_KEY[9:18])]
     rest = json.dumps(_put(PLACES["further choice"], LONG_KEY[18:]))[:-6]
@@ -312,6 +332,15 @@ def test_stream_that_breaks_before_the_last_piece_shows_no_piece() -> None:
     assert MASK in decoder.error.body
     assert not _has_piece(decoder.error.body + "".join(_raw(events)), LONG_KEY)
     assert _joined(_raw(events))["choices", 1, "delta", "content"] == MASK
+
+
+def test_unfinished_event_that_begins_inside_a_word_is_unchanged() -> None:
+    rest = '{"choices": [{"delta": {"content": "sk-3f9a8b7c6d5e4f3a2b1c0d9e'
+    decoder = ResponseDecoder("text/event-stream", KEY)
+    decoder.feed(f"data: {_chunk('a di')}\n\ndata: {rest}".encode(), 1.0)
+    decoder.end(2.0)
+    assert decoder.error is not None
+    assert rest in decoder.error.body
 
 
 def test_value_that_each_event_repeats_is_unchanged() -> None:

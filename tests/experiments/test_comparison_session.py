@@ -10,6 +10,7 @@ from playground.client.errors import http_error
 from playground.client.events import AttemptFailed, AttemptStarted, HeadersReceived, Queued, RetryScheduled, Stopped
 from playground.experiments.comparison import Variant, figures
 from playground.experiments.comparison_session import ColumnSlot, ComparisonSession
+from playground.prefix_cache.forecast import Forecast
 from playground.prompt.document import Document, Message
 from playground.runs.service import RequestService
 from playground.runs.state import fold
@@ -34,6 +35,7 @@ def test_collect_values_takes_the_first_columns_value_keeps_known_ones_and_drops
     assert session.values == {"a": "typed", "c": "", "d": "4"}
 
 
+FORECAST = Forecast(1_280.0, 1_264.0, 1_280.0, 1_283.0, "shared with an earlier request")
 LIMITED = http_error(429, {}, '{"error": {"message": "Too many"}}', None)
 REFUSED = (
     AttemptStarted(0.0, 1),
@@ -48,9 +50,9 @@ def test_a_request_to_be_sent_again_names_its_refusal_and_keeps_its_forecast() -
     state = fold(REFUSED)
     assert "429" in outcome(state)
     assert LIMITED.title in waiting(state, 1.2)
-    live = figures("run", state, Rates(), (1_280.0, 1_283.0), "")
+    live = figures("run", state, Rates(), FORECAST, "")
     assert (live.forecast_cached, live.input.value) == (1_280.0, 1_283.0)
-    ended = figures("run", fold((*REFUSED, Stopped(1.3))), Rates(), (1_280.0, 1_283.0), "")
+    ended = figures("run", fold((*REFUSED, Stopped(1.3))), Rates(), FORECAST, "")
     assert ended.forecast_cached is None
     assert "429" not in outcome(fold(REFUSED[-1:]))
 

@@ -34,7 +34,7 @@ def test_a_date_at_the_front_is_the_worst_breaker_and_what_it_cost_is_said() -> 
     (worst,) = found.breakers
     assert worst.cause == "date"
     assert worst.place == "message 1"
-    assert worst.runs == ("run1", "run2", "run3", "run4")
+    assert worst.runs == ["run1", "run2", "run3", "run4"]
     assert 4 * 700 < worst.lost < 4 * 820
     assert found.stable_cached == pytest.approx(worst.lost)
     assert "put last" in found.sentences[-1]

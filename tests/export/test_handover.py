@@ -58,7 +58,9 @@ def _record(base_url: str = "https://api.smallest.ai/waves/v1") -> RequestRecord
 
 
 def _stored() -> StoredRun:
-    error = http_error(503, {}, '{"error":{"message":"busy, key sk_live_0123456789 seen","type":"overloaded"}}', None)
+    error = http_error(
+        503, {}, '{"error":{"message":"busy, key sk_live_0123456789abcdef seen","type":"overloaded"}}', None
+    )
     events: tuple[AnyEvent, ...] = (
         AttemptStarted(0.0, 1),
         HeadersReceived(0.03, 503, "51c0fa1e-77b0", "application/json"),

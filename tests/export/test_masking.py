@@ -12,6 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from playground.client.events import AnyEvent, ContentDelta, RawEvent, ToolCallDelta
+from playground.client.redact import MASK
 from playground.export import har
 from playground.export.har import from_har
 from playground.export.jsonl import from_line, to_line
@@ -99,10 +100,32 @@ def test_exit_key_in_one_character_pieces_is_masked_in_text_and_left_out_of_raw_
 def test_exit_key_split_over_tool_arguments_is_masked() -> None:
     events = [
         *called()[:2],
-        ToolCallDelta(0.3, 0, "c", "f", '{"k": "sk_live'),
-        ToolCallDelta(0.4, 0, None, None, '_0123456789"}'),
+        ToolCallDelta(0.3, 0, "c", "f", '{"k": "sk_live_01234'),
+        ToolCallDelta(0.4, 0, None, None, '56789abcdef"}'),
     ]
     assert fold(masked_events(events)).tool_calls[0].arguments == '{"k": "sk_\u2026"}'
+
+
+GENERATED, OTHER = "3f9a8b7c6d5e4f3a2b1c0d9e", "Qm7RzT4vKp2LxW9cYb5NdH8s"
+
+
+@pytest.mark.parametrize("content", [f"sk-{GENERATED}", f"a {GENERATED}"])
+def test_exit_piece_that_begins_inside_a_word_is_unchanged_and_a_key_behind_it_is_masked(content: str) -> None:
+    pieces = "a di", content, "/x and sk-", OTHER, f" sk-{OTHER}"
+    events: list[AnyEvent] = []
+    for at, piece in enumerate(pieces, 1):
+        chunk = {"id": f"sk-{OTHER[::-1]}", "choices": [{"index": 1, "delta": {"content": piece}}]}
+        events += [RawEvent(at, json.dumps(chunk)), ContentDelta(at, piece)]
+    run = StoredRun(record(), 1, "done", False, (*answered()[:3], *events, *answered()[-3:]))
+    masked = masked_run(run)
+    keys = f"/x and {MASK}", "", f" {MASK}"
+    assert tuple(one.text for one in masked.events if isinstance(one, ContentDelta)) == (*pieces[:2], *keys)
+    raw = [json.loads(one.data) for one in masked.events if isinstance(one, RawEvent) and one.data[:1] == "{"]
+    assert [one["choices"][0]["delta"]["content"] for one in raw] == [*pieces[:2], keys[2]]
+    assert {one["id"] for one in raw} == {MASK}
+    for name, text in exits(run).items():
+        if name in ("jsonl", "har", "ticket", "zip"):
+            assert (content in text, OTHER in text, OTHER[::-1] in text) == (True, False, False)
 
 
 @pytest.mark.parametrize(

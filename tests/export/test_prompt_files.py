@@ -178,6 +178,17 @@ def test_convert_command_writes_each_format(
     assert key in capfd.readouterr().out
 
 
+@pytest.mark.parametrize(("name", "status"), [("x.foo", 2), ("x.yml", 2), ("x", 0), ("x.PROMPTY", 0)])
+def test_convert_command_unknown_ending_names_the_known_ones(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str, status: int
+) -> None:
+    source, out = tmp_path / "x.json", tmp_path / name
+    source.write_text('{"model":"electron","messages":[{"role":"user","content":"hi"}]}')
+    assert main(["convert", str(source), "-o", str(out)]) == status
+    assert out.exists() == (status == 0)
+    assert (".prompt.yml, .prompty, .prompt.json, .json" in capfd.readouterr().err) == (status == 2)
+
+
 def test_convert_command_bad_input_names_the_place(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     source = tmp_path / "x.json"
     source.write_text('{"messages":[{"role":"user","content":[{"type":"image_url"}]}]}')

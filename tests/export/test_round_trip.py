@@ -65,7 +65,7 @@ def folder(tmp_path: Path, make_simulator: Callable[..., SimulatorProcess]) -> P
         ids = [row.run_id for row in await log.page(EVERYTHING)]
         await log.set_tags(ids[:2], ["nightly", "batch:ab12"])
         await log.set_comment(ids[0], "slow comment")
-        await log.mark(ids[1:2], True)
+        await log.mark(ids[1:2])
 
     with_log(recording.folder, annotate)
     return recording.folder

@@ -142,19 +142,19 @@ def test_the_best_come_first(requests: list[Sent], text: str, limit: int) -> Non
 @given(REQUESTS)
 def test_no_text_is_left_behind(requests: list[Sent]) -> None:
     index = PrefixIndex()
-    empty = index.text_bytes
+    empty = index._tree.size
     for one in requests:
         index.add(one)
     for one in requests:
         index.add(request(one.run_id, "", one.at))
-    assert index.text_bytes == empty
+    assert index._tree.size == empty
 
 
 def test_a_shared_beginning_is_kept_once() -> None:
     index, rules = PrefixIndex(), "rule " * 20_000
     for number in range(50):
         index.add(request(f"run {number}", f"{rules}{number:04}", float(number)))
-    assert index.text_bytes < 1.1 * len(rules)
+    assert index._tree.size < 1.1 * len(rules)
     found = index.get("run 7")
     assert found is not None
     assert found.text == f"{rules}0007"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from playground.prefix_cache.forecast import CacheUsage
+from playground.prefix_cache.hypotheses import Hypotheses
 from playground.prefix_cache.learned_state import parse
+from playground.prefix_cache.reach import RETENTIONS
 from tests.prefix_cache.prompts import ENDPOINT, MODEL, NOW, RULES, agent, desk, sent
 
 
@@ -28,6 +30,14 @@ def test_parse_damaged_file_raises_value_error(data: bytes) -> None:
 
 def test_parse_file_of_another_version_gives_nothing() -> None:
     assert parse(b'{"version":99,"models":[]}') == {}
+
+
+def test_state_of_a_version_without_late_storage_and_printed_times_keeps_its_renderings() -> None:
+    known, model = Hypotheses(300.0), Hypotheses(300.0)
+    short = {one.key: [-9.0 if one.answers else 0.0] * (len(RETENTIONS) - 13) for one in known.weights}
+    model.restore(short, [], 1.0, 1.0, 0, 0)
+    assert sum(weight for one, weight in model.weights.items() if one.answers) < 0.01
+    assert 0 < model.delayed < 0.1
 
 
 def test_new_model_of_a_known_endpoint_starts_with_what_the_other_taught() -> None:

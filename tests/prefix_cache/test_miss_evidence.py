@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -564,3 +565,101 @@ def test_add_losses_keeps_what_is_known_of_the_newest_only() -> None:
     for at in range(PAUSES + 5):
         proofs.add_loss(1.0, 100.0, float(at), alone=at)
     assert proofs.state()["alone"] == [(float(at), at) for at in range(5, PAUSES + 5)]
+
+
+def test_order_in_which_less_is_shared_than_was_served_explains_no_report() -> None:
+    """The counted prompt is continued; late storage made an order that moves tools look probable before."""
+    tool: Json = {"type": "function", "function": {"name": "look", "description": "Find a crate. " * 20}}
+    turn: list[Json] = [
+        {"role": "system", "content": RULES},
+        {"role": "user", "content": "Which crate?"},
+        {"role": "assistant", "content": "On shelf 3. " * 40},
+        {"role": "user", "content": "Which ship?"},
+    ]
+    more: list[Json] = [{"role": "assistant", "content": "A."}, {"role": "user", "content": "?"}]
+    earlier = EarlierRequest(view_of_fields({"messages": turn, "tools": [tool]}), {}, "id", 10.0)
+    whole = round(len(earlier.view.text) * 0.25)
+    orders = [replace(evidence("before_last_user", 0.25)[0], weight=0.999), *evidence("inside", 0.25)]
+    server = replace(known(), orders=orders[:1], all_orders=orders, figures=(400, 816), longest=float(whole))
+    now = view_of_fields({"messages": [*turn, *more], "tools": [tool]})
+    assert explain_miss(now, {}, earlier, CacheUsage(whole + 10, whole // 16 * 16), server) is None
+
+
+@pytest.mark.parametrize(("cached", "named"), [(768, True), (1_600, False)])
+def test_time_in_a_template_is_no_candidate_if_more_than_the_system_text_was_served(cached: int, named: bool) -> None:
+    turn = (("system", RULES), ("user", "Which crate? " * 400))
+    earlier = EarlierRequest(view(*turn), None, "id", 10.0, prompt_tokens=2_130)
+    clock = replace(known(), figures=(400, 768, 1_600), at=6_570.0, clocks=lambda began, ended, cached: ["minute"])
+    why = explain_miss(view(*turn, ("assistant", "A."), ("user", "?")), {}, earlier, CacheUsage(2_150, cached), clock)
+    assert why is not None
+    assert ("date" in {one.code for one in why.candidates}) is named
+
+
+@pytest.mark.parametrize(("role", "named"), [("tool", True), ("user", False)])
+def test_older_results_may_be_cleared_only_if_there_are_some(role: str, named: bool) -> None:
+    turn = (("system", RULES), ("user", "Which crate?"), ("assistant", "On shelf 3. " * 9), (role, "Found. " * 300))
+    earlier = EarlierRequest(view(*turn), None, "id", 10.0, prompt_tokens=1_400)
+    server = replace(known(), figures=(400, 816, 848), longest=1_390.0)
+    why = explain_miss(view(*turn, ("assistant", "A."), (role, "?")), {}, earlier, CacheUsage(1_420, 848), server)
+    assert why is not None
+    assert ("older_rewritten" in {one.code for one in why.candidates}) is named
+
+
+@pytest.mark.parametrize(("cached", "named"), [(816, True), (1_200, False)])
+def test_template_that_leaves_out_reasoning_is_a_candidate_where_reasoning_is(cached: int, named: bool) -> None:
+    asked = view(
+        ("system", RULES), ("user", "Which crate?"), ("assistant", "Yes."), ("user", "Name it. " * 300), reasoning="Hm."
+    )
+    earlier = EarlierRequest(asked, None, "id", 10.0, prompt_tokens=1_520)
+    parts = ("system", RULES), ("user", "Which crate?"), ("assistant", "Yes."), ("user", "Name it. " * 300)
+    now = view(*parts, ("assistant", "A."), ("user", "?"), reasoning="Hm.")
+    server = replace(known(), figures=(400, 816, 1_200), longest=1_500.0)
+    why = explain_miss(now, {}, earlier, CacheUsage(1_540, cached), server)
+    assert why is not None
+    assert ("reasoning_left_out" in {one.code for one in why.candidates}) is named
+
+
+def test_template_that_reports_have_not_proved_is_listed_with_the_candidates_of_a_loss() -> None:
+    turn = (
+        ("system", RULES),
+        ("user", "Which crate? " * 3),
+        ("assistant", "On shelf 3. " * 40),
+        ("user", "Which ship? " * 30),
+    )
+    edited = (*turn[:3], ("user", "What ship? " * 30), ("assistant", "A."), ("user", "?"))
+    orders = evidence("system_last", 0.25)
+    server = replace(
+        known(),
+        orders=orders,
+        all_orders=[*orders, *evidence("first", 0.25)],
+        unproved_orders={"system_last"},
+        figures=(16, 400),
+    )
+    earlier = EarlierRequest(view(*turn), {}, "id", 10.0, prompt_tokens=1_000)
+    why = explain_miss(view(*edited), {}, earlier, CacheUsage(1_050, 128), server)
+    assert why is not None
+    assert why.reason == "edit_or_template"
+    assert "replica" in {one.code for one in why.candidates}
+    assert "or the server did not find the rest" in why.sentence
+
+
+def _fixed_size(tokens: float, _chars: int) -> Size:
+    return Size(tokens, 0.0)
+
+
+def test_time_of_the_newest_request_that_has_what_was_served_in_any_rendering_counts() -> None:
+    """In one rendering it has fewer tokens than were served: its answer is not counted there."""
+    proofs, ages = CacheProofs(), ((70.0, 1_000.0), (20.0, 900.0), (20.0, 1_000.0))
+    older, newer, whole = (
+        Reach([MatchStep(100, 0, 1)], partial(_fixed_size, tokens), [age], [0.0]) for age, tokens in ages
+    )
+    proofs.add_served(older, 992, 16, 6_059.0, renderings=(newer, whole))
+    assert proofs.clocks(6_530.0, 6_570.0, 0) == ["minute"]
+
+
+def test_losses_of_replicas_do_not_exclude_the_time_in_a_template_beside_them() -> None:
+    proofs = CacheProofs()
+    for number in range(4):
+        proofs.add_served(reach(0.0, 1_000.0), 0, 16, 6_030.0 + 5.0 * number)
+    assert proofs.clocks(6_530.0, 6_570.0, 0) == ["minute"]
+    assert proofs.clocks(6_530.0, 6_570.0, 0, alone=True) == []

@@ -9,12 +9,16 @@ import pytest
 from msgspec import Struct, field
 
 from playground.prefix_cache.block_size import BlockSizeEstimator
+from playground.prefix_cache.cache_profile import GUESS, Property, profile
 from playground.prefix_cache.forecast import CacheUsage
 from playground.prefix_cache.forecaster import CacheForecaster
+from playground.prefix_cache.hypotheses import RENDERINGS
 from playground.prefix_cache.index import Sent
+from playground.prefix_cache.learned_state import LearnedParameters
 from playground.prefix_cache.miss_evidence import EarlierRequest, MissKnowledge, OrderEvidence
 from playground.prefix_cache.miss_explanation import MissExplanation, explain_miss
 from playground.prefix_cache.prefix_size import Size
+from playground.prefix_cache.reach import RETENTIONS
 from playground.prefix_cache.replay import ReplayResult, TrafficReplay, replay_traffic
 from playground.prefix_cache.traffic import TrafficRecord
 from playground.prefix_cache.view import view_of_fields
@@ -37,7 +41,9 @@ class Blocks(Struct):
     circle; `off`: numbers of requests for which the cache is off, `users_off`: users; `slot`: only the newest request
     is kept; `rounding`: reported figures are rounded to multiples of it, to the nearest or `down`; `limit`: no larger
     ones are reported; `results`: the template writes so many of the newest results of tools, and clears older ones;
-    `turn`: it leaves out the reasoning of earlier turns."""
+    `turn`: it leaves out the reasoning of earlier turns; `clock`: it prints the time in this unit of seconds behind the
+    first message's text, or in front of it if `clock_first`. `late_s`: a prefix is stored so long after its request;
+    `pauses`: seconds between requests, in a circle, instead of `gap_s`."""
 
     block: int = 16
     minimum: int = 0
@@ -53,12 +59,28 @@ class Blocks(Struct):
     limit: int | None = None
     results: int | None = None
     turn: bool = False
+    clock: int = 0
+    clock_first: bool = False
+    late_s: float = 0.0
+    pauses: Sequence[float] = ()
+    times: list[float] = field(default_factory=list)
+
+    @property
+    def now(self) -> float:
+        pauses = [self.pauses[at % len(self.pauses)] if self.pauses else self.gap_s for at in range(self.count)]
+        return 1e9 + sum(pauses)
 
     def tokens(self, request: dict[str, Json]) -> list[str]:
         messages: list[dict[str, str]] = request["messages"]  # type: ignore[assignment]
         if self.results is not None:
             older = [at for at, one in enumerate(messages) if one["role"] == "tool"][: -self.results]
             messages = [{**one, "content": "cleared"} if at in older else one for at, one in enumerate(messages)]
+        if self.clock:
+            text, time = messages[0]["content"], f"Now {self.now // self.clock:.0f}"
+            messages = [
+                {**messages[0], "content": f"{time} {text}" if self.clock_first else f"{text} {time}"},
+                *messages[1:],
+            ]
         last = max((at for at, one in enumerate(messages) if one["role"] == "user"), default=0)
         texts = [
             [*one.get("reasoning_content", "").split(), *one["content"].split(" ")]
@@ -69,11 +91,13 @@ class Blocks(Struct):
         return [token for one, text in zip(messages, texts, strict=True) for token in ("<", one["role"], *text, ">")]
 
     def ask(self, request: dict[str, Json], answer: str, reasoning: str = "") -> TrafficRecord:
-        tokens, number = [*self.tokens(request), "<", "assistant"], self.count
+        tokens, number, now = [*self.tokens(request), "<", "assistant"], self.count, self.now
         cache = self.stored.setdefault(self.replicas[number % len(self.replicas)], [])
+        self.times.append(now)
         cached = 0
         if not (off := number in self.off or request.get("user") in self.users_off):
-            shared = max((self.shared(tokens[:-1], other) for other in cache), default=0)
+            ready = cache if not self.late_s else cache[: sum(now - at >= self.late_s for at in self.times)]
+            shared = max((self.shared(tokens[:-1], other) for other in ready), default=0)
             cached = shared // self.block * self.block
             cached = cached if cached >= self.minimum else 0
             if self.slot:
@@ -85,7 +109,7 @@ class Blocks(Struct):
         cached = (cached // self.rounding if self.down else round(cached / self.rounding)) * self.rounding
         cached = cached if self.limit is None else min(cached, self.limit)
         usage = CacheUsage(len(tokens), cached, len([*reasoning.split(), *answer.split(" ")]) + 1, 0, generated)
-        return TrafficRecord(1e9 + self.gap_s * number, request, 200, f"r{number}", usage)
+        return TrafficRecord(now, request, 200, f"r{number}", usage)
 
     @staticmethod
     def shared(one: list[str], other: list[str]) -> int:
@@ -284,7 +308,6 @@ def test_explanation_is_corrected_if_a_later_report_shows_that_the_cache_had_the
         "bypassed",
         "not_stored",
         "replica",
-        "older_rewritten",
         "tools_moved",
     ]
     assert found.title != before.title
@@ -689,7 +712,7 @@ def test_place_of_tools_is_a_guess_while_only_reports_of_nothing_speak_against_a
 
 def test_figures_that_are_rounded_are_a_candidate_if_all_are_whole_larger_blocks() -> None:
     """Figures are whole blocks of 528 tokens, rounded down to hundreds."""
-    _, results = replayed(chat(Blocks(528, rounding=100, down=True), 16, length=140))
+    _, results = replayed(chat(Blocks(528, rounding=100, down=True), 16, length=160))
     found = results[15].explanation
     assert found is not None
     assert "rounding" in {candidate.code for candidate in found.candidates}
@@ -709,3 +732,77 @@ def test_reasoning_that_the_server_keeps_is_no_candidate() -> None:
     assert found is not None
     assert found.cause == "server"
     assert "reasoning_left_out" not in {candidate.code for candidate in found.candidates}
+
+
+PAUSES = (8.0, 13.0, 5.0, 19.0, 11.0, 7.0, 40.0, 3.0, 16.0)
+
+
+@pytest.mark.parametrize("late_s", [10.0, 20.0])
+def test_prefix_that_is_stored_late_is_forecast_and_no_replica(late_s: float) -> None:
+    replay, results = replayed(chat(Blocks(late_s=late_s, pauses=PAUSES), 30, length=40))
+    assert forecast_in_the_end(results)
+    profile = replay.summary.profile
+    assert profile is not None
+    assert profile.replicas.value is None
+
+
+@pytest.mark.parametrize("unit", [60, 3600])
+@pytest.mark.parametrize("first", [True, False])
+def test_time_that_a_template_prints_is_forecast(unit: int, *, first: bool) -> None:
+    server = Blocks(clock=unit, clock_first=first, pauses=[unit / 60 * pause for pause in PAUSES])
+    assert forecast_in_the_end(replayed(chat(server, 30, length=40))[1])
+
+
+def forecast_in_the_end(results: Sequence[ReplayResult]) -> bool:
+    known = [one.usage.cached_tokens for one in results[20:] if one.usage is not None]
+    assert len(set(known)) > 2
+    return known == [one.forecast.cached_tokens for one in results[20:]]
+
+
+def with_reasoning(server: Blocks, turns: int, documents: int) -> list[TrafficRecord]:
+    """Return a conversation of answers with reasoning; documents are in the newest question only."""
+    messages: list[Json] = [message("system", words("system", 300))]
+    found = []
+    for turn in range(turns):
+        question, answer, reasoning = words(f"question{turn}", 9), words(f"answer{turn}", 30), words(f"why{turn}", 50)
+        asked = message("user", f"{words(f'documents{turn}', documents)} {question}" if documents else question)
+        found.append(server.ask({"model": "m", "messages": [*messages, asked]}, answer, reasoning))
+        generated: Json = {"role": "assistant", "content": answer, "reasoning_content": reasoning}
+        messages += [message("user", question), generated]
+    return found
+
+
+def test_reasoning_that_the_template_leaves_out_is_known_from_the_tokens_of_the_prompt() -> None:
+    """No prompt parts from an earlier one at the reasoning, as the documents in front of it are gone, too."""
+    results = replayed(with_reasoning(Blocks(turn=True), 30, 80))[1][10:]
+    served = [one.usage.cached_tokens or 0 for one in results if one.usage is not None]
+    assert all(abs(one.forecast.cached_tokens - cached) <= 16 for one, cached in zip(results, served, strict=True))
+
+
+def test_answers_whose_reasoning_is_left_out_are_not_stated_as_not_cached() -> None:
+    replay, _ = replayed(with_reasoning(Blocks(turn=True), 30, 0))
+    profile = replay.summary.profile
+    assert profile is not None
+    assert profile.answers_cached.value is not False or profile.answers_cached.confidence <= 0.65
+
+
+def test_prompt_that_was_not_served_is_no_evidence_of_a_minimum_if_the_template_prints_the_time() -> None:
+    replay, _ = replayed(chat(Blocks(clock=60, clock_first=True, gap_s=70.0), 8))
+    assert replay._forecaster.model("", "m").learned.proofs.unserved == 0.0
+
+
+def learned_of(orders: Sequence[str], excluded: Sequence[str]) -> LearnedParameters:
+    """Return what reports have taught that agree with these orders, and exclude these places."""
+    learned = LearnedParameters(300.0)
+    rows = {one.key: [0.0 if one.order in orders else -17.0] * len(RETENTIONS) for one in RENDERINGS}
+    learned.hypotheses.restore(rows, [], 1.0, 9.0, 5, 0)
+    learned.proofs.restore([], 0.0, excluded=dict.fromkeys(excluded, 0.0))
+    learned.reports = 9
+    return learned
+
+
+def test_template_that_marks_the_last_turn_tells_no_place_of_the_tools() -> None:
+    places = ("first", "before_last_user")
+    assert profile(learned_of(["last_turn", "last_turn/bare"], places)).tools_position.value is None
+    assert profile(learned_of(["inside"], places)).tools_position == Property("inside", 0.85)
+    assert profile(learned_of(["first_user"], places)).tools_position == Property("first_user", GUESS)

@@ -302,6 +302,9 @@ Cookie: connect.sid=s%3A§.q7Wm2xZk; x=1
 """)
 
 ORDINARY = _lines("""
+npm_config_registry_v2_mirror
+hf_hub_download_2026_snapshot
+sk_test_your_key_2026_is_here
 PWD=/home/bob/projects/shop
 OLDPWD=/var/lib/app-2/data
 SSH_AUTH_SOCK=/run/user/1000/keyring/ssh

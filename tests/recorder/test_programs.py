@@ -141,7 +141,7 @@ def test_analyse_agent_whose_tool_result_changes_states_its_cost_and_keeps_conve
     assert rewrites(leak) == ()
     (program,) = analysis.programs
     assert {name: len(run_ids) for name, run_ids in program.conversations.items()} == {"c0": 9, "c9": 9, "c18": 9}
-    assert analysis.conversation_of("run-10") == ("c9", tuple(f"run-{number}" for number in range(9, 18)))
+    assert analysis.conversation_of("run-10") == tuple(f"run-{number}" for number in range(9, 18))
 
 
 def test_analyse_sessions_at_once_are_conversations_of_one_program() -> None:

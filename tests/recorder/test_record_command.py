@@ -225,7 +225,7 @@ def test_record_line_of_a_failed_request_has_the_reason(
     environment = dict(os.environ, ELECTRON_PLAYGROUND_HOME=str(tmp_path))
     with start_text(["record", "--port", "0", "--base-url", simulator.base_url], environment) as process:
         assert process.stdout is not None
-        assert process.stdout.readline().startswith("Recording ")
+        assert process.stdout.readline().startswith("Recording to the log")
         url = f"{process.stdout.readline().split()[-1]}/chat/completions"
         headers = {**HEADERS, "X-Simulate": "cut=3"}
         with pytest.raises(httpx.RemoteProtocolError):

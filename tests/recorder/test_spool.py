@@ -355,6 +355,15 @@ def test_key_split_over_events_beside_a_deeply_nested_one_is_masked(depth: int) 
     assert "".join(re.findall('"content": ?"(.*?)"', masked.decode("utf-8", "replace"))) == "it is pk.sk_…."
 
 
+def test_piece_of_a_stream_that_begins_inside_a_word_is_unchanged() -> None:
+    begin = Begin("a", 0.0, "POST", "/v1/chat/completions", [(b"Authorization", f"Bearer {KEY}".encode())])
+    stream = split_stream("a di").removesuffix(b"data: [DONE]\n\n") + (
+        b'data: {"choices": [{"delta": {"content": "sk-3f9a8b7c6d5e4f3a2b1c0d9e"}}]}\n\n'
+    )
+    data = ResponseData("a", 0.2, stream)
+    assert data in masked_exchange([begin, data, End("a", 0.3, "complete", "")], None)
+
+
 WIDE = ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"]
 
 

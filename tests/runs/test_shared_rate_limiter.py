@@ -50,13 +50,13 @@ async def test_load_of_a_request_that_ends_while_another_one_takes_its_slot_fall
     first = await limiter.acquire(endpoint, _never)
     take, taken, resume = limiter._take, asyncio.Event(), threading.Event()
 
-    def held(*arguments: Any) -> Any:
-        result = take(*arguments)
+    def held(*arguments: Any, **named: Any) -> Any:
+        result = take(*arguments, **named)
         loop.call_soon_threadsafe(taken.set)
         resume.wait(10)
         return result
 
-    limiter._take = held  # type: ignore[method-assign,assignment]
+    limiter._take = held  # type: ignore[method-assign]
     acquiring = asyncio.ensure_future(limiter.acquire(endpoint, _never))
     await taken.wait()  # the file was read: the first request is still in it
     limiter.release(endpoint, first)

@@ -287,7 +287,7 @@ async def test_a_delete_that_fails_does_not_pretend(backend: MemoryKeyring) -> N
     ],
 )
 def test_a_missing_key_names_the_variable_only_where_it_is_used(url: str, explicit: bool, takes: bool) -> None:
-    assert ("SMALLEST_API_KEY" in missing_key(replace(ELECTRON, base_url=url), explicit)[1]) is takes
+    assert ("SMALLEST_API_KEY" in missing_key(replace(ELECTRON, base_url=url), explicit=explicit)[1]) is takes
 
 
 async def test_without_a_key_store_it_says_so_and_what_to_do(no_backend: KeyringBackend) -> None:

@@ -399,6 +399,31 @@ async def test_what_is_running_is_shown_as_it_comes(session: Session, hand: UiDr
     assert not _cell(session, 0, "out").startswith("≈")
 
 
+async def test_wait_for_a_retry_is_the_same_in_response_inspector_and_log(session: Session, hand: UiDriver) -> None:
+    window = session.window
+    document = window.prompt.document()
+    window.prompt.set_document(replace(document, parameters={**document.parameters, "simulate": "429=2"}))
+    window.actions_table["send"].trigger()
+    box, seen = window.response.text_tab.waiting, set()
+    await hand.until(lambda: box.isVisible() and "again in" in _cell(session, 0, "status"), "the wait")
+
+    def shown() -> bool:
+        """Compare what is displayed between two events of the window."""
+        left = box.title.text().removeprefix("Retrying in ").partition(":")[0]
+        status = _cell(session, 0, "status")
+        if "again in" not in status or left == "0 s":
+            return True
+        assert f"again in {left}" in status
+        total = window.response.footer.line.split(" · ")[1]
+        assert window.inspector.latency.rows["total"].value == f"{total} so far"
+        assert _cell(session, 0, "total") == total
+        seen.add(total)
+        return False
+
+    await hand.until(shown, "the end of the wait")
+    assert len(seen) > 3
+
+
 DATED = MissPosition("message", 2, 1, 7, "2")
 EXPLAINED = (
     MissExplanation("differs", "The date differs.", cause="date", position=replace(DATED, index=0)),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PySide6.QtWidgets import QApplication
 
-from playground.cli.main import parse_arguments
+from playground.cli.main import main, parse_arguments
 from playground.cli.selftest import UiDriver
 from playground.prompt.document import Document, Message
 from playground.prompt.files import dump
@@ -42,6 +42,11 @@ def test_parse_arguments_unknown_command_is_bad_input() -> None:
     with pytest.raises(SystemExit) as ended:
         parse_arguments(["sned"])
     assert ended.value.code == 2
+
+
+def test_main_missing_file_is_bad_input(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main([str(tmp_path / "missing.json")]) == 2
+    assert "missing.json does not exist." in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("damaged", [False, True])

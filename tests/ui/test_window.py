@@ -218,7 +218,7 @@ async def test_a_wait_for_the_plan_is_said_and_can_be_stopped(session: Session, 
     assert "≈ " not in ticket(stored).partition("≈ is an estimate")[0]
     (cells,) = csv.reader(io.StringIO(to_row(stored), newline=""))
     assert cells[CSV_COLUMNS.index("prompt_tokens_estimated")] == ""
-    figures_sent = figures(current.run.id, current.run.state, current.run.endpoint.rates, (10.0, 20.0), "")
+    figures_sent = figures(current.run.id, current.run.state, current.run.endpoint.rates, current.forecast, "")
     assert figures_sent.input.text == "—"
     assert await _logged(session) == 2
 

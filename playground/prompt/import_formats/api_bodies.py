@@ -33,7 +33,7 @@ class Report(Struct):
 
     def left_out(self, what: str, why: str = "") -> None:
         """Add the sentence about what was not carried over."""
-        self.note(f"{what} was left out{': ' if why else ''}{why}.")
+        self.note(f"{what or 'A field without a name'} was left out{': ' if why else ''}{why}.")
 
 
 def opened_body(

@@ -1,415 +1,724 @@
-"""The calls of an SDK in a program: which of them runs first, and what may change its client."""
+"""The call of an SDK in a program. Nothing is simulated: what is no literal, and no name set once to one, is open."""
 
 from __future__ import annotations
 
-import ast
+import builtins
+import inspect
 import re
-from collections.abc import Mapping, Sequence, Set
-from itertools import pairwise
+import textwrap
+from bisect import bisect
+from collections.abc import Callable, Container, Hashable, Iterator, Sequence, Set
+from typing import NoReturn, TypeAlias
+
+from msgspec import Struct, field
 
 from playground.prompt.field_errors import InputError
-from playground.prompt.import_formats.call_values import CALL, CALL_ENDS, words
+from playground.prompt.import_formats.api_bodies import Report
+from playground.prompt.import_formats.call_values import CALL, MAX_CHARS, Gap, Open, Values, words
+from playground.prompt.json_text import loads
 
-FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-_API = words("chat completions responses messages beta with_raw_response create stream parse electron complete")
-_SENDING = words("create post request send fetch stringify completions Completions __init__")
-_WITH_OPTIONS = words("with_options withOptions with_raw_response withRawResponse")
-_MAKERS = words("OpenAI AsyncOpenAI AzureOpenAI AsyncAzureOpenAI Anthropic AsyncAnthropic")
-_SDKS = words("openai anthropic @anthropic-ai/sdk smallestai")
-UNKNOWN = "?"
-"""The function of an expression that is not followed: what it does to its arguments is not known."""
-
-
-def is_sdk(function: ast.AST, aliases: Mapping[str, str]) -> bool:
-    if (
-        not (isinstance(function, ast.Attribute) and f".{function.attr}" in CALL_ENDS)
-        and _held(function) not in aliases
-    ):
-        return False
-    return CALL.search(followed(ast.unparse(function), aliases) + "(") is not None
-
-
-def followed(source: str, aliases: Mapping[str, str]) -> str:
-    """Return an expression with its first name replaced by what it stands for, as `c.chat` for `chat`."""
-    for _ in range(3):
-        source = re.sub(r"\A[\w$]+", lambda name: aliases.get(name[0], name[0]), source)
-    return source
-
-
-def is_post(call: ast.Call) -> bool:
-    """Whether a call sends a request without an SDK."""
-    return getattr(call.func, "id", "") == "fetch" or property_name(call.func) == "post"
-
-
-def in_order(calls: Sequence[ast.Call], parents: Mapping[ast.AST, ast.AST]) -> list[ast.Call]:
-    """Return the calls that may run: first those in no function, or in one that the program mentions. Wrappers of a
-    call, and calls of other packages that have no messages, are last.
-    """
-    tree = path_to(parents, calls[0])[0]
-    used = {
-        node.id if isinstance(node, ast.Name) else property_name(node)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Name | ast.Attribute | ast.Subscript)
-    }
-    exits = {"exit", "quit"} - {getattr(node, "name", "") for node in ast.walk(tree)}
-    found: list[tuple[bool, ast.Call]] = []
-    ending: ast.AST | None = None
-    for call in calls:
-        path = path_to(parents, call)
-        end = next(
-            (end for outer, inner in pairwise(path) if (end := _end_before(outer, inner, exits)) is not None), None
-        )
-        ending = ending or end
-        is_used = all(
-            node.name in used or node.decorator_list or node.name.startswith(("__", UNKNOWN))
-            for node in path
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        )
-        keys = {one.arg for one in call.keywords}
-        for one in (*call.args, *(keyword.value for keyword in call.keywords if keyword.arg is None)):
-            keys |= {getattr(key, "value", None) for key in getattr(one, "keys", ())}
-        is_whole = None not in keys and (not call.args or isinstance(call.args[0], ast.Dict))
-        is_other = (isinstance(call.func, ast.Name) or is_whole) and keys.isdisjoint(["messages", "input"])
-        found += [(not is_used or (is_other and not is_post(call)), call)] if end is None else []
-    if not found:
-        line = getattr(ending, "lineno", 0)
-        raise InputError.of(
-            (), f"line {line} ends the program or its function before the call in line {calls[0].lineno}."
-        )
-    return [call for _, call in sorted(found, key=lambda one: one[0])]
+Shape: TypeAlias = tuple[str, object, int, object, Sequence[object]]
+"""Kind, name or value, line, source, and parts of a piece of syntax."""
+_SDK_CALL = re.compile(CALL.pattern + r"\Z")
+_MAX_PARTS = 60_000
+_MAX_DEPTH = 400
+_MAX_BINDINGS = 50
+_SDKS = ("openai", "anthropic", "@anthropic-ai/sdk", "smallestai")
+_MAKERS = words("OpenAI AsyncOpenAI AzureOpenAI AsyncAzureOpenAI Anthropic AsyncAnthropic SmallestAI AsyncSmallestAI")
+_API = words("chat completions responses messages beta with_raw_response withRawResponse waves electron")
+_WITH_OPTIONS = words("with_options withOptions")
+_BINDING = words("let var bind import function class")
+_FUNCTIONS = words("function class")
+_RUNS = words("function loop")
+"""What has another value of a name each time that it runs."""
+_NESTING = words("list dict pair spread keyword sum")
+_READING = words(
+    "print pprint len str int float bool repr type json.dumps pprint.pprint console.log console.error console.info "
+    "console.debug console.table JSON.stringify Array.isArray String Number"
+)
+"""Functions that do not change their arguments."""
+_TEXT_METHODS = words(
+    "strip lstrip rstrip lower upper title startswith endswith split splitlines isdigit trim trimEnd trimStart "
+    "toLowerCase toUpperCase startsWith endsWith includes toString"
+)
+_SETTINGS = words(
+    "api_key apiKey base_url baseURL api_base api_version api_type organization project timeout max_retries"
+)
+"""Properties of a client or package that do not change the body."""
+_SENDING = words(
+    "chat completions create post request send fetch stringify dumps loads parse complete stream Completions OpenAI "
+    "JSON console push trim dedent cleandoc __init__ __call__ __getattr__ toJSON"
+)
+_OPEN_MODULES = words("os process sys module exports st streamlit app window document")
+"""Modules of which a property may be set."""
+_GLOBALS = words("JSON Array String Object Math global console openai")
+_DYNAMIC_NAMES = {
+    True: words("exec eval compile globals locals vars setattr delattr __import__ __builtins__"),
+    False: words("eval with Function Proxy Reflect globalThis"),
+}
+"""Functions that may change any value, in Python and in JavaScript."""
+_DYNAMIC = words(
+    "__main__ builtins FunctionType __defineGetter__ defineProperty defineProperties setPrototypeOf prototype "
+    "__proto__ f_globals f_locals f_back __globals__ __code__ __dict__ __class__ __setattr__ __delattr__ "
+    "__getattribute__ __eq__ __ne__ __contains__ __add__ __radd__ __iadd__ _getframe settrace setprofile "
+    "getPrototypeOf get_objects get_referrers get_referents interceptors monkeypatch"
+)
+_PATCHING = words("unittest.mock mock importlib gc ctypes builtins __main__ sys.modules vm node:vm module node:module")
+_TRANSPORT = words("http_client httpClient fetch fetchOptions event_hooks hooks mount transport transformRequest")
+"""Options that may change what a client sends."""
+_EXITS = words("exit quit _exit sys.exit os._exit process.exit")
+_SPACES = "\t\n\v\f\r \xa0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff" + "".join(map(chr, range(0x2000, 0x200B)))
 
 
-def _end_before(outer: ast.AST, inner: ast.AST, exits: Set[str]) -> ast.AST | None:
-    """Return what in `outer` keeps `inner` from being run."""
-    for name, block in ast.iter_fields(outer):
-        if not isinstance(block, list) or not any(one is inner for one in block):
-            continue
-        test = outer.test if isinstance(outer, ast.If | ast.While) else None
-        if isinstance(test, ast.Constant) and bool(test.value) is not (name == "body"):
-            return outer
-        before = (
-            () if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef) else block[: block.index(inner)]
-        )  # functions of JavaScript
-        ends: list[ast.AST] = [one for one in before if _is_end(one, exits)]
-        if ends:
-            return ends[0]
-    return None
+class Node(Struct, eq=False):
+    """A piece of a program. `at`: its number in the order of the text; `last`: that of the last piece in it."""
+
+    kind: str
+    name: str
+    value: object
+    line: int
+    source: object
+    parent: Node | None
+    at: int
+    depth: int
+    last: int = 0
+    parts: list[Node] = field(default_factory=list)
+
+    def has(self, other: Node) -> bool:
+        return self.at <= other.at <= self.last
+
+    def outer(self) -> Iterator[Node]:
+        """Yield the nodes around it, from inside to outside."""
+        node = self.parent
+        while node is not None:
+            yield node
+            node = node.parent
 
 
-def _is_end(node: ast.AST, exits: Set[str]) -> bool:
-    """Whether the statements behind it are not run."""
-    match node:
-        case ast.Return() | ast.Raise() | ast.Break() | ast.Continue():
-            return True
-        case ast.While(test=ast.Constant(value=value)) if value:
-            return not any(isinstance(one, ast.Break | ast.Return) for one in ast.walk(node))
-        case ast.If(test=ast.Constant(value=value), body=body) if value:
-            return any(_is_end(one, exits) for one in body)
-        case ast.With(items=[], body=body):
-            return any(_is_end(one, exits) for one in body)
-        case ast.If(body=body, orelse=orelse):
-            return any(_is_end(one, exits) for one in body) and any(_is_end(one, exits) for one in orelse)
-        case ast.Expr(value=ast.Call(func=ast.Name(id=name))):
-            return name in exits
-        case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id=("sys" | "os" | "process")), attr=name))):
-            return name.lstrip("._") == "exit"
-    return False
+def tree(root: object, shape: Callable[[object], Shape]) -> list[Node]:
+    """Return the nodes of a program in the order of its text. Raises InputError if there are too many."""
+    nodes: list[Node] = []
+    todo: list[tuple[object, Node | None]] = [(root, None)]
+    while todo:
+        native, parent = todo.pop()
+        kind, name, line, source, parts = shape(native)
+        path = name[1] if isinstance(name, tuple) else name
+        name = name[0] if isinstance(name, tuple) else name
+        line = line or (parent.line if parent is not None else 1)
+        depth = parent.depth + 1 if parent is not None else 0
+        if depth > _MAX_DEPTH:
+            _refuse(line, "the program is nested too deeply")
+        node = Node(kind, name if isinstance(name, str) else "", path, line, source, parent, len(nodes), depth)
+        nodes.append(node)
+        if parent is not None:
+            parent.parts.append(node)
+        if len(nodes) > _MAX_PARTS:
+            raise InputError.of((), f"the program has more than {_MAX_PARTS:,} parts.")
+        todo += [(part, node) for part in reversed(parts)]
+    for node in reversed(nodes):
+        node.last = node.parts[-1].last if node.parts else node.at
+    return nodes
 
 
-def doubt_about(
-    nodes: Sequence[ast.AST],
-    parents: Mapping[ast.AST, ast.AST],
-    call: ast.Call,
-    bound: Set[str],
-    *,
-    is_post: bool,
-) -> str:
-    """Return what may change the client of a call, or what it sends; empty if it is that of a known package.
-
-    `bound`: the names that the program sets. `is_post`: the call has no client of an SDK.
-    """
-    client = _Client(nodes, parents, bound)
-    return client.replaced() if is_post else client.doubt(call)
+def _refuse(line: int, why: str, advice: str = "Paste the request body, or the call alone.") -> NoReturn:
+    raise InputError.of((), f"line {line}: {why}.", advice)
 
 
-class _Client:
-    """The names that a client has in a program, and the code that may change it."""
+class Program:
+    """The names of a program, its call, and the values of the call's arguments."""
 
-    def __init__(self, nodes: Sequence[ast.AST], parents: Mapping[ast.AST, ast.AST], bound: Set[str]) -> None:
-        self._nodes, self._parents = nodes, parents
-        self._keys: list[str] = []
-        self._imported: dict[str, int] = {}  # from other packages
-        self._import_doubt = ""
-        made: set[str] = set()
+    def __init__(
+        self, nodes: list[Node], values: Values, report: Report, source: Callable[[object], str], *, is_python: bool
+    ) -> None:
+        """`source`: returns the text of a piece of syntax."""
+        self._nodes, self._values, self._report, self._is_python = nodes, values, report, is_python
+        self._text = source
+        self._scope_kinds = _FUNCTIONS if is_python else words("function class block loop scope")
+        self._bindings: dict[str, list[Node]] = {}
+        self._mentions: dict[str, list[Node]] = {}
+        self._scope_of: dict[int, Node] = {}
+        self._sets: dict[str, list[Node]] = {}
+        self._ends: dict[int, int] = {}  # of blocks
         for node in nodes:
-            if isinstance(node, ast.ImportFrom | ast.Import):
-                made |= self._packages(node)
-            elif isinstance(node, ast.Assign) and _has_package(node.value):
-                made |= {one.id for target in node.targets for one in ast.walk(target) if isinstance(one, ast.Name)}
-        self._functions = {
-            node.name: node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        }
-        self._own = {*self._functions, *(node.name for node in nodes if isinstance(node, ast.ClassDef))}
-        self._makers = (made | (_MAKERS - self._imported.keys() - bound)) - self._own
+            if node.kind in _BINDING and node.name:
+                self._bindings.setdefault(node.name, []).append(node)
+                self._scope_of[node.at] = self._around(node, _FUNCTIONS if node.kind == "var" else self._scope_kinds)
+            elif node.kind == "name":
+                self._mentions.setdefault(node.name, []).append(node)
+            elif node.kind == "set":
+                self._sets.setdefault(node.name, []).append(node)
+            elif node.kind == "end" and node.parent is not None:
+                self._ends.setdefault(node.parent.at, node.at)
+            elif node.kind == "call" and node.parts[0].name in _EXITS and self._path(node.parts[0]) in _EXITS:
+                statement = node.parent if node.parent is not None and node.parent.kind == "expression" else node
+                self._ends.setdefault(statement.parent.at if statement.parent is not None else 0, node.at)
+        self._known: dict[int, object] = {}
+        self._changes: dict[int, tuple[str, list[Node]]] = {}
+        self._refuse_dynamic()
+        calls = [node for node in nodes if node.kind == "call" and _SDK_CALL.search(self._path(node.parts[0]) + "(")]
+        self._calls = [*filter(self._is_prompt, calls)] or calls
+        self._is_post = not self._calls
+        self._call = self._first_call()
+        values.line = self._call.line
+        # A call that is not awaited may send what is changed behind it.
+        is_async = not is_python or any("Async" in name for name in (*self._mentions, *self._bindings))
+        outer = self._call.parent
+        self._is_sent = not is_async or (outer is not None and outer.kind == "await")
+        sdk = {one.at for one in (*self._calls, self._call)}
+        acting = (one for one in nodes if one.kind == "call" and one.at not in sdk)
+        self._acting = [one.at for one in acting if not self._is_reading(one)]
+        self._check_client()
 
-    def _packages(self, node: ast.ImportFrom | ast.Import) -> set[str]:
-        """Return the names that are imported from known packages."""
-        found: set[str] = set()
-        module = (node.module or "") if isinstance(node, ast.ImportFrom) else ""
-        for one in node.names:
-            first = module if module in _SDKS else re.split(r"[./]", module or one.name)[0]
-            is_mock = (module or one.name).startswith("unittest.mock")
-            if one.name == "*" or first in ("mock", "importlib") or is_mock:
-                origin = f" from {module}" if module else ""
-                self._import_doubt = f"Line {node.lineno} imports {one.name}{origin}"
-            if first in _SDKS:
-                found.add(one.asname or one.name)
-            else:
-                self._imported[one.asname or one.name] = node.lineno
+    # Names
+
+    def _around(self, node: Node, kinds: Container[str]) -> Node:
+        """Return the innermost node of some kinds around a node, or the program."""
+        return next((one for one in node.outer() if one.kind in kinds), self._nodes[0])
+
+    def _binding(self, mention: Node) -> Node | None:
+        """Return the only code that sets a name, in the scope that a mention of it sees."""
+        found = self._bindings.get(mention.name, ())
+        if not 0 < len(found) <= _MAX_BINDINGS:
+            return None
+        scopes = [one for one in mention.outer() if one.kind in self._scope_kinds and one.kind != "class"]
+        for scope in (*scopes, self._nodes[0]):
+            direct = [one for one in found if self._scope_of[one.at] is scope]
+            if direct:
+                return direct[0] if sum(scope.has(one) for one in found) == 1 else None
+        return None
+
+    def _is_own(self, path: str) -> bool:
+        """Whether the program sets the first name of a path, other than by an import."""
+        return any(one.kind != "import" for one in self._bindings.get(re.split(r"[.(]", path)[0], ()))
+
+    def _path(self, node: Node, depth: int = 0) -> str:
+        """Return an expression of names as `a.b().c`, with a name that stands for a part of a client replaced."""
+        names: list[str] = []
+        while node.kind in ("member", "call"):
+            names.append("()" if node.kind == "call" else f".{node.name}")
+            node = node.parts[0]
+        binding = self._binding(node) if node.kind == "name" else None
+        start = node.name if node.kind == "name" else "?"
+        if binding is not None and binding.kind in ("let", "var") and binding.parts[0].kind == "member" and depth < 9:
+            start = self._path(binding.parts[0], depth + 1)
+        return start + "".join(reversed(names))
+
+    def _origin(self, node: Node) -> str:
+        """Return a path with the imported name that it starts with replaced by that of the module."""
+        path = self._path(node)
+        start = re.match(r"[\w$]*", path)[0]  # type: ignore[index]
+        imported = [one for one in self._bindings.get(start, ()) if one.kind == "import"]
+        return f"{imported[0].value}{path[len(start) :]}" if imported else path
+
+    # The call
+
+    def _first_call(self) -> Node:
+        """Return the call that is imported; report the others."""
+        calls = self._calls
+        if not calls:
+            paths = ((one, self._path(one.parts[0])) for one in self._nodes if one.kind == "call")
+            posts = [one for one, path in paths if path == "fetch" or path.endswith(".post")]
+            calls = [one for one in posts if not _is_other_address(one)] or posts
+        if not calls:
+            raise InputError.of((), "the snippet has no call of chat.completions.create.")
+        found = [one for one in calls if self._is_reached(one)]
+        if not found:
+            _refuse(calls[0].line, "the call is behind the end of its function or loop")
+        mentioned = {one.name for one in self._nodes if one.kind in ("name", "member")}
+        found.sort(key=lambda one: not self._is_used(one, mentioned))
+        if len(found) > 1:
+            lines, plural = [one.line for one in found[1:]], "s" if len(found) > 2 else ""
+            others = ", ".join(map(str, lines[:5])) + (" …" if len(lines) > 5 else "")
+            self._report.note(
+                f"The call in line {found[0].line} was imported. {len(lines)} other call{plural} "
+                f"(line{plural} {others}) {'were' if plural else 'was'} left out."
+            )
+        return found[0]
+
+    def _is_prompt(self, call: Node) -> bool:
+        """Whether a call may have messages: other packages have a `messages.create`, too."""
+        given = [part for one in call.parts[1:] for part in (one.parts if one.kind == "dict" else (one,))]
+        keys = {_key(one) if one.kind == "pair" else one.name if one.kind == "keyword" else "" for one in given}
+        return bool(keys & {"messages", "input", ""}) or not keys
+
+    def _is_reached(self, call: Node) -> bool:
+        inner = call
+        for block in call.outer():
+            test = block.parts[0] if block.kind == "if" else inner
+            if test.kind == "const" and bool(test.value) is not (block.parts[1] is inner):
+                return False
+            is_hoisted = inner.kind == "function" and not self._is_python
+            if block.kind == "block" and not is_hoisted and self._ends.get(block.at, inner.at) < inner.at:
+                return False
+            inner = block
+        return True
+
+    def _is_used(self, call: Node, mentioned: Set[str]) -> bool:
+        """Whether the program mentions the functions around a call, or they have a decorator."""
+        functions = (one for one in call.outer() if one.kind == "function" and one.name)
+        return all(one.name in mentioned or one.name.startswith("__") or one.value == "decorated" for one in functions)
+
+    def _is_reading(self, call: Node) -> bool:
+        """Whether a call changes neither its arguments nor anything else."""
+        path = self._path(call.parts[0])
+        is_known = path in _READING or (path == "dict" and self._is_python)
+        return (is_known and not self._is_own(path)) or call.parts[0].name in _TEXT_METHODS
+
+    # Code that may change the request
+
+    def _refuse_dynamic(self) -> None:
+        """Refuse programs that run text, or that replace what the reader relies on."""
+        for node in self._nodes:
+            is_name = node.kind == "name" and node.name in _DYNAMIC_NAMES[self._is_python]
+            is_escaped = "\\" in node.name and node.kind in ("name", *_BINDING)
+            if is_name or is_escaped or (node.name in _DYNAMIC and node.kind in ("name", "member", *_BINDING)):
+                _refuse(node.line, f"{node.name} may change any value, so the program is not imported")
+            if node.kind == "import":
+                module = str(node.value)
+                if node.name == "*" or any(f"{module}.".startswith(f"{one}.") for one in _PATCHING):
+                    _refuse(node.line, f"the import of {module} may change any value, so the program is not imported")
+            elif node.name in ("modules", "cache") and self._path(node) in ("sys.modules", "require.cache"):
+                _refuse(node.line, f"{self._path(node)} may change any value, so the program is not imported")
+            elif node.kind == "class":
+                for base in node.parts:
+                    path = "" if base.kind == "block" else self._origin(base)
+                    if _is_client_class(path):
+                        _refuse(node.line, f"{node.name} is a subclass of {path}, which may change the request")
+            elif node.kind == "set":
+                self._check_set(node)
+
+    def _check_set(self, node: Node) -> None:
+        """Refuse code that sets a property of a module, of a client, or of a part of one."""
+        place = node.parts[0]
+        path = self._path(place)
+        first = path.partition(".")[0]
+        if node.name in _SETTINGS or (place.kind == "name" and place.name in ("self", "this")):
+            return
+        is_module = any(one.kind == "import" for one in self._bindings.get(first, ())) and first not in _OPEN_MODULES
+        if is_module or first in _GLOBALS or {*re.split(r"\W+", path), node.name} & _SENDING:
+            _refuse(node.line, f"{path}.{node.name} is set, which may change the request")
+
+    def _check_client(self) -> None:
+        """Refuse or name a client that may send another request."""
+        node = self._call.parts[0]
+        while node.kind in ("member", "call") and node.name not in ("new", *self._sets):
+            is_options = node.kind == "call" and node.parts[0].name in _WITH_OPTIONS
+            if node.kind == "call" and not is_options:
+                break
+            node = node.parts[0]
+        doubt = self._doubt(node, {})
+        settings = (one for one in self._nodes if one.kind in ("keyword", "set", "pair", "member"))
+        found = next((one for one in settings if (one.name or _key(one)) in _TRANSPORT), None)
+        doubt = doubt or (f"Line {found.line} has {found.name or _key(found)}" if found is not None else "")
+        if doubt:
+            self._report.note(f"{doubt}, which may change the request.")
+
+    def _doubt(self, node: Node, seen: dict[str, None], depth: int = 0) -> str:
+        """Return why an expression may not be a client of a known package."""
+        if node.kind == "const" or depth > 9:
+            return ""
+        if node.kind == "call":
+            maker = node.parts[0]
+            if maker.name in _WITH_OPTIONS:
+                return self._doubt(maker.parts[0], seen, depth + 1)
+            path, name = self._origin(maker), re.split(r"[.(]", self._path(maker))[0]
+            is_known = path.startswith((*_SDKS, "requests.", "httpx.", "aiohttp.", "axios.", "?")) and path != "?"
+            if is_known or (path.split(".")[-1] in _MAKERS and name not in self._bindings):
+                return ""
+            if any(one.kind == "class" for one in self._bindings.get(name, ())):
+                _refuse(node.line, f"the client is made by the class {name} of the program")
+            return f"The client is made by {path[:60]} in line {node.line}"
+        if node.kind == "name" and node.name in ("self", "this"):
+            return ""
+        if node.kind == "member" and node.parts[0].kind == "name":
+            return self._doubt_of(node.name, self._sets.get(node.name, ()), seen, depth)
+        if node.kind == "name":
+            return self._doubt_of(node.name, self._bindings.get(node.name, ()), seen, depth)
+        return next(filter(None, (self._doubt(one, seen, depth + 1) for one in node.parts)), "")
+
+    def _doubt_of(self, name: str, found: Sequence[Node], seen: dict[str, None], depth: int) -> str:
+        if name in seen:
+            return ""
+        seen[name] = None
+        for one in found[:_MAX_BINDINGS]:
+            if one.kind in ("function", "class"):
+                _refuse(one.line, f"the client {name} is code of the program")
+            module = str(one.value) if one.kind == "import" else ""
+            if module and not module.startswith((*_SDKS, "requests", "httpx", "axios", "node-fetch", "aiohttp")):
+                return f"The client is imported in line {one.line}"
+            value = one.parts[0] if one.kind in ("let", "var") else one.parts[-1] if one.kind == "set" else None
+            if value is not None and (doubt := self._doubt(value, seen, depth + 1)):
+                return doubt
+        return next(filter(None, (self._passed(one, seen) for one in self._mentions.get(name, ()))), "")
+
+    def _passed(self, mention: Node, seen: dict[str, None]) -> str:
+        """Return where a client, or a part of one, is passed to code that may change it."""
+        top = mention
+        while top.parent is not None and (top.parent.kind in _NESTING or top.parent.name in _API):
+            top = top.parent
+        outer, is_part = top.parent, top.kind == "member"
+        if outer is None or (outer.kind == "member" and outer.parts[0] is top) or outer in self._calls:
+            return ""
+        if outer.kind in ("let", "var") and outer.name not in seen:
+            seen[outer.name] = None
+            return next(filter(None, (self._passed(one, seen) for one in self._mentions.get(outer.name, ()))), "")
+        if outer.kind == "set" and outer.parts[0] is top and outer.name not in _SETTINGS:
+            _refuse(mention.line, "a property of the client is set, which may change the request")
+        if outer.kind != "call":
+            is_kept = outer.kind == "set" or (not is_part and outer.kind in ("end", "if", "expression"))
+            return "" if is_kept else f"The client is passed on in line {mention.line}"
+        if is_part and outer.parts[0] is not top:
+            _refuse(mention.line, "a part of the client is passed on, which may change the request")
+        is_own = outer.parts[0] is top or self._is_own(self._path(outer.parts[0]))
+        return "" if is_own else f"The client is passed on in line {mention.line}"
+
+    # Values
+
+    def fields(self) -> dict[str, object]:
+        """Return the arguments of the call by name."""
+        if self._is_post:
+            return self._posted()
+        given = self._call.parts[1:]
+        if self._is_python and any(one.kind not in ("keyword", "spread") for one in given):
+            raise SyntaxError("an object of JavaScript")
+        if not self._is_python and len(given) > 1:
+            self._report.left_out("options", "it is not part of the body")
+        found: dict[str, object] = {}
+        for one in given if self._is_python else given[:1]:
+            found |= self._pairs(one, 0)
+        for name in ("extra_headers", "extra_query", "timeout"):
+            if found.pop(name, self) is not self:
+                self._report.left_out(name, "it is not part of the body")
+        options = found.pop("request_options", None)
+        if options is not None:
+            self._report.left_out("request_options, apart from additional_body_parameters,")
+            more = options.get("additional_body_parameters") if isinstance(options, dict) else None
+            found |= more if isinstance(more, dict) else {}
+        if isinstance(extra := found.get("extra_body"), dict):
+            del found["extra_body"]
+            found |= extra
         return found
 
-    def doubt(self, call: ast.Call) -> str:
-        """Return what may change the client."""
-        base: ast.AST = call.func
-        while isinstance(base, ast.Attribute | ast.Subscript | ast.Call):
-            if isinstance(base, ast.Call):
-                if property_name(base.func) not in _WITH_OPTIONS:
-                    break
-                base = base.func
-            elif property_name(base) not in _API | _WITH_OPTIONS:
-                break
-            else:
-                base = base.value
-        if not self._is_held(base):
-            return f"The client is made by {_maker(base)} in line {call.lineno}"
-        for key in self._keys:  # it grows
-            if key in self._imported:
-                return f"The client is imported in line {self._imported[key]}"
-            for node in self._nodes:
-                is_maker = key in self._makers
-                if found := self._changed_by(node, key, is_maker) or (not is_maker and self._set_by(node, key)):
-                    return found
-        return self._import_doubt or self.replaced()
+    def _pairs(self, node: Node, depth: int) -> dict[str, object]:
+        """Return the members of an object, or the fields that an argument gives."""
+        if node.kind == "keyword":
+            return {node.name: self._value(node.parts[0], depth)}
+        if node.kind == "pair":
+            key = self._value(node.parts[0], depth)
+            if isinstance(key, str) and not isinstance(key, Open):
+                return {key: self._value(node.parts[1], depth)}
+        elif node.kind == "dict":
+            found: dict[str, object] = {}
+            for one in node.parts:
+                more = self._pairs(one, depth + 1)
+                for name in found.keys() & more.keys():
+                    del found[name]  # the order is that of the last ones
+                found |= more
+            return found
+        elif node.kind == "spread" or depth == 0:
+            value = self._value(node.parts[0] if node.kind == "spread" else node, depth)
+            if isinstance(value, dict):
+                return value
+            return {self._source(node): self._gap(node, value)}
+        return {self._source(node): self._gap(node)}
 
-    def replaced(self) -> str:
-        """Return the code that replaces a function on the way from the call to the network."""
-        return next(filter(None, map(self._replaced_by, self._nodes)), "")
+    def _posted(self) -> dict[str, object]:
+        """Return the JSON that a request with `fetch` or `post` sends. Raises InputError if it is not known."""
+        call, line = self._call, self._call.line
+        path = self._path(call.parts[0])
+        given = {one.name: one.parts[0] for one in call.parts[1:] if one.kind == "keyword"}
+        rest = [one for one in call.parts[1:] if one.kind != "keyword"]
+        if path == "fetch" and self._is_own(path):
+            _refuse(line, "fetch is a function of the program")
+        if self._is_python and (path == "fetch" or (len(rest) > 1 and not given)):
+            raise SyntaxError("a function of JavaScript")
+        url = self._value(rest.pop(0) if rest else given.get("url", call), 0)
+        if not isinstance(url, str) or not url.endswith("/chat/completions"):
+            _refuse(line, "the address of the request does not end with /chat/completions")
+        body = self._literal(rest[0]) if rest else None  # of axios.post(url, body)
+        if self._is_python:
+            body = next((given[name] for name in ("json", "data", "content") if name in given), None)
+        elif path == "fetch":
+            pairs = body.parts if body is not None and all(one.kind == "pair" for one in body.parts) else []
+            body = next((one.parts[1] for one in pairs if _key(one) == "body"), None)
+        body = self._literal(body) if body is not None else None
+        if body is not None and body.kind == "call" and self._path(body.parts[0]) in ("json.dumps", "JSON.stringify"):
+            body = body.parts[1] if len(body.parts) > 1 and _is_plain(body.parts[2:]) else None
+        value = self._value(body, 0) if body is not None else None
+        if isinstance(value, str) and not isinstance(value, Open) and "json" not in given:
+            value = loads(value)
+        if not isinstance(value, dict):
+            _refuse(line, "the JSON of the request is not in the program", "Paste the JSON.")
+        return value
 
-    def _replaced_by(self, node: ast.AST) -> str:
-        is_set = isinstance(getattr(node, "ctx", None), ast.Store) or node in getattr(
-            self._parents.get(node), "targets", ()
+    def _literal(self, node: Node) -> Node:
+        """Return what a name is set to, if that is not changed."""
+        binding = self._binding(node) if node.kind == "name" else None
+        is_value = binding is not None and (
+            binding.kind == "let" or (binding.kind == "var" and self._is_before(binding))
         )
-        name = property_name(node) if isinstance(node, ast.Attribute | ast.Subscript) else ""
-        if not is_set or name not in _SENDING or _base(node) in ("self", "this"):
-            return ""
-        return f"{name} is replaced in line {getattr(node, 'lineno', 0)}"
+        return binding.parts[0] if binding is not None and is_value and not any(self._changed(binding)) else node
 
-    def _is_made(self, value: ast.AST | None) -> bool:  # noqa: C901 - one case per expression
-        match value:
-            case None | ast.Constant():
-                return True
-            case ast.Call(func=ast.Name(id=name), args=[inner]) if name == UNKNOWN:  # new OpenAI()
-                return self._is_made(inner)
-            case ast.Call(func=ast.Name(id=name)) if name in self._functions:
-                returned = [one for one in ast.walk(self._functions[name]) if isinstance(one, ast.Return)]
-                return bool(returned) and all(self._is_held(one.value) for one in returned)
-            case ast.Call(func=ast.Name(id=name)):
-                return name in self._makers or _has_package(value)
-            case ast.Call(func=ast.Attribute(value=inner) as method):
-                is_same = property_name(method) in _WITH_OPTIONS and self._is_made(inner)
-                return is_same or getattr(inner, "id", "") in self._makers or _has_package(value)
-            case ast.Await(value=inner):
-                return self._is_made(inner)
-            case ast.BoolOp(values=parts):
-                return all(self._is_held(one) for one in parts)
-            case ast.IfExp(body=body, orelse=orelse):
-                return self._is_held(body) and self._is_held(orelse)
-            case ast.Attribute(value=inner) | ast.Subscript(value=inner) if not _held(value):
-                return self._is_made(inner)
-            case ast.Attribute() | ast.Name() | ast.Subscript():
-                return self._is_held(value)
-        return value is not None and _has_package(value)
+    def _gap(self, node: Node, value: object = None) -> Gap:
+        why = getattr(value, "reason", "") or f"line {node.line}"
+        return Gap(self._source(node)[:60], f"its value is not in the program ({why})")
 
-    def _is_held(self, value: ast.AST | None) -> bool:
-        """Whether a value is made, or has a name; that name is then looked at, too."""
-        name = _held(value)
-        self._keys += [name] if name and name not in self._keys else []
-        return bool(name) or self._is_made(value)
+    def _source(self, node: Node) -> str:
+        if node.kind == "spread" and node.source is None:
+            return f"**{self._source(node.parts[0])}"
+        while node.source is None and node.parent is not None:
+            node = node.parent
+        return " ".join(self._text(node.source).split())
 
-    def _set_by(self, node: ast.AST, key: str) -> str:
-        """Return the code that gives a name another client."""
-        targets: list[ast.expr | None] = []
-        value: ast.expr | None = None
-        match node:
-            case ast.Assign():
-                targets, value = [*node.targets], node.value
-            case ast.AnnAssign() | ast.NamedExpr():
-                targets, value = [node.target], node.value
-            case ast.withitem():
-                targets, value = [node.optional_vars], node.context_expr
-        if key not in map(_held, targets) or self._is_made(value):
-            return ""
-        return f"The client is made by {_maker(value)} in line {getattr(value, 'lineno', 0)}"
+    def _open(self, node: Node, reason: str = "", key: Hashable = None) -> Open:
+        return self._values.open(self._source(node), reason or f"line {node.line}", key=key)
 
-    def _changed_by(self, node: ast.AST, key: str, is_maker: bool) -> str:
-        """Return the code that changes a property of the client, or passes it on. A package is changed in its calls."""
-        if _held(node) != key or (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)):
-            return ""
-        line = getattr(node, "lineno", 0)
-        end, parent = node, self._parents.get(node)
-        while isinstance(parent, ast.Attribute | ast.Subscript) and parent.value is end:
-            is_maker = is_maker and property_name(parent) not in _API
-            end, parent = parent, self._parents.get(parent)
-        is_set = isinstance(getattr(end, "ctx", None), ast.Store | ast.Del) or end in getattr(parent, "targets", ())
-        if is_maker:
-            return ""
-        if is_set and end is not node:
-            return f"The client is changed in line {line}"
-        if isinstance(parent, ast.keyword | ast.Starred):
-            parent = self._parents[parent]
-        is_followed = isinstance(parent, ast.Assign | ast.AnnAssign) and isinstance(_target(parent), ast.Name)
-        is_called = isinstance(parent, ast.Call) and end is parent.func
-        if property_name(end) in _API and end is not node and not is_followed and not is_called:
-            return f"The client is passed on in line {line}"
-        if isinstance(parent, ast.Assign) and end is parent.value:
-            self._keys += {*map(_held, parent.targets)} - {*self._keys, ""}
-        elif isinstance(parent, ast.Call) and end is not parent.func:
-            name = getattr(parent.func, "id", "") or property_name(parent.func)
-            if name not in self._own and name not in ("print", "isinstance", "bool", "info"):
-                return f"The client is passed on in line {line}"
-            given = parameters(self._functions[name]) if name in self._functions else set()
-            self._keys += given - {*self._keys, "self"}
-        return ""
+    def _value(self, node: Node, depth: int) -> object:
+        """Return a value: known, or open."""
+        self._values.spend(node.line, 1, depth)
+        match node.kind:
+            case "const" if not isinstance(node.value, int | float) or -(2**63) <= node.value < 2**64:
+                return node.value
+            case "template":
+                return self._joined(node, node.parts, depth)
+            case "sum":
+                return self._sum(node, depth)
+            case "list":
+                return self._items(node.parts, depth)
+            case "dict":
+                return self._pairs(node, depth + 1)
+            case "name":
+                return self._named(node, depth)
+            case "member" | "index":
+                return self._member(node, depth)
+            case "call":
+                return self._called(node, depth)
+        return self._open(node)
+
+    def _items(self, parts: Sequence[Node], depth: int) -> list[object]:
+        found: list[object] = []
+        for one in parts:
+            value = self._value(one.parts[0] if one.kind == "spread" else one, depth + 1)
+            if one.kind == "spread":
+                found += value if isinstance(value, list) else [self._gap(one, value)]
+            else:
+                found.append(value)
+        return found
+
+    def _joined(self, node: Node, parts: Sequence[Node], depth: int) -> str:
+        text = ""
+        for one in parts:
+            value = self._value(one, depth + 1)
+            if isinstance(value, bool) or not isinstance(value, str | int):
+                value = self._open(one)
+            text += str(value)
+            self._values.spend(node.line, len(str(value)) // 8)
+            if len(text) > MAX_CHARS:
+                _refuse(node.line, f"a text has more than {MAX_CHARS:,} characters")
+        return text
+
+    def _sum(self, node: Node, depth: int) -> object:
+        found = [self._value(one, depth + 1) for one in node.parts]
+        texts = [isinstance(one, str) and not isinstance(one, Open) for one in found]
+        if any(texts if self._is_python else texts[:2]) and all(isinstance(one, str) for one in found):
+            self._values.spend(node.line, sum(len(str(one)) for one in found) // 8)
+            return "".join(map(str, found))
+        if self._is_python and any(isinstance(one, list) for one in found):
+            items: list[object] = []
+            for one, value in zip(node.parts, found, strict=True):
+                items += value if isinstance(value, list) else [self._gap(one, value)]
+            return items
+        return self._open(node)
+
+    def _called(self, node: Node, depth: int) -> object:
+        function, given = node.parts[0], node.parts[1:]
+        path = self._origin(function)
+        is_dict = path == "dict" and self._is_python and path not in self._bindings
+        if is_dict and all(one.kind == "keyword" for one in given):
+            return {one.name: self._value(one.parts[0], depth + 1) for one in given}
+        text: object = None
+        strips = ("strip", "lstrip", "rstrip") if self._is_python else ("trim",)
+        is_own = self._is_own(self._path(function))
+        if path in ("textwrap.dedent", "inspect.cleandoc") and len(given) == 1 and not is_own:
+            text = self._value(given[0], depth + 1)
+        elif function.kind == "member" and function.name in strips and not given:
+            text = self._value(function.parts[0], depth + 1)
+        if not isinstance(text, str) or next(self._values.opened(text), None) is not None:
+            return self._open(node)
+        if function.name == "trim":
+            return text.strip(_SPACES)
+        if path.endswith("dedent"):
+            return textwrap.dedent(text)
+        return inspect.cleandoc(text) if path.endswith("cleandoc") else str(getattr(text, function.name)())
+
+    def _member(self, node: Node, depth: int) -> object:
+        """Return a member of a known object: `CONFIG["temperature"]`."""
+        holder = self._value(node.parts[0], depth + 1) if node.parts[0].kind in ("name", "member", "index") else None
+        key = node.name or getattr(node.parts[-1], "value", None)
+        is_place = isinstance(key, str) and (node.kind == "index" or not self._is_python)
+        is_known = (
+            isinstance(holder, dict) and key in holder and not any(isinstance(one, Gap) for one in holder.values())
+        )
+        return holder[key] if is_place and is_known else self._open(node)  # type: ignore[index]
+
+    def _named(self, node: Node, depth: int) -> object:
+        binding = self._binding(node)
+        is_value = binding is not None and binding.kind in ("let", "var")
+        if not is_value or binding is None or (self._is_python and hasattr(builtins, node.name)):
+            lines = sorted({one.line for one in self._bindings.get(node.name, ())})[:4]
+            where = f"line{'s' if len(lines) > 1 else ''} {', '.join(map(str, lines))}" if lines else ""
+            return self._open(node, where, self._key(node, binding))
+        if binding.kind == "var" and not self._is_before(binding):
+            return self._open(node)
+        if binding.at in self._known:
+            return self._known[binding.at]
+        self._values.spend(node.line, 20)
+        value = self._value(binding.parts[0], depth + 1)
+        if isinstance(value, Open):
+            return self._open(node, value.reason, self._key(node, binding))
+        if not isinstance(value, list | dict):
+            if next(self._values.opened(value), None) is None:
+                self._known[binding.at] = value
+            return value
+        reason, grown = self._changed(binding)
+        if grown and not self._call.has(node) and any(node.at < one.at < self._call.at for one in grown):
+            reason = reason or f"line {grown[-1].line} adds to it"
+        if reason or (grown and not isinstance(value, list)):
+            return self._open(node, reason or f"line {grown[0].line} changes it")
+        return self._grown(binding, [*value], grown, depth) if isinstance(value, list) else value
+
+    def _is_before(self, binding: Node) -> bool:
+        """Whether a declaration with `var` runs before the call, in its function."""
+        block = binding.parent.parent if binding.parent is not None else None
+        is_around = block is not None and block.kind == "block" and block.has(self._call)
+        return (
+            is_around
+            and binding.at < self._call.at
+            and self._around(binding, ["function"]) is self._around(self._call, ["function"])
+        )
+
+    def _key(self, node: Node, binding: Node | None) -> Hashable:
+        """Return what is the same for two uses of a name with the same value; None if that is not certain."""
+        if node.name not in self._bindings and node.name not in ("self", "this"):
+            return node.name
+        if binding is None or any(self._changed(binding)):
+            return None
+        run = self._around(binding, _RUNS)
+        is_later = run.kind == "loop" and any(one.kind == "function" and one.at > run.at for one in self._call.outer())
+        # Calls in between may change it, and objects of JavaScript may become another text in a sum.
+        how = bisect(self._acting, node.at), node.parent is not None and node.parent.kind == "sum"
+        if self._call.has(node):
+            return (binding.at, is_later, how)
+        block = self._around(node, ["block"])
+        return (binding.at, False, how) if block.has(self._call) and run.has(block) and not is_later else None
+
+    # Lists and objects
+
+    def _changed(self, binding: Node) -> tuple[str, list[Node]]:
+        """Return the code that may change the value of a name, and the calls that add to its list."""
+        if binding.at in self._changes:
+            return self._changes[binding.at]
+        self._changes[binding.at] = f"line {binding.line} may have itself in it", []
+        reason, grown = "", []
+        scope, run = self._scope_of[binding.at], self._around(binding, _RUNS)
+        is_repeated = not run.has(self._call) or any(
+            one.kind in _RUNS and one.at > run.at for one in self._call.outer()
+        )
+        for one in self._mentions.get(binding.name, ()):
+            if not scope.has(one):
+                continue
+            flow, what = self._flow(one)
+            is_after = one.at > self._call.last and self._is_sent and not is_repeated
+            is_after = is_after and self._around(one, ["function"]) is self._around(binding, ["function"])
+            if flow == "grow" and not is_after:
+                grown.append(what)
+            elif flow in ("read", "grow") or is_after:
+                continue
+            elif flow in ("held", "same"):
+                reason, more = self._changed(what)
+                reason = reason or (f"line {more[0].line} adds to it" if more and flow == "same" else "")
+            else:
+                reason = f"line {one.line} passes {one.name} on or changes it"
+            if reason:
+                break
+        self._changes[binding.at] = reason, grown
+        return reason, grown
+
+    def _flow(self, mention: Node) -> tuple[str, Node]:  # noqa: C901 - one case per kind of code
+        """Return what the code around a mention does to the value: read, grow, same (another name), held (a member of
+        the value of another name), or other."""
+        node, is_held = mention, False
+        while (outer := node.parent) is not None:
+            is_method = outer.parent is not None and outer.parent.kind == "call" and outer.parent.parts[0] is outer
+            if outer.kind in ("member", "index") and outer.parts[0] is node and not is_method and not is_held:
+                if outer.name == "length":
+                    return "read", outer
+            elif outer.kind in _NESTING:
+                is_held = True
+            else:
+                break
+            node = outer
+        if outer is None or outer.parent is None:
+            return "other", mention
+        if outer.kind == "call" and outer.parts[0] is not node:
+            path = self._path(outer.parts[0])
+            known = path in _READING and not self._is_own(path)
+            if path in ("json.dumps", "JSON.stringify"):
+                known = known and _is_plain([one for one in outer.parts[1:] if not one.has(mention)])
+            return ("read" if known or outer in self._calls or outer is self._call else "other"), outer
+        if outer.kind == "member" and node is mention:  # a method
+            call = outer.parent
+            is_plain = all(one.kind not in ("spread", "keyword") for one in call.parts[1:])
+            if outer.name == ("append" if self._is_python else "push") and is_plain and call.parent is not None:
+                return ("grow" if call.parent.kind == "expression" else "other"), call
+            return ("read" if outer.name in _TEXT_METHODS else "other"), call
+        if outer.kind in ("template", "expression") or (outer.kind == "if" and outer.parts[0] is node):
+            return "read", outer
+        if outer.kind in ("let", "var") and outer.parts[0] is node:
+            scope = self._scope_of[outer.at]
+            if scope.kind != "class" and sum(scope.has(one) for one in self._bindings[outer.name][:_MAX_BINDINGS]) == 1:
+                return ("held" if is_held else "same"), outer
+        return "other", outer
+
+    def _grown(self, binding: Node, items: list[object], grown: Sequence[Node], depth: int) -> list[object]:
+        """Return a list with what is added to it before the call."""
+        call, run = self._call, self._around(binding, _RUNS)
+        for one in grown:
+            block = self._around(one, ["block"])
+            is_direct = one.parent is not None and one.parent.parent is block
+            around = [outer for outer in one.outer() if outer.kind in _RUNS and outer.at > run.at]
+            if is_direct and block.has(call) and one.at < call.at and self._is_certain(binding, one):
+                items += self._items(one.parts[1:], depth)
+                if around:
+                    self._report.left_out(f"What line {one.line} adds to {binding.name} in later turns")
+            else:
+                items.append(Gap(f"What line {one.line} adds to {binding.name}"))
+        return items
+
+    def _is_certain(self, binding: Node, grow: Node) -> bool:
+        """Whether no function with the call can run before it adds to the list: JavaScript calls later functions."""
+        inner = (one for one in self._call.outer() if one.kind == "function" and not one.has(grow))
+        between = (one for one in self._nodes[binding.last + 1 : grow.at] if one.kind == "call")
+        is_hoisted = not self._is_python and any(one.at > binding.at for one in inner)
+        return not is_hoisted or all(one.parts[0].name == "push" for one in between)
 
 
-def property_name(node: ast.AST) -> str:
-    """Return the name of a property."""
-    if isinstance(node, ast.Attribute):
-        return node.attr.lstrip(".")
-    return str(getattr(node.slice, "value", "")) if isinstance(node, ast.Subscript) else ""
+def _is_plain(options: Sequence[Node]) -> bool:
+    """Whether the options of a function are literals, and no functions."""
+    return all(one.kind == "const" or [part.kind for part in one.parts] == ["const"] for one in options)
 
 
-def self_names(  # noqa: C901 - one case per kind of node
-    nodes: Sequence[ast.AST], parents: Mapping[ast.AST, ast.AST], path: Sequence[ast.AST]
-) -> dict[ast.AST, ast.AST]:
-    """Make a name of each property of `self` that the first method of the class around a call sets.
-
-    Return the class and that method. A property that other code than the methods of the class may reach stays as it is.
-    """
-    owner = next((node for node in reversed(path) if isinstance(node, ast.ClassDef)), None)
-    first = next(
-        (one for one in getattr(owner, "body", ()) if getattr(one, "name", "") in ("__init__", "constructor")), None
-    )
-    if owner is None or not isinstance(first, ast.FunctionDef):
-        return {}
-    inside, whole = {*ast.walk(owner)}, {*ast.walk(first)}
-    if owner.bases or owner.keywords or owner.decorator_list or any(isinstance(one, ast.Return) for one in whole):
-        return {}
-    if any(_may_override(node, nodes) for node in nodes):
-        return {}
-    found: dict[str, list[ast.AST]] = {}
-    lost = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
-    lost |= {one.id for part in owner.body for one in getattr(part, "targets", ()) if isinstance(one, ast.Name)}
-    begun: set[str] = set()
-    classes = [one for one in nodes if isinstance(one, ast.ClassDef) and one is not owner and not one.bases]
-    apart = {node for one in classes for node in ast.walk(one)} - inside  # their objects are others
-    targets = {one for node in nodes for one in getattr(node, "targets", ())}
-    for node in nodes:
-        name, parent = property_name(node), parents.get(node)
-        if isinstance(node, ast.Name) and node.id in ("self", "this"):
-            if node in inside and not (isinstance(parent, ast.Attribute | ast.Subscript) and property_name(parent)):
-                return {}
-        elif isinstance(node, ast.Constant) and isinstance(parent, ast.Call):
-            lost |= {node.value} if isinstance(node.value, str) else set()
-        elif name and node in apart and _held(node):
-            continue
-        elif name == "__dict__" or (name and (not _held(node) or node not in inside)):
-            lost.add(name)
-        elif name:
-            found.setdefault(name, []).append(node)
-            is_target = node in targets or isinstance(getattr(node, "ctx", None), ast.Store)
-            begun |= {name} if is_target and node in whole else set()
-            inner = node
-            while inner not in targets and isinstance(outer := parents.get(inner), ast.expr):
-                lost |= {name} if isinstance(outer, ast.Call) and getattr(outer.func, "id", "") == UNKNOWN else set()
-                inner = outer
-    if "__dict__" in lost or not begun - lost:
-        return {}
-    made = {one: f"{_base(one)}.{name}" for name in begun - lost for one in found[name]}
-    for parent in nodes:
-        for field, value in ast.iter_fields(parent):
-            for one in value if isinstance(value, list) else [value]:
-                if not isinstance(one, ast.expr) or one not in made:
-                    continue
-                is_target = field == "targets" or not isinstance(getattr(one, "ctx", None), ast.Load)
-                new = ast.Name(id=made[one], ctx=ast.Store() if is_target else ast.Load())
-                ast.copy_location(new, one)
-                if isinstance(value, list):
-                    value[next(at for at, old in enumerate(value) if old is one)] = new
-                else:
-                    setattr(parent, field, new)
-    return {owner: first}
+def _is_other_address(call: Node) -> bool:
+    url = call.parts[1] if len(call.parts) > 1 else call
+    return url.kind == "const" and not str(url.value).endswith("/chat/completions")
 
 
-def _may_override(node: ast.AST, nodes: Sequence[ast.AST]) -> bool:
-    """Return whether a node may give an object another property than its constructor: a subclass with fields, which
-    JavaScript sets behind the constructor of the base, or a method that sets or reads every property."""
-    if isinstance(node, ast.FunctionDef):
-        return node.name in ("__setattr__", "__getattribute__")
-    if not isinstance(node, ast.ClassDef):
+def _is_client_class(path: str) -> bool:
+    if re.search(r"(Error|Exception|BaseModel)$", path):
         return False
-    fields = (one for one in node.body if getattr(one, "name", UNKNOWN) == UNKNOWN)
-    if all(isinstance(one, ast.Pass | ast.Expr) for one in fields):
-        return False
-    own = {one.name for one in nodes if isinstance(one, ast.ClassDef)} | {
-        one.arg if isinstance(one, ast.arg) else one.id
-        for one in nodes
-        if isinstance(one, ast.arg) or (isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store))
-    }
-    return any(not isinstance(base, ast.Name) or base.id in own for base in node.bases)
+    is_transport = re.search(r"(Session|Client|Auth|AuthBase|Adapter|Transport|Completions)$", path)
+    return is_transport is not None or path.startswith(_SDKS) or re.sub(r".*\.", "", path) in _MAKERS
 
 
-def _target(node: ast.AST) -> ast.AST | None:
-    found: ast.AST | None = getattr(node, "target", None) or getattr(node, "targets", (None,))[0]
-    return found
-
-
-def _base(node: ast.AST) -> str:
-    return str(getattr(getattr(node, "value", None), "id", ""))
-
-
-def _maker(node: ast.AST | None) -> str:
-    while isinstance(node, ast.Call):
-        is_new = isinstance(node.func, ast.Name) and node.func.id == UNKNOWN
-        node = node.args[0] if is_new and node.args else node.func
-    return getattr(node, "id", "") or (property_name(node) if node is not None else "") or "an expression"
-
-
-def _held(node: ast.AST | None) -> str:
-    """Return the name of a variable, or of a property of `self`."""
-    if isinstance(node, ast.Name):
-        return node.id
-    of_self = isinstance(node, ast.Attribute | ast.Subscript) and getattr(node.value, "id", "") in ("self", "this")
-    return property_name(node) if of_self and node is not None else ""
-
-
-def _has_package(value: ast.AST) -> bool:
-    return any(
-        isinstance(node, ast.Call)
-        and getattr(node.func, "id", "") in ("require", "import")
-        and any(isinstance(one, ast.Constant) and one.value in _SDKS for one in node.args)
-        for node in ast.walk(value)
-    )
-
-
-def parameters(node: ast.AST) -> set[str]:
-    given = node.args if isinstance(node, FUNCTIONS) else None
-    return {one.arg for one in ast.walk(given) if isinstance(one, ast.arg)} if given is not None else set()
-
-
-def path_to(parents: Mapping[ast.AST, ast.AST], call: ast.AST) -> list[ast.AST]:
-    """Return the nodes from the program to the call, one inside the other."""
-    path = [call]
-    while path[-1] in parents:
-        path.append(parents[path[-1]])
-    return path[::-1]
+def _key(pair: Node) -> str:
+    return str(pair.parts[0].value) if pair.kind == "pair" else ""

@@ -95,13 +95,20 @@ def _option(word: str) -> tuple[str, str | None]:
 
 
 _HERE = re.compile(r"<<(-?)[ \t]*(['\"\\]?)(\w+)['\"]?")
+_LINES = (re.compile(r"[^\n]*+\n?"), re.compile(r"(?:[^\\\n]|\\[\s\S])*+\n?"))
+"""The lines of a here document; a backslash at the end of one continues it unless the word is quoted."""
 _EXPANSION = re.compile(
     r"\\([$`\"\\\n])|\$(\w+|[$@*#?!-])|\$\{(\w+)\}|(\$\{[^}]*\}|\$\((?:[^()]|\([^()]*\)){0,999}\)|`[^`]*`)", re.ASCII
 )
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)(\+?)=", re.ASCII)
 _SETTING = ("export", "local", "readonly")
-_CHANGING = frozenset(["RANDOM", "SRANDOM", "SECONDS", "EPOCHSECONDS", "EPOCHREALTIME", "LINENO", "BASHPID"])
-"""Names with another value at each use."""
+_OWN_NAMES = re.compile(
+    r"BASH\w*|COMP_\w+|EPOCH\w+|S?RANDOM|SECONDS|LINENO|FUNCNAME|GROUPS|E?UID|PPID|HISTCMD|DIRSTACK|PIPESTATUS|OPT[A-Z]+"
+    r"|(?:OLD)?PWD|SHELL\w*|_",
+    re.ASCII,
+)
+"""Names that the shell itself sets: each use has another value, also behind an assignment."""
+_HOME = re.compile(r"((?:\w+\+?=)?(?:[^~]*:)?)(~.*)", re.DOTALL | re.ASCII)
 _PIECE = re.compile(
     r"(?P<space>[ \t]+|[\\`]\n|\n(?=[ \t]*-))|(?P<end>\n|;|&&|\|\|?|&(?=\s|$))|(?P<here><<-?[ \t]*['\"\\]?\w+['\"]?)"
     r"|(?P<redirect>\d?>>?(?:&\d)?)|\$'(?P<ansi>(?:[^'\\]|\\.)*)'|'(?P<single>[^']*)'|\"(?P<double>(?:[^\"\\]|\\.)*)\""
@@ -134,13 +141,8 @@ class _Shell:
             if words[1:2] == ["{"] and words[0].endswith("()"):  # it runs later
                 self._once = Counter(re.findall(r"(?<![\w$])(\w+)\+?=", self._source, re.ASCII))
                 self._keep_once()
-            is_setting = words and (words[0] in _SETTING or all(map(_ASSIGNMENT.match, words)))
-            for word in words if is_setting else ():
-                if set_name := _ASSIGNMENT.match(word):
-                    self._spend(len(word))
-                    before = self._names.get(set_name[1], "") if set_name[2] else ""
-                    self._names[set_name[1]] = before + word[set_name.end() :]
-                    self._keep_once()
+            if words and (words[0] in _SETTING or all(map(_ASSIGNMENT.match, words))):
+                self._set_names(words)
             if words and re.search(r"(^|[/\\])curl(\.exe)?$", words[0]):
                 if not found:
                     self.standard_input = self._here
@@ -149,6 +151,17 @@ class _Shell:
         if not found:
             raise InputError.of((), "this is not a curl command.")
         return found
+
+    def _set_names(self, words: list[str]) -> None:
+        for word in words:
+            if set_name := _ASSIGNMENT.match(word):
+                self._spend(len(word))
+                if set_name[1] == "IFS":
+                    self._refuse("IFS changes how the shell reads values")
+                before = self._names.get(set_name[1], "") if set_name[2] else ""
+                if not _OWN_NAMES.fullmatch(set_name[1]):
+                    self._names[set_name[1]] = before + word[set_name.end() :]
+                self._keep_once()
 
     def _keep_once(self) -> None:
         """Forget the names that a script with functions sets more than once."""
@@ -180,8 +193,8 @@ class _Shell:
                 continue
             bare += text if kind == "plain" else "x"
             added = self._text(kind, text)
-            if kind == "plain" and (home := re.match(r"(\w+\+?=)(~.*)", text)) and word is None:
-                added = home[1] + self._values.open(home[2])
+            if kind == "plain" and "~" in text:
+                added = self._with_home(word or "", text)
             self._spend(1 + max(0, len(added) - len(text)))
             if kind == "open" and re.search(r"[\s*?\[]", added) and not _ASSIGNMENT.match(word or ""):
                 self._refuse(f"{text} is not quoted, so its value is split into words")
@@ -191,6 +204,12 @@ class _Shell:
             words.append(word)
         self._here = self._here_text(here) if here is not None else None
         return words
+
+    def _with_home(self, before: str, text: str) -> str:
+        """Return a piece of an assignment with the home directory in it open."""
+        home = _HOME.fullmatch(text) if _ASSIGNMENT.match(before + text) else None
+        is_home = home is not None and (home[1] or before.endswith("="))
+        return home[1] + self._values.open(home[2]) if home is not None and is_home else text
 
     def _check_braces(self, bare: str) -> None:
         if re.search(r"\{.*(?:,|\.\.).*\}", bare) and not self._is_cmd:
@@ -224,7 +243,8 @@ class _Shell:
                 self._refuse(f"a text has more than {MAX_CHARS:,} characters")
             if name in self._names:
                 return self._names[name]
-            return self._values.open(name or match[4], is_same=name is not None and name not in _CHANGING)
+            key = name if name and not _OWN_NAMES.fullmatch(name) else None
+            return self._values.open(name or match[4], key=key)
 
         return _EXPANSION.sub(replaced, text)
 
@@ -233,12 +253,12 @@ class _Shell:
         lines: list[str] = []
         if self._source[self._at - 1] != "\n":  # `<<EOF | jq .`
             self._at = (self._source + "\n").index("\n", self._at) + 1
-        while self._at < len(self._source):
-            end = (self._source + "\n" if self._source[-1] != "\n" else self._source).index("\n", self._at) + 1
-            line, self._at = self._source[self._at : end], end
-            if (line.lstrip("\t") if here[1] else line).rstrip("\n") == here[3]:
+        while self._at < len(self._source) and (found := _LINES[not here[2]].match(self._source, self._at)):
+            self._at = found.end()
+            line = found[0].lstrip("\t") if here[1] else found[0]
+            if (line if here[2] else line.replace("\\\n", "")).rstrip("\n") == here[3]:
                 break
-            lines.append(line.lstrip("\t") if here[1] else line)
+            lines.append(line)
         text = "".join(lines)
         return text if here[2] else self._expanded(text, is_here=True)
 
@@ -282,8 +302,8 @@ def open_snippet(text: str) -> OpenedPrompt:
             fields = python_fields(text, values, report)
         except InputError:
             raise
-        except (SyntaxError, ValueError):
-            fields = javascript_fields(text, values, report)
+        except (SyntaxError, ValueError) as error:
+            fields = javascript_fields(text, values, report, getattr(error, "lineno", None) or 0)
     except InputError:
         raise
     except (RecursionError, MemoryError):  # the parser of Python has a stack of its own

@@ -475,6 +475,6 @@ class CompareController(QObject):
             self.notice.emit("These requests are no longer in the log.")
             return
         self.session.values = {}
-        self.session.id, slots, self.session.started = found
-        self._set_slots(slots)
+        self.session.id, self.session.started = found.id, found.started
+        self._set_slots(found.slots)
         self._start(self._compare_answers(), "compare answers")

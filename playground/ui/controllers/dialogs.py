@@ -13,6 +13,7 @@ from PySide6.QtGui import QKeySequence
 from PySide6.QtWidgets import QMainWindow
 
 from playground.client.endpoint import ELECTRON_ID
+from playground.prompt.field_errors import InputError
 from playground.runs.metrics import counted
 from playground.services import AppServices
 from playground.storage.paths import write_shared
@@ -111,7 +112,11 @@ class DialogController(QObject):
             # A long prompt is searched in the server's errors.
             text = await asyncio.to_thread(ticket if form == "ticket" else as_markdown, stored)
         else:
-            text = SCRIPTS[form](stored.record)
+            try:
+                text = SCRIPTS[form](stored.record)
+            except InputError as refused:
+                self.notice.emit(f"Not copied: {refused}")
+                return
         copy_text(text)
         sentence = _COPIED[form].format(variable=key_variable(stored.record))
         if form not in ("ticket", "markdown") and stored.record.endpoint_kind == "simulator":

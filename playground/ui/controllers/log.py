@@ -285,8 +285,9 @@ class LiveRows:
             return None
         now = time.monotonic()
         at, live = self._seen.get(run_id, (0.0, None))
-        if live is None or now - at >= LOOK_S:
-            live = LiveRequests(run.state, run.clock(), self._tokens(run, now), run.state.text[-TAIL:])
+        shown_s = run.painted_s
+        if live is None or now - at >= LOOK_S or live.elapsed_s != shown_s:
+            live = LiveRequests(run.state, shown_s, self._tokens(run, now), run.state.text[-TAIL:])
             self._seen[run_id] = now, live
         return live
 

@@ -106,7 +106,7 @@ class LogWork:
     async def _mark(self) -> None:
         ids = await self.chosen()
         rows = await self._log.rows_of(ids[:MOST_SHOWN])
-        await self._log.mark(ids, not all(row.marked for row in rows))
+        await self._log.mark(ids, marked=not all(row.marked for row in rows))
 
     async def _tag(self) -> None:
         ids = await self.chosen()

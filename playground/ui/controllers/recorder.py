@@ -384,7 +384,7 @@ class RecorderController(QObject):
 
     def _earlier(self, row: LogRow) -> tuple[LogRow | None, str]:
         """Return the request before in its conversation, else in its program, and which of both it is."""
-        _, run_ids = self.page.analysis.conversation_of(row.run_id)
+        run_ids = self.page.analysis.conversation_of(row.run_id)
         at = run_ids.index(row.run_id) if run_ids else 0
         found = self._follow.row(run_ids[at - 1]) if at else self._follow.earlier_in_conversation(row)
         if found is not None:

@@ -354,7 +354,7 @@ class Requests(QObject):
             DisplayedRequest(
                 run.request.body, endpoint.base_url, endpoint.name, run.started_utc, keyed=endpoint.needs_key
             ),
-            elapsed_s=run.clock(),
+            elapsed_s=run.painted_s,
         )
 
     def _show(self, model: InspectorModel, sent: DisplayedRequest, elapsed_s: float = 0.0) -> None:
@@ -378,9 +378,12 @@ class Requests(QObject):
     def _paint(self) -> None:
         if self.current is None or self.recalled is not None or self._unsent:
             return
-        self._response.refresh()
+        renewed = self.current.run.paint_clock()
+        self._response.refresh(self.current.run.painted_s)
         self._inspector.show_model(self._live_model(self.current))
         self._log.show_shown(self.shown_run_id, self.request_id)
+        if renewed:
+            self._log.repaint_live()
         if not self.current.run.state.ended:
             # Elapsed times move also while nothing comes.
             self._frame.start(FRAME_MS if self.current.run.state.phase == "streaming" else 100)
@@ -425,7 +428,7 @@ class Requests(QObject):
             model=run.request.model,
             usage_asked=run.document.include_usage or not run.document.stream,
             score=score.sentence if score and (score.n or score.reports is False) else "",
-            clock_s=run.clock(),
+            clock_s=run.painted_s,
         )
 
     def comparable(self) -> list[tuple[str, str]]:

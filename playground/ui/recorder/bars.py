@@ -173,7 +173,8 @@ AFTER_TABLE_MS = 20
 _LEFT, _TOP, _BOTTOM, _GAP = 48, 24, 28, 3
 _WIDEST = 36
 _MEANING = "prompt tokens per request"
-_HEIGHT = 150
+_HEIGHT, _LOW = 150, 104
+"""Pixels of the bars, with legend and times in a text of 100 %, in a high page and in a low one."""
 
 
 class TokenBars(QWidget):
@@ -190,6 +191,7 @@ class TokenBars(QWidget):
         self._rows: tuple[LogRow, ...] = ()
         self._selected = ""
         self._leaking: frozenset[str] = frozenset()
+        self._low = False
         self._repaint = single_timer(self, AFTER_TABLE_MS, self.update)
         self.setAccessibleName("Cached and fresh prompt tokens over time")
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -210,12 +212,17 @@ class TokenBars(QWidget):
         self.setToolTip(text)
         self._repaint.start()
 
+    def show_low(self, low: bool) -> None:
+        if low != self._low:
+            self._low = low
+            self.show_zoom()
+
     def show_zoom(self) -> None:
         """Apply the text size. Bars keep their height; lines of text need more room."""
         self.setProperty("zoomApplied", zoom_factor())  # the height is not scaled as a whole
         self._font = ui_font(11, tabular=True)
         self._top, self._bottom, self._left = scaled(_TOP), scaled(_BOTTOM), scaled(_LEFT)
-        self.setFixedHeight(_HEIGHT + self._top + self._bottom - _TOP - _BOTTOM)
+        self.setFixedHeight((_LOW if self._low else _HEIGHT) + self._top + self._bottom - _TOP - _BOTTOM)
         self.update()
 
     def sizeHint(self) -> QSize:
@@ -333,7 +340,7 @@ class TokenBars(QWidget):
                 self.chosen.emit(row.run_id)
 
 
-_LINES = 3
+_LINES, _LOW_LINES = 3, 2
 _NOTABLE = 64
 """Tokens from which a report contradicts the estimate."""
 
@@ -365,6 +372,7 @@ class DifferenceStrip(Panel):
         self.place.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.pieces = PieceView("Text at the first difference", margin=0)
         self.pieces.setFont(mono_font(12))
+        self._lines = _LINES
         self.show_zoom()
         self.pieces.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.pieces.setStyleSheet("background: transparent;")
@@ -386,7 +394,9 @@ class DifferenceStrip(Panel):
         said, head = QWidget(), FlowLayout()  # the buttons are below the words if there is no room beside them
         said.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         row_of(self.title, (self.place, 1), on=said, margins=0, spacing=GRID)
-        head.add_all((said, earlier, compare))
+        buttons = QWidget()
+        row_of(earlier, compare, on=buttons, margins=0, spacing=GRID)
+        head.add_all((said, buttons))
         column_of(head, self.pieces, self.note, on=self, margins=(GRID * 2, 6, GRID, 6), spacing=4)
         self.hide()
 
@@ -409,9 +419,13 @@ class DifferenceStrip(Panel):
         self.pieces.show_pieces(compared.pieces)
         self.note.setText(note(compared))
 
+    def show_low(self, low: bool) -> None:
+        self._lines = _LOW_LINES if low else _LINES
+        self.show_zoom()
+
     def show_zoom(self) -> None:
         """Keep room for the same number of lines after the text size has changed."""
-        self.pieces.setFixedHeight(self.pieces.fontMetrics().lineSpacing() * _LINES + 2)
+        self.pieces.setFixedHeight(self.pieces.fontMetrics().lineSpacing() * self._lines + 2)
 
 
 def note(compared: Compared) -> str:

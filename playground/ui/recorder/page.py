@@ -45,10 +45,11 @@ MAX_BODIES = 300
 """Newest requests that are analysed."""
 _WIDE_PX = 1_180
 """Least width with words on the buttons beside the filter."""
-_SIDES_SHARE = 0.53
-"""Largest share of both sides in the page's width."""
-_SIDES_PX = {True: (190, 300), False: (172, 296)}
-"""Widths of programs and leaks in a wide page, and in a narrow one."""
+_LOW_PX = 640
+"""Least height with bars and a difference of full height."""
+_SIDES_PX, _TABS_PX, _TABS_SHARE = (190, 300), 392, 0.4
+"""Widths of programs and tabs in a wide page; of the tabs in a narrow one, which have the programs, and their largest
+share of it."""
 
 
 class Shown(Struct, frozen=True):
@@ -203,15 +204,30 @@ class RecorderPage(QWidget):
         self._fit()
 
     def _fit(self) -> None:
-        """Divide the page, unless the user has; set labels when it becomes wide or narrow in the text size."""
-        wide = self.width() >= scaled(_WIDE_PX)
+        """Divide the page, unless the user has; set labels when it becomes wide or narrow in the text size.
+
+        The programs are beside the requests in a wide page, and a tab in a narrow one.
+        """
+        wide, low = self.width() >= scaled(_WIDE_PX), self.height() < scaled(_LOW_PX)
+        self.bars.show_low(low)
+        self.strip.show_low(low)
         if wide != self._wide:
             self._divided = False
+            focused = self.focusWidget() is self.programs
+            if wide:
+                self._split.insertWidget(0, self.programs)
+            else:
+                self.tabs.insertTab(0, self.programs, "Programs")
+            self.programs.show()
+            if focused:
+                self.tabs.setCurrentWidget(self.programs)
+                self.programs.setFocus()
         if not self._divided:
-            left, right = map(scaled, _SIDES_PX[wide])
-            part = min(1.0, self.width() * _SIDES_SHARE / (left + right))
-            left, right = round(left * part), round(right * part)
-            self._split.setSizes([left, self.width() - left - right, right])
+            sides = (
+                [scaled(px) for px in _SIDES_PX] if wide else [min(scaled(_TABS_PX), int(self.width() * _TABS_SHARE))]
+            )
+            sides.insert(-1, self.width() - sum(sides))
+            self._split.setSizes(sides)
         if wide == self._wide:
             return
         self._wide = wide
@@ -238,11 +254,8 @@ class RecorderPage(QWidget):
             self.table.selectRow(0)
 
     def panes(self) -> Sequence[Pane]:
-        return (
-            (self.programs, self.programs.setFocus),
-            (self._middle, self.take_focus),
-            (self.tabs, self.tabs.tabBar().setFocus),
-        )
+        side = [(self.programs, self.programs.setFocus)] if self._wide else []
+        return (*side, (self._middle, self.take_focus), (self.tabs, self.tabs.tabBar().setFocus))
 
     def show_zoom(self) -> None:
         self._wide = None
@@ -294,7 +307,7 @@ class RecorderPage(QWidget):
         self._show_programs()
         self._show_chosen()
         if first:
-            self.tabs.setCurrentIndex(0)
+            self.tabs.setCurrentWidget(self.leaks)
         if first and focused:
             self.table.setFocus()
 
@@ -392,7 +405,7 @@ class RecorderPage(QWidget):
         requests = sum(len(program.run_ids) for program in programs)
         self.leaks.show_leaks(leaks, analysis.saved(number), requests, pending=self._pending())
         self.leaks.show_chosen(self._leak)
-        self.tabs.setTabText(0, f"Leaks {len(leaks)}" if leaks else "Leaks")
+        self.tabs.setTabText(self.tabs.indexOf(self.leaks), f"Leaks {len(leaks)}" if leaks else "Leaks")
 
     def _show_selection(self) -> None:
         row = self.table.current_row()

@@ -45,16 +45,16 @@ _MAX_PICTURES = 200
 _WIDTHS = (79, 126, 284, 62, 114, 68)
 _STATUS_PX, _ROOMY_PX = 176, 1_000
 """Width of the status from this width of the table on: whole texts like "200 cut at max_tokens"."""
-_NARROW = {_TIME: 79, _STATUS: 66, _ID: 88, _IN: 57, _CACHED: 66}
+_NARROW = {_TIME: 79, _STATUS: 72, _ID: 88, _IN: 57, _CACHED: 80}
 """Least widths; a shorter request_id ends with dots. Copying and the tooltips have the whole one."""
-_WIDE_PX = 840
+_WIDE_PX = 920
 """Least width with all columns; below it, TTFT is only in the tooltip of the status."""
-_BAR_TABLE_PX = 738
+_BAR_TABLE_PX = 782
 """Least width of a narrow table with bars of cached tokens, beside a whole request_id."""
 _ICON_COLUMN_PX = 40
-_CAUSE_PX, _LEAST_CAUSE_PX, _FIRST_CAUSE_PX = 138, 64, 120
-"""Width that the cause has before the request_id becomes longer, its least one, and before a scrolled request_id."""
-_NARROW_COLUMNS = (_TIME, _STATUS, _ID, _IN, _CACHED), (_STATUS, _ID, _CACHED), (_STATUS, _ID)
+_CAUSE_PX = 176
+"""Least width of the cause, with its whole heading; before that the request_id does not become longer."""
+_NARROW_COLUMNS = tuple(_NARROW), (_TIME, _STATUS, _ID, _CACHED), (_STATUS, _ID, _CACHED), (_STATUS, _ID)
 """Columns of a narrow table: the first of these that leave room for the cause. Else the request_id is behind the
 cause, and the table scrolls sideways to it. The tooltip of the status has the other columns."""
 
@@ -199,12 +199,12 @@ class RecordedTable(RowTable):
             if room >= scaled(_BAR_TABLE_PX):
                 px[_CACHED] = scaled(_WIDTHS[_CACHED])
             left = {columns: room - sum(px[column] for column in columns) for columns in _NARROW_COLUMNS}
-            shown = next((columns for columns in _NARROW_COLUMNS if left[columns] >= scaled(_LEAST_CAUSE_PX)), None)
+            shown = next((columns for columns in _NARROW_COLUMNS if left[columns] >= scaled(_CAUSE_PX)), None)
             scrolls = shown is None
             if shown is None:
                 shown, px[_STATUS], px[_ID] = (_STATUS, _ID), scaled(_ICON_COLUMN_PX), scaled(_WIDTHS[_ID])
             else:
-                px[_ID] = min(px[_ID] + max(0, left[shown] - scaled(_CAUSE_PX)), scaled(_WIDTHS[_ID]))
+                px[_ID] = min(px[_ID] + left[shown] - scaled(_CAUSE_PX), scaled(_WIDTHS[_ID]))
             for column, width in px.items():
                 self.setColumnWidth(column, width)
                 self.setColumnHidden(column, column not in shown)
@@ -218,7 +218,7 @@ class RecordedTable(RowTable):
         modes = QHeaderView.ResizeMode
         header.setSectionResizeMode(_CAUSE, modes.Fixed if scrolls else modes.Stretch)
         if scrolls:
-            self.setColumnWidth(_CAUSE, scaled(_FIRST_CAUSE_PX))
+            self.setColumnWidth(_CAUSE, min(scaled(_CAUSE_PX), self.viewport().width() - scaled(_ICON_COLUMN_PX)))
 
     def paint_row(self, painter: QPainter, number: int, area: QRect, spans: Spans) -> None:
         """Draw the picture of a row, which is made once: rows mostly move down while streams run."""

@@ -81,13 +81,13 @@ CASES: dict[str, tuple[str, str | bytes, int | str]] = {
     ),
     "python.call_is_not_run": (
         "a.py",
-        'client.chat.completions.create(messages=[{"role": "user", "content": __import__("os").system("touch /tmp/electron-playground-import-ran")}])',
+        'client.chat.completions.create(messages=[{"role": "user", "content": os.system("touch /tmp/electron-playground-import-ran")}])',
         1,
     ),
     "python.deep": (
         "a.py",
         "client.chat.completions.create(messages=" + "[" * 200 + "]" * 200 + ")",
-        "first argument|nested",
+        "line",
     ),
     "python.self_reference": ("a.py", "m = m + m\nclient.chat.completions.create(messages=m)", "nested|line 1"),
     "python.no_messages": ("a.py", 'client.chat.completions.create(model="m")', "messages"),
@@ -121,8 +121,8 @@ CASES: dict[str, tuple[str, str | bytes, int | str]] = {
         1,
     ),
     "js.unclosed": ("a.js", "client.chat.completions.create({messages: [{role: 'user'", "line 1"),
-    "js.deep": ("a.js", "client.chat.completions.create({messages: " + "[" * 5000, "nested"),
-    "js.templates": ("a.js", "${`" * 100_000 + "c.chat.completions.create({messages: [q]})", "nested"),
+    "js.deep": ("a.js", "client.chat.completions.create({messages: " + "[" * 5000, "line"),
+    "js.templates": ("a.js", "${`" * 100_000 + "c.chat.completions.create({messages: [q]})", "line"),
     "js.many_changes": (
         "a.js",
         "let q = 0;" + "q = 1;" * 80_000 + "c.chat.completions.create({messages: [q]})",

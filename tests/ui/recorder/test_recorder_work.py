@@ -22,6 +22,8 @@ from playground.runs.record import read_explanation
 from playground.ui.recorder.programs import LeaksPanel
 from playground.ui.recorder.table import ASKS
 from playground.ui.session import Session
+from playground.ui.theme import scaled
+from playground.ui.widgets.row_table import PAD_PX, REQUEST_ROW_PX
 from playground.ui.widgets.tab_bar import PaneTabs
 from tests.conftest import PATIENCE_S
 from tests.ui.recorder.test_recorder_mode import analysed, body, ended, post, record, recording
@@ -216,6 +218,7 @@ async def test_recorder_mode_window_actions_act_on_the_selected_recorded_request
     session: Session, hand: UiDriver
 ) -> None:
     window, actions = session.window, session.window.actions_table
+    window.resize(1280, 800)
     recorder = await recording(session, hand)
     page = recorder.page
     ids = await record(recorder, hand, 2)
@@ -334,3 +337,42 @@ async def test_recorder_mode_in_text_of_200_percent_fits_860_px_with_requests_a_
 
 
 NOTICE = ("Try again", "Use a free port", "Dismiss")
+
+
+async def test_recorder_mode_narrow_window_has_the_programs_in_a_tab(session: Session, hand: UiDriver) -> None:
+    recorder = await recording(session, hand)
+    await record(recorder, hand, 2)
+    page, window = recorder.page, session.window
+    window.resize(1280, 800)
+    await hand.until(lambda: page.tabs.indexOf(page.programs) == -1, "the wide page")
+    page.programs.setFocus()
+    window.resize(900, 600)
+    await hand.until(lambda: page.tabs.currentWidget() is page.programs, "the tab")
+    assert window.focusWidget() is page.programs
+    window.actions_table["next_pane"].trigger()
+    assert window.focusWidget() is page.table
+    window.resize(1280, 800)
+    await hand.until(lambda: page.tabs.indexOf(page.programs) == -1, "the wide page")
+    assert page.programs.isVisible()
+
+
+@pytest.mark.parametrize("zoom", [100, 150])
+async def test_recorder_mode_at_900_by_600_px_shows_whole_headings_and_six_rows(
+    session: Session, hand: UiDriver, zoom: int
+) -> None:
+    recorder = await recording(session, hand)
+    await record(recorder, hand, 2)
+    page = recorder.page
+    session.workspace.settings.set("zoom", zoom)
+    session.window.resize(900, 600)
+    page.table.selectRow(0)
+    await hand.until(page.strip.isVisible, "the difference")
+    await hand.until(lambda: page.table.rowHeight(0) == scaled(REQUEST_ROW_PX), "the text size")
+    if zoom == 100:
+        await hand.until(lambda: page.table.viewport().height() >= 6 * page.table.rowHeight(0), "six rows")
+    header = page.table.horizontalHeader()
+    shown = [column for column in range(7) if not page.table.isColumnHidden(column)]
+    assert shown == ([0, 1, 2, 4, 6] if zoom == 100 else [1, 2, 6])
+    room = {column: page.table.columnWidth(column) - 2 * scaled(PAD_PX) for column in shown}
+    needed = {column: header.fontMetrics().horizontalAdvance(page.model.titles[column]) for column in shown}
+    assert {column: px for column, px in needed.items() if px > room[column]} == {}

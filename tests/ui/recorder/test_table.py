@@ -134,21 +134,21 @@ def test_table_scrolled_down_keeps_its_rows_when_requests_arrive(qtbot: QtBot) -
     assert table.recorded.rows[table.rowAt(0)].run_id == "run-104"
 
 
-@pytest.mark.parametrize(("width", "hidden"), [(430, [5]), (560, [5]), (740, [5]), (910, [])])
-def test_table_narrow_shows_time_status_tokens_and_the_start_of_the_request_id(
+@pytest.mark.parametrize(("width", "hidden"), [(430, [0, 3, 5]), (527, [3, 5]), (600, [5]), (785, [5]), (920, [])])
+def test_table_narrow_shows_status_figures_and_the_start_of_the_request_id(
     qtbot: QtBot, width: int, hidden: list[int]
 ) -> None:
     request_id = "cc011cdd-9474-431b-bf26-144b98289fcd"
     made = [row(1, 31_900, 31_232, request_id=request_id)]
-    table = table_of(qtbot, made, width=910)
+    table = table_of(qtbot, made, width=920)
     table.resize(width, table.height())
     assert [column for column in range(7) if table.isColumnHidden(column)] == hidden
     qtbot.waitUntil(lambda: table.horizontalScrollBar().maximum() == 0)
     assert sum(table.columnWidth(column) for column in range(7)) <= table.viewport().width()
-    assert table.columnWidth(6) >= 64
-    for column in (0, 1, 2, 3, 4):
+    assert table.columnWidth(6) >= 176
+    for column in set(range(5)) - set(hidden):
         text = str(table.recorded.index(0, column).data())
-        text = {0: "18:01:48", 1: text.partition(" ")[0], 2: text if width >= 740 else f"{text[:8]}…"}.get(column, text)
+        text = {0: "18:01:48", 1: text.partition(" ")[0], 2: text if width >= 785 else f"{text[:8]}…"}.get(column, text)
         metrics = QFontMetrics(table.recorded.index(0, column).data(Qt.ItemDataRole.FontRole))
         pads = (FIRST_PAD_PX + PAD_PX, 2 * PAD_PX + ROW_ICON_PX + 6, 2 * PAD_PX, *[FIGURE_PAD_PX + PAD_PX] * 2)[column]
         assert table.columnWidth(column) >= metrics.horizontalAdvance(text) + pads, column

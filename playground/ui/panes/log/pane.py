@@ -150,7 +150,7 @@ class LogPane(QWidget):
         """Whether the rows of a pasted list are to be chosen when they come."""
         self._left_out = ""
         self._refresh = single_timer(self, REFRESH_MS, self.model.refresh)
-        self._live = single_timer(self, LIVE_MS, self._repaint_live)
+        self._live = single_timer(self, LIVE_MS, self.repaint_live)
         self._copied = single_timer(self, COPIED_MS, self._show_copy)
         if place is not None:
             place(self)
@@ -212,7 +212,7 @@ class LogPane(QWidget):
         for timer in (self._refresh, self._typing, self._live):
             timer.stop()
 
-    def _repaint_live(self) -> None:
+    def repaint_live(self) -> None:
         """Repaint running requests ten times a second while the pane is visible."""
         if self.isVisible() and not self._resting and self.model.repaint_live():
             self._live.start()
@@ -226,7 +226,7 @@ class LogPane(QWidget):
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
-        self._repaint_live()
+        self.repaint_live()
         self.displayed.emit(True)
 
     def resizeEvent(self, event: QResizeEvent) -> None:

@@ -271,7 +271,7 @@ class ResponsePane(Panel):
         self._column = column_of(*items, on=self, margins=0, spacing=0)
         self.tabs.currentChanged.connect(self._choose)
         # Nothing comes while the first token is awaited; the wait is counted all the same.
-        self._tick = repeating_timer(self, TICK_MS, self.refresh)
+        self._tick = repeating_timer(self, TICK_MS, lambda: self.refresh())
         self.text_tab.waiting.cancel.clicked.connect(lambda: self.notice_action.emit("stop"))
         self.text_tab.action.connect(self.notice_action)
         self.text_tab.calls.show_requested.connect(lambda: self.show_tab(TOOLS))
@@ -306,11 +306,19 @@ class ResponsePane(Panel):
 
     @property
     def _elapsed_s(self) -> float:
-        return self._before_s + self._since.elapsed() / 1000
+        return self._before_s + (self._since.elapsed() / 1000 if self._since.isValid() else 0.0)
 
-    def refresh(self) -> None:
-        """Take in what the shown state gained. Cheap: at most 60 times a second; hidden tabs are not touched."""
+    def refresh(self, elapsed_s: float | None = None) -> None:
+        """Take in what the shown state gained. Cheap: at most 60 times a second; hidden tabs are not touched.
+
+        `elapsed_s`: seconds since the run began, from here on; None: counted since `show_state`.
+        """
         state = self._state
+        if elapsed_s is not None:
+            if elapsed_s != self._before_s and state is not None and not state.ended:
+                self.footer.show_state(state, elapsed_s, self._estimated)
+            self._since.invalidate()
+            self._before_s = elapsed_s
         running = state is not None and not state.ended
         elapsed = self._elapsed_s if running else 0.0
         self._tab(self._stack.currentIndex()).refresh(state, elapsed)
