@@ -333,13 +333,11 @@ def exported(home: Path, found: Outputs, environment: Mapping[str, str]) -> None
     chosen = [json.loads(line)["run_id"] for line in lines]
     # One request of each mode as every kind of text; the exports above have all requests.
     chosen = chosen[:: len(MODES) + 1]
-    for form in ("curl", "powershell", "python", "httpx", "smallestai", "javascript", "markdown", "html"):
-        shown = [["log", "show", run_id, "--as", form] for run_id in chosen]
-        found.commands(f"log show --as {form}", shown, environment)
-    found.commands("log show", [["log", "show", run_id] for run_id in chosen], environment)
+    texts = ("curl", "powershell", "python", "httpx", "smallestai", "javascript", "markdown", "html")
+    shown = [["log", "show", run_id, *more] for more in ([], *(["--as", form] for form in texts)) for run_id in chosen]
     bundles = {home / f"ticket-{number}.zip": run_id for number, run_id in enumerate(chosen)}
     made = [["log", "ticket", run_id, "--contents", "included", "-o", str(path)] for path, run_id in bundles.items()]
-    found.commands("log ticket", made, environment)
+    found.commands("log show, log ticket", [*shown, *made], environment)
     for bundle in bundles:
         with zipfile.ZipFile(bundle) as archive:
             found.found[bundle.name] = b"".join(archive.read(name) for name in archive.namelist())

@@ -244,8 +244,13 @@ async def test_compare_editor_changes_prompt_parameters_and_model(session: Sessi
     assert compare.slots[0].runs, "results of other columns stay"
 
 
-async def test_compare_editor_asks_before_it_discards_an_edit(session: Session, hand: UiDriver) -> None:
+async def test_compare_editor_asks_only_before_it_discards_an_edit(session: Session, hand: UiDriver) -> None:
     compare = compare_of(session, replace(PROMPT, name="b"))
+    compare.page.columns[1].asked.emit("edit")
+    assert isinstance(compare.dialog, VariantDialog)
+    await hand.until(compare.dialog.isVisible, "the editor")
+    QTest.keyClick(compare.dialog, Qt.Key.Key_Escape)
+    assert not compare.dialog.isVisible()
     compare.page.columns[1].asked.emit("edit")
     dialog = compare.dialog
     assert isinstance(dialog, VariantDialog)
@@ -259,15 +264,6 @@ async def test_compare_editor_asks_before_it_discards_an_edit(session: Session, 
         await hand.until(lambda asked=box: not asked.isVisible(), "the answer")  # type: ignore[misc]
         assert dialog.isVisible() is (label == "Cancel")
     assert compare.slots[1].variant.document.name == "b"
-
-
-async def test_compare_editor_without_an_edit_closes_at_once(session: Session, hand: UiDriver) -> None:
-    compare = compare_of(session, replace(PROMPT, name="b"))
-    compare.page.columns[1].asked.emit("edit")
-    assert isinstance(compare.dialog, VariantDialog)
-    await hand.until(compare.dialog.isVisible, "the editor")
-    QTest.keyClick(compare.dialog, Qt.Key.Key_Escape)
-    assert not compare.dialog.isVisible()
 
 
 async def test_compare_editor_cuts_no_line_at_its_first_display(session: Session, hand: UiDriver) -> None:
