@@ -264,28 +264,20 @@ _LETTER_NAME = re.compile(
 _TAGS = {0xE0000 + code: code for code in range(0x20, 0x7F)}
 
 
-@lru_cache(maxsize=1)
-def _wide() -> dict[str, str]:
-    """Return the characters that are an ASCII letter or digit in another form, and the letters without a picture."""
-    blocks = (
-        (0x80, 0x3200),
-        (0xFF00, 0x10000),
-        (0xA620, 0xAC00),
-        (0x1D400, 0x1D800),
-        (0x1F100, 0x1F200),
-        (0x1FBF0, 0x1FC00),
-    )
-    normal = {one: normalize("NFKC", one) for block in blocks for one in map(chr, range(*block))}
-    for one, same in normal.items():
-        named = _LETTER_NAME.fullmatch(name(one, ""))
-        normal[one] = named[1] if named else str(digit(one, same.strip("().,")))
-    found = {one: same for one, same in normal.items() if len(same) == 1 and same.isascii() and same.isalnum()}
-    return found | dict.fromkeys("\u115f\u1160\u3164\uffa0", "\0")  # the only letters without one
+@lru_cache(maxsize=_MOST_KEPT)
+def _plain_letter(one: str) -> str:
+    """Return the ASCII letter or digit that a character is in another form, or a NUL for a letter without a picture."""
+    if one in "\u115f\u1160\u3164\uffa0":  # the only letters without one
+        return "\0"
+    named = _LETTER_NAME.fullmatch(name(one, ""))
+    same = named[1] if named else str(digit(one, normalize("NFKC", one).strip("().,")))
+    return same if len(same) == 1 and same.isascii() and same.isalnum() else one
 
 
 def folded(text: str) -> str:
-    for one in () if text.isascii() else _wide().keys() & set(text):
-        text = text.replace(one, _wide()[one])
+    for one in () if text.isascii() else set(text):
+        if not one.isascii() and (same := _plain_letter(one)) != one:
+            text = text.replace(one, same)
     return text
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from base64 import b64encode
 from collections.abc import Iterator
 from random import Random
 from string import ascii_letters, ascii_lowercase, digits, hexdigits
-from unicodedata import normalize
+from unicodedata import decimal, normalize
 from uuid import UUID
 
 import pytest
@@ -260,6 +261,7 @@ LETTERS = {
     "tags": _moved("\U000e002d", "".join(map(chr, range(ord("-"), 127)))),
     "accents": normalize("NFC", "".join(f"{one}\u0301" for one in ECHOED)),
     "digits": _moved("\u0660", digits),
+    "Adlam digits": _moved("\U0001e950", digits),
     "dingbats": _moved("\u2780", digits[1:]),
     "halves in UTF-16": json.dumps(_moved("🅰", ascii_lowercase)),
 }
@@ -274,6 +276,12 @@ def test_key_in_other_letters_is_masked(kind: str) -> None:
         shown = _shown([f"It is {echo} ok"[at : at + size] for at in range(0, len(echo) + 9, size)], ECHOED)
         assert (shown[:6], shown[-4:]) == ("It is ", f"{MASK[-1]} ok")
         assert len(shown.replace(MASK, "")) < len("It is  ok") + begun, shown
+
+
+def test_key_in_the_decimal_digits_of_any_script_is_masked() -> None:
+    zeros = [one for one in map(chr, range(0x80, sys.maxunicode)) if decimal(one, None) == 0]
+    assert {"\u0660", "\U000104a0", "\U00011066", "\U0001e950"} <= {*zeros}
+    assert [zero for zero in zeros if redact(f"It is {_moved(zero, digits)} ok", ECHOED) != f"It is {MASK} ok"] == []
 
 
 @pytest.mark.parametrize("form", ["chr(0x{:02x})+", "byte: 0x{:02x}\n"])
