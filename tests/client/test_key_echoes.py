@@ -330,6 +330,25 @@ def test_key_in_numbered_lines_of_which_some_are_read_as_quoted_printable_is_mas
     assert _longest_shown(redact(text, key), pieces) < PART
 
 
+@pytest.mark.parametrize("coded", [(2, 0), (2, 1), (3, 0), (5, 0)])
+@pytest.mark.parametrize("form", ["It is {} ok", "=?utf-8?Q?It_is_{}_ok?="])
+def test_key_of_which_some_letters_are_in_quoted_printable_is_masked(coded: tuple[int, int], form: str) -> None:
+    every, first = coded
+    letters = [f"={ord(one):02X}" if at % every == first else one for at, one in enumerate(ECHOED)]
+    text = form.format("".join(letters))
+    before, after = form.split("{}")
+    assert redact(text, ECHOED) == form.format(MASK)
+    for size in (1, 2, 3, 7):
+        begun, _, rest = _shown([text[at : at + size] for at in range(0, len(text), size)], ECHOED).partition(MASK)
+        assert (begun.startswith(before), rest) == (True, after)
+        assert len(begun) < len(before + "".join(letters[: SHOWN_AT_ONCE + 2]))
+
+
+@pytest.mark.parametrize("text", ["a=92", "x=6B", "a=42&b=37", "x=6B y=4C", "if a=2B=3C: pass", "k1=34\nk2=56"])
+def test_assigned_number_that_quoted_printable_may_have_is_unchanged(text: str) -> None:
+    assert (redact(text, ECHOED), _shown([*text], ECHOED)) == (text, text)
+
+
 @pytest.mark.parametrize("row", ["%d,%s", "| %d | %s | ok |", "00:00:%02d --> %s"])
 @pytest.mark.parametrize("size", [1, 3, 7])
 def test_key_with_each_piece_behind_a_label_in_one_header_is_masked(row: str, size: int) -> None:
