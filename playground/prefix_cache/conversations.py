@@ -48,7 +48,7 @@ def messages_of(view: CacheView) -> list[MessageSpan]:
 
 def _role(view: CacheView, parts: Sequence[ViewPart]) -> str:
     first = parts[0]
-    return view.text[first.start : first.end - 1] if first.kind == "role" else ""
+    return view.text_of(first) if first.kind == "role" else ""
 
 
 class HistoryText(Struct, frozen=True):
@@ -76,7 +76,7 @@ def history_texts(view: CacheView, messages: Sequence[MessageSpan], first: int) 
 def _bare(view: CacheView, part: ViewPart) -> str:
     if part.kind in ("tool_call_id", "extra", "reasoning"):
         return ""
-    text = view.text[part.start : part.end - 1]
+    text = view.text_of(part)
     return bare_text(part.kind, _with_sorted_keys(text) if part.kind == "tool_calls" else text) + END
 
 

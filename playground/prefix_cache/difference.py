@@ -31,12 +31,14 @@ from playground.prefix_cache.view import (
     CLEARED,
     CLEARED_TEXT,
     END,
+    MOVING_ORDERS,
     TURN_MARK,
     TURNS,
     CacheView,
     Order,
     PartKind,
     ViewPart,
+    view_of_parts,
 )
 from playground.prompt.document import Json
 
@@ -294,9 +296,7 @@ def unrelated(now: CacheView, earlier: CacheView) -> bool:
 
 def _whole_texts(view: CacheView) -> tuple[set[str], str]:
     """Return the texts of all tools and contents, and the first content."""
-    texts = [
-        (part.kind, view.text[part.start : part.end - 1]) for part in view.parts if part.kind in ("tool", "content")
-    ]
+    texts = [(part.kind, view.text_of(part)) for part in view.parts if part.kind in ("tool", "content")]
     return {text for _, text in texts}, next((text for kind, text in texts if kind == "content"), "")
 
 
@@ -307,33 +307,26 @@ def moved_by_template(now: CacheView, earlier: CacheView, order: Order) -> bool:
     Both prompts have such parts, and only orders that put them at the last user message move them.
     """
     order = BASE.get(order, order)
-    if order in CLEARED:
-        shared = common_prefix(now.text, earlier.text)
-        here, there = now.locate(shared), earlier.locate(shared)
-        if here is None or there is None or (here[0].kind, here[0].index) != (there[0].kind, there[0].index):
-            return False
-        return CLEARED_TEXT + END in (
-            view.text[one.start : one.end] for view, (one, _) in ((now, here), (earlier, there))
-        )
-    if order in TURNS:
-        shared = common_prefix(now.text, earlier.text)
-        return TURN_MARK in (now.text[shared : shared + 1], earlier.text[shared : shared + 1])
-    if order not in ("before_last_user", "system_last"):
+    if order not in (*CLEARED, *TURNS, *MOVING_ORDERS):
         return False
     shared = common_prefix(now.text, earlier.text)
     here, there = now.locate(shared), earlier.locate(shared)
+    if order in TURNS:
+        return TURN_MARK in (now.text[shared : shared + 1], earlier.text[shared : shared + 1])
     if here is None or there is None or shared >= min(len(now.text), len(earlier.text)):
         return False
-    mine, theirs = (_follows(view, part, order) for view, (part, _) in ((now, here), (earlier, there)))
-    has = all(any(_follows(view, part, order) for part in view.parts) for view in (now, earlier))
-    return has and mine != theirs
+    (part, _), (other, _) = here, there
+    if order in CLEARED:
+        same = (part.kind, part.index) == (other.kind, other.index)
+        return same and CLEARED_TEXT in (now.text_of(part), earlier.text_of(other))
+    mine, theirs = _moving(now, order), _moving(earlier, order)
+    return bool(mine and theirs) and (part in mine) != (other in theirs)
 
 
-def _follows(view: CacheView, part: ViewPart, order: Order) -> bool:
-    if part.kind == "tool":
-        return True
-    # Without its role, which this order leaves out, a message is system text.
-    return order == "system_last" and not any(p.kind == "role" and p.index == part.index for p in view.parts)
+def _moving(view: CacheView, order: Order) -> set[ViewPart]:
+    """Return the tools and, in an order that leaves out their roles, the system messages."""
+    roles, system = view.roles, order == "system_last"
+    return {part for part in view.parts if part.kind == "tool" or (system and part.index not in roles)}
 
 
 def rewritten(earlier: CacheView, now: CacheView) -> CacheView | None:
@@ -346,29 +339,21 @@ def rewritten(earlier: CacheView, now: CacheView) -> CacheView | None:
         return None
     mine = {(part.kind, part.index): now.text[part.start : part.end] for part in now.parts}
     extras = {index: text for (kind, index), text in mine.items() if kind == "extra"}
-    pieces: list[str] = []
-    parts: list[ViewPart] = []
-    start = 0
-
-    def put(kind: PartKind, index: int, text: str) -> None:
-        nonlocal start
-        pieces.append(text)
-        parts.append(ViewPart(kind, index, start, start + len(text)))
-        start += len(text)
-
+    parts: list[tuple[PartKind, int, str]] = []
     for at, part in enumerate(earlier.parts):
         text = earlier.text[part.start : part.end]
         other = mine.get((part.kind, part.index))
         if part.kind not in ("extra", "reasoning"):
-            put(part.kind, part.index, other if other is not None and _means_same(part.kind, text, other) else text)
+            same = other is not None and _means_same(part.kind, text, other)
+            parts.append((part.kind, part.index, other if same and other else text))
         before = "tool_call_id" if ("tool_call_id", part.index) in mine else "role"
         if part.kind == before and ("reasoning", part.index) in mine:
-            put("reasoning", part.index, mine["reasoning", part.index])
+            parts.append(("reasoning", part.index, mine["reasoning", part.index]))
         last = at + 1 == len(earlier.parts) or earlier.parts[at + 1].index != part.index
         if part.kind != "tool" and last and part.index in extras:
-            put("extra", part.index, extras[part.index])
-    text = "".join(pieces)
-    return None if text == earlier.text else CacheView(text, tuple(parts))
+            parts.append(("extra", part.index, extras[part.index]))
+    view = view_of_parts(parts)
+    return None if view.text == earlier.text else view
 
 
 def _continues(now: CacheView, earlier: CacheView) -> bool:
@@ -427,8 +412,7 @@ def difference(now: CacheView, earlier: CacheView) -> Difference | None:
     if part.kind != other.kind:
         words = f"the earlier request had {_kind_words(other.kind)} here"
         return Difference("structure", "edited", shared, part, offset, words)
-    mine, theirs = now.text[part.start : part.end - 1], earlier.text[other.start : other.end - 1]
-    return _text_difference(mine, theirs, part, shared)
+    return _text_difference(now.text_of(part), earlier.text_of(other), part, shared)
 
 
 def _text_difference(now: str, earlier: str, part: ViewPart, shared: int) -> Difference:

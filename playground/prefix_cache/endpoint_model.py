@@ -39,10 +39,10 @@ from playground.prefix_cache.view import (
     arranged,
     bare,
     bare_answer,
-    continues_turn,
-    has_text_beside_calls,
     reasoned_before,
     results,
+    text_beside_calls,
+    turn_roles,
 )
 
 PENDING = 256
@@ -97,9 +97,9 @@ class EndpointCacheModel:
         the first one in which the assistant's messages follow the last user message."""
         if "inside" not in self.requests.trees and any(part.kind == "tool" for part in view.parts):
             self.requests.add_orders(tuple(order for order in ORDERS if order not in LATER), "first")
-        if "last_turn" not in self.requests.trees and continues_turn(view):
+        if "last_turn" not in self.requests.trees and turn_roles(view):
             self._add_turn("last_turn")
-        if "last_calls" not in self.requests.trees and has_text_beside_calls(view):
+        if "last_calls" not in self.requests.trees and text_beside_calls(view):
             self._add_turn("last_calls")
         count = len(results(view))
         for order, kept in CLEARED.items():

@@ -263,7 +263,7 @@ class _Walk:
         part = next((one for one in place.parts if one.kind == "content"), place.parts[0])
         end = mine[-1].end if mine else part.start
         before, after = (
-            "\n".join(view.text[part.start : part.end - 1] for one in row for part in one.parts if part.kind != "role")
+            "\n".join(view.text_of(part) for one in row for part in one.parts if part.kind != "role")
             for view, row in ((self._earlier, theirs), (self._now, mine))
         )
         self._found.append((HistoryChange(kind, part, place.role, part.start, end, before, after, whole=True), []))
@@ -280,7 +280,7 @@ class _Walk:
                 continue
             part = new.get(kind, ViewPart(kind, mine.index, at, at))
             after = self._now.text[part.start : max(part.end - 1, part.start)]
-            before = "" if other is None else self._earlier.text[other.start : other.end - 1]
+            before = "" if other is None else self._earlier.text_of(other)
             if other is not None and before == after:
                 self.run(part.start, part.end)
             else:

@@ -238,7 +238,7 @@ class MissCase(Struct, frozen=True, dict=True):
     def _before_message(self, index: int) -> Size:
         """Return the tokens in front of a message in the order that explains the report best."""
         parts = arranged(self.now, self.order).parts
-        return self._evidence.size(min(part.start for part in parts if part.kind != "tool" and part.index == index))
+        return self.size(min(part.start for part in parts if part.kind != "tool" and part.index == index))
 
     @property
     def minimum(self) -> int | None:
@@ -282,7 +282,7 @@ class MissCase(Struct, frozen=True, dict=True):
         if not self.cached or self.expected_less or block > EXACT_BLOCK:
             return False
         ends = message_ends(arranged(self.now, self.order))
-        return any(ends_at(self.cached, self._evidence.size(end), block, PROOF) for end in ends)
+        return any(ends_at(self.cached, self.size(end), block, PROOF) for end in ends)
 
     @property
     def at_point(self) -> bool:
@@ -342,9 +342,9 @@ class MissCase(Struct, frozen=True, dict=True):
             return None
         mine, theirs = self._arranged(plain.order)
         found = difference(*(arranged(_message(view), "system_last") for view in (self.now, self.earlier.view)))
-        asked = [part for part in theirs.parts if part.kind == "role" and _text(theirs, part) == "user"]
-        system = {part.index for part in mine.parts if part.kind == "role" and _text(mine, part) == "system"}
-        left_out = [part for part in mine.parts if part.kind not in ("role", "tool") and part.index in system]
+        asked = [part for part in theirs.parts if part.kind == "role" and theirs.text_of(part) == "user"]
+        roles, texts = mine.roles, (part for part in mine.parts if part.kind not in ("role", "tool"))
+        left_out = [part for part in texts if roles.get(part.index) == "system"]
         if found is None or not asked or not left_out:
             return None
         size = plain.size(asked[-1].end)
@@ -392,7 +392,7 @@ class MissCase(Struct, frozen=True, dict=True):
         if plain is None or self.sign:
             return True
         roles = (part for part in view.parts if part.kind == "role")
-        size = plain.size(next((part.start for part in roles if _text(view, part) != "system"), len(view.text)))
+        size = plain.size(next((part.start for part in roles if view.text_of(part) != "system"), len(view.text)))
         return self.cached <= size.tokens + 3 * size.error + max(self.known.block, NEAR)
 
     @property
@@ -815,10 +815,6 @@ class MissCase(Struct, frozen=True, dict=True):
         if one is None or not self.extends:
             return False
         return self.known.whole_blocks(self.cached, one.size(len(arranged(self.earlier.view, one.order).text)))
-
-
-def _text(view: CacheView, part: ViewPart) -> str:
-    return view.text[part.start : part.end - 1]
 
 
 def _message_difference(now: CacheView, earlier: CacheView, index: int) -> Difference | None:

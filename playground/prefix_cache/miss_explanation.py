@@ -28,7 +28,7 @@ from playground.prefix_cache.forecast import CacheUsage
 from playground.prefix_cache.miss_case import PROVED, MissCase, case_of, served_beyond
 from playground.prefix_cache.miss_evidence import CONFIDENT, LARGE_BLOCK, EarlierRequest, MissKnowledge, agreement
 from playground.prefix_cache.miss_sentences import AFTER_FIX, Candidate, CandidateCode, Reason, part_before, sentence
-from playground.prefix_cache.proofs import ANSWER_S, LATEST_S
+from playground.prefix_cache.proofs import ANSWER_S, LATEST_S, PART
 from playground.prefix_cache.round_robin import REPLICAS
 from playground.prefix_cache.text_compare import common_prefix, common_suffix, snippet
 from playground.prefix_cache.view import (
@@ -50,6 +50,9 @@ Kind = Literal[
 ]
 """How it is drawn: a position in the prompt (differs, order, tools), or a text alone."""
 _KINDS: dict[Reason, tuple[Kind, Cause]] = {
+    "first": ("first", "first"),
+    "first_beside_other": ("first", "first"),
+    "foreign_tokens": ("server", "unknown"),
     "parameters": ("parameters", "parameters"),
     "below_minimum": ("minimum", "minimum"),
     "emptied": ("expired", "server"),
@@ -243,6 +246,8 @@ def _perhaps_lost(case: MissCase, found: Difference, *, certain: bool) -> MissEx
         return _lost(case, "partly_lost", certain=certain)
     if case.may_be_off:
         return _made(case, "edit_or_off")
+    if not case.cached and not case.known.figures and case.shared.tokens >= PART:
+        return _made(case, "short_or_lost", _candidates(case, "short_or_lost"))
     reason: Reason
     if case.missing and found.part.kind == "content":
         reason = "block_or_partly_lost"
@@ -340,13 +345,10 @@ def _is_first(case: MissCase) -> bool:
 
 
 def _first(cached: int, known: MissKnowledge) -> MissExplanation:
-    if 0 < cached <= known.longest + known.block:
-        text = miss_sentences.first(cached, "first_beside_other")
-        return MissExplanation("first", text, cause="first", reason="first_beside_other")
-    if cached:
-        text = miss_sentences.first(cached, "foreign_tokens")
-        return MissExplanation("server", text, cause="unknown", reason="foreign_tokens")
-    return MissExplanation("first", miss_sentences.first(0, "first"), cause="first", reason="first")
+    beside: Reason = "first_beside_other" if cached <= known.longest + known.block else "foreign_tokens"
+    reason = beside if cached else "first"
+    kind, cause = _KINDS[reason]
+    return MissExplanation(kind, miss_sentences.first(cached, reason), cause=cause, reason=reason)
 
 
 def _moved(case: MissCase, found: Difference) -> MissExplanation | None:
@@ -479,6 +481,7 @@ def _candidates(case: MissCase, reason: Reason = "") -> tuple[Candidate, ...]:
         "replica": several,
         "rounding": case.may_be_rounded,
         "limit": reason != "limit_or_lost" and case.may_be_limit,
+        "points": reason not in ("kept_points_or_lost", "whole_message_or_lost") and case.keeps_points,
     }
     return (
         *([Candidate("switched_off" if unserved else "bypassed")] if unserved or case.may_be_bypassed else ()),
@@ -575,7 +578,7 @@ def _is_new(case: MissCase, found: Difference) -> bool:
 
 def _content(view: CacheView, index: int) -> str:
     part = next((one for one in view.parts if one.kind == "content" and one.index == index), None)
-    return "" if part is None else view.text[part.start : part.end - 1]
+    return "" if part is None else view.text_of(part)
 
 
 def _tool(found: Difference) -> int | None:

@@ -68,6 +68,7 @@ CandidateCode = Literal[
     "not_stored",
     "parameters",
     "limit",
+    "points",
     "rounding",
 ]
 
@@ -111,6 +112,7 @@ _CANDIDATES: dict[CandidateCode, str] = {
     "tools_moved": "a template that puts tools or system text before the last user message",
     "not_stored": "a prefix that was not stored yet (some servers need seconds after an answer)",
     "limit": "a limit on what this server caches or reports of a prompt (no report was larger so far)",
+    "points": "a server that finds only whole messages, whole requests or saved states again",
     "rounding": "figures that the server rounds, behind blocks that may be larger than supposed",
     "date": "the date, if the template prints it",
 }
@@ -375,8 +377,7 @@ def place(view: CacheView, found: Difference) -> str:
     part, offset = found.part, found.offset
     if part.kind == "tool":
         return f"tool {part.index + 1}, character {offset + 1:,}"
-    role = next(view.text[p.start : p.end - 1] for p in view.parts if p.kind == "role" and p.index == part.index)
-    where = f"message {part.index + 1} ({role})"
+    where = f"message {part.index + 1} ({view.roles[part.index]})"
     if part.kind == "content":
         text = part_before(view, found)
         line = text.count("\n") + 1
@@ -389,7 +390,7 @@ def part_before(view: CacheView, found: Difference) -> str:
     part = found.part
     # The difference was found in the order of the server, in which the part is elsewhere.
     whole = next(one for one in view.parts if one.kind == part.kind and one.index == part.index)
-    text = view.text[whole.start : whole.end - 1]
+    text = view.text_of(whole)
     if part.kind != "content":
         return text[: found.offset]
     apart = part.end - part.start - 1 == len(text)  # in a bare order the parts of a list are one text

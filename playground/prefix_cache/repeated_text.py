@@ -109,7 +109,7 @@ def _user_message(
     part, front = (next((one for one in row.parts if one.kind == "content"), None) for row in (behind[at], behind[0]))
     if part is None or front is None:
         return None
-    return _Newest(number, behind[0].start, front, part, view.text[part.start : part.end - 1])
+    return _Newest(number, behind[0].start, front, part, view.text_of(part))
 
 
 def _group(rows: Sequence[_Newest], key: Callable[[str], str]) -> list[_Newest]:
@@ -167,7 +167,7 @@ def _examples(
         return None
     ranges = {row.number: (row.part.start, row.part.start + size) for row in group}
     first = group[0]
-    samples = tuple(views[row.number].text[row.front.start : row.front.end - 1] for row in group)
+    samples = tuple(views[row.number].text_of(row.front) for row in group)
     return RepeatedText(
         "examples", ranges, first.number, first.front, first.front.start, first.front.end - 1, _some(samples)
     )

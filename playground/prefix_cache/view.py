@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from operator import attrgetter
 from typing import Literal, NamedTuple, cast
@@ -121,6 +121,15 @@ class CacheView(Struct, frozen=True):
         """Return the number of messages."""
         return max((part.index for part in self.parts if part.kind != "tool"), default=-1) + 1
 
+    def text_of(self, part: ViewPart) -> str:
+        """Return the text of a part without its end marker."""
+        return self.text[part.start : part.end - 1]
+
+    @property
+    def roles(self) -> dict[int, str]:
+        """The roles of the messages that have one, by index."""
+        return {part.index: self.text_of(part) for part in self.parts if part.kind == "role"}
+
     def locate(self, offset: int) -> tuple[ViewPart, int] | None:
         """Return the part that contains code point `offset` and the offset inside it; None for an empty prompt.
 
@@ -131,6 +140,16 @@ class CacheView(Struct, frozen=True):
         at = bisect_right(self.parts, offset, key=attrgetter("start")) - 1
         part = self.parts[max(at, 0)]
         return part, min(max(offset - part.start, 0), part.end - part.start)
+
+
+def view_of_parts(parts: Iterable[tuple[PartKind, int, str]]) -> CacheView:
+    """Return the view of texts that end in a marker, each of a kind and of the tool or message with an index."""
+    texts, found, start = [], [], 0
+    for kind, index, text in parts:
+        texts.append(text)
+        found.append(ViewPart(kind, index, start, start + len(text)))
+        start += len(text)
+    return CacheView("".join(texts), tuple(found))
 
 
 KEPT_CHARS = 1_000_000
@@ -158,18 +177,18 @@ def _in_order(view: CacheView, order: Order) -> CacheView:
         return arranged(_ids_late(view), BASE[order])
     if order in TURNS:
         inside = arranged(view, "inside")
-        return _turn_marked(inside, _turn_roles(inside) if order == "last_turn" else _text_beside_calls(inside))
+        return _turn_marked(inside, turn_roles(inside) if order == "last_turn" else text_beside_calls(inside))
     if order in CLEARED:
         return _cleared(arranged(view, LATER[order]), CLEARED[order])
     tools = [part for part in view.parts if part.kind == "tool"]
     if not tools and order != "system_last":
         return view
     rest = [part for part in view.parts if part.kind != "tool"]
-    roles = [(at, view.text[part.start : part.end - 1]) for at, part in enumerate(rest) if part.kind == "role"]
     if order == "system_last":
-        rest, roles, tools = _system_last(view, rest, roles, tools)
-    at = _tools_at(order, roles, len(rest))
-    return _joined(view, [*rest[:at], *tools, *rest[at:]])
+        rest = _system_last(view, rest)
+    at = _tools_at(order, [(at, view.text_of(part)) for at, part in enumerate(rest) if part.kind == "role"], len(rest))
+    parts = (*rest[:at], *tools, *rest[at:])
+    return view_of_parts((part.kind, part.index, view.text[part.start : part.end]) for part in parts)
 
 
 def bare(view: CacheView) -> CacheView:
@@ -179,17 +198,11 @@ def bare(view: CacheView) -> CacheView:
 
 
 def _bare(view: CacheView) -> CacheView:
-    pieces: list[str] = []
-    parts: list[ViewPart] = []
-    start = 0
-    for part in view.parts:
-        if part.kind in ("tool_call_id", "extra", "reasoning"):
-            continue
-        text = bare_text(part.kind, view.text[part.start : part.end - 1]) + END
-        pieces.append(text)
-        parts.append(ViewPart(part.kind, part.index, start, start + len(text)))
-        start += len(text)
-    return CacheView("".join(pieces), tuple(parts))
+    return view_of_parts(
+        (part.kind, part.index, bare_text(part.kind, view.text_of(part)) + END)
+        for part in view.parts
+        if part.kind not in ("tool_call_id", "extra", "reasoning")
+    )
 
 
 _kept_bare = lru_cache(maxsize=6)(_bare)
@@ -205,9 +218,7 @@ def bare_text(kind: PartKind, text: str) -> str:
 def _ids_late(view: CacheView) -> CacheView:
     """Return a view with the ids of tool calls behind their arguments. All parts have the same length."""
     pieces = [
-        _late_calls(view.text[part.start : part.end - 1]) + END
-        if part.kind == "tool_calls"
-        else view.text[part.start : part.end]
+        _late_calls(view.text_of(part)) + END if part.kind == "tool_calls" else view.text[part.start : part.end]
         for part in view.parts
     ]
     return CacheView("".join(pieces), view.parts)
@@ -264,32 +275,22 @@ def _functions(calls: Json) -> str:
     return _compact([{"function": function} for function in found]) if found and all(found) else ""
 
 
-def continues_turn(view: CacheView) -> bool:
-    """Return whether a prompt has messages of the assistant after the last user message."""
-    return bool(_turn_roles(view))
-
-
-def _turn_roles(view: CacheView) -> list[ViewPart]:
+def turn_roles(view: CacheView) -> list[ViewPart]:
     """Return the roles of the assistant's messages after the last user message."""
     found: list[ViewPart] = []
     for part in reversed(view.parts):
         if part.kind != "role":
             continue
-        if (role := _text(view, part)) == "user":
+        if (role := view.text_of(part)) == "user":
             break
         if role == "assistant":
             found.append(part)
     return found[::-1]
 
 
-def has_text_beside_calls(view: CacheView) -> bool:
-    """Return whether the assistant's messages after the last user message have text or reasoning beside tool calls."""
-    return bool(_text_beside_calls(view))
-
-
-def _text_beside_calls(view: CacheView) -> list[ViewPart]:
+def text_beside_calls(view: CacheView) -> list[ViewPart]:
     """Return the roles of the assistant's messages after the last user message that have text beside tool calls."""
-    roles = _turn_roles(view)
+    roles = turn_roles(view)
     if not roles:
         return []
     kinds: dict[int, set[PartKind]] = {part.index: set() for part in roles}
@@ -305,30 +306,24 @@ def reasoned_before(view: CacheView) -> bool:
     """Return whether a prompt has reasoning in front of the last user message only, where many templates leave it
     out."""
     newest = next((part.index for part in reversed(view.parts) if part.kind == "reasoning"), None)
-    user = (part.index for part in reversed(view.parts) if part.kind == "role" and _text(view, part) == "user")
+    user = (part.index for part in reversed(view.parts) if part.kind == "role" and view.text_of(part) == "user")
     return newest is not None and newest < next(user, -1)
 
 
 def results(view: CacheView) -> list[ViewPart]:
     """Return the contents of the results of tools."""
-    tools = {part.index for part in view.parts if part.kind == "role" and _text(view, part) == "tool"}
-    return [part for part in view.parts if part.kind == "content" and part.index in tools]
+    roles = view.roles
+    return [part for part in view.parts if part.kind == "content" and roles.get(part.index) == "tool"]
 
 
 def _cleared(view: CacheView, kept: int) -> CacheView:
     """Return a view without the results of tools before the newest ones."""
-    cleared = {part.index for part in results(view)[:-kept]}
+    cleared = set(results(view)[:-kept])
     if not cleared:
         return view
-    pieces: list[str] = []
-    parts: list[ViewPart] = []
-    start = 0
-    for part in view.parts:
-        gone = part.kind == "content" and part.index in cleared
-        pieces.append(CLEARED_TEXT + END if gone else view.text[part.start : part.end])
-        parts.append(ViewPart(part.kind, part.index, start, start + len(pieces[-1])))
-        start += len(pieces[-1])
-    return CacheView("".join(pieces), tuple(parts))
+    return view_of_parts(
+        (part.kind, part.index, (CLEARED_TEXT if part in cleared else view.text_of(part)) + END) for part in view.parts
+    )
 
 
 def _turn_marked(view: CacheView, roles: Sequence[ViewPart]) -> CacheView:
@@ -361,30 +356,13 @@ def _tools_at(order: Order, roles: Sequence[tuple[int, str]], end: int) -> int:
     return users[0] + 1 if order == "first_user" else users[-1]
 
 
-def _system_last(
-    view: CacheView, rest: list[ViewPart], roles: list[tuple[int, str]], tools: list[ViewPart]
-) -> tuple[list[ViewPart], list[tuple[int, str]], list[ViewPart]]:
-    system = {rest[at].index for at, role in roles if role == "system"}
-    texts = [part for part in rest if part.index in system and part.kind != "role"]
-    kept = [part for part in rest if part.index not in system]
-    users = [at for at, part in enumerate(kept) if part.kind == "role" and _text(view, part) == "user"]
+def _system_last(view: CacheView, rest: Sequence[ViewPart]) -> list[ViewPart]:
+    roles = view.roles
+    texts = [part for part in rest if roles.get(part.index) == "system" and part.kind != "role"]
+    kept = [part for part in rest if roles.get(part.index) != "system"]
+    users = [at for at, part in enumerate(kept) if part.kind == "role" and roles[part.index] == "user"]
     at = users[-1] + 1 if users else len(kept)
-    kept = [*kept[:at], *texts, *kept[at:]]
-    return kept, [(at, _text(view, part)) for at, part in enumerate(kept) if part.kind == "role"], tools
-
-
-def _text(view: CacheView, part: ViewPart) -> str:
-    return view.text[part.start : part.end - 1]
-
-
-def _joined(view: CacheView, parts: Sequence[ViewPart]) -> CacheView:
-    pieces, found, start = [], [], 0
-    for part in parts:
-        pieces.append(view.text[part.start : part.end])
-        end = start + part.end - part.start
-        found.append(ViewPart(part.kind, part.index, start, end))
-        start = end
-    return CacheView("".join(pieces), tuple(found))
+    return [*kept[:at], *texts, *kept[at:]]
 
 
 def answer_text(message: Mapping[str, Json]) -> str:

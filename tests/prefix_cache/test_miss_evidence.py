@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from math import inf
 from typing import Any
 
@@ -643,16 +642,12 @@ def test_template_that_reports_have_not_proved_is_listed_with_the_candidates_of_
     assert "or the server did not find the rest" in why.sentence
 
 
-def _fixed_size(tokens: float, _chars: int) -> Size:
-    return Size(tokens, 0.0)
-
-
 def test_time_of_the_newest_request_that_has_what_was_served_in_any_rendering_counts() -> None:
     """In one rendering it has fewer tokens than were served: its answer is not counted there."""
-    proofs, ages = CacheProofs(), ((70.0, 1_000.0), (20.0, 900.0), (20.0, 1_000.0))
-    older, newer, whole = (
-        Reach([MatchStep(100, 0, 1)], partial(_fixed_size, tokens), [age], [0.0]) for age, tokens in ages
-    )
+    proofs, older = CacheProofs(), reach(0.0, 1_000.0)
+    newer, whole = reach(0.0, 900.0), reach(0.0, 1_000.0)
+    for one, age in ((older, 70.0), (newer, 20.0), (whole, 20.0)):
+        one.ages = [age]
     proofs.add_served(older, 992, 16, 6_059.0, renderings=(newer, whole))
     assert proofs.clocks(6_530.0, 6_570.0, 0) == ["minute"]
 
@@ -663,3 +658,24 @@ def test_losses_of_replicas_do_not_exclude_the_time_in_a_template_beside_them() 
         proofs.add_served(reach(0.0, 1_000.0), 0, 16, 6_030.0 + 5.0 * number)
     assert proofs.clocks(6_530.0, 6_570.0, 0) == ["minute"]
     assert proofs.clocks(6_530.0, 6_570.0, 0, alone=True) == []
+
+
+def test_edit_is_not_named_if_a_server_that_served_nothing_yet_may_have_lost_the_text_before_it() -> None:
+    turn = ("system", RULES[:400])
+    earlier = EarlierRequest(view(turn, ("user", "Which crate?")), None, "id", 0.3, prompt_tokens=110)
+    server = replace(known(), block=128, blocks=[(128, 0.6), (16, 0.4)], inside=False)
+    why = explain_miss(view(turn, ("user", "The ship?")), {}, earlier, CacheUsage(110, 0), server)
+    assert why is not None
+    assert (why.cause, why.reason) == ("unknown", "short_or_lost")
+    assert {"not_stored", "points"} <= {one.code for one in why.candidates}
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_server_that_finds_only_certain_points_is_a_candidate_until_a_report_ends_elsewhere(inside: bool) -> None:
+    earlier = EarlierRequest(view(("system", RULES), ("user", "Which crate? " * 400)), None, "id", 10.0)
+    server = replace(known(), figures=(1_024, 1_600), inside=inside, longest=2_000.0)
+    now = view(("system", RULES), ("user", f"{'Which crate? ' * 380}Now?"), ("assistant", "A."), ("user", "?"))
+    why = explain_miss(now, {}, earlier, CacheUsage(2_080, 1_024), server)
+    assert why is not None
+    listed = "points" in {one.code for one in why.candidates} or why.reason == "kept_points_or_lost"
+    assert listed is not inside
