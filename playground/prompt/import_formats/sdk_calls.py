@@ -124,7 +124,7 @@ def _refuse(line: int, why: str, advice: str = "Paste the request body, or the c
     raise InputError.of((), f"line {line}: {why}.", advice)
 
 
-class Program:
+class ParsedProgram:
     """The names of a program, its call, and the values of the call's arguments."""
 
     def __init__(
