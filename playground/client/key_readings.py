@@ -279,6 +279,7 @@ def _wide() -> dict[str, str]:
     for one, same in normal.items():
         named = _LETTER_NAME.fullmatch(name(one, ""))
         normal[one] = named[1] if named else str(digit(one, same.strip("().,")))
+    normal |= {one: str(digit(one)) for one in map(chr, range(0x10000, 0x20000)) if one.isdecimal()}
     found = {one: same for one, same in normal.items() if len(same) == 1 and same.isascii() and same.isalnum()}
     return found | dict.fromkeys("\u115f\u1160\u3164\uffa0", "\0")  # the only letters without one
 
