@@ -34,6 +34,8 @@ _FEW_UNITS = 2
 """Units up to which a head may be like another one by its role alone."""
 _NUMBERED = re.compile(r"(?<!\S)[^\s\d]*+\d\S*")
 """A word with a digit."""
+_HEADING = re.compile(r"#{1,6} .*|</?[\w-]+>|\*\*[^*]{1,60}\*\*:?|[\W_]*")
+"""A line that many system prompts have: a heading, a tag, a rule, nothing."""
 _MANY = 40
 """Groups of words from which on heads of many lines are compared by them, too."""
 _CORE, _VERSIONS = 0.2, 3
@@ -210,10 +212,10 @@ def _content(message: Mapping[str, Any]) -> str:
 
 
 def _head_units(role: str, head: str, body: Body) -> set[str]:
-    """Return the units by which heads are compared: lines, or in a head of few lines pairs of words without digits."""
-    units = {
-        "".join(sorted(one)) if (one := line.strip()).startswith("{") else one for line in head[:_HEAD].splitlines()
-    }
+    """Return the units by which heads are compared: lines below headings; if they are few, pairs of words without
+    digits."""
+    lines = [one for line in head[:_HEAD].splitlines() if not _HEADING.fullmatch(one := line.strip())]
+    units = {"".join(sorted(one)) if one.startswith("{") else one for one in lines}
     if len(units) < 6:
         units = set(_word_groups(head, 2))
     # The role is one unit of many. Of a head of one word it would be half, and the word itself is part of others.

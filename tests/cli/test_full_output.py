@@ -208,7 +208,7 @@ def _limited(size: int) -> Iterator[None]:
 
 @pytest.mark.parametrize("command", ["batch", "batch-merge", "convert", "log ticket", "log export", "check"])
 def test_output_that_cannot_be_written_is_named_with_status_1(command: str, tmp_path: Path) -> None:
-    home, output = tmp_path / "home", "/proc/out.jsonl"
+    home, output = tmp_path / "home", "/proc/out.json" if command == "convert" else "/proc/out.jsonl"
 
     async def fill() -> None:
         async with opened(home) as log:

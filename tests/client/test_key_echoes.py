@@ -261,7 +261,7 @@ LETTERS = {
     "tags": _moved("\U000e002d", "".join(map(chr, range(ord("-"), 127)))),
     "accents": normalize("NFC", "".join(f"{one}\u0301" for one in ECHOED)),
     "digits": _moved("\u0660", digits),
-    "Adlam digits": _moved("\U0001e950", digits),
+    "digits of Adlam": _moved("\U0001e950", digits),
     "dingbats": _moved("\u2780", digits[1:]),
     "halves in UTF-16": json.dumps(_moved("🅰", ascii_lowercase)),
 }

@@ -104,3 +104,12 @@ def test_families_of_a_prompt_with_a_value_in_each_line_are_one() -> None:
     versions = ["\n".join(f"[{states[(at + n) % 4]}] {line}" for at, line in enumerate(rules)) for n in range(2)]
     bodies: list[Body] = [{"messages": [{"role": "system", "content": one}, *_turn(0)]} for one in versions]
     assert families(bodies) == [[0, 1]]
+
+
+def test_families_of_an_orchestrator_and_a_worker_with_the_same_headings_are_two() -> None:
+    rng = random.Random(11)
+    heads = []
+    for role in ("orchestrator", "research worker"):
+        parts = "\n\n".join(f"## {name}\n{_prose(rng, 60)}" for name in ("Role", "Rules", "Tools", "Style"))
+        heads.append(f"You are the {role} of Nordwind Logistics.\n\n{parts}")
+    assert families(_asked([heads[number % 2] for number in range(6)])) == [[0, 2, 4], [1, 3, 5]]

@@ -408,7 +408,8 @@ async def test_wait_for_a_retry_is_the_same_in_response_inspector_and_log(sessio
     await hand.until(lambda: box.isVisible() and "again in" in _cell(session, 0, "status"), "the wait")
 
     def shown() -> bool:
-        """Compare what is displayed between two events of the window."""
+        """Compare what is displayed after a frame."""
+        window.requests._paint()
         left = box.title.text().removeprefix("Retrying in ").partition(":")[0]
         status = _cell(session, 0, "status")
         if "again in" not in status or left == "0 s":

@@ -10,7 +10,7 @@ from playground.prompt.document import Json
 from playground.prompt.field_errors import InputError
 from playground.prompt.import_formats.api_bodies import Report
 from playground.prompt.import_formats.call_values import Values, words
-from playground.prompt.import_formats.sdk_calls import Program, Shape, tree
+from playground.prompt.import_formats.sdk_calls import ParsedProgram, Shape, tree
 
 if TYPE_CHECKING:
     from tree_sitter import Node as Syntax
@@ -62,7 +62,7 @@ def javascript_fields(text: str, values: Values, report: Report, line: int) -> d
     for language in (tree_sitter_typescript.language_typescript(), tree_sitter_typescript.language_tsx()):
         root = Parser(Language(language)).parse(data).root_node
         if not root.has_error:
-            return values.body(Program(tree(root, _shape), values, report, _source, is_python=False).fields())
+            return values.body(ParsedProgram(tree(root, _shape), values, report, _source, is_python=False).fields())
         lines.append(_error_line(root))
     raise InputError.of((), f"the snippet cannot be read: line {max(lines)} is not understood.", "Copy the call whole.")
 

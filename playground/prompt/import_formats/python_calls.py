@@ -10,7 +10,7 @@ from playground.prompt.document import Json
 from playground.prompt.field_errors import InputError
 from playground.prompt.import_formats.api_bodies import Report
 from playground.prompt.import_formats.call_values import Values
-from playground.prompt.import_formats.sdk_calls import Program, Shape, tree
+from playground.prompt.import_formats.sdk_calls import ParsedProgram, Shape, tree
 
 _KINDS: dict[type[ast.AST], str] = {
     **dict.fromkeys((ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda), "function"),
@@ -34,7 +34,7 @@ def python_fields(text: str, values: Values, report: Report) -> dict[str, Json]:
     if cookie and not re.fullmatch(r"(?i)utf[-_]?8(-sig)?|(us-)?ascii", cookie[1]):
         raise InputError.of((), f"the program is not in UTF-8 but in {cookie[1]}.", "Save it as UTF-8.")
     nodes = tree(ast.parse(text), _shape)
-    return values.body(Program(nodes, values, report, _source, is_python=True).fields())
+    return values.body(ParsedProgram(nodes, values, report, _source, is_python=True).fields())
 
 
 def _source(node: object) -> str:

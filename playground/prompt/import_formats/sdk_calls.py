@@ -66,6 +66,8 @@ _DYNAMIC = words(
 _PATCHING = words("unittest.mock mock importlib gc ctypes builtins __main__ sys.modules vm node:vm module node:module")
 _TRANSPORT = words("http_client httpClient fetch fetchOptions event_hooks hooks mount transport transformRequest")
 """Options that may change what a client sends."""
+_NETWORK, _METHODS = ("requests.", "httpx.", "aiohttp.", "axios."), words("post put patch request send stream")
+_STREAMED = words("with_streaming_response withStreamingResponse")
 _EXITS = words("exit quit _exit sys.exit os._exit process.exit")
 _SPACES = "\t\n\v\f\r \xa0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff" + "".join(map(chr, range(0x2000, 0x200B)))
 
@@ -124,7 +126,7 @@ def _refuse(line: int, why: str, advice: str = "Paste the request body, or the c
     raise InputError.of((), f"line {line}: {why}.", advice)
 
 
-class Program:
+class ParsedProgram:
     """The names of a program, its call, and the values of the call's arguments."""
 
     def __init__(
@@ -168,6 +170,7 @@ class Program:
         acting = (one for one in nodes if one.kind == "call" and one.at not in sdk)
         self._acting = [one.at for one in acting if not self._is_reading(one)]
         self._check_client()
+        self._name_other_requests()
 
     # Names
 
@@ -372,6 +375,25 @@ class Program:
         is_own = outer.parts[0] is top or self._is_own(self._path(outer.parts[0]))
         return "" if is_own else f"The client is passed on in line {mention.line}"
 
+    def _name_other_requests(self) -> None:
+        """Name the lines of other calls of the network, and of a client's methods that are passed on or stored."""
+        called = {one.parts[0].at for one in (*self._calls, self._call)}
+        found = sorted({one.line for one in self._nodes if one.at not in called and self._is_other_request(one)})
+        if found:
+            lines = ", ".join(map(str, found[:5])) + (" …" if len(found) > 5 else "")
+            self._report.note(f"Code in line {lines} may send another request, which is not imported.")
+
+    def _is_other_request(self, node: Node) -> bool:
+        if node.kind in ("member", "name"):
+            is_alias = node.parent is not None and node.parent.kind in ("let", "var")
+            return node.name in _STREAMED or (not is_alias and bool(_SDK_CALL.search(self._path(node) + "(")))
+        if node.kind != "call" or node in (*self._calls, self._call):
+            return False
+        path, address = self._origin(node.parts[0]), node.parts[1].value if len(node.parts) > 1 else ""
+        is_network = path.startswith(_NETWORK) and path.split(".")[-1] in _METHODS
+        is_function = self._path(node.parts[0]) in ("fetch", "axios")
+        return is_network or is_function or "/chat/completions" in str(address)
+
     # Values
 
     def fields(self) -> dict[str, object]:
@@ -437,6 +459,8 @@ class Program:
             _refuse(line, "the address of the request does not end with /chat/completions")
         body = self._literal(rest[0]) if rest else None  # of axios.post(url, body)
         if self._is_python:
+            if sum(name in given for name in ("json", "data", "content")) > 1:
+                _refuse(line, "the request has two bodies", "Paste the JSON.")
             body = next((given[name] for name in ("json", "data", "content") if name in given), None)
         elif path == "fetch":
             pairs = body.parts if body is not None and all(one.kind == "pair" for one in body.parts) else []
@@ -705,7 +729,11 @@ class Program:
 
 def _is_plain(options: Sequence[Node]) -> bool:
     """Whether the options of a function are literals, and no functions."""
-    return all(one.kind == "const" or [part.kind for part in one.parts] == ["const"] for one in options)
+    return all(one.kind == "const" or (one.kind != "list" and _kinds(one) == ["const"]) for one in options)
+
+
+def _kinds(node: Node) -> list[str]:
+    return [part.kind for part in node.parts]
 
 
 def _is_other_address(call: Node) -> bool:

@@ -216,9 +216,9 @@ class RecorderPage(QWidget):
             focused = self.focusWidget() is self.programs
             if wide:
                 self._split.insertWidget(0, self.programs)
+                self.programs.show()
             else:
                 self.tabs.insertTab(0, self.programs, "Programs")
-            self.programs.show()
             if focused:
                 self.tabs.setCurrentWidget(self.programs)
                 self.programs.setFocus()

@@ -712,3 +712,41 @@ def test_open_any_here_document_lines_that_a_backslash_joins_are_one() -> None:
 def test_open_any_field_without_a_name_is_named() -> None:
     opened = open_any(f'c.chat.completions.create(messages=[{U}], **{{"": f()}})')
     assert opened.notes[0].startswith("A field without a name")
+
+
+POST = 'requests.post("https://x.example/v1/chat/completions", json={"messages": [%s]})'
+
+
+@pytest.mark.parametrize(
+    ("code", "lines"),
+    [
+        (f"m = [{U}]\nretry(c.chat.completions.create, messages=[{S}])\n{SEND}", [2]),
+        (f"m = [{U}]\ncalls = [c.chat.completions.create]\ncalls[0](messages=[{S}])\n{SEND}", [2]),
+        (f"m = [{U}]\nask = c.chat.completions.create\nThread(target=ask, kwargs={{}}).start()\n{SEND}", [3]),
+        (f"m = [{U}]\nask = c.chat.completions.create\nask(messages=m)", []),
+        (f"m = [{U}]\nc.chat.completions.with_streaming_response.create(messages=[{S}])\n{SEND}", [2]),
+        (f'm = [{U}]\nc.post("/chat/completions", body={{"messages": [{S}]}})\n{SEND}', [2]),
+        (f"import requests\nm = [{U}]\n{POST % S}\n{SEND}", [3]),
+        (f"import httpx\nm = [{U}]\nwith httpx.stream('POST', url, json=b) as r: pass\n{SEND}", [3]),
+        (f"let m = [{U}];\nawait c.chat.completions.create.apply(null, [{{messages: [{S}]}}]);\n{JS_SEND}", [2]),
+        (f"let m = [{U}];\nawait fetch(url, {{method: 'POST', body: b}});\n{JS_SEND}", [2]),
+        (f"import axios from 'axios';\nlet m = [{U}];\nawait axios({{url: u, data: b}});\n{JS_SEND}", [3]),
+    ],
+)
+def test_code_that_may_send_another_request_is_named(code: str, lines: list[int]) -> None:
+    assert imported(code) == (["U"], lines)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        f'import requests\nb = {{"messages": [{U}]}}\n'
+        'requests.post("https://x.example/v1/chat/completions", data="{}", json=b)',
+        f"const b = {{messages: [{U}]}};\nfetch('https://x.example/v1/chat/completions', "
+        "{method: 'POST', body: JSON.stringify(b, ['messages'])});",
+    ],
+)
+def test_request_whose_body_is_not_the_literal_is_refused_with_its_line(code: str) -> None:
+    with pytest.raises(InputError) as refused:
+        open_any(code)
+    assert lines_in(str(refused.value))

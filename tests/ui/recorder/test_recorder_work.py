@@ -376,3 +376,5 @@ async def test_recorder_mode_at_900_by_600_px_shows_whole_headings_and_six_rows(
     room = {column: page.table.columnWidth(column) - 2 * scaled(PAD_PX) for column in shown}
     needed = {column: header.fontMetrics().horizontalAdvance(page.model.titles[column]) for column in shown}
     assert {column: px for column, px in needed.items() if px > room[column]} == {}
+    session.workspace.settings.set("zoom", 100)  # of all windows of the process
+    await hand.until(lambda: page.table.rowHeight(0) == REQUEST_ROW_PX, "the text size of other tests")
