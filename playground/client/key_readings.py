@@ -30,10 +30,14 @@ BESIDE = re.compile(r"[^0-9A-Za-z]+")
 Span = tuple[int, int]
 Layer = tuple[re.Pattern[str], str]
 """A pattern whose matches were replaced, and the text before that."""
+_BETWEEN_CODED = "[0-9A-Za-z_+/.-]"
+_AFTER_CODED = "|".join(f"(?<==[2-7][0-9A-F]{_BETWEEN_CODED * count}=[2-7][0-9A-F])" for count in range(9))
+"""Behind an escape of quoted-printable with another before it: `x=6B` alone is no escape."""
 _ESCAPE = re.compile(
     r"\\+(?:o\{0*([0-7]{1,7})\}|(?!0000[2-7][0-9a-fA-F])([0-3][0-7]{2}|[4-7][0-7](?![0-9A-Za-z]))|[ux]\{0*([0-9a-fA-F]{1,6})\}|x([0-9a-fA-F]{2})"
     r"|u([0-9a-fA-F]{4})|U00([0-9a-fA-F]{6})|0000([2-7][0-9a-fA-F]))|%(?:25)*([0-9a-fA-F]{2})"
     r"|=([89A-F][0-9A-F])(?:(?==[89AB])|(?<==[89A-F][0-9A-F]=[89AB][0-9A-F]))"
+    rf"|=([2-7][0-9A-F])(?:(?={_BETWEEN_CODED}{{0,8}}=[2-7][0-9A-F])|{_AFTER_CODED})"
     r"|&(?:#(?:[xX][0-9a-fA-F]{1,7};?|[0-9]{1,7}(?:;|(?![0-9])))|[A-Za-z][A-Za-z0-9]{1,31};)"
 )
 _OCTAL = 2
@@ -71,7 +75,7 @@ NO_TAGS = re.compile("[^\U000e0020-\U000e007e]+")
 """Removed from a text in tag characters, which are ASCII without a picture."""
 NOTHING = re.compile(r"(?!)")
 _encoded = re.compile(
-    "[\\\\%&]|=[89A-F]|[\xc2-\xf4][\x80-\xbf]|[\ud800-\udbff][\udc00-\udfff]|[A-Za-z0-9+/_-]{16}"
+    "[\\\\%&]|=[2-9A-F]|[\xc2-\xf4][\x80-\xbf]|[\ud800-\udbff][\udc00-\udfff]|[A-Za-z0-9+/_-]{16}"
 ).search
 may_have_noise = re.compile(
     r"[<\\%&=\x1b\x90\x98\x9b\x9d-\x9f\U000e0020-\U000e007e]|\]\(|[\r\n][ \t]*[0-9]|0[xX]|\[[xX]\]"
@@ -81,7 +85,8 @@ _UNFINISHED_TEXT = (
     r"(?:(?:\\+x|%(?:25)*|=)[89a-fA-F][0-9a-fA-F]|\\+[23][0-7]{2}){1,3}(?:\\+(?:x?|x[0-9a-fA-F]|[0-3][0-7]?)|%(?:25)*[0-9a-fA-F]?|=[0-9A-F]?)?"
     r"|\\+u[dD][89abAB][0-9a-fA-F]{2}(?:\\+(?:u[0-9a-fA-F]{0,3})?)?"
     r"|\\+(?:u[0-9a-fA-F]{0,3}|U[0-9a-fA-F]{0,7}|[ux]\{[0-9a-fA-F]{0,6}|o(?:\{[0-7]{0,7})?|x[0-9a-fA-F]?|[0-7][0-7]?"
-    r"|0{3,4}[0-9a-fA-F]?)?|%(?:25)*[0-9a-fA-F]?|=[89A-F]?"
+    r"|0{3,4}[0-9a-fA-F]?)?|%(?:25)*[0-9a-fA-F]?|=[2-9A-F]?"
+    rf"|=[2-7][0-9A-F](?!{_AFTER_CODED}){_BETWEEN_CODED}{{0,8}}(?:=[2-7]?)?"
     r"|&(?:amp;)*(?:#[xX]?[0-9a-fA-F]{0,7}|[A-Za-z]{1,31})?|[xX]{1,8}|[\[<({][a-zA-Z.]{0,12}"
 )
 _UNFINISHED = rf"{_UNFINISHED_TEXT}|\x1b(?:\[[0-?]*[ -/]*|[ -/]*)|\x9b[0-?]*[ -/]*|{_STRING}\x1b?"
@@ -264,29 +269,20 @@ _LETTER_NAME = re.compile(
 _TAGS = {0xE0000 + code: code for code in range(0x20, 0x7F)}
 
 
-@lru_cache(maxsize=1)
-def _wide() -> dict[str, str]:
-    """Return the characters that are an ASCII letter or digit in another form, and the letters without a picture."""
-    blocks = (
-        (0x80, 0x3200),
-        (0xFF00, 0x10000),
-        (0xA620, 0xAC00),
-        (0x1D400, 0x1D800),
-        (0x1F100, 0x1F200),
-        (0x1FBF0, 0x1FC00),
-    )
-    normal = {one: normalize("NFKC", one) for block in blocks for one in map(chr, range(*block))}
-    for one, same in normal.items():
-        named = _LETTER_NAME.fullmatch(name(one, ""))
-        normal[one] = named[1] if named else str(digit(one, same.strip("().,")))
-    normal |= {one: str(digit(one)) for one in map(chr, range(0x10000, 0x20000)) if one.isdecimal()}
-    found = {one: same for one, same in normal.items() if len(same) == 1 and same.isascii() and same.isalnum()}
-    return found | dict.fromkeys("\u115f\u1160\u3164\uffa0", "\0")  # the only letters without one
+@lru_cache(maxsize=_MOST_KEPT)
+def _plain_letter(one: str) -> str:
+    """Return the ASCII letter or digit that a character is in another form, or a NUL for a letter without a picture."""
+    if one in "\u115f\u1160\u3164\uffa0":  # the only letters without one
+        return "\0"
+    named = _LETTER_NAME.fullmatch(name(one, ""))
+    same = named[1] if named else str(digit(one, normalize("NFKC", one).strip("().,")))
+    return same if len(same) == 1 and same.isascii() and same.isalnum() else one
 
 
 def folded(text: str) -> str:
-    for one in () if text.isascii() else _wide().keys() & set(text):
-        text = text.replace(one, _wide()[one])
+    for one in () if text.isascii() else set(text):
+        if not one.isascii() and (same := _plain_letter(one)) != one:
+            text = text.replace(one, same)
     return text
 
 

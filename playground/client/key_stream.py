@@ -57,7 +57,7 @@ between two pieces with the same label."""
 _OPEN = re.compile(rf"{UNFINISHED_ENDS[NOISE].pattern}|&[A-Za-z0-9]{{1,32}}$")
 """An end of a text that is read with the text after it."""
 _PLAIN = re.compile(
-    r"""(?:[A-Za-z1-9 \t.,;:!?'"_\-|*#/+@^$~`>)}]++|\n[ \t]*+(?=[^ \t0-9])|0(?![xX])|\](?!\()|=(?![89A-F]|$)"""
+    r"""(?:[A-Za-z1-9 \t.,;:!?'"_\-|*#/+@^$~`>)}]++|\n[ \t]*+(?=[^ \t0-9])|0(?![xX])|\](?!\()|=(?![2-9A-F]|$)"""
     r"""|[\[({](?![A-Za-z.]{0,12}$|[xX]\])|<(?![/?!.0A-Za-z]|$)|%(?![0-9A-Fa-f]|$))*+(?<![0xX\]])"""
 ).fullmatch
 """Matches a text that has only one reading, whatever follows."""

@@ -26,6 +26,8 @@ _DATA_PREFIX = re.compile(r"\s*data:\s*")
 _NO_DIGITS = re.compile("[^0-9]+")
 _IS_CHUNK = re.compile(r'(?s)(?!.*"(?:error|token|finish_reason"\s*:\s*")).*"choices"').match
 """Matches an event that is no more than its texts."""
+_ID_WORD = re.compile(r"[A-Za-z]+[_-](?![0-9]+$)")
+"""What the ids of tool calls begin with, as `call_`. Numbers behind it only count the calls."""
 _LONE = re.compile("[\ud800-\udfff]")
 _decode = msgspec.json.Decoder().decode
 
@@ -36,15 +38,17 @@ class _Path:
     `tail` is the end of the text that was passed on, `seen` what is known of it, with what is read again with the next
     piece. `held` is the delayed text, `names` the joined names of an object. `numbered` has one path for all names that
     differ only in the number at their end.
+    `id_word` is what the last id of a tool call began with, None elsewhere.
     `same` is a text that has passed twice, which passes without another search. `is_secret`: its name ends a key.
     """
 
-    __slots__ = ("below", "held", "is_secret", "names", "numbered", "previous", "same", "seen", "tail")
+    __slots__ = ("below", "held", "id_word", "is_secret", "names", "numbered", "previous", "same", "seen", "tail")
 
     def __init__(self, search: KeySearch) -> None:
         self.below: dict[str | int | None, _Path] = {}
         self.numbered: dict[str, _Path] = {}
         self.is_secret = False
+        self.id_word: str | None = None
         self.seen = SeenText(search)
         self.held = self.tail = self.names = self.previous = self.same = ""
 
@@ -169,7 +173,8 @@ class StreamMasker:
             if one is None:
                 one = path.below[step] = _Path(self._search)
                 if step is not None:  # the ids of tool calls may each have a piece
-                    one.below["id"] = path.below.setdefault("id", _Path(self._search))
+                    one.below["id"] = ids = path.below.setdefault("id", _Path(self._search))
+                    ids.id_word = ids.id_word or ""
             if item.__class__ is dict:
                 self._object(item, one)
             elif item.__class__ is str:
@@ -189,7 +194,7 @@ class StreamMasker:
             if kind is str:
                 self._quotes += 2
                 if item and item != one.same:
-                    value[name] = self._pass(one, item)
+                    value[name] = self._pass(one, item) if one.id_word is None else self._id(one, item)
             elif kind is dict:
                 self._object(item, one)
             elif kind is list:
@@ -246,6 +251,16 @@ class StreamMasker:
         return any(end > known for _, end in self._search.spans(whole, is_cut=True))
 
     # --- one text
+
+    def _id(self, ids: _Path, piece: str) -> str:
+        """Return the id without a key; a word that the id before began with, too, is between two pieces of one."""
+        found = _ID_WORD.match(piece)
+        word = found[0] if found else ""
+        known, ids.id_word = ids.id_word, word
+        if not word or word != known:
+            return self._pass(ids, piece)
+        self._passed.append((ids, word))  # with two texts, the event is no frame for the next one
+        return word + self._pass(ids, piece[len(word) :])
 
     def _pass(self, text: _Path, piece: str) -> str:
         """Return the text that can be displayed after this piece of it."""

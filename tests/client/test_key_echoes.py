@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from base64 import b64encode
 from collections.abc import Iterator
 from random import Random
 from string import ascii_letters, ascii_lowercase, digits, hexdigits
-from unicodedata import normalize
+from unicodedata import decimal, normalize
 from uuid import UUID
 
 import pytest
@@ -277,6 +278,12 @@ def test_key_in_other_letters_is_masked(kind: str) -> None:
         assert len(shown.replace(MASK, "")) < len("It is  ok") + begun, shown
 
 
+def test_key_in_the_decimal_digits_of_any_script_is_masked() -> None:
+    zeros = [one for one in map(chr, range(0x80, sys.maxunicode)) if decimal(one, None) == 0]
+    assert {"\u0660", "\U000104a0", "\U00011066", "\U0001e950"} <= {*zeros}
+    assert [zero for zero in zeros if redact(f"It is {_moved(zero, digits)} ok", ECHOED) != f"It is {MASK} ok"] == []
+
+
 @pytest.mark.parametrize("form", ["chr(0x{:02x})+", "byte: 0x{:02x}\n"])
 def test_hex_numbers_behind_words_are_masked(form: str) -> None:
     text = f"It is {''.join(form.format(one) for one in ECHOED.encode())} thanks."
@@ -321,6 +328,25 @@ def test_key_in_numbered_lines_of_which_some_are_read_as_quoted_printable_is_mas
     text = _rows(pieces, "part%d=%s", "\n")
     assert _longest_shown(_shown([text[at : at + size] for at in range(0, len(text), size)], key), pieces) < PART
     assert _longest_shown(redact(text, key), pieces) < PART
+
+
+@pytest.mark.parametrize("coded", [(2, 0), (2, 1), (3, 0), (5, 0)])
+@pytest.mark.parametrize("form", ["It is {} ok", "=?utf-8?Q?It_is_{}_ok?="])
+def test_key_of_which_some_letters_are_in_quoted_printable_is_masked(coded: tuple[int, int], form: str) -> None:
+    every, first = coded
+    letters = [f"={ord(one):02X}" if at % every == first else one for at, one in enumerate(ECHOED)]
+    text = form.format("".join(letters))
+    before, after = form.split("{}")
+    assert redact(text, ECHOED) == form.format(MASK)
+    for size in (1, 2, 3, 7):
+        begun, _, rest = _shown([text[at : at + size] for at in range(0, len(text), size)], ECHOED).partition(MASK)
+        assert (begun.startswith(before), rest) == (True, after)
+        assert len(begun) < len(before + "".join(letters[: SHOWN_AT_ONCE + 2]))
+
+
+@pytest.mark.parametrize("text", ["a=92", "x=6B", "a=42&b=37", "x=6B y=4C", "if a=2B=3C: pass", "k1=34\nk2=56"])
+def test_assigned_number_that_quoted_printable_may_have_is_unchanged(text: str) -> None:
+    assert (redact(text, ECHOED), _shown([*text], ECHOED)) == (text, text)
 
 
 @pytest.mark.parametrize("row", ["%d,%s", "| %d | %s | ok |", "00:00:%02d --> %s"])

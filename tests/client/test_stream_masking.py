@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from random import Random
 from typing import Any
 
@@ -442,3 +443,35 @@ def test_key_in_pieces_in_the_ids_of_tool_calls_is_masked(size: int) -> None:
     ids = [event.id or "" for event in events if isinstance(event, ToolCallDelta)]
     assert (ids[0], ids[-1][-6:]) == ("call_7", "call_8")
     assert not _has_piece("".join(ids) + "".join(_raw(events)), LONG_KEY)
+
+
+@pytest.mark.parametrize("word", ["", "call_", "toolu-"])
+@pytest.mark.parametrize("count", [2, 3, 5, 9])
+def test_key_split_over_ids_that_each_begin_with_a_word_is_masked(word: str, count: int) -> None:
+    key = "sk_thS4mvTNpdEdP6Dw4iK4es5Vfv5D29syIrq0jDyO"
+    text, size = f"Your token: {key}. Thank you.", -(-71 // count)
+    ids = [word + text[at : at + size] for at in range(0, len(text), size)]
+    calls = [{"index": at, "id": id_, "function": {"name": "f", "arguments": "{}"}} for at, id_ in enumerate(ids)]
+    lines = [json.dumps({"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]}) for call in calls]
+    events = _decoded(lines, key)
+    raw = [json.loads(data) for data in _raw(events) if "tool_calls" in data]
+    shown = [call.get("id", "").removeprefix(word) for one in raw for call in one["choices"][0]["delta"]["tool_calls"]]
+    assert re.sub(f"(sk_)?({MASK})+", MASK, "".join(shown)) == f"Your token: {MASK}. Thank you."
+
+
+def test_ids_of_tool_calls_without_a_key_are_unchanged() -> None:
+    ids = [
+        "call_1",
+        "call_2",
+        "call_Ab3",
+        "call_Ab3",
+        "call_",
+        "toolu_9x",
+        "toolu_sk",
+        "7",
+        *(f"call_{at}" for at in range(30)),
+    ]
+    calls = [{"index": at, "id": id_} for at, id_ in enumerate(ids)]
+    lines = [json.dumps({"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]}) for call in calls]
+    masker = StreamMasker("sk_1234567890123456")
+    assert ([masker.masked(line) for line in lines], masker.rest()) == (lines, ("", ""))
