@@ -46,7 +46,7 @@ def ends_soon() -> Iterator[None]:
 
 
 def discard_output() -> None:
-    """Discard what is left of standard output: its reader has closed the pipe, as `head` does."""
+    """Discard the rest of standard output: its reader has closed the pipe, as `head` does."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

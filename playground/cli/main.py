@@ -449,7 +449,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _with_output(run: Callable[[], int | None]) -> int:
-    """Run what has to write its whole output to standard output. Returns its status; FAILED if the output is cut."""
+    """Run a function whose whole output has to be written. Returns its status; FAILED if the output is cut."""
     try:
         status = run() or 0
         if sys.stdout is not None:

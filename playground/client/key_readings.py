@@ -80,7 +80,7 @@ _encoded = re.compile(
 may_have_noise = re.compile(
     r"[<\\%&=\x1b\x90\x98\x9b\x9d-\x9f\U000e0020-\U000e007e]|\]\(|[\r\n][ \t]*[0-9]|0[xX]|\[[xX]\]"
 ).search
-"""Finds where escapes and what is removed may begin."""
+"""Finds where escapes and removed marks may begin."""
 _UNFINISHED_TEXT = (
     r"(?:(?:\\+x|%(?:25)*|=)[89a-fA-F][0-9a-fA-F]|\\+[23][0-7]{2}){1,3}(?:\\+(?:x?|x[0-9a-fA-F]|[0-3][0-7]?)|%(?:25)*[0-9a-fA-F]?|=[0-9A-F]?)?"
     r"|\\+u[dD][89abAB][0-9a-fA-F]{2}(?:\\+(?:u[0-9a-fA-F]{0,3})?)?"
@@ -108,7 +108,7 @@ UNFINISHED_ENDS[NO_TAGS] = UNFINISHED_ENDS[NOTHING]
 _UNFINISHED_CHARS = 128
 """Longest unfinished end."""
 _MOST_KEPT = 4096
-"""Longest text of which the places of its replacements are kept for a second question, as a stream asks it."""
+"""Longest text whose places of replacements stay in memory for the next piece of a stream."""
 _BLOCK = 1024
 """Length of the blocks in which the letters of a longer text are counted."""
 BESIDE_ANY = re.compile(r"[\W_]+")
@@ -130,7 +130,7 @@ def joined(spans: list[Span]) -> list[Span]:
 def decode(text: str, unfinished: re.Pattern[str] | None = None) -> tuple[str, list[Layer]]:
     r"""Replace escapes in `text` (\u0073, \U00000073, \x73, \163, %73, &#115;, &shy;, base64, hex), also nested ones.
 
-    `unfinished`: finds an end that is read with what follows it. It is left out, as a layer of NOTHING.
+    `unfinished`: finds an end that is read with the text behind it. It is left out, as a layer of NOTHING.
     """
     layers: list[Layer] = []
     found = _encoded(text) is not None
@@ -237,7 +237,7 @@ def _removed(pattern: re.Pattern[str], source: str) -> tuple[list[int], list[int
 
 
 def ways_to_read(text: str) -> dict[str, re.Pattern[str]]:
-    """Return the texts as which a text may be read, each with the pattern of what was removed from it."""
+    """Return the texts as which a text may be read, each with the pattern of the removed marks."""
     less = NOISE.sub("", text) if may_have_noise(text) else text
     ways = {text: NOTHING} if less == text else {text: NOTHING, _MARKUP.sub("", text): _MARKUP, less: NOISE}
     if not text.isascii() and (tags := without(NO_TAGS, text)):
@@ -388,7 +388,7 @@ ROW = "tr"
 
 @lru_cache(maxsize=_MOST_KEPT)
 def labels_of(before: str, word: str, gap: str) -> tuple[Label, ...]:
-    """Return the labels of what is behind `gap`: the word before it, and if the words differ, the sign before that."""
+    """Return the labels of the word behind `gap`: the word before it, and if the words differ, the sign before that."""
     gap, before = gap.rstrip(SIGNS), before.rstrip(SIGNS)[-1:]
     known = word.strip(digits), gap
     # Words of a sentence are no pieces.

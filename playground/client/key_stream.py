@@ -97,7 +97,7 @@ class SeenText:
         plain, layers = decode(begun, _OPEN)
         patterns = [pattern for pattern, _ in layers]
         if BLOB in patterns:
-            return None  # what follows is decoded from its beginning
+            return None  # the text behind it is decoded from its beginning
         if NOTHING in patterns:
             # An escape or a tag whose first character is escaped goes on.
             begun = begun[: in_source([(len(plain) - 1, len(plain))], layers)[0][1]] if plain else ""

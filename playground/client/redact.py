@@ -104,7 +104,7 @@ def _known(plain: str) -> list[re.Match[str]]:
 
 def mask_across(texts: list[str], key: str | None, between: str = "", rest: str = MASK) -> list[str]:
     """Mask a key that several texts have in pieces, one after another. Returns `texts` itself if there is none.
-    `between`: what separates the texts. `rest`: what is in place of the pieces behind the first one."""
+    `between`: what separates the texts. `rest`: the text in place of the pieces behind the first one."""
     spans = key_search(key).spans(between.join(texts))
     if not spans:
         return texts

@@ -88,7 +88,7 @@ class ResponseDecoder:
     """Decodes the body of a 200 response.
 
     Feed it bytes until `ended` or the end of the body, then call `end`. `error`: why the response failed, if it did;
-    the events end with Completed if it did not. `done`: [DONE] has come; what follows is only searched for more than
+    the events end with Completed if it did not. `done`: [DONE] has come; later bytes are only searched for more than
     the end of the body.
     """
 

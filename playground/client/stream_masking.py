@@ -35,9 +35,9 @@ _decode = msgspec.json.Decoder().decode
 class _Path:
     """The texts at one path, and the paths below it: names of an object, indexes of a list.
 
-    `tail` is the end of the text that was passed on, `seen` what is known of it, with what is read again with the next
-    piece. `held` is the delayed text, `names` the joined names of an object. `numbered` has one path for all names that
-    differ only in the number at their end.
+    `tail` is the end of the text that was passed on, `seen` the letters found in it, with the text that is read again
+    with the next piece. `held` is the delayed text, `names` the joined names of an object. `numbered` has one path for
+    all names that differ only in the number at their end.
     `id_word` is what the last id of a tool call began with, None elsewhere.
     `same` is a text that has passed twice, which passes without another search. `is_secret`: its name ends a key.
     """

@@ -31,7 +31,7 @@ LEADER_SHARE = 0.1
 PROBE_SHARE = 0.01
 """Most of the cached rows so far that a test of a larger limit may cost."""
 HOPELESS_ROWS = 20
-"""Number of rows without a cache hit, and none with one, after which the server is taken to cache nothing."""
+"""Number of rows without a cache hit, and none with one, after which the server is assumed to cache nothing."""
 HIT_SHARE = 0.5
 """Least part of the expected cached tokens that counts as found."""
 PATIENCE = 3.0
@@ -73,7 +73,7 @@ class PrefixWindow:
     for. It doubles if workers waited because of it, every row since the last change found its prefix in the cache, and
     the rows that a larger limit could cost are at most PROBE_SHARE of those found so far. If a row misses its prefix
     at a limit above 1, the limit returns to the one before and stays below the failed one. A server that serves none of
-    HOPELESS_ROWS rows with one prefix open is taken to cache nothing: it gets requests without a limit.
+    HOPELESS_ROWS rows with one prefix open caches nothing, as far as can be seen: it gets requests without a limit.
 
     Args:
         concurrency: the number of requests at once; the limit is never higher.
@@ -482,7 +482,7 @@ class BatchJob:
         """Count the logged requests of earlier, complete runs of the batch whose results were removed from the file.
 
         A complete batch has no note: its group in the log is that of the results that are left, and is used again (the
-        newest, if results of several batches were put together).
+        newest, if results of several batches were merged).
         A run without request_id may be that of a result that is left and has no id: such runs are then not counted.
         """
         ids = self._results.known_ids()

@@ -585,7 +585,7 @@ def _risky(text: str) -> bool:
 
 
 def _masked(values: object) -> object:
-    """Return variables as results store them, with keys masked; earlier versions stored them as they were."""
+    """Return variables as results store them, with keys masked; earlier versions did not mask them."""
     if not isinstance(values, Mapping):
         return values
     return {name: redact(value, None) if isinstance(value, str) else value for name, value in values.items()}

@@ -189,7 +189,7 @@ def profile(learned: LearnedParameters) -> CacheProfile:
 
 
 def replicas_proved(learned: LearnedParameters) -> bool:
-    """Return whether replicas in turn are proved: a cache that stores what it sees for the second time is like two."""
+    """Return whether replicas in turn are proved: a cache that stores prompts at the second sighting looks like two."""
     turns, proofs = learned.round_robin, learned.proofs
     return turns.replicas > 0 and proofs.elsewhere and (turns.replicas > 2 or proofs.at_once)
 

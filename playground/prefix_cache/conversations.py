@@ -16,7 +16,7 @@ from playground.prefix_cache.view import END, CacheView, ViewPart, bare_text, wi
 USER, BARE = 2.0, 0.5
 """Weight of a user message; share of the weight of a message that is equal without its ids."""
 ABSENT = 0.25
-"""Share of the weight of the earlier request's other messages that is taken from its score."""
+"""Share of the weight of the earlier request's other messages that its score loses."""
 NEWEST = 32
 """Newest requests with a message that are candidates."""
 NEAR = 24

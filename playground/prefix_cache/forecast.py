@@ -67,7 +67,7 @@ def _fault(prompt: int, cached: int | None, body: bytes) -> str:
 
 
 def cannot_be(fault: str) -> str:
-    """Return the sentence for counts that cannot be right, with what is reported."""
+    """Return the sentence for counts that cannot be right, with the reported figures."""
     return f"The report cannot be right: {fault}. It is displayed as reported, and nothing is learned from it."
 
 
@@ -95,7 +95,7 @@ class InFlight(Struct, frozen=True):
 
 
 class Again(Struct, frozen=True):
-    """A prompt that was sent before: what was served of it each time that it was sent again, the newest first, and
+    """A prompt that was sent before: the figure served each time that it was sent again, the newest first, and
     what a cache that has all of it serves."""
 
     served: tuple[int, ...]

@@ -39,7 +39,7 @@ from playground.prefix_cache.zones import (
 from playground.prompt.document import Document, Json
 
 CHAIN = 64
-"""Requests that share most with one, among which is the first that stored what it was not served."""
+"""Requests that share most with one, among which is the first that stored text it was not served."""
 CANDIDATES = 24
 """How many earlier requests are offered for a comparison."""
 
@@ -153,7 +153,7 @@ class CacheForecaster:
 
     @_one_at_a_time
     def view(self, document: Document) -> DocumentView:
-        """Return the view of a document; what it has in common with the last one is used again."""
+        """Return the view of a document; parts equal to those of the last one are used again."""
         self._view = view_of_document(document, self._view)
         return self._view
 

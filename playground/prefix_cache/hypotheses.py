@@ -1,8 +1,8 @@
 """Hypotheses about a server's cache, weighed by its reports.
 
 A *rendering* says in which order the prompt is read and what of generated answers the next prompt finds; a
-*retention* which parts are still there: everything, what was used within a lifetime, the last tokens of traffic, one or
-a few slots, what was sent some time ago, or all up to a time that the template prints; a *routing* whether one cache or
+*retention* which parts are still there: everything, prompts used within a lifetime, the last tokens of traffic, one or
+a few slots, prompts sent some time ago, or all up to a time that the template prints; a *routing* whether one cache or
 several replicas answer. Renderings and retentions are weighed together, routings apart.
 """
 
@@ -43,7 +43,7 @@ _REUSE_PRIOR: dict[Reuse, float] = {
     "text": 0.12,
     "plain": 0.08,
 }
-"""Of templates under which answers are cached: what they find again of an answer with tool calls."""
+"""Of templates under which answers are cached: the part of an answer with tool calls that they find again."""
 _FLOOR = -17.0
 """Log weights relative to the best are not lower, so that a server may change."""
 _SURPRISE = 0.003
@@ -51,7 +51,7 @@ _SURPRISE = 0.003
 IRRELEVANT = 3e-5
 """Probability below which a rendering is not computed."""
 _DOUBT = 0.25
-"""Of log weights: what is left of them when another routing is found."""
+"""The share of log weights that remains when another routing is found."""
 _LOST_PRIOR = 0.6, 25.0
 """Misses and hits of prefixes that should be cached, before any report."""
 _MADE_UP = 0.002
@@ -65,7 +65,7 @@ PLACES: dict[Order, str] = {
     order: _MOVED.get(TOOLS.get(order, order), TOOLS.get(order, order))
     for order in (*ORDERS, *BARE.values(), *LATE.values())
 }
-"""Where each order has the tools, as a user is told."""
+"""Where each order has the tools, in the words that a user reads."""
 
 
 class Rendering(Struct, frozen=True):
@@ -142,7 +142,7 @@ def _before_split(rendering: Rendering, known: Container[Rendering]) -> Renderin
 
 
 def _shared(logs: Sequence[float], share: float) -> list[float]:
-    """Return the logarithms of a share of what has these."""
+    """Return the logarithms of a share of the weights that have these."""
     part = log(share)
     return [value + part for value in logs]
 
@@ -260,7 +260,7 @@ class Hypotheses:
 
     @property
     def room(self) -> float:
-        """Probability that only the last tokens of traffic, or a few slots, are kept."""
+        """Probability that only the last tokens of traffic, or a few slots, stay cached."""
         return self._share("tokens", "slots")
 
     @property
@@ -502,7 +502,7 @@ class Hypotheses:
         self._routing_logs = [0.6 * value for value in self._routing_logs]
 
     def _normalize(self, *, learned: bool = False) -> None:
-        """Make the best log weight 0. `learned`: refuted rows were not multiplied, and stay as they are."""
+        """Make the best log weight 0. `learned`: refuted rows were not multiplied, and do not change."""
         best = max(max(logs) for logs in self._logs.values() if not learned or logs is not _REFUTED)
         low = best + _FLOOR
         for rendering, logs in self._logs.items():

@@ -22,8 +22,8 @@ SEVERAL = 0.05
 """Probability of replicas at random, or of prefixes stored late, from which reports are compared with replicas in
 turn."""
 WRONG, FADING = 1.0, 0.75
-"""Number of recent wrong forecasts from which reports are compared with replicas in turn; what is left of it after each
-further report."""
+"""Number of recent wrong forecasts from which reports are compared with replicas in turn; the share that remains
+after each further report."""
 
 
 class LearnedParameters:

@@ -1,5 +1,5 @@
-"""A report with all that bears on its explanation: both requests, their first difference, and what is known of the
-server."""
+"""A report with all that bears on its explanation: both requests, their first difference, and the known
+properties of the server."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ SMALL_BLOCKS = (2, 4, *range(8, int(PART) + 1, 8))
 HIDDEN = 0.15
 """Probability of blocks behind rounded reports that hide a loss, from which it is not stated."""
 USUAL_LIMITS = (500, 512)
-"""Tokens of which a limit on what is cached or reported is usually a multiple."""
+"""Tokens of which a limit of caching or reporting is usually a multiple."""
 EXPECTED = 0.3
 """Probability that the forecast gave to the loss of a part from which a report is explained by it."""
 EXPLAINED = 1e-3
@@ -601,8 +601,8 @@ class MissCase(Struct, frozen=True, dict=True):
 
     @property
     def too_early(self) -> bool:
-        """Return whether the prefix was not stored yet, as reports have shown: what was served is of the same request,
-        which excludes a restart, and losses of other kinds do not depend on the time since it was sent."""
+        """Return whether the prefix was not stored yet, as reports have shown: the served tokens are of the same
+        request, which excludes a restart, and losses of other kinds do not depend on the time since it was sent."""
         return not self.used_apart and self.earlier.gap_s is not None and self.earlier.gap_s < self.known.late_s
 
     @property

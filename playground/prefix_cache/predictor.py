@@ -35,13 +35,13 @@ from playground.prompt.document import Json
 EARLY, SLACK = 10, 8
 """Reports before which an interval is at least so many tokens, or a block, to each side."""
 SETTLED = 4
-"""Reports in a row inside the interval from which it is not widened for what is not known yet."""
+"""Reports in a row inside the interval from which it is not widened for unknown properties of the server."""
 GLANCED = 4
 """Renderings that a forecast while typing weighs at most."""
 SAME_PROMPTS, SOON_S = 6, 120.0
-"""Newest requests with the same text that are looked at; seconds in which what was served is hardly forgotten."""
+"""Newest requests with the same text that are read; seconds in which a served prefix is hardly forgotten."""
 ANCHORS = 48
-"""Requests whose measures are kept as anchors of later ones."""
+"""Requests whose measures serve as anchors of later ones."""
 
 
 class Predictor:
@@ -102,7 +102,7 @@ class Predictor:
         return self._with_evidence(predicted, reaches[best])
 
     def _as_served_again(self, made: Prediction, view: CacheView, fields: Mapping[str, Json] | None) -> None:
-        """Forecast what was served of the same prompt before, if that is not what the cache has by its blocks."""
+        """Forecast the figure served of the same prompt before, if the blocks of the cache give another one."""
         if not made.interval.tokens:
             return
         mine, requests = that_may_matter(fields or {}), self._requests
@@ -122,7 +122,7 @@ class Predictor:
             made.interval = ForecastInterval(tokens, min(made.interval.low, tokens), max(made.interval.high, tokens))
 
     def _with_evidence(self, made: Prediction, reach: Reach) -> Prediction:
-        """Widen the interval to what was served of the prompt's beginning just before, and, while nothing was ever
+        """Widen the interval to the figure served of the prompt's beginning just before, and, while nothing was ever
         served, to what a cache has that was off or not ready: after n such reports, a hit has the probability 1 / n."""
         units, found = self._learned.units, made.interval
         high = found.high

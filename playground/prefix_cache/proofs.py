@@ -38,7 +38,7 @@ LONGER, LATER = 1.25, 0.1
 """Factor by which a pause is clearly longer than a lifetime, one step of `LIFETIMES`; share of the hits that another
 program may explain."""
 LATE = 0.01
-"""Probability that ages separate what was served from what was not by chance, up to which storage is late."""
+"""Probability that ages separate served from other prefixes by chance, up to which storage is late."""
 SPREAD = 3
 """Losses that neither a prefix stored late, lack of room nor few restarts explain, from which replicas are named."""
 STORED_S, LATEST_S, ANSWER_S = 30.0, 120.0, 5.0
@@ -92,7 +92,7 @@ def near_figure(cached: int, figures: Sequence[int]) -> bool:
 
 def _restarts(lost: Sequence[tuple[float, float]], kept: Sequence[tuple[float, float]]) -> int | None:
     """Return how many restarts at least explain that prefixes were lost between two times, and none of those that were
-    kept. None: a loss between whose times other prefixes were kept, which no restart explains."""
+    kept. None: a loss between whose times other prefixes stayed cached, which no restart explains."""
     count, last = 0, -inf
     for used, sent in sorted(lost, key=lambda each: each[1]):
         if used < last <= sent:
@@ -221,7 +221,7 @@ class CacheProofs:
         """Seconds since that request was sent, for each of these reports of this session."""
         self._losses: list[tuple[float, float, float]] = []
         """Reports of exactly what an older request shares: seconds since the prefix that was not served was used, the
-        tokens of room that it needed, with the traffic since, and when it was asked for."""
+        tokens of room that it needed, with the traffic since, and the time of that request."""
         self._alone: dict[float, int] = {}
         """By the time of a request in `_losses`: the tokens that were served, if no other prompt was sent since the
         last use of the prefix."""
@@ -261,7 +261,7 @@ class CacheProofs:
             self._short = [*self._short, again.whole - cached][-SHORT_REPORTS:]
 
     def same_again(self, again: Again) -> float | None:
-        """Return what is probably served of a prompt that was sent before, if that is not all that the cache has."""
+        """Return the figure probably served of a prompt sent before, if it is less than the cache has."""
         if again.served and again.served[0]:
             twice = len(again.served) > 1 and again.served[0] == again.served[1]
             believed = twice or not again.whole or 2 * sum(self._again) >= len(self._again)
@@ -391,7 +391,7 @@ class CacheProofs:
 
     def add_loss(self, age_s: float, room: float, at: float, alone: int | None) -> None:
         """Add a prefix that was not served to a request sent `at`, `age_s` seconds after its last use, though an older
-        one was: it needed so many tokens of room, with all traffic since. `alone`: what was served, if no other
+        one was: it needed so many tokens of room, with all traffic since. `alone`: the served tokens, if no other
         prompt was sent since, which may have taken its slot."""
         self._losses = [*self._losses, (age_s, room, at)][-PAUSES:]
         if alone is not None:
@@ -399,7 +399,7 @@ class CacheProofs:
         self._alone = {one: self._alone[one] for _, _, one in self._losses if one in self._alone}
 
     def _add_age(self, reaches: Iterable[Reach], cached: int, at: float) -> None:
-        """Learn how long before the newest request was sent that has what was served in some rendering."""
+        """Learn how long before the newest request was sent that has the served tokens in some rendering."""
         ages = (
             age
             for reach in reaches
@@ -452,13 +452,13 @@ class CacheProofs:
 
     def moves(self, order: Order) -> bool:
         """Return whether reports have shown that the template moves text as in an order: replicas, or a cache that lost
-        something, agree with it once or twice. Not while replicas explain as well what was lost."""
+        something, agree with it once or twice. Not while replicas explain the loss as well."""
         return self._moved.get(order, 0) >= MOVED and (not self._losses or self.one_cache)
 
     @property
     def elsewhere(self) -> bool:
         """Return whether several reports had exactly what an older request shares, as with replicas that do not know
-        the same requests, although another prefix was stored as soon, and one that needs as much room was kept."""
+        the same requests, although another prefix was stored as soon, and one that needs as much room stayed cached."""
         return self._spread(self._losses)
 
     def _spread(self, losses: Iterable[tuple[float, float, float]]) -> bool:
@@ -476,7 +476,7 @@ class CacheProofs:
     def spread(self) -> bool:
         """Return whether replicas at random are proved: some reports had all that the newest of several requests
         shares, too. A minimum and a cache that is off for some requests look like replicas otherwise; so do a cache
-        that stores only what it sees for the second time, slots that other prompts take, and the time in a template."""
+        that stores only prompts seen for the second time, slots that other prompts take, and the time in a template."""
         alone = ((age, room, at) for age, room, at in self._losses if at in self._alone)
         no_clock = (one for one in alone if not self.clocks(one[2] - one[0], one[2], self._alone[one[2]], alone=True))
         return self._whole > 0 and self.at_once and self._spread(no_clock)

@@ -44,8 +44,8 @@ class KeptPoints:
 
     @property
     def proved(self) -> PointKind | None:
-        """Return the kind if several different figures agree with it: where only what is in use is kept, the same start
-        is served again and again, which looks like one point."""
+        """Return the kind if several different figures agree with it: where only text in use stays cached, the same
+        start is served again and again, which looks like one point."""
         several = self.kind not in (None, "start", "limit") and len(self._figures.get(self.kind, ())) >= LEAST
         return self.kind if several else None
 
@@ -121,7 +121,7 @@ class Retention(Struct, frozen=True):
     """What a cache keeps: `limit` is seconds, tokens or slots by `kind`.
 
     "late": the prefixes of requests that ended so many seconds ago; "clock": everything, but the template prints the
-    time in this unit of seconds behind the first message's text, so that what follows is shared while it does not
+    time in this unit of seconds behind the first message's text, so that the text behind it is shared while it does not
     change; "clock_first": the same in front of that text.
     """
 

@@ -65,7 +65,7 @@ class ReportLearner:
         return prediction.ended_chars is not None and cached < expected.tokens - self._learned.units.step
 
     def _learn_again(self, prediction: Prediction, cached: int) -> None:
-        """Learn what running requests provide, and what is served of a prompt that was sent before."""
+        """Learn what running requests provide, and the figure served of a prompt that was sent before."""
         flight, whole = prediction.in_flight, prediction.reach.longest
         if flight is None:
             if prediction.again is not None:
@@ -137,7 +137,7 @@ class ReportLearner:
             points.add(cached, kept, reach.size(depth), step)
             if points.limited_to == cached < reach.size(depth).tokens - PART:
                 self._learned.units.learn(cached)
-                return  # what is not served is no evidence of a loss
+                return  # tokens that were not served are no evidence of a loss
         self._prove(prediction, cached)
         plain = prediction.plain
         self._learned.add_forecast(wrong=abs(cached - prediction.interval.tokens) > max(step, NEAR))
@@ -323,7 +323,7 @@ class ReportLearner:
                     break
 
     def _learn_least(self, prediction: Prediction, prompt: int | None, cached: int, step: int) -> None:
-        """Learn from a report, without a count of the prompt, of more than the estimate of what is shared: its text has
+        """Learn from a report, without a count of the prompt, of more than the estimated shared size: its text has
         at least so many tokens."""
         reach, measure = prediction.reach, prediction.measure
         if prompt is None and reach.steps and cached > reach.longest.tokens + step:

@@ -137,7 +137,7 @@ class SentRequests:
         return self._requests[number]
 
     def sent(self, number: int) -> Sent | None:
-        """Return a request as it was sent, by its number."""
+        """Return a sent request by its number."""
         return self.index.get(self._requests[number].run_id) if 0 <= number < len(self._requests) else None
 
     def answer_of(self, run_id: str) -> str:
@@ -273,7 +273,7 @@ class SentRequests:
     def held(
         self, path: TreePath, order: Order, reuse: Reuse, steps: Sequence[MatchStep], now: float, text: ViewPart
     ) -> dict[Retention, int]:
-        """Return up to which depth of a prompt a server finds it, by `HELD`. `steps`: what it shares with earlier
+        """Return up to which depth of a prompt a server finds it, by `HELD`. `steps`: the text shared with earlier
         requests; `text`: that of the first message."""
         found = self._by_slots(path, order, reuse)
         numbers = range(len(self) - 1, max(len(self) - 1 - COMPARED, -1), -1)
