@@ -139,7 +139,7 @@ def redact_error(error: ApiError, key: str | None) -> ApiError:
 
 
 def redact_value(value: Any, key: str | None, mask: Callable[[str, str | None], str] = redact) -> Any:
-    """Return a JSON value with this key, and everything that looks like a key, masked in its texts and names."""
+    """Return a JSON value with its texts and names masked; by default this key and what looks like a key."""
     if isinstance(value, str):
         return mask(value, key)
     if isinstance(value, list | tuple):

@@ -102,10 +102,11 @@ class Values:
         if lost is not None and not {"messages", "input"} & fields.keys():
             self._refuse("messages", _reason(lost))
         for name, value in fields.items():
-            unknown = next(self.opened(value), None)
             if name in _TEMPLATES and not isinstance(value, Gap):
                 body[name] = self._template(name, value)
-            elif unknown is None:
+                continue
+            unknown = next(self.opened(value), None)
+            if unknown is None:
                 body[name] = self._json(value)
             elif isinstance(value, Gap):
                 self._report.left_out(value.what, value.why)
@@ -146,14 +147,14 @@ class Values:
         return None
 
     def _json(self, value: object) -> Json:
-        for one in self.opened(value):
-            if isinstance(one, Open):
-                reason = f": {one.reason}" if one.reason else ""
-                self._report.note(f"The expression {one.source[:60]} became the variable {one!s}{reason}.")
         if isinstance(value, list):
             return [self._json(one) for one in value]
         if isinstance(value, dict):
             return {str(name): self._json(one) for name, one in value.items()}
+        for one in self.opened(value):
+            if isinstance(one, Open):
+                reason = f": {one.reason}" if one.reason else ""
+                self._report.note(f"The expression {one.source[:60]} became the variable {one!s}{reason}.")
         return value if value is None or isinstance(value, bool | int | float) else str(value)
 
     def note_written(self, document: Document) -> None:

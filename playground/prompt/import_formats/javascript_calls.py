@@ -97,9 +97,7 @@ def _shape(native: object) -> Shape:  # noqa: C901 - one case per kind of syntax
     match node.type:
         case "string":
             return "const", _text(_source(node)[1:-1]), line, node, ()
-        case "number" if (number := _number(_source(node))) is not None:
-            return "const", number, line, node, ()
-        case "unary_expression" if (number := _number(_source(node))) is not None:
+        case "number" | "unary_expression" if (number := _number(_source(node))) is not None:
             return "const", number, line, node, ()
         case "with_statement":
             return "name", "with", line, node, ()

@@ -8,6 +8,7 @@ import re
 import textwrap
 from bisect import bisect
 from collections.abc import Callable, Container, Hashable, Iterator, Sequence, Set
+from contextlib import suppress
 from typing import NoReturn, TypeAlias
 
 from msgspec import Struct, field
@@ -231,7 +232,7 @@ class ParsedProgram:
         found.sort(key=lambda one: not self._is_used(one, mentioned))
         if len(found) > 1:
             lines, plural = [one.line for one in found[1:]], "s" if len(found) > 2 else ""
-            others = ", ".join(map(str, lines[:5])) + (" …" if len(lines) > 5 else "")
+            others = _listed(lines)
             self._report.note(
                 f"The call in line {found[0].line} was imported. {len(lines)} other call{plural} "
                 f"(line{plural} {others}) {'were' if plural else 'was'} left out."
@@ -380,8 +381,7 @@ class ParsedProgram:
         called = {one.parts[0].at for one in (*self._calls, self._call)}
         found = sorted({one.line for one in self._nodes if one.at not in called and self._is_other_request(one)})
         if found:
-            lines = ", ".join(map(str, found[:5])) + (" …" if len(found) > 5 else "")
-            self._report.note(f"Code in line {lines} may send another request, which is not imported.")
+            self._report.note(f"Code in line {_listed(found)} may send another request, which is not imported.")
 
     def _is_other_request(self, node: Node) -> bool:
         if node.kind in ("member", "name"):
@@ -403,6 +403,8 @@ class ParsedProgram:
         given = self._call.parts[1:]
         if self._is_python and any(one.kind not in ("keyword", "spread") for one in given):
             raise SyntaxError("an object of JavaScript")
+        if not self._is_python and any(one.kind == "other" and "bind" in _kinds(one) for one in given):
+            _refuse(self._call.line, "the call is neither Python nor JavaScript", "Copy the call whole.")
         if not self._is_python and len(given) > 1:
             self._report.left_out("options", "it is not part of the body")
         found: dict[str, object] = {}
@@ -470,7 +472,8 @@ class ParsedProgram:
             body = body.parts[1] if len(body.parts) > 1 and _is_plain(body.parts[2:]) else None
         value = self._value(body, 0) if body is not None else None
         if isinstance(value, str) and not isinstance(value, Open) and "json" not in given:
-            value = loads(value)
+            with suppress(ValueError):
+                value = loads(value)
         if not isinstance(value, dict):
             _refuse(line, "the JSON of the request is not in the program", "Paste the JSON.")
         return value
@@ -725,6 +728,10 @@ class ParsedProgram:
         between = (one for one in self._nodes[binding.last + 1 : grow.at] if one.kind == "call")
         is_hoisted = not self._is_python and any(one.at > binding.at for one in inner)
         return not is_hoisted or all(one.parts[0].name == "push" for one in between)
+
+
+def _listed(lines: Sequence[int]) -> str:
+    return ", ".join(map(str, lines[:5])) + (" …" if len(lines) > 5 else "")
 
 
 def _is_plain(options: Sequence[Node]) -> bool:

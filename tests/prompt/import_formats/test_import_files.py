@@ -87,7 +87,7 @@ CASES: dict[str, tuple[str, str | bytes, int | str]] = {
     "python.deep": (
         "a.py",
         "client.chat.completions.create(messages=" + "[" * 200 + "]" * 200 + ")",
-        "line",
+        "line 1: the call is neither Python nor JavaScript",
     ),
     "python.self_reference": ("a.py", "m = m + m\nclient.chat.completions.create(messages=m)", "nested|line 1"),
     "python.no_messages": ("a.py", 'client.chat.completions.create(model="m")', "messages"),

@@ -737,16 +737,29 @@ def test_code_that_may_send_another_request_is_named(code: str, lines: list[int]
     assert imported(code) == (["U"], lines)
 
 
+ADDRESS = "https://x.example/v1/chat/completions"
+
+
 @pytest.mark.parametrize(
-    "code",
+    ("code", "line"),
     [
-        f'import requests\nb = {{"messages": [{U}]}}\n'
-        'requests.post("https://x.example/v1/chat/completions", data="{}", json=b)',
-        f"const b = {{messages: [{U}]}};\nfetch('https://x.example/v1/chat/completions', "
-        "{method: 'POST', body: JSON.stringify(b, ['messages'])});",
+        (f'import requests\nb = {{"messages": [{U}]}}\nrequests.post("{ADDRESS}", data="{{}}", json=b)', 3),
+        (f'import requests\nrequests.post("{ADDRESS}", data="no JSON")', 2),
+        (
+            f"const b = {{messages: [{U}]}};\n"
+            f"fetch('{ADDRESS}', {{method: 'POST', body: JSON.stringify(b, ['messages'])}});",
+            2,
+        ),
+        (f"const u = '';\nfetch('{ADDRESS}', {{method: 'POST', body: 'no JSON'}});", 2),
     ],
 )
-def test_request_whose_body_is_not_the_literal_is_refused_with_its_line(code: str) -> None:
+def test_request_whose_body_is_not_the_literal_is_refused_with_its_line(code: str, line: int) -> None:
     with pytest.raises(InputError) as refused:
         open_any(code)
-    assert lines_in(str(refused.value))
+    assert lines_in(str(refused.value)) == [line]
+
+
+def test_long_text_in_a_part_is_read_as_one_that_is_the_content() -> None:
+    text = "word " * 96_000
+    for content in (f'"{text}"', f'[{{"type": "text", "text": "{text}"}}]'):
+        assert imported(f'm = [{{"role": "user", "content": {content}}}]\n{SEND}') == ([text], [])
