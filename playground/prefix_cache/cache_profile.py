@@ -13,7 +13,6 @@ from playground.prefix_cache.forecast import Prediction
 from playground.prefix_cache.hypotheses import ANSWERS, PLACES, ROUTINGS
 from playground.prefix_cache.learned_state import LearnedParameters
 from playground.prefix_cache.reach import RETENTIONS
-from playground.prefix_cache.view import TURN_ORDERS
 
 HELD = 0.95
 """Probability with which the cache holds at least the stated tokens."""
@@ -152,10 +151,8 @@ def profile(learned: LearnedParameters) -> CacheProfile:
     answers = sum(weight for one, weight in weights.items() if one.answers)
     orders: dict[str, float] = {}
     for one, weight in weights.items():
-        # Orders that mark the last turn are weighed with the tools inside only, and are the same with the tools first.
-        places = ("first", "inside") if one.order in TURN_ORDERS else (PLACES[one.order],)
-        for place in places:
-            orders[place] = orders.get(place, 0.0) + weight / len(places)
+        for place in PLACES[one.order]:
+            orders[place] = orders.get(place, 0.0) + weight / len(PLACES[one.order])
     position = max(orders, key=lambda name: orders[name])
     sure, cached = max(answers, 1 - answers), answers >= 0.5
     excludes, doubts = learned.proofs.excludes, learned.proofs.doubts

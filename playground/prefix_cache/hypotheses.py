@@ -18,7 +18,19 @@ from msgspec import Struct
 from playground.prefix_cache.block_size import CacheUnit
 from playground.prefix_cache.prefix_size import Size
 from playground.prefix_cache.reach import CAPACITIES, LIFETIMES, RETENTIONS, Classes, Reach, RetentionKind
-from playground.prefix_cache.view import BARE, BASE, LATE, LATER, ORDERS, REUSES, TOOLS, TURNS, Order, Reuse
+from playground.prefix_cache.view import (
+    BARE,
+    BASE,
+    LATE,
+    LATER,
+    ORDERS,
+    REUSES,
+    TOOLS,
+    TURN_ORDERS,
+    TURNS,
+    Order,
+    Reuse,
+)
 
 RoutingKind = Literal["single", "random", "prefix_hash"]
 _ORDER_PRIOR = {"first": 0.3, "inside": 0.4, "first_user": 0.1, "before_last_user": 0.12, "system_last": 0.08}
@@ -61,11 +73,14 @@ _MADE_UP = 0.002
 ANSWERS = ("prompts", "answers")
 """Whether answers are cached: no, yes."""
 _MOVED: dict[str, str] = {"system_last": "before_last_user"}
-PLACES: dict[Order, str] = {
-    order: _MOVED.get(TOOLS.get(order, order), TOOLS.get(order, order))
+PLACES: dict[Order, tuple[str, ...]] = {
+    order: ("first", "inside")
+    if order in TURN_ORDERS
+    else (_MOVED.get(TOOLS.get(order, order), TOOLS.get(order, order)),)
     for order in (*ORDERS, *BARE.values(), *LATE.values())
 }
-"""Where each order has the tools, in the words that a user reads."""
+"""Where each order may have the tools, in the words that a user reads. Orders that mark the last turn are weighed with
+the tools inside only, and are the same with the tools first."""
 
 
 class Rendering(Struct, frozen=True):

@@ -95,7 +95,7 @@ class Predictor:
             seconds, ended = max(now - flight[0], 0.0), reaches[best].size(flight[1])
             predicted.in_flight = InFlight(seconds, ended, self._learned.proofs.waits(seconds))
             if predicted.in_flight.waits:
-                self._without_late(predicted, ended.tokens)
+                self._without_running(predicted, ended.tokens)
         else:
             self._as_served_again(predicted, view, fields)
         self._as_served_lately(predicted, off=self._learned.off.serves_nothing(fields, predicted.shared.tokens))
@@ -134,10 +134,10 @@ class Predictor:
             made.interval = ForecastInterval(found.tokens, found.low, high)
         return made
 
-    def _without_late(self, made: Prediction, stored: float) -> None:
-        """Forecast what requests share whose prefix is stored by now: so many tokens."""
+    def _without_running(self, made: Prediction, ended: float) -> None:
+        """Forecast the tokens shared with `ended` requests, without those that are running."""
         units = self._learned.units.likely
-        tokens = units[0].served(stored) if units else stored
+        tokens = units[0].served(ended) if units else ended
         if tokens < made.interval.tokens:
             made.interval = ForecastInterval(tokens, min(made.interval.low, tokens), made.interval.high)
 

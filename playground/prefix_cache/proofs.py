@@ -317,16 +317,16 @@ class CacheProofs:
         losses = len(misses) if restarts is None else restarts
         if losses < RESTARTS and restarts is not None:
             return False
-        if 1 / comb(len(hits) + losses, losses) > CHANCE or self.clocks(at - pause, at, 0, alone=True):
+        if 1 / comb(len(hits) + losses, losses) > CHANCE or self.clocks(at - pause, at, 0, explaining=True):
             return False
         pauses = [max(one.seconds, 1.0) for one in misses], [one.seconds for one in hits]
         return restarts is None or _by_chance(*pauses) <= RARE
 
-    def clocks(self, began: float, ended: float, cached: int, *, alone: bool = False) -> list[str]:
+    def clocks(self, began: float, ended: float, cached: int, *, explaining: bool = False) -> list[str]:
         """Return the units of time that changed between two moments, where a template that prints the time may have
-        ended the prefix: no more than `cached` tokens were served after such a change. `alone`: and only those that
-        explain most of the misses."""
-        missed = [one.time for one in self._pauses if alone and not one.hit]
+        ended the prefix: no more than `cached` tokens were served after such a change. `explaining`: only units
+        that explain most of the misses."""
+        missed = [one.time for one in self._pauses if explaining and not one.hit]
         found = []
         served = [(at - age, at) for age, tokens, at in self._served if tokens > cached + PART]
         for name, (unit, zones) in CLOCKS.items():
@@ -478,7 +478,9 @@ class CacheProofs:
         shares, too. A minimum and a cache that is off for some requests look like replicas otherwise; so do a cache
         that stores only prompts seen for the second time, slots that other prompts take, and the time in a template."""
         alone = ((age, room, at) for age, room, at in self._losses if at in self._alone)
-        no_clock = (one for one in alone if not self.clocks(one[2] - one[0], one[2], self._alone[one[2]], alone=True))
+        no_clock = (
+            one for one in alone if not self.clocks(one[2] - one[0], one[2], self._alone[one[2]], explaining=True)
+        )
         return self._whole > 0 and self.at_once and self._spread(no_clock)
 
     def outlived(self, reach: Reach, block: int) -> bool:

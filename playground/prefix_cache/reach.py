@@ -140,7 +140,7 @@ DELAYS = (3, 6, 10, 15, 20, 30, 45, 60, 90)
 UNITS = (60, 3600)
 """Seconds: a template that prints the date is as good as none, as no cache keeps a prefix for so long."""
 CLOCKS: tuple[RetentionKind, ...] = ("clock", "clock_first")
-HELD = (
+BY_DEPTH = (
     *(Retention("slots", slots) for slots in SLOTS),
     *(Retention("late", seconds) for seconds in DELAYS),
     *(Retention(kind, seconds) for kind in CLOCKS for seconds in UNITS),
@@ -149,7 +149,7 @@ RETENTIONS = (
     Retention("everything"),
     *(Retention("lifetime", seconds) for seconds in LIFETIMES),
     *(Retention("tokens", tokens) for tokens in CAPACITIES),
-    *HELD,
+    *BY_DEPTH,
 )
 
 
@@ -172,7 +172,7 @@ class Reach(Struct):
 
     `steps` are shared prefixes, the shortest first: the newest request that uses each, and how many do. `size` gives
     the tokens of a depth. `ages` are the seconds since each step was used, `distances` the tokens of other traffic
-    since. `held` are depths by retention of `HELD`. `groups` are the last steps of those that the same request used.
+    since. `held`: depths by retention of `BY_DEPTH`. `groups` are the last steps of those that the same request used.
     `ends` are depths at which messages end, `counted` those at which earlier requests end, with their tokens; `served`
     are the most tokens that were served of a beginning that the prompt shares.
     """
@@ -244,7 +244,7 @@ class Reach(Struct):
         members += [number_of(*kept) for kept in self._within(CAPACITIES[:short], count)]
         members += [whole] * (len(CAPACITIES) - short)
         depths: dict[int, int] = {}
-        for one in HELD:
+        for one in BY_DEPTH:
             depth = self.held.get(one, 0)
             if depth not in depths:
                 depths[depth] = len(kinds)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 from playground.prefix_cache.block_size import SMALL_BLOCK, common_unit
 from playground.prefix_cache.difference import differing, that_may_matter
 from playground.prefix_cache.forecast import CacheUsage, Prediction
@@ -18,7 +20,6 @@ from playground.prefix_cache.view import (
     MOVED_ORDERS,
     REASONING,
     SENT,
-    TURN_ORDERS,
     Order,
     alike,
     answer_text,
@@ -213,11 +214,9 @@ class ReportLearner:
         compared = prediction.compared
         reasoned = compared is not None and self._requests.answer_of(compared.run_id).startswith(REASONING)
         for one, reach in prediction.reaches.items():
-            names = [PLACES[one.order], ANSWERS[one.answers]]
-            # Only orders with the tools inside are weighed with marks; an answer whose reasoning is left out ends as if
-            # it were not cached.
-            names += ["first"] * (one.order in TURN_ORDERS)
-            names += [ANSWERS[True]] * (reasoned and not one.answers)
+            names = [*PLACES[one.order], ANSWERS[one.answers]]
+            if reasoned and not one.answers:
+                names.append(ANSWERS[True])  # an answer whose reasoning is left out ends as if it were not cached
             for name in names:
                 if weights[one] >= IRRELEVANT:
                     sizes.setdefault(name, []).append(reach.longest)
@@ -225,9 +224,9 @@ class ReportLearner:
         newer = [
             size for one, reach in prediction.reaches.items() if weights[one] >= IRRELEVANT for size in reach.newer
         ]
-        for things in (ANSWERS, tuple(dict.fromkeys(PLACES.values()))):
+        for choices in (ANSWERS, tuple(dict.fromkeys(chain.from_iterable(PLACES.values())))):
             self._learned.proofs.exclude(
-                {name: sizes[name] for name in things if name in sizes}, cached, step, ages[-1] if ages else 0.0, newer
+                {name: sizes[name] for name in choices if name in sizes}, cached, step, ages[-1] if ages else 0.0, newer
             )
 
     def _prove_in_turn(self, prediction: Prediction, cached: int, shared: Size, block: int) -> None:

@@ -273,7 +273,7 @@ class SentRequests:
     def held(
         self, path: TreePath, order: Order, reuse: Reuse, steps: Sequence[MatchStep], now: float, text: ViewPart
     ) -> dict[Retention, int]:
-        """Return up to which depth of a prompt a server finds it, by `HELD`. `steps`: the text shared with earlier
+        """Return up to which depth of a prompt a server finds it, by `BY_DEPTH`. `steps`: the text shared with earlier
         requests; `text`: that of the first message."""
         found = self._by_slots(path, order, reuse)
         numbers = range(len(self) - 1, max(len(self) - 1 - COMPARED, -1), -1)
