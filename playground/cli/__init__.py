@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
 
@@ -23,18 +23,31 @@ STOPPED = 130
 """The user stopped it."""
 LOCK_WAIT_S = 60.0
 """Longest wait of a command for another program that holds the request log."""
-_END_S = 1.0
+_LOOK_S = 0.5
+"""Seconds between two looks at whether the process still waits."""
 
 
 @contextmanager
-def ends_soon() -> Iterator[None]:
-    """Let Ctrl+C end the process within a second: nothing interrupts SQLite's wait for the lock of another program."""
+def ends_soon(is_waiting: Callable[[], bool] = lambda: True) -> Iterator[None]:
+    """Let Ctrl+C end the process within a second while it waits for the lock of another program.
+
+    Nothing interrupts that wait of SQLite. Anything else ends by itself: an import deletes what it has added.
+    """
     before = signal.getsignal(signal.SIGINT)
 
-    def end(number: int, frame: FrameType | None) -> None:
-        timer = threading.Timer(_END_S, os._exit, (STOPPED,))
+    def look_later(*, waited: bool) -> None:
+        timer = threading.Timer(_LOOK_S, look, kwargs={"waited": waited})
         timer.daemon = True
         timer.start()
+
+    def look(*, waited: bool) -> None:
+        waits = is_waiting()
+        if waits and waited:
+            os._exit(STOPPED)
+        look_later(waited=waits)
+
+    def end(number: int, frame: FrameType | None) -> None:
+        look_later(waited=False)
         if callable(before):
             before(number, frame)
 

@@ -289,6 +289,7 @@ def log(options: argparse.Namespace) -> int:
 async def _with_log(folder: Path, work: Work, *, reading: bool) -> int:
     with ends_soon():
         store = await RequestLog.open(folder, reading=reading)
+    with ends_soon(lambda: store.waits_for_lock):
         try:
             if store.read_only_reason is not None:
                 print_error(store.read_only_reason)

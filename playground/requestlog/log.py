@@ -367,6 +367,11 @@ class RequestLog(LogReads):
             if not is_recovering:
                 self._recovered.set()
 
+    @property
+    def waits_for_lock(self) -> bool:
+        """Whether a change waits for another program that holds the log."""
+        return self._writer is not None and self._writer.waits_for_lock
+
     async def _settled(self, run_id: str, change: Callable[[], None]) -> None:
         """Apply a change to a live run; changes made while the disk is busy share the next transaction."""
         if self._closed:
@@ -376,7 +381,7 @@ class RequestLog(LogReads):
         if len(self._changes) == 1:
             self._write_worker.submit(self._settle)
         while not (await asyncio.wait([waiting], timeout=LOCK_PATIENCE_S))[0]:
-            if self._writer is not None and self._writer.waits_for_lock:
+            if self.waits_for_lock:
                 waiting.add_done_callback(lambda done: done.cancelled() or done.exception())
                 return
         waiting.result()

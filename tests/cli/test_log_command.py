@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from playground.cli import STOPPED
 from playground.cli.main import main
 from playground.requestlog.records import EndedRun
 from playground.requestlog.store import FILE_NAME
@@ -203,3 +204,17 @@ def test_log_import_waits_for_a_locked_log_until_ctrl_c(run: Run, tmp_path: Path
         errors = process.communicate(timeout=60)[1]
     assert (process.returncode, "imported" in errors) == ((130, False) if interrupted else (0, True))
     assert "Traceback" not in errors
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.parametrize(("waits", "output", "status"), [(False, "deleted\n", 0), (True, "", STOPPED)])
+def test_ctrl_c_ends_only_a_wait_for_a_lock(waits: bool, output: str, status: int) -> None:
+    """An import that is stopped deletes what it has added, for longer than a second."""
+    code = (
+        "import signal, time\nfrom playground.cli import ends_soon\n"
+        f"with ends_soon(lambda: {waits}):\n"
+        "    try:\n        signal.raise_signal(signal.SIGINT)\n"
+        "    except KeyboardInterrupt:\n        time.sleep(2)\n        print('deleted')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=LIMIT_S)
+    assert (done.stdout, done.returncode) == (output, status)
