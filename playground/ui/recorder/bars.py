@@ -213,6 +213,7 @@ class TokenBars(QWidget):
         self._repaint.start()
 
     def show_low(self, low: bool) -> None:
+        """Draw lower bars in a low page."""
         if low != self._low:
             self._low = low
             self.show_zoom()
@@ -420,8 +421,10 @@ class DifferenceStrip(Panel):
         self.note.setText(note(compared))
 
     def show_low(self, low: bool) -> None:
-        self._lines = _LOW_LINES if low else _LINES
-        self.show_zoom()
+        """Keep fewer lines in a low page."""
+        if (lines := _LOW_LINES if low else _LINES) != self._lines:
+            self._lines = lines
+            self.show_zoom()
 
     def show_zoom(self) -> None:
         """Keep room for the same number of lines after the text size has changed."""

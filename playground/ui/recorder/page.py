@@ -217,7 +217,7 @@ class RecorderPage(QWidget):
             if wide:
                 self._split.insertWidget(0, self.programs)
                 self.programs.show()
-            else:
+            elif self.tabs.indexOf(self.programs) < 0:
                 self.tabs.insertTab(0, self.programs, "Programs")
             if focused:
                 self.tabs.setCurrentWidget(self.programs)

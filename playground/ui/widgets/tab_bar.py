@@ -33,6 +33,7 @@ class OverflowTabs(QTabBar):
         self.more = icon_button("down", "All tabs", clicked=self._show_menu)
         self.more.setParent(self)
         self.more.setProperty("look", "more")
+        self.more.setProperty("fitsContents", True)  # as wide as Qt's arrows and as high as the tabs, in any text size
         self.more.hide()
         self.setDrawBase(False)
         self.setExpanding(False)

@@ -363,18 +363,20 @@ async def test_recorder_mode_at_900_by_600_px_shows_whole_headings_and_six_rows(
     recorder = await recording(session, hand)
     await record(recorder, hand, 2)
     page = recorder.page
-    session.workspace.settings.set("zoom", zoom)
-    session.window.resize(900, 600)
-    page.table.selectRow(0)
-    await hand.until(page.strip.isVisible, "the difference")
-    await hand.until(lambda: page.table.rowHeight(0) == scaled(REQUEST_ROW_PX), "the text size")
-    if zoom == 100:
-        await hand.until(lambda: page.table.viewport().height() >= 6 * page.table.rowHeight(0), "six rows")
-    header = page.table.horizontalHeader()
-    shown = [column for column in range(7) if not page.table.isColumnHidden(column)]
-    assert shown == ([0, 1, 2, 4, 6] if zoom == 100 else [1, 2, 6])
-    room = {column: page.table.columnWidth(column) - 2 * scaled(PAD_PX) for column in shown}
-    needed = {column: header.fontMetrics().horizontalAdvance(page.model.titles[column]) for column in shown}
-    assert {column: px for column, px in needed.items() if px > room[column]} == {}
-    session.workspace.settings.set("zoom", 100)  # of all windows of the process
+    try:
+        session.workspace.settings.set("zoom", zoom)
+        session.window.resize(900, 600)
+        page.table.selectRow(0)
+        await hand.until(page.strip.isVisible, "the difference")
+        await hand.until(lambda: page.table.rowHeight(0) == scaled(REQUEST_ROW_PX), "the text size")
+        if zoom == 100:
+            await hand.until(lambda: page.table.viewport().height() >= 6 * page.table.rowHeight(0), "six rows")
+        header = page.table.horizontalHeader()
+        shown = [column for column in range(7) if not page.table.isColumnHidden(column)]
+        assert shown == ([0, 1, 2, 4, 6] if zoom == 100 else [1, 2, 6])
+        room = {column: page.table.columnWidth(column) - 2 * scaled(PAD_PX) for column in shown}
+        needed = {column: header.fontMetrics().horizontalAdvance(page.model.titles[column]) for column in shown}
+        assert {column: px for column, px in needed.items() if px > room[column]} == {}
+    finally:
+        session.workspace.settings.set("zoom", 100)  # of all windows of the process
     await hand.until(lambda: page.table.rowHeight(0) == REQUEST_ROW_PX, "the text size of other tests")

@@ -213,7 +213,7 @@ class LogPane(QWidget):
             timer.stop()
 
     def repaint_live(self) -> None:
-        """Repaint running requests ten times a second while the pane is visible."""
+        """Repaint running requests if the pane is visible, and again every LIVE_MS while there are any."""
         if self.isVisible() and not self._resting and self.model.repaint_live():
             self._live.start()
 

@@ -40,8 +40,8 @@ class CallStrip(QFrame):
         return self._calls.full_text
 
     def show_state(self, state: RunState | None) -> None:
-        calls = sorted(state.tool_calls.items()) if state else []
-        line = "  ".join(f"◆ {call.name or 'tool'}({call.arguments})" for _, call in calls)
+        calls = state.calls if state else []
+        line = "  ".join(f"◆ {call.name or 'tool'}({call.arguments})" for call in calls)
         self._calls.set_full_text(line)
         self.setVisible(bool(line))
 
