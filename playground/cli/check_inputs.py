@@ -383,10 +383,10 @@ def _har(name: str, data: bytes, left_out: LeftOut) -> Iterator[CheckedInput]:
     for number, entry in enumerate(entries if isinstance(entries, list) else ()):
         try:
             request = entry["request"]
-            data, url = request["postData"]["text"].encode("utf-8", "surrogatepass"), str(request.get("url"))
+            body, url = request["postData"]["text"].encode("utf-8", "surrogatepass"), str(request.get("url"))
         except (KeyError, TypeError, AttributeError):
             continue
-        for item in _recorded(partial(_har_item, name, number, data, entry), left_out):
+        for item in _recorded(partial(_har_item, name, number, body, entry), left_out):
             responses = url.partition("?")[0].endswith("/responses")
             if isinstance(item.value, dict) and ("messages" in item.value or responses):
                 found += 1

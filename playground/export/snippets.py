@@ -15,7 +15,7 @@ from playground.export.masking import masked_record, masked_text
 from playground.prompt.document import Document, Json
 from playground.prompt.field_errors import InputError
 from playground.prompt.request import to_request
-from playground.runs.record import RequestRecord, sent_fields
+from playground.runs.record import RequestRecord, body_value
 from playground.storage.credentials import VARIABLE
 
 
@@ -202,7 +202,7 @@ def _javascript_text(text: str) -> str:
 
 
 def is_text(record: RequestRecord) -> bool:
-    """Whether the body is UTF-8. The Recorder forwards any bytes, for example Latin-1 of PowerShell 5.1."""
+    """Return whether the body is UTF-8. The Recorder forwards any bytes, for example Latin-1 of PowerShell 5.1."""
     try:
         record.body.decode("utf-8")
     except UnicodeDecodeError:
@@ -219,8 +219,8 @@ def _text(record: RequestRecord) -> str:
 
 def _fields(record: RequestRecord) -> dict[str, Json]:
     """Return the body's fields. Raises InputError for a body that the package cannot send: it sends JSON objects."""
-    fields = sent_fields(record.body)
-    if not fields:
+    fields = body_value(record.body)
+    if not isinstance(fields, dict):
         raise InputError.of(("body",), "is not a JSON object, and this package sends no other body.", _EXACT)
     return fields
 

@@ -387,9 +387,12 @@ def _answer(state: RunState, outline: Outline) -> str:
 
 
 def _reproduce(record: RequestRecord, contents: Contents) -> str:
-    whole = contents == "included" and is_text(record)
-    command = as_curl(record, "" if whole else "request.json")
-    where = "" if whole else " The body is left out: the sender can put it into request.json."
+    where, file = "", ""
+    if contents != "included":
+        where, file = " The body is left out: the sender can put it into request.json.", "request.json"
+    elif not is_text(record):
+        where, file = " The body is not UTF-8: only a JSONL export of the log has its bytes, for body.bin.", "body.bin"
+    command = as_curl(record, file)
     return f"## To see it again\n\nThe key is read from the environment.{where}\n\n{fenced(command, 'sh')}"
 
 

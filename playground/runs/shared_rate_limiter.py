@@ -122,8 +122,9 @@ class SharedRateLimiter:
         self._own_tickets = f"{os.getpid()}-{os.urandom(4).hex()}-"
         self._writing: set[asyncio.Future[Any]] = set()
         self._passed: list[_PassedStep] = []
-        """Steps of other programs that are not in the file yet, and the task that writes them."""
+        """Steps of other programs that are not in the file yet."""
         self._passing: asyncio.Future[None] | None = None
+        """The task that writes them."""
         self._releases: list[_Release] = []
         """Released slots that are not in the file yet: the next request of this process writes them with its own."""
         self._timer: asyncio.TimerHandle | None = None

@@ -143,7 +143,9 @@ def test_results_written_and_read_again_are_equal(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["out.csv", "out.jsonl"])
-def test_result_file_cut_anywhere_keeps_whole_rows_and_never_fails(tmp_path: Path, name: str) -> None:
+def test_result_file_cut_beside_line_ends_and_at_steps_keeps_whole_rows_and_never_fails(
+    tmp_path: Path, name: str
+) -> None:
     path = tmp_path / name
     whole = format_results(some_results(), path)
     breaks = (at + near for at, byte in enumerate(whole) if byte in b"\r\n" for near in range(-2, 2))
