@@ -28,6 +28,7 @@ BODIES = {
     ).encode("latin-1"),
     "repeated name": b'{"model":"electron","messages":[{"role":"user","content":"a"}],"model":"other"}',
     "no JSON": b"\xff\x00 model=electron",
+    "empty object": b"{}",
     "list": b'[{"role":"user","content":"a"}]',
     "messages that are text": b'{"model":"electron","messages":"hello"}',
     "message without content": b'{"model":"electron","messages":[{"role":"user"}]}',
@@ -73,6 +74,8 @@ def test_odd_body_is_shown_in_tickets_and_pages_and_exported(run: Run, kind: str
         ("ticket", "model:electron"),
     ):
         assert run("log", *arguments).returncode == 0, arguments
+    # The text of such a body has other bytes than it: the command names a file that the ticket does not have.
+    assert (b"body.bin" in run("log", "show", ODD_ID).stdout) == (kind in NO_TEXT)
     assert run("log", "ticket", ODD_ID, "-o", "t.zip").returncode == 0
     names = zipfile.ZipFile(io.BytesIO((tmp_path / "t.zip").read_bytes())).namelist()
     assert any(name.endswith("request.json") for name in names)
