@@ -339,7 +339,11 @@ def _lines(name: str, data: bytes, left_out: LeftOut) -> Iterator[CheckedInput]:
             raise InputError.of((name, number), "is not a JSON object.")
         read = partial(_item, name, f"{name}:{number}", number, text, value, ())
         if EXPORT_KEY in value:
-            yield from _recorded(read, left_out)
+            for item in _recorded(read, left_out):
+                if item.body is not None:
+                    yield item
+                else:
+                    left_out.append(InputError.of((name, number, "body"), "has no messages."))
         else:
             yield read()
 
