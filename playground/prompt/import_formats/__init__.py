@@ -127,7 +127,7 @@ def open_any(text: str, name: str = "") -> OpenedPrompt:
     if start.startswith(("{", "[")) and not name.lower().endswith(_YAML_NAMES):
         return _json(text.lstrip("\ufeff"))
     if _CURL.match(start):
-        return open_curl(mask_secrets(text.lstrip("\ufeff")))
+        return open_curl(mask_secrets(text.lstrip("\ufeff")), name)
     if name.lower().endswith(_YAML_NAMES) or start.startswith("---"):
         return open_yaml(text, name)
     if CALL.search(text) or _COMPLETIONS.search(text) or _posts(text):

@@ -67,7 +67,19 @@ _DYNAMIC = words(
 _PATCHING = words("unittest.mock mock importlib gc ctypes builtins __main__ sys.modules vm node:vm module node:module")
 _TRANSPORT = words("http_client httpClient fetch fetchOptions event_hooks hooks mount transport transformRequest")
 """Options that may change what a client sends."""
-_NETWORK, _METHODS = ("requests.", "httpx.", "aiohttp.", "axios."), words("post put patch request send stream")
+_NETWORK = (
+    "requests.",
+    "httpx.",
+    "aiohttp.",
+    "urllib.",
+    "urllib3.",
+    "http.client.",
+    "axios.",
+    "got.",
+    "ky.",
+    "undici.",
+)
+_METHODS = words("post patch request send stream urlopen fetch")
 _STREAMED = words("with_streaming_response withStreamingResponse")
 _EXITS = words("exit quit _exit sys.exit os._exit process.exit")
 _SPACES = "\t\n\v\f\r \xa0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff" + "".join(map(chr, range(0x2000, 0x200B)))
@@ -379,6 +391,8 @@ class ParsedProgram:
     def _name_other_requests(self) -> None:
         """Name the lines of other calls of the network, and of a client's methods that are passed on or stored."""
         called = {one.parts[0].at for one in (*self._calls, self._call)}
+        modules = [*self._mentions, *(str(one.value) for one in self._nodes if one.kind == "import")]
+        self._has_network = any(f"{one}.".startswith(_NETWORK) for one in modules)
         found = sorted({one.line for one in self._nodes if one.at not in called and self._is_other_request(one)})
         if found:
             self._report.note(f"Code in line {_listed(found)} may send another request, which is not imported.")
@@ -386,13 +400,14 @@ class ParsedProgram:
     def _is_other_request(self, node: Node) -> bool:
         if node.kind in ("member", "name"):
             is_alias = node.parent is not None and node.parent.kind in ("let", "var")
-            return node.name in _STREAMED or (not is_alias and bool(_SDK_CALL.search(self._path(node) + "(")))
-        if node.kind != "call" or node in (*self._calls, self._call):
-            return False
-        path, address = self._origin(node.parts[0]), node.parts[1].value if len(node.parts) > 1 else ""
-        is_network = path.startswith(_NETWORK) and path.split(".")[-1] in _METHODS
-        is_function = self._path(node.parts[0]) in ("fetch", "axios")
-        return is_network or is_function or "/chat/completions" in str(address)
+            if node.name in _STREAMED or (not is_alias and _SDK_CALL.search(self._path(node) + "(")):
+                return True
+            is_object = node.parent is not None and node.parent.kind == "member"
+            is_method = (self._has_network and node.kind == "member") or self._origin(node).startswith(_NETWORK)
+            is_function = node.name == "fetch" or (node.name == "axios" and node.kind == "name")
+            return not is_object and (is_function or (node.name in _METHODS and is_method))
+        address = node.parts[1].value if node.kind == "call" and len(node.parts) > 1 else ""
+        return node not in (*self._calls, self._call) and "/chat/completions" in str(address)
 
     # Values
 

@@ -25,13 +25,16 @@ _OPTIONS = "--header --request --output --user --user-agent --cookie --max-time 
 _WITH_VALUE = frozenset(f"{_OPTIONS} --referer --write-out --cacert --cert --key --retry --retry-delay".split())
 
 
-def open_curl(text: str) -> OpenedPrompt:
-    """Return the document in the body of the first curl command. Raises InputError, also for a body in a file."""
+def open_curl(text: str, name: str = "") -> OpenedPrompt:
+    """Return the document in the body of the first curl command. Raises InputError, also for a body in a file.
+
+    `name`: the file's name, whose ending tells the shell.
+    """
     report = Report()
     values = Values(text, report)
     if len(text) > 10 * MAX_CHARS:
         raise InputError.of((), f"the command has more than {10 * MAX_CHARS:,} characters.")
-    shell = _Shell(re.sub(r"\A(\s*)\$ ", r"\1", text.rstrip().replace("\r\n", "\n")), values)
+    shell = _Shell(re.sub(r"\A(\s*)\$ ", r"\1", text.rstrip().replace("\r\n", "\n")), values, name)
     words, *others = shell.curl_commands()
     if others:
         more = f"{len(others)} other command{'s' if len(others) > 1 else ''}"
@@ -41,6 +44,8 @@ def open_curl(text: str) -> OpenedPrompt:
         body += ("&" if body and option != "--json" else "") + value
     if not body:
         raise InputError.of((), "the curl command has no body.", "Copy a command with -d or --data.")
+    if not shell.is_cmd and (in_cmd := re.search(r"%[A-Za-z_]\w*%", body)):
+        report.note(f"The text {in_cmd[0]} in line {shell.line} or behind is a variable in cmd: it was kept as text.")
     try:
         fields = loads(body)
         if next(values.opened(body), None) is not None:
@@ -100,6 +105,8 @@ _LINES = (re.compile(r"[^\n]*+\n?"), re.compile(r"(?:[^\\\n]|\\[\s\S])*+\n?"))
 _EXPANSION = re.compile(
     r"\\([$`\"\\\n])|\$(\w+|[$@*#?!-])|\$\{(\w+)\}|(\$\{[^}]*\}|\$\((?:[^()]|\([^()]*\)){0,999}\)|`[^`]*`)", re.ASCII
 )
+_POWERSHELL_EXPANSION = re.compile(r"\$\{[^}]*\}|\$\((?:[^()]|\([^()]*\)){0,999}\)|\$(?:\w+:)?\w+", re.ASCII)
+_CMD_EXPANSION = re.compile(r"%(\w+)%|%(\w+:[^%\n]+)%", re.ASCII)
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)(\+?)=", re.ASCII)
 _SETTING = ("export", "local", "readonly")
 _OWN_NAMES = re.compile(
@@ -120,10 +127,15 @@ _PIECE = re.compile(
 class _Shell:
     """The commands of a shell script as words. Nothing is executed: what the shell would put in becomes a variable."""
 
-    def __init__(self, source: str, values: Values) -> None:
+    def __init__(self, source: str, values: Values, name: str) -> None:
         self._values = values
-        self._is_cmd = re.search(r"\^\s*\n|\"\^\"|\^\"", source) is not None
-        if self._is_cmd:
+        ending, quotes = Path(name).suffix.lower(), re.search(r"\^\s*\n|\"\^\"|\^\"", source)
+        is_windows = ending != ".sh" and re.search(r"curl\.exe|`\n", source) and not re.search(r"\\\n", source)
+        self.is_cmd = ending in (".cmd", ".bat") or (ending != ".ps1" and quotes is not None)
+        # A body in double quotes with \" is one of cmd: PowerShell ends the text there.
+        self.is_cmd = self.is_cmd or bool(ending != ".ps1" and is_windows and re.search(r'"\s*\{\s*\\"', source))
+        self._is_powershell = ending == ".ps1" or bool(is_windows and not self.is_cmd)
+        if self.is_cmd:
             source = re.sub(r"\^(.)", r"\1", re.sub(r"\^\n\s*", " ", source))
         self._source, self._at = source, 0
         self._names: dict[str, str] = {}
@@ -175,20 +187,20 @@ class _Shell:
         drop, bare = False, ""  # what is not quoted of the word
         while piece := _PIECE.match(self._source, self._at):
             kind, text = str(piece.lastgroup), piece[str(piece.lastgroup)]
-            if kind == "plain" and text == "#" and word is None and not self._is_cmd:
+            if kind == "plain" and text == "#" and word is None and not self.is_cmd:
                 self._at = (self._source + "\n").index("\n", self._at)
                 continue
             if kind == "plain" and text in "'\"":
                 raise InputError.of((), "the curl command cannot be read: No closing quotation.", "Copy it whole.")
             self._at = piece.end()
-            if kind in ("space", "end", "here", "redirect") and not (self._is_cmd and kind in ("here", "redirect")):
+            if kind in ("space", "end", "here", "redirect") and not (self.is_cmd and kind in ("here", "redirect")):
                 if word is not None and not drop:
                     words.append(word)
                 self._check_braces(bare)
                 bare = ""
                 drop, word = (kind == "redirect" and "&" not in text) or (drop and word is None), None
                 here = _HERE.match(text) if kind == "here" else here
-                if kind == "end" and not (self._is_cmd and text in (";", "&")):
+                if kind == "end" and not (self.is_cmd and text in (";", "&")):
                     break
                 continue
             bare += text if kind == "plain" else "x"
@@ -212,7 +224,7 @@ class _Shell:
         return home[1] + self._values.open(home[2]) if home is not None and is_home else text
 
     def _check_braces(self, bare: str) -> None:
-        if re.search(r"\{.*(?:,|\.\.).*\}", bare) and not self._is_cmd:
+        if re.search(r"\{.*(?:,|\.\.).*\}", bare) and not self.is_cmd:
             self._refuse("braces that are not quoted are expanded")
 
     def _spend(self, steps: int) -> None:
@@ -223,11 +235,28 @@ class _Shell:
         raise InputError.of((), f"line {line}: {why}.", "Put the body in single quotes, or paste it.")
 
     def _text(self, kind: str, text: str) -> str:
+        if self._is_powershell and kind in ("single", "double", "open", "ansi", "escape"):
+            return self._powershell_text(kind, text)
+        if self.is_cmd:
+            text = _CMD_EXPANSION.sub(self._cmd_value, text)
         if kind == "ansi":
             return _unescaped(text)
         if kind == "double":
-            return re.sub(r"\\([\"\\])", r"\1", text) if self._is_cmd else self._expanded(text)
-        return self._expanded(text) if kind == "open" and not self._is_cmd else text
+            return re.sub(r"\\([\"\\])", r"\1", text) if self.is_cmd else self._expanded(text)
+        return self._expanded(text) if kind == "open" and not self.is_cmd else text
+
+    def _powershell_text(self, kind: str, text: str) -> str:
+        if kind in ("ansi", "escape") or (kind != "single" and re.search(r"[\\`]", text)):
+            self._refuse("PowerShell reads \\ and ` in another way than bash")
+        start = self._at - len(text) - 2
+        is_doubled = kind != "open" and self._source[start - 1] == self._source[start]  # '' is one quote of the text
+        if kind != "single":
+            text = _POWERSHELL_EXPANSION.sub(lambda match: self._values.open(match[0]), text)
+        return self._source[start] + text if is_doubled else text
+
+    def _cmd_value(self, match: re.Match[str]) -> str:
+        key = match[1] if match[1] and not re.fullmatch(r"(?i)random|time|date", match[1]) else None
+        return self._values.open(match[0], key=key and key.lower())
 
     def _expanded(self, text: str, *, is_here: bool = False) -> str:
         """Return a text with its variables and commands open, as the shell replaces them in double quotes."""
@@ -244,7 +273,9 @@ class _Shell:
             if name in self._names:
                 return self._names[name]
             key = name if name and not _OWN_NAMES.fullmatch(name) else None
-            return self._values.open(name or match[4], key=key)
+            return self._values.open(
+                name if name and name.isidentifier() else f"${name}" if name else match[4], key=key
+            )
 
         return _EXPANSION.sub(replaced, text)
 

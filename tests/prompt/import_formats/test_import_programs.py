@@ -728,6 +728,12 @@ POST = 'requests.post("https://x.example/v1/chat/completions", json={"messages":
         (f'm = [{U}]\nc.post("/chat/completions", body={{"messages": [{S}]}})\n{SEND}', [2]),
         (f"import requests\nm = [{U}]\n{POST % S}\n{SEND}", [3]),
         (f"import httpx\nm = [{U}]\nwith httpx.stream('POST', url, json=b) as r: pass\n{SEND}", [3]),
+        (f"import requests\ns = requests.Session()\nm = [{U}]\ns.post(url, json=b)\n{SEND}", [4]),
+        (f"import requests\nm = [{U}]\nex.submit(requests.post, url, json=b)\n{SEND}", [3]),
+        (f"from urllib.request import urlopen\nm = [{U}]\nurlopen(r)\n{SEND}", [3]),
+        (f"import requests\nm = [{U}]\nrequests.get(url)\n{SEND}", []),
+        (f"import axios from 'axios';\nconst h = axios.create();\nlet m = [{U}];\nawait h.post(u, b);\n{JS_SEND}", [4]),
+        (f"let m = [{U}];\nawait Promise.all(all.map(fetch));\n{JS_SEND}", [2]),
         (f"let m = [{U}];\nawait c.chat.completions.create.apply(null, [{{messages: [{S}]}}]);\n{JS_SEND}", [2]),
         (f"let m = [{U}];\nawait fetch(url, {{method: 'POST', body: b}});\n{JS_SEND}", [2]),
         (f"import axios from 'axios';\nlet m = [{U}];\nawait axios({{url: u, data: b}});\n{JS_SEND}", [3]),
@@ -738,6 +744,39 @@ def test_code_that_may_send_another_request_is_named(code: str, lines: list[int]
 
 
 ADDRESS = "https://x.example/v1/chat/completions"
+
+
+def in_double_quotes(content: str) -> str:
+    return r'"{\"messages\":[{\"role\":\"user\",\"content\":\"' + content + r'\"}]}"'
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "content", "note"),
+    [
+        ("a.ps1", "curl https://a.example -d '" + SHELL_BODY.replace("U", "it''s") + "'", "it's", ""),
+        ("", "curl.exe https://a.example -d '" + SHELL_BODY.replace("U", "it''s") + "'", "it's", ""),
+        ("", "curl.exe https://a.example \\\n -d '" + SHELL_BODY.replace("U", "it''s") + "'", "its", ""),
+        ("a.ps1", f"curl https://a.example -H \"K: $env:K\" `\n -d '{SHELL_BODY}'", "U", ""),
+        ("a.cmd", f"curl https://a.example -d {in_double_quotes('%T% %T%')}", "{{T}} {{T}}", "%T% became"),
+        ("", f"curl ^\n https://a.example -d {in_double_quotes('%T% 5%')}", "{{T}} 5%", "%T% became"),
+        ("", f"curl.exe https://a.example -d {in_double_quotes('$T %T:~1%')}", "$T {{T_1}}", "%T:~1% became"),
+        ("", f"curl https://a.example -d {in_double_quotes('%T%')}", "%T%", "The text %T% in line 1"),
+        ("", f"curl https://a.example -d {in_double_quotes('$1')}", "{{value_1}}", "The expression $1 became"),
+        ("", f"curl https://a.example -d {in_double_quotes('$#')}", "{{value}}", "The expression $# became"),
+    ],
+)
+def test_command_is_read_as_its_shell_reads_it(name: str, code: str, content: str, note: str) -> None:
+    opened = open_any(code, name)
+    assert [message.content for message in opened.document.messages] == [content]
+    assert note in " ".join(opened.notes)
+    assert bool(note) is bool(opened.notes)
+
+
+@pytest.mark.parametrize("body", [in_double_quotes("U"), in_double_quotes("U").replace("\\", "`"), "$'{}'"])
+def test_command_that_powershell_reads_in_another_way_is_refused_with_its_line(body: str) -> None:
+    with pytest.raises(InputError) as refused:
+        open_any(f"curl https://a.example `\n -d {body}", "a.ps1")
+    assert lines_in(str(refused.value)) == [2]
 
 
 @pytest.mark.parametrize(
