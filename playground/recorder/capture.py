@@ -29,7 +29,7 @@ from playground.prompt.field_errors import InputError
 from playground.prompt.files import dump, parse
 from playground.prompt.json_text import as_utf8, loads
 from playground.recorder.feed_messages import caller_credentials, header
-from playground.recorder.proxy import Outcome
+from playground.recorder.proxy import ExchangeOutcome
 from playground.recorder.wire import RawHeaders, is_recorded
 from playground.runs.record import RequestRecord
 
@@ -209,7 +209,7 @@ class CapturedExchange:
         for event in self._decoder.feed(plain, at):
             self._emit(event)
 
-    def end(self, at: float, outcome: Outcome, detail: str) -> None:
+    def end(self, at: float, outcome: ExchangeOutcome, detail: str) -> None:
         """End the record; later calls have no effect."""
         if self._ended:
             return
@@ -247,7 +247,7 @@ class CapturedExchange:
         if self._capture.limits is not None and (hold_s := endpoint_hold_s(error)):
             self._capture.limits.hold(self._capture.endpoint, hold_s)
 
-    def _last_events(self, at: float, outcome: Outcome, detail: str) -> list[AnyEvent]:
+    def _last_events(self, at: float, outcome: ExchangeOutcome, detail: str) -> list[AnyEvent]:
         """Return the events that the end of an exchange adds."""
         decoder = self._decoder
         if decoder is not None and decoder.error is not None:  # clients close when they read the error
