@@ -51,7 +51,10 @@ def import_kind(text: str) -> str:
 
 def _posts(text: str) -> bool:
     """Whether a program may send a prompt without an SDK."""
-    return "/chat/completions" in text and re.search(r"\bfetch\(|\.post\(", text) is not None
+    return (
+        "/chat/completions" in text
+        and re.search(r"\b(?:fetch|axios|\w*Request)\(|\.(?:post|request)\(", text) is not None
+    )
 
 
 _SECRET = re.compile(
@@ -137,7 +140,10 @@ def open_any(text: str, name: str = "") -> OpenedPrompt:
     if re.search(r"^(?:[^\n#]*[\s|;&(])?curl(?:\.exe)?[ \t]+(?:[-\\$]|['\"]?https?:)", start, re.MULTILINE):
         before = re.match(_BEFORE_CURL, start)
         line = text[: len(text) - len(start) + (before.end() if before else 0)].count("\n") + 1
-        sentence = f"line {line}: in a shell script, only comments and simple assignments are read before curl."
+        read = mask_secrets(text.splitlines()[line - 1].strip())[:60]
+        sentence = (
+            f"line {line}: before curl, only comments and simple assignments, one in a line, are read, not {read}."
+        )
         raise InputError.of((), sentence, "Paste the curl command alone.")
     raise InputError.of((), "this is no known prompt format.", ACCEPTED)
 

@@ -13,7 +13,7 @@ from playground.prompt.field_errors import InputError
 from playground.prompt.import_formats.api_bodies import Report
 
 CALL = re.compile(
-    r"\b(?:chat\s*\.\s*completions(?:\.with_raw_response)?\s*\.\s*(?:create|stream|parse)|responses\.create|messages\.create"
+    r"\b(?:chat\s*\.\s*completions(?:\.with_raw_response)?\s*\.\s*(?:create|stream|parse)|(?:responses|messages)\.(?:create|stream)"
     r"|electron(?:\.with_raw_response)?\.complete)\s*\("
 )
 CALL_ENDS = (".create", ".stream", ".parse", ".complete")

@@ -12,7 +12,7 @@ from typing import NoReturn
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import OpenedPrompt
 from playground.prompt.import_formats.api_bodies import Report, open_json
-from playground.prompt.import_formats.call_values import MAX_CHARS, Values
+from playground.prompt.import_formats.call_values import MAX_CHARS, Open, Values
 from playground.prompt.import_formats.javascript_calls import javascript_fields
 from playground.prompt.import_formats.python_calls import python_fields
 from playground.prompt.json_text import loads
@@ -44,20 +44,33 @@ def open_curl(text: str, name: str = "") -> OpenedPrompt:
         body += ("&" if body and option != "--json" else "") + value
     if not body:
         raise InputError.of((), "the curl command has no body.", "Copy a command with -d or --data.")
+    if shell.unjoined:
+        report.note(f"Line {shell.unjoined} does not continue in the next one, whose options were read all the same.")
     if not shell.is_cmd and (in_cmd := re.search(r"%[A-Za-z_]\w*%", body)):
         report.note(f"The text {in_cmd[0]} in line {shell.line} or behind is a variable in cmd: it was kept as text.")
+    opened = _opened(body, values, shell)
+    values.note_written(opened.document)
+    return OpenedPrompt(opened.document, opened.format, (*opened.notes, *report.notes), imported=True)
+
+
+def _opened(body: str, values: Values, shell: _Shell) -> OpenedPrompt:
+    """Return the document in a body, of which parts may be open. Raises InputError."""
+    if shell.is_powershell and re.match(r'\s*\{\s*\\"', body):  # Windows PowerShell passes \" as "
+        body = re.sub(r'(\\*)\\"', lambda match: match[1][: len(match[1]) // 2] + '"', body)
     try:
         fields = loads(body)
         if next(values.opened(body), None) is not None:
             fields = values.body(fields if isinstance(fields, dict) else {"messages": fields})
             body = json.dumps(fields)
-        opened = open_json(fields, body, is_file=False)
+        return open_json(fields, body, is_file=False)
     except InputError:
         raise
     except ValueError as error:
+        if isinstance(unknown := next(values.opened(body), None), Open) and unknown == body.strip():
+            source = " ".join(unknown.source.split())[:60]
+            sentence = f"is {source}, whose value is not known (the curl command in line {shell.line})."
+            raise InputError.of(("--data",), sentence, "Paste the body.") from None
         raise InputError.of(("--data",), f"is not JSON (the curl command in line {shell.line}): {error}.") from None
-    values.note_written(opened.document)
-    return OpenedPrompt(opened.document, opened.format, (*opened.notes, *report.notes), imported=True)
 
 
 def _bodies(words: list[str], standard_input: str | None, report: Report) -> Iterator[tuple[str, str]]:
@@ -78,6 +91,8 @@ def _bodies(words: list[str], standard_input: str | None, report: Report) -> Ite
                 yield name, standard_input
                 continue
             if value.startswith("@") and name != "--data-raw":  # pasting must not read files
+                if value == "@-":
+                    raise InputError.of(("--data",), "the body is on standard input.", "Paste the body.")
                 sentence = f"the body is in the file {Path(value[1:]).name}."
                 raise InputError.of(("--data",), sentence, "Open that file, or paste its content.")
             yield name, value
@@ -102,10 +117,11 @@ def _option(word: str) -> tuple[str, str | None]:
 _HERE = re.compile(r"<<(-?)[ \t]*(['\"\\]?)(\w+)['\"]?")
 _LINES = (re.compile(r"[^\n]*+\n?"), re.compile(r"(?:[^\\\n]|\\[\s\S])*+\n?"))
 """The lines of a here document; a backslash at the end of one continues it unless the word is quoted."""
+_BRACKETS = r"\$\{(?:[^{}\\]|\\.|\{[^{}]*\}){0,999}\}|\$\((?:[^()]|\([^()]*\)){0,999}\)"
 _EXPANSION = re.compile(
-    r"\\([$`\"\\\n])|\$(\w+|[$@*#?!-])|\$\{(\w+)\}|(\$\{[^}]*\}|\$\((?:[^()]|\([^()]*\)){0,999}\)|`[^`]*`)", re.ASCII
+    rf"\\([$`\"\\\n])|\$(\w+|[$@*#?!-])|\$\{{(\w+)\}}|({_BRACKETS}|`[^`]*`)|(\$[({{]|`)", re.ASCII | re.DOTALL
 )
-_POWERSHELL_EXPANSION = re.compile(r"\$\{[^}]*\}|\$\((?:[^()]|\([^()]*\)){0,999}\)|\$(?:\w+:)?\w+", re.ASCII)
+_POWERSHELL_EXPANSION = re.compile(rf"{_BRACKETS}|\$(?:\w+:)?\w+|(\$[({{])", re.ASCII | re.DOTALL)
 _CMD_EXPANSION = re.compile(r"%(\w+)%|%(\w+:[^%\n]+)%", re.ASCII)
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)(\+?)=", re.ASCII)
 _SETTING = ("export", "local", "readonly")
@@ -118,8 +134,9 @@ _OWN_NAMES = re.compile(
 _HOME = re.compile(r"((?:\w+\+?=)?(?:[^~]*:)?)(~.*)", re.DOTALL | re.ASCII)
 _PIECE = re.compile(
     r"(?P<space>[ \t]+|[\\`]\n|\n(?=[ \t]*-))|(?P<end>\n|;|&&|\|\|?|&(?=\s|$))|(?P<here><<-?[ \t]*['\"\\]?\w+['\"]?)"
-    r"|(?P<redirect>\d?>>?(?:&\d)?)|\$'(?P<ansi>(?:[^'\\]|\\.)*)'|'(?P<single>[^']*)'|\"(?P<double>(?:[^\"\\]|\\.)*)\""
-    r"|(?P<open>\$(?:\w+|[$@*#?!-])|\$\{[^}]*\}|\$\((?:[^()]|\([^()]*\)){0,999}\)|`[^`\n]+`)|\\(?P<escape>.)|(?P<plain>[^\s\\'\"$`#;&|<>]+|.)",
+    r"|(?P<redirect>\d?>>?(?:&\d)?)|\$'(?P<ansi>(?:[^'\\]|\\.)*)'|'(?P<single>[^']*)'"
+    rf"|\"(?P<double>(?:[^\"\\$]|\\.|{_BRACKETS}|\$)*+)\"|(?P<open>\$(?:\w+|[$@*#?!-])|{_BRACKETS}|`[^`\n]+`)"
+    r"|\\(?P<escape>.)|(?P<plain>[^\s\\'\"$`#;&|<>]+|.)",
     re.DOTALL | re.ASCII,
 )
 
@@ -130,18 +147,18 @@ class _Shell:
     def __init__(self, source: str, values: Values, name: str) -> None:
         self._values = values
         ending, quotes = Path(name).suffix.lower(), re.search(r"\^\s*\n|\"\^\"|\^\"", source)
-        is_windows = ending != ".sh" and re.search(r"curl\.exe|`\n", source) and not re.search(r"\\\n", source)
+        is_windows = ending != ".sh" and re.search(r"curl\.exe|`\n|\$env:", source) and not re.search(r"\\\n", source)
         self.is_cmd = ending in (".cmd", ".bat") or (ending != ".ps1" and quotes is not None)
         # A body in double quotes with \" is one of cmd: PowerShell ends the text there.
         self.is_cmd = self.is_cmd or bool(ending != ".ps1" and is_windows and re.search(r'"\s*\{\s*\\"', source))
-        self._is_powershell = ending == ".ps1" or bool(is_windows and not self.is_cmd)
+        self.is_powershell = ending == ".ps1" or bool(is_windows and not self.is_cmd)
         if self.is_cmd:
             source = re.sub(r"\^(.)", r"\1", re.sub(r"\^\n\s*", " ", source))
         self._source, self._at = source, 0
         self._names: dict[str, str] = {}
         self._once: Counter[str] | None = None  # how often names are set, in a script with functions
         self.standard_input: str | None = None  # of the first curl command
-        self.line = 0  # of that command
+        self.line = self.unjoined = 0  # of that command, and of a line that ends before its options
         self._here: str | None = None
 
     def curl_commands(self) -> list[list[str]]:
@@ -149,7 +166,7 @@ class _Shell:
         found: list[list[str]] = []
         while self._at < len(self._source):
             start = self._at
-            words = self._command()
+            words, unjoined = self._command()
             if words[1:2] == ["{"] and words[0].endswith("()"):  # it runs later
                 self._once = Counter(re.findall(r"(?<![\w$])(\w+)\+?=", self._source, re.ASCII))
                 self._keep_once()
@@ -157,7 +174,7 @@ class _Shell:
                 self._set_names(words)
             if words and re.search(r"(^|[/\\])curl(\.exe)?$", words[0]):
                 if not found:
-                    self.standard_input = self._here
+                    self.standard_input, self.unjoined = self._here, unjoined
                     self.line = 1 + self._source.count("\n", 0, len(self._source) - len(self._source[start:].lstrip()))
                 found.append(words)
         if not found:
@@ -180,8 +197,10 @@ class _Shell:
         if self._once is not None:
             self._names = {name: value for name, value in self._names.items() if self._once[name] == 1}
 
-    def _command(self) -> list[str]:
+    def _command(self) -> tuple[list[str], int]:
+        """Return the words of the next command, and the line that ends before an option of it; 0 for none."""
         words: list[str] = []
+        unjoined = 0
         word: str | None = None
         here: re.Match[str] | None = None
         drop, bare = False, ""  # what is not quoted of the word
@@ -200,6 +219,8 @@ class _Shell:
                 bare = ""
                 drop, word = (kind == "redirect" and "&" not in text) or (drop and word is None), None
                 here = _HERE.match(text) if kind == "here" else here
+                is_unjoined = kind == "space" and text == "\n"
+                unjoined = unjoined or (self._source.count("\n", 0, self._at) if is_unjoined else 0)
                 if kind == "end" and not (self.is_cmd and text in (";", "&")):
                     break
                 continue
@@ -215,7 +236,7 @@ class _Shell:
         if word is not None and not drop:
             words.append(word)
         self._here = self._here_text(here) if here is not None else None
-        return words
+        return words, unjoined
 
     def _with_home(self, before: str, text: str) -> str:
         """Return a piece of an assignment with the home directory in it open."""
@@ -230,15 +251,19 @@ class _Shell:
     def _spend(self, steps: int) -> None:
         self._values.spend(self._source.count("\n", 0, self._at) + 1 if steps > MAX_CHARS else 0, steps)
 
-    def _refuse(self, why: str) -> NoReturn:
+    def _refuse(self, why: str, match: re.Match[str] | None = None) -> NoReturn:
+        """`match`: the place, in the text of the last piece."""
         line = self._source.count("\n", 0, self._at) + (self._source[self._at - 1] != "\n")
+        line -= match.string.count("\n", match.end()) if match is not None else 0
         raise InputError.of((), f"line {line}: {why}.", "Put the body in single quotes, or paste it.")
 
     def _text(self, kind: str, text: str) -> str:
-        if self._is_powershell and kind in ("single", "double", "open", "ansi", "escape"):
+        if self.is_powershell and kind in ("single", "double", "open", "ansi", "escape"):
             return self._powershell_text(kind, text)
         if self.is_cmd:
             text = _CMD_EXPANSION.sub(self._cmd_value, text)
+        elif kind == "plain" and (text == "`" or self._source[self._at - 1 : self._at + 1] in ("$(", "${")):
+            self._refuse(f"{text} is not understood")
         if kind == "ansi":
             return _unescaped(text)
         if kind == "double":
@@ -251,8 +276,13 @@ class _Shell:
         start = self._at - len(text) - 2
         is_doubled = kind != "open" and self._source[start - 1] == self._source[start]  # '' is one quote of the text
         if kind != "single":
-            text = _POWERSHELL_EXPANSION.sub(lambda match: self._values.open(match[0]), text)
+            text = _POWERSHELL_EXPANSION.sub(self._powershell_value, text)
         return self._source[start] + text if is_doubled else text
+
+    def _powershell_value(self, match: re.Match[str]) -> str:
+        if match[1]:
+            self._refuse(f"{match[1]} is not understood", match)
+        return self._values.open(match[0])
 
     def _cmd_value(self, match: re.Match[str]) -> str:
         key = match[1] if match[1] and not re.fullmatch(r"(?i)random|time|date", match[1]) else None
@@ -266,6 +296,8 @@ class _Shell:
             nonlocal size
             if match[1] is not None:
                 return match[0] if is_here and match[1] == '"' else match[1].replace("\n", "")
+            if match[5]:
+                self._refuse(f"{match[5]} is not understood", match)
             name = match[2] or match[3]
             size += len(self._names.get(name, ""))
             if size > MAX_CHARS:

@@ -183,6 +183,18 @@ PYTHON: dict[str, tuple[str, list[str | None], list[int]]] = {
     ),
     "appended before a copy": (f"b = [{S}]\nb.append({U})\nm = [*b]\n{SEND}", ["S", "U"], []),
     "with options": (f"c = openai.OpenAI().with_options(timeout=1)\nm = [{U}]\n{SEND}", ["U"], []),
+    "client that a function is given": (
+        f"def f(k, c):\n    m = [{U}]\n    {SEND}\nf(1, openai.OpenAI())\nf(1, c=None)\nf(1, wrap())",
+        ["U"],
+        [7],
+    ),
+    "client that an object is given": (
+        f"class A:\n    def __init__(self, k):\n        self.k = k\n    def f(self):\n        m = [{U}]\n"
+        f"        self.k.{SEND[2:]}\nA(openai.OpenAI()).f()\nA(k=wrap()).f()",
+        ["U"],
+        [9],
+    ),
+    "client of a package with a similar name": (f"from openai_utils import c\nm = [{U}]\n{SEND}", ["U"], [2]),
     "own transport": (f"c = openai.OpenAI(http_client=h)\nm = [{U}]\n{SEND}", ["U"], [2]),
 }
 
@@ -270,6 +282,7 @@ REFUSED_PYTHON: dict[str, tuple[str, int]] = {
     "appended behind a copy": (f"b = [{S}]\nm = [*b]\nb.append({U})\n{SEND}", 4),
     "other name that is extended": (f"m = [{S}]\nn = m\nn += [{U}]\n{SEND}", 3),
     "attribute of a class": (f"m = [{S}]\nclass K:\n    n = m\nK.n.append({U})\n{SEND}", 4),
+    "call that is only passed on": (f"m = [{U}]\nretry(c.chat.completions.create, messages=m)", 3),
     "signs": ("x = " + "-" * 20_000 + f"1\n{SEND}", 0),
     "parts": ("x = 1\n" * 30_001 + SEND, 0),
     "text of a size that doubles": (
@@ -440,6 +453,11 @@ JAVASCRIPT: dict[str, tuple[str, list[str | None], list[int]]] = {
         ["U"],
         [4, 5],
     ),
+    "client that an arrow function is given": (
+        f"const f = (c) => c.chat.completions.create({{messages: [{U}]}});\nf(new OpenAI());\nf(wrap());",
+        ["U"],
+        [4],
+    ),
     "required client": (
         f'const {{ OpenAI }} = require("openai");\nconst c = new OpenAI();\nconst m = [{U}];\n{JS_SEND}',
         ["U"],
@@ -602,6 +620,29 @@ REFUSED_SHELL = {
         "too large to be evaluated",
     ),
     "form": (f"curl https://a.example -F a=b -d '{SHELL_BODY}'", "-F: gives the request another body"),
+    "standard input": ("curl https://a.example -d @- <<< '{}'", "the body is on standard input"),
+    "output of a command": (
+        """Q=1\ncurl https://a.example -d "$(jq -n --arg q "$1" '{a: $q}')\"""",
+        "is $(jq -n --arg q \"$1\" '{a: $q}'), whose value is not known (the curl command in line 2)",
+    ),
+    "nested command": (
+        """curl https://a.example -d "{\n\\"a\\": \\"$(f (g (h (i))))\\"\n}\"""",
+        "line 2: $( is not understood",
+    ),
+    "nested command in a here document": (
+        'curl https://a.example -d @- <<EOF\n{"a":\n"$(f (g (h (i))))"\n}\nEOF\n',
+        "line 3: $( is not understood",
+    ),
+    "nested command that is not quoted": ("curl https://a.example -d '{'$(f (g (h (i))))'}'", "line 1: $ is not"),
+    "half of a command": (r"""curl https://a.example -d "{\"a\": \"`f "x"`\"}\"""", "line 1: ` is not understood"),
+    "nested command of PowerShell": (
+        'curl.exe https://a.example -d "{$(f (g (h (i))))}"',
+        "line 1: $( is not understood",
+    ),
+    "several assignments": (
+        "A=a\nB=b C=c\ncurl https://a.example -d '{}'",
+        "line 2: before curl, only comments and simple assignments, one in a line, are read, not B=b C=c.",
+    ),
     "no JSON": ("\n\nQ=a\n\ncurl https://a.example -d '{'", "the curl command in line 5"),
 }
 
@@ -654,6 +695,31 @@ POSTED = {
     "after another": (
         f'fetch("/login", {{}}); fetch("/chat/completions", {{body: JSON.stringify({{messages: [{S}]}})}});'
     ),
+    "method": (
+        'conn = requests.Session()\nconn.request("POST", "https://a.example/chat/completions", '
+        f'data=json.dumps({{"messages": [{S}]}}).encode("utf-8"))'
+    ),
+    "method by name": f'requests.request(method="POST", url="/chat/completions", json={{"messages": [{S}]}})',
+    "connection": (
+        f'import http.client\nk = http.client.HTTPSConnection("h")\np = json.dumps({{"messages": [{S}]}})\n'
+        'k.request("POST", "/v1/chat/completions", p, headers)'
+    ),
+    "urllib": (
+        f'import urllib.request\nb = json.dumps({{"messages": [{S}]}}).encode()\n'
+        'r = urllib.request.Request("https://a.example/chat/completions", data=b)\nurllib.request.urlopen(r)'
+    ),
+    "body as the second argument": (
+        f'import requests\nrequests.post("https://a.example/chat/completions", json.dumps({{"messages": [{S}]}}))'
+    ),
+    "body that is named twice": (
+        f'fetch("/chat/completions", {{body: "{{}}", body: JSON.stringify({{messages: [{S}]}})}});'
+    ),
+    "axios with an object": (
+        f'const o = {{method: "post", url: "/chat/completions", data: {{messages: [{S}]}}}};\naxios(o).then(f);'
+    ),
+    "request of axios": (
+        f'const d = JSON.stringify({{messages: [{S}]}});\naxios.request({{url: "/chat/completions", data: d}});'
+    ),
     "axios": f'const r = await axios.post("https://a.example/chat/completions", {{messages: [{S}]}}, {{headers}});',
 }
 
@@ -661,7 +727,15 @@ POSTED = {
 @pytest.mark.parametrize("case", POSTED)
 def test_open_any_request_without_an_sdk_gives_its_json(case: str) -> None:
     assert import_kind(POSTED[case]) == "request in a program"
-    assert [message.content for message in open_any(POSTED[case]).document.messages] == ["S"]
+    lines = [1] if case in ("dumped", "fetch", "after another") else []
+    assert imported(POSTED[case]) == (["S"], lines)
+
+
+@pytest.mark.parametrize("call", ["chat.completions.stream", "messages.stream", "responses.stream"])
+def test_open_any_call_of_a_stream_keeps_that_it_streams(call: str) -> None:
+    argument = "input" if "responses" in call else "messages"
+    opened = open_any(f"with c.{call}({argument}=[{U}]) as events:\n    pass")
+    assert (opened.document.stream, "stream" in opened.format.keys) == (True, True)
 
 
 @pytest.mark.parametrize(
@@ -670,6 +744,19 @@ def test_open_any_request_without_an_sdk_gives_its_json(case: str) -> None:
         ('requests.post("https://a.example/login", json={})  # /chat/completions', "line 1: the address"),
         ('requests.post("https://a.example/chat/completions", json=body)', "line 1: the JSON of the request"),
         ('fetch("https://a.example/chat/completions", options);', "line 1: the JSON of the request"),
+        (
+            f'x = 1\nrequests.post("/chat/completions", data={{"messages": [{S}]}})',
+            "line 2: the body is not sent as JSON",
+        ),
+        (f'fetch("/chat/completions", {{body: {{messages: [{S}]}}}});', "line 1: the body is not sent as JSON"),
+        (
+            f'requests.post("/chat/completions", json={{"messages": [{S}]}}, files=f)',
+            "line 1: the request has two bodies",
+        ),
+        (
+            'fetch(new Request("/chat/completions", {body: "{}"}));',
+            "line 1: the address of the request is not known",
+        ),
     ],
 )
 def test_open_any_request_that_is_not_known_is_refused_with_the_line(code: str, reason: str) -> None:
@@ -737,6 +824,24 @@ POST = 'requests.post("https://x.example/v1/chat/completions", json={"messages":
         (f"let m = [{U}];\nawait c.chat.completions.create.apply(null, [{{messages: [{S}]}}]);\n{JS_SEND}", [2]),
         (f"let m = [{U}];\nawait fetch(url, {{method: 'POST', body: b}});\n{JS_SEND}", [2]),
         (f"import axios from 'axios';\nlet m = [{U}];\nawait axios({{url: u, data: b}});\n{JS_SEND}", [3]),
+        (f"m = [{U}]\nsubprocess.run(['curl', 'https://a.example/chat/completions', '-d', b])\n{SEND}", [2]),
+        (f"m = [{U}]\nc.completions.create(model='e', prompt='P')\n{SEND}", [2]),
+        (f"m = [{U}]\nlitellm.completion(model='e', messages=[{S}])\n{SEND}", [2]),
+        (f"m = [{U}]\ndef f(model, messages): ...\nf(model='e', messages=[])\n{SEND}", []),
+        (f"import socket\nm = [{U}]\nsocket.create_connection(a).sendall(b)\n{SEND}", [3]),
+        (f"m = [{U}]\nlog.info('POST /chat/completions')\nurl = urljoin(base, '/chat/completions')\n{SEND}", []),
+        (f"c = OpenAI(base_url='https://a.example/chat/completions')\nm = [{U}]\n{SEND}", []),
+        (
+            f"c.chat.completions.create(messages=[{U}],\n model=pick(litellm.completion(model='e', messages=[])))",
+            [2],
+        ),
+        (
+            f"class A {{ #k = c.chat.completions; f() {{ this.#k.create({{model: 'e', messages: [{S}]}}); }} }}\n"
+            f"new A().f();\nlet m = [{U}];\n{JS_SEND}",
+            [1],
+        ),
+        (f"const f = fetch.bind(null, url);\nf({{body: b}});\nlet m = [{U}];\n{JS_SEND}", [1]),
+        (f"x.open('POST', '/v1/chat/completions'); x.send(b);\nlet m = [{U}];\n{JS_SEND}", [1]),
     ],
 )
 def test_code_that_may_send_another_request_is_named(code: str, lines: list[int]) -> None:
@@ -761,6 +866,11 @@ def in_double_quotes(content: str) -> str:
         ("", f"curl ^\n https://a.example -d {in_double_quotes('%T% 5%')}", "{{T}} 5%", "%T% became"),
         ("", f"curl.exe https://a.example -d {in_double_quotes('$T %T:~1%')}", "$T {{T_1}}", "%T:~1% became"),
         ("", f"curl https://a.example -d {in_double_quotes('%T%')}", "%T%", "The text %T% in line 1"),
+        ("a.ps1", "curl.exe https://a.example -d '" + in_double_quotes(r"\\\"\n")[1:-1] + "'", '"\n', ""),
+        ("", 'curl https://a.example -H "K: $env:K" -d \'' + SHELL_BODY.replace("U", "it''s") + "'", "it's", ""),
+        ("", "curl https://a.example -d " + in_double_quotes('$(echo "x") ${A:-${B}}'), "{{echo_x}} {{A_B}}", "became"),
+        ("", f"curl https://a.example\n  -d '{SHELL_BODY}'", "U", "Line 1 does not continue in the next one"),
+        ("", f"curl https://a.example -H 'a: b' # \\\n  -d '{SHELL_BODY}'", "U", "Line 1 does not continue"),
         ("", f"curl https://a.example -d {in_double_quotes('$1')}", "{{value_1}}", "The expression $1 became"),
         ("", f"curl https://a.example -d {in_double_quotes('$#')}", "{{value}}", "The expression $# became"),
     ],
