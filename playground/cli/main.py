@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import signal
@@ -97,6 +98,7 @@ def _run(options: Namespace | SimpleNamespace) -> int:
         target = RUN[options.command]
     module, _, function = target.partition(":")
     run = getattr(importlib.import_module(module), function)
+    gc.enable()
     if callable(signal.getsignal(signal.SIGINT)):  # it ended the process at once so far, see `playground.__main__`
         signal.signal(signal.SIGINT, signal.default_int_handler)
     return int(run(options))
