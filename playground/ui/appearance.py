@@ -130,25 +130,19 @@ class Appearance(QObject):
         self.refresh()
 
 
+_SHOWS_FOCUS = ("QPushButton", "QToolButton", "QAbstractSpinBox", "QComboBox", "QLineEdit", "QTabBar")
+_SHOWS_CARET = ("QPlainTextEdit", "QTextEdit")
+
+
 def needs_ring(focused: QWidget) -> bool:
     """Return whether neither the style sheet, the widget nor a caret shows that it has the focus."""
-    from PySide6.QtWidgets import (
-        QAbstractSpinBox,
-        QComboBox,
-        QLineEdit,
-        QPlainTextEdit,
-        QPushButton,
-        QTabBar,
-        QTextEdit,
-        QToolButton,
-    )
-
     if focused.property("look") == "primary":
         return True
-    if isinstance(focused, QPushButton | QToolButton | QAbstractSpinBox | QComboBox | QLineEdit | QTabBar):
+    # By name: the first use of a class builds its enums.
+    if any(map(focused.inherits, _SHOWS_FOCUS)):
         return False
-    if isinstance(focused, QPlainTextEdit | QTextEdit):
-        return focused.isReadOnly() and focused.property("boxed") != "true"
+    if any(map(focused.inherits, _SHOWS_CARET)):
+        return bool(focused.property("readOnly")) and focused.property("boxed") != "true"
     return bool(focused.focusPolicy() & Qt.FocusPolicy.TabFocus) and not focused.isWindow()
 
 

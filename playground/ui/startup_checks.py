@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import socket
 import sys
 from collections.abc import Mapping, Sequence
@@ -71,9 +72,9 @@ class _KeepsFirst(list[Any]):
 
 
 def skip_unused_imports() -> None:
-    """Import QtCore without the modules about signatures, and have PySide leave the sources of modules alone.
+    """Import QtCore without the modules about signatures, and keep Python's own function for imports.
 
-    A PySide that has no such modules or search is left as it is.
+    A PySide that has no such modules or function is left as it is.
     """
     finder, before = _OnDemand(), sys.meta_path
     sys.meta_path = _KeepsFirst([finder, *before])
@@ -83,13 +84,8 @@ def skip_unused_imports() -> None:
         before[:] = [other for other in sys.meta_path if other is not finder]
         sys.meta_path = before
 
-    search = sys.modules.get("shibokensupport.feature")
-    if search is not None and hasattr(search, "_mod_uses_pyside"):
-        vars(search)["_mod_uses_pyside"] = _wants_no_feature
-
-
-def _wants_no_feature(_module: ModuleType) -> bool:
-    return False
+    # PySide's own looks at each import for its features, of which none is used.
+    builtins.__import__ = vars(builtins).get("__orig_import__", builtins.__import__)
 
 
 PARTS = ("PySide6_Essentials", "qasync", "httpx", "msgspec", "keyring", "mcp", "opentelemetry-sdk", "PySide6_Addons")

@@ -118,7 +118,7 @@ from PySide6.QtCore import QObject, QTimer
 from PySide6.QtWidgets import QWidget
 def executed():
     return {name.rpartition(".")[2] for name in _SIGNATURES if vars(sys.modules[name]).get("__file__")}
-print(sorted(executed()), len(sys.meta_path) - before, type(sys.meta_path).__name__)
+print(sorted(executed()), len(sys.meta_path) - before, type(sys.meta_path).__name__, "feature" in __import__.__name__)
 for wrong in (lambda: QObject(3), lambda: QTimer.singleShot("soon", 3), lambda: QObject("again")):
     try:
         wrong()
@@ -136,8 +136,36 @@ print(QWidget.__doc__[:34])
     parent = "  PySide6.QtCore.QObject.__init__(parent: PySide6.QtCore.QObject | None = None,"
     parent += " *, objectName: str | None = None)"
     lines = done.stdout.splitlines()
-    assert lines[:2] == ["[] 0 list", parent]
+    assert lines[:2] == ["[] 0 list False", parent]
     assert lines[2].startswith("  PySide6.QtCore.QTimer.singleShot(msec: int,")
     assert lines[3] == parent
     assert lines[4:-1] == ["errorhandler", "layout", "mapping", "parser", "tool"]
     assert lines[-1] == "QWidget(self, /, parent: PySide6.Q"
+
+
+def test_start_of_the_window_imports_no_argument_parser_and_no_backports(tmp_path: Path) -> None:
+    code = f"""
+import os, sys
+def leave(status):
+    print("msgspec" in sys.modules, [name for name in ("argparse", "typing_extensions") if name in sys.modules])
+    sys.stdout.flush()
+    end(status)
+end, os._exit = os._exit, leave
+sys.argv = ["playground", "--data-dir", {str(tmp_path)!r}, "--exit-after-first-paint"]
+from playground.__main__ import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[0] == "True []"
+
+
+def test_collections_begin_when_a_command_is_imported() -> None:
+    code = """
+import gc
+from playground.__main__ import main
+print(gc.isenabled())
+main(["completion", "bash"])
+print(gc.isenabled())
+"""
+    lines = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert (lines[0], lines[-1]) == ("False", "True")
