@@ -22,10 +22,13 @@ ACCEPTED = (
 )
 _BEFORE_CURL = (
     r"(?:[ \t]*(?:#[^\n]*+|set(?:[ \t]+[-+]?\w++)++|(?:function[ \t]+)?(?!curl\b)\w++[ \t]*\(\)[ \t]*\{(?=[ \t]*\n)|"
-    r"(?:(?:export|local|readonly)[ \t]+)?[A-Za-z_]\w*\+?=(?:'[^']*+'|\"(?:[^\"\\]|\\[\s\S])*+\"|[^\s;'\"])*+|)"
+    r"(?:(?:export|local|readonly)[ \t]+)?(?!\w++=\"?\$\(\s*curl\s)"
+    r"[A-Za-z_]\w*\+?=(?:'[^']*+'|\"(?:[^\"\\]|\\[\s\S])*+\"|[^\s;'\"])*+|)"
     r"[ \t]*+(?:#[^\n]*+)?+[;\n])*+\s*+"
 )
-_CURL = re.compile(_BEFORE_CURL + r"(?:\$\s+)?(?:\S*[/\\])?curl(?:\.exe)?\s")
+_CURL = re.compile(
+    _BEFORE_CURL + r"(?:\$\s+)?(?:(?:(?:export|local)[ \t]+)?\w+=\"?\$\(\s*)?(?:\S*[/\\])?curl(?:\.exe)?\s"
+)
 """A curl command; comments and variables that are set may be before it."""
 _COMPLETIONS = re.compile(r"\bchat\s*(?:\??\.|:\s*\{)\s*completions\b")
 """A part of a client, which may be called by another name."""

@@ -534,7 +534,7 @@ class ParsedProgram:
         if not isinstance(value, dict) or not is_json:
             is_form = isinstance(value, dict)
             why = "the body is not sent as JSON" if is_form else "the JSON of the request is not in the program"
-            _refuse(line, why, "Paste the JSON.")
+            _refuse(line, f"{why} ({value.reason})" if isinstance(value, Open) else why, "Paste the JSON.")
         return value
 
     def _literal(self, node: Node) -> Node:

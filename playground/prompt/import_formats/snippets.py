@@ -124,6 +124,8 @@ _EXPANSION = re.compile(
 _POWERSHELL_EXPANSION = re.compile(rf"{_BRACKETS}|\$(?:\w+:)?\w+|(\$[({{])", re.ASCII | re.DOTALL)
 _CMD_EXPANSION = re.compile(r"%(\w+)%|%(\w+:[^%\n]+)%", re.ASCII)
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)(\+?)=", re.ASCII)
+_ANSWER = re.compile(r"^([ \t]*)(?:(?:export|local)[ \t]+)?\w+=\"?\$\((?=\s*curl\s)", re.MULTILINE | re.ASCII)
+"""The start of `answer=$(curl …)`; the bracket behind it ends a command."""
 _SETTING = ("export", "local", "readonly")
 _OWN_NAMES = re.compile(
     r"BASH\w*|COMP_\w+|EPOCH\w+|S?RANDOM|SECONDS|LINENO|FUNCNAME|GROUPS|E?UID|PPID|HISTCMD|DIRSTACK|PIPESTATUS|OPT[A-Z]+"
@@ -133,8 +135,9 @@ _OWN_NAMES = re.compile(
 """Names that the shell itself sets: each use has another value, also behind an assignment."""
 _HOME = re.compile(r"((?:\w+\+?=)?(?:[^~]*:)?)(~.*)", re.DOTALL | re.ASCII)
 _PIECE = re.compile(
-    r"(?P<space>[ \t]+|[\\`]\n|\n(?=[ \t]*-))|(?P<end>\n|;|&&|\|\|?|&(?=\s|$))|(?P<here><<-?[ \t]*['\"\\]?\w+['\"]?)"
-    r"|(?P<redirect>\d?>>?(?:&\d)?)|\$'(?P<ansi>(?:[^'\\]|\\.)*)'|'(?P<single>[^']*)'"
+    r"(?P<space>[ \t]+|[\\`]\n|\n(?=[ \t]*-))|(?P<end>\n|;|&&|\|\|?|&(?=\s|$)|\)\"?)"
+    r"|(?P<here><<-?[ \t]*['\"\\]?\w+['\"]?)|(?P<redirect>\d?>>?(?:&\d)?)"
+    r"|\$'(?P<ansi>(?:[^'\\]|\\.)*)'|'(?P<single>[^']*)'"
     rf"|\"(?P<double>(?:[^\"\\$]|\\.|{_BRACKETS}|\$)*+)\"|(?P<open>\$(?:\w+|[$@*#?!-])|{_BRACKETS}|`[^`\n]+`)"
     r"|\\(?P<escape>.)|(?P<plain>[^\s\\'\"$`#;&|<>]+|.)",
     re.DOTALL | re.ASCII,
@@ -152,6 +155,8 @@ class _Shell:
         # A body in double quotes with \" is one of cmd: PowerShell ends the text there.
         self.is_cmd = self.is_cmd or bool(ending != ".ps1" and is_windows and re.search(r'"\s*\{\s*\\"', source))
         self.is_powershell = ending == ".ps1" or bool(is_windows and not self.is_cmd)
+        if not (self.is_cmd or self.is_powershell):
+            source = _ANSWER.sub(r"\1", source)
         if self.is_cmd:
             source = re.sub(r"\^(.)", r"\1", re.sub(r"\^\n\s*", " ", source))
         self._source, self._at = source, 0
@@ -327,18 +332,25 @@ class _Shell:
 
 
 def _unescaped(text: str) -> str:
-    simple = {"n": "\n", "t": "\t", "r": "\r", "'": "'", '"': '"', "\\": "\\"}
+    simple = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "e": "\x1b", "E": "\x1b", "f": "\f", "v": "\v"}
+    simple |= {sign: sign for sign in "\\'\"?"}  # the backslash of all others is kept
 
     def character(match: re.Match[str]) -> str:
         code = match[1]
-        if code[0] in "01234567":
-            return chr(int(code, 8) & 0xFF)
-        return chr(int(code[1:], 16)) if code[0] in "uUx" and len(code) > 1 else simple.get(code, code)
+        if code[0] in "01234567" or (code[0] == "x" and len(code) > 1):  # a byte
+            byte = int(code, 8) & 0xFF if code[0] != "x" else int(code[1:], 16)
+            return chr(byte if byte < 0x80 else 0xDC00 + byte)
+        if code[0] in "uU" and len(code) > 1:
+            return chr(int(code[1:], 16))
+        return simple.get(code, f"\\{code}")
 
     plain = re.sub(
         r"\\(u[0-9a-fA-F]{1,4}|U[0-9a-fA-F]{1,6}|x[0-9a-fA-F]{1,2}|[0-7]{1,3}|.)", character, text, flags=re.DOTALL
     )
-    return plain.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+    plain = plain.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+    if re.search("[\udc80-\udcff]", plain):
+        plain = plain.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return plain
 
 
 def _value_of(option: str, rest: Iterator[str]) -> str:

@@ -90,6 +90,7 @@ PYTHON: dict[str, tuple[str, list[str | None], list[int]]] = {
         ["{{q}}"],
         [3],
     ),
+    "first version of the package": (f"openai.ChatCompletion.create(messages=[{U}])", ["U"], []),
     "keywords and more": (f'k = {{"messages": [{U}], **more}}\nc.chat.completions.create(**k)', ["U"], [2]),
     "two calls of a function": (
         'm = [{"role": "user", "content": f"{input()} {input()} {x.y} {x.y}"}]\n' + SEND,
@@ -573,8 +574,16 @@ def test_open_any_javascript_numbers_and_options_are_read() -> None:
 
 
 def test_open_any_octal_escapes_of_the_shell_are_read() -> None:
-    code = """curl https://a.example/v1/chat/completions -d $'{"messages":[{"role":"user","content":"\\101\\x42"}]}'"""
-    assert [message.content for message in open_any(code).document.messages] == ["AB"]
+    content = r"\101\x42 \xc3\xa9\303\251 \u00e9 a\/b \'"
+    code = f"""curl https://a.example/v1/chat/completions -d $'{SHELL_BODY.replace("U", content)}'"""
+    assert [message.content for message in open_any(code).document.messages] == ["AB éé é a/b '"]
+
+
+@pytest.mark.parametrize("answer", ["answer=$(%s | jq .)", 'local answer="$(%s)"', "export A=$( %s)\necho $A"])
+def test_open_any_curl_command_whose_answer_is_stored_is_read(answer: str) -> None:
+    code = answer % f"curl https://a.example -d '{SHELL_BODY.replace('U', '(U)')}'"
+    assert import_kind(code) == "curl command"
+    assert [message.content for message in open_any(f"A=1\n{code}").document.messages] == ["(U)"]
 
 
 def test_open_any_shell_function_and_options_of_the_shell_are_read() -> None:
@@ -743,6 +752,10 @@ def test_open_any_call_of_a_stream_keeps_that_it_streams(call: str) -> None:
     [
         ('requests.post("https://a.example/login", json={})  # /chat/completions', "line 1: the address"),
         ('requests.post("https://a.example/chat/completions", json=body)', "line 1: the JSON of the request"),
+        (
+            f'b = {{"messages": [{S}]}}\nb["n"] = 2\nrequests.post("/chat/completions", json=b)',
+            r"line 3: the JSON of the request is not in the program \(line 2 passes b on",
+        ),
         ('fetch("https://a.example/chat/completions", options);', "line 1: the JSON of the request"),
         (
             f'x = 1\nrequests.post("/chat/completions", data={{"messages": [{S}]}})',
