@@ -10,7 +10,7 @@ from pathlib import Path
 
 from playground.cli import FINISHED
 from playground.client.redact import refuse_key_in
-from playground.export.prompt_files import WRITERS, left_out
+from playground.export.snippets import WRITERS, left_out
 from playground.export.terminal import for_stream, print_error, visible_line
 from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError, writing_to

@@ -23,7 +23,7 @@ from playground.client.key_stream import open_end
 from playground.client.redact import MASK, PIECE_CHARS, key_forms, key_search, mask_key, redact
 from playground.client.stream_masking import StreamMasker
 from playground.prompt.secret_values import masked_address
-from playground.recorder.proxy import Outcome
+from playground.recorder.proxy import ExchangeOutcome
 from playground.recorder.wire import RawHeaders
 
 LENGTH_BYTES = 4
@@ -82,7 +82,7 @@ class ResponseData(msgspec.Struct, array_like=True, tag=5):
 class End(msgspec.Struct, array_like=True, tag=6):
     exchange: str
     at: float
-    outcome: Outcome
+    outcome: ExchangeOutcome
     detail: str
 
 

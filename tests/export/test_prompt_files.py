@@ -15,8 +15,7 @@ import pytest
 from playground.cli.main import main
 from playground.client.events import Completed, ContentDelta
 from playground.export.pages import as_html, as_markdown
-from playground.export.prompt_files import WRITERS, as_prompt_yml, as_prompty, left_out
-from playground.export.snippets import as_powershell, as_smallestai
+from playground.export.snippets import WRITERS, as_powershell, as_prompt_yml, as_prompty, as_smallestai, left_out
 from playground.prompt.document import Document, Message, Tool
 from playground.prompt.import_formats import open_any
 from playground.requestlog.records import StoredRun

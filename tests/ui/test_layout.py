@@ -31,11 +31,11 @@ from PySide6.QtWidgets import (
 
 from playground.cli.selftest import UiDriver
 from playground.client.endpoint import PLANS
-from playground.ui.focus_order import scroll_to, tab_stops
+from playground.ui.appearance import scroll_to, tab_stops
 from playground.ui.panes.prompt.parameters_tab import ParametersTab
 from playground.ui.panes.prompt.variables_table import _Value
 from playground.ui.session import Session
-from playground.ui.theme import PROMPT_PX, ZOOM, apply_theme, load_theme, zoom_factor
+from playground.ui.theme import PROMPT_PX, ZOOM, apply_theme, load_theme, ui_font, zoom_factor
 from playground.ui.widgets.figure_row import FigureRow
 from playground.ui.widgets.labels import ElidedLabel, IdLabel
 from playground.ui.widgets.layouts import FlowLayout
@@ -323,7 +323,7 @@ async def test_a_small_window_shows_the_settings_of_a_batch_to_their_edges(
     boxes = [*setup.combos.values(), setup.order, setup.concurrency, *setup.findChildren(FigureRow)]
     assert len(boxes) == 9
     await hand.until(lambda: all(_shown_in(box, setup) for box in boxes), "whole boxes")
-    for box in setup.combos.values():
+    for box in (*setup.combos.values(), setup.order):
         room = QStyleOptionComboBox()
         box.initStyleOption(room)
         field = box.style().subControlRect(
@@ -332,6 +332,12 @@ async def test_a_small_window_shows_the_settings_of_a_batch_to_their_edges(
         assert QFontMetrics(box.font()).horizontalAdvance(box.currentText()) <= field.width() - 4  # as ElidedCombo
     heights = {box.height() for box in setup.findChildren(FigureRow)}
     assert len(heights) == 1  # no figure is in a second line
+    table = batch.page.table
+    titles = {at: one.title for at, one in enumerate(batch.page.model.columns) if one.kind in ("variable", "output")}
+    metrics, head = QFontMetrics(ui_font(11)), table.horizontalHeader()
+    cut = {title for at, title in titles.items() if metrics.horizontalAdvance(title) + 35 > head.sectionSize(at)}
+    assert cut == set(), "whole headings"
+    assert table.height() > 5 * batch.page.detail.height(), "without a selected row the detail is one line"
 
 
 async def test_a_small_window_shows_parameters_and_filters_whole(session: Session, hand: UiDriver) -> None:

@@ -195,7 +195,7 @@ class BatchSetup(Panel):
         self.error.hide()
         self._grid = QGridLayout(self)
         self._grid.setContentsMargins(14, GRID, 14, GRID)
-        self._grid.setHorizontalSpacing(GRID * 3)
+        self._grid.setHorizontalSpacing(GRID * 2)
         checks = column_of(self._checks, (add, 0, Qt.AlignmentFlag.AlignLeft))
         sending = QGridLayout()
         sending.setColumnStretch(1, 1)
@@ -224,7 +224,7 @@ class BatchSetup(Panel):
         if self.minimumHeight() != height:
             for at, section in enumerate(self._sections):
                 self._grid.addWidget(section, at // columns, at % columns)
-            for at, share in enumerate((5, 2, 4, 6) if columns == 4 else (1, 1, 0, 0)):
+            for at, share in enumerate((11, 0, 12, 12) if columns == 4 else (1, 1, 0, 0)):
                 self._grid.setColumnStretch(at, share)
             self.setProperty("zoomApplied", zoom_factor())  # the height is in the present text size
             self.setFixedHeight(height)

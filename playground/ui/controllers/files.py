@@ -16,12 +16,22 @@ from PySide6.QtWidgets import QWidget
 
 from playground.prompt.document import Document, Message
 from playground.prompt.field_errors import InputError
-from playground.prompt.files import MAX_FILE_BYTES, PROMPT_FORMAT, FileFormat, OpenedPrompt, identified, missing_in
+from playground.prompt.files import (
+    MAX_FILE_BYTES,
+    PROMPT_FORMAT,
+    FileFormat,
+    OpenedPrompt,
+    identified,
+    missing_in,
+    sample_document,
+)
 from playground.runs.metrics import counted
 from playground.storage.draft import Draft
 from playground.storage.json_file import read_regular
 from playground.storage.paths import write_shared
-from playground.storage.prompt_files import (
+from playground.ui.controllers.tabs import (
+    NOT_COMPARED,
+    PromptTabs,
     absolute_and_open,
     bytes_or_none,
     changed_digest,
@@ -29,9 +39,7 @@ from playground.storage.prompt_files import (
     digest_of,
     has_requests,
     is_log,
-    sample_document,
 )
-from playground.ui.controllers.tabs import NOT_COMPARED, PromptTabs
 from playground.ui.panes.prompt.undo import PromptFile, PromptPage
 from playground.ui.widgets.layouts import single_timer
 from playground.ui.widgets.notice import write_errors
@@ -250,7 +258,7 @@ class Files(QObject):
             data = read_regular(path, MAX_FILE_BYTES)
             return open_any_bytes(data, path.name), digest_of(data)
 
-        from playground.ui.widgets.progress import read_watched
+        from playground.ui.widgets.task_dialog import read_watched
 
         return await read_watched(self._window, path, read, self.notice.emit)
 
@@ -299,7 +307,7 @@ class Files(QObject):
     async def export_file(self, path: Path, ending: str) -> None:
         """Write the prompt in another tool's format and report the parts that it lacks. The prompt's file stays."""
         # Imported here: rarely needed.
-        from playground.export.prompt_files import WRITERS, left_out
+        from playground.export.snippets import WRITERS, left_out
 
         document = self._prompt.document()
 
