@@ -658,6 +658,8 @@ REFUSED_SHELL = {
         'curl https://a.example -d @- <<EOF\n{"a":\n"$(f (g (h (i))))"\n}\nEOF\n',
         "line 3: $( is not understood",
     ),
+    "sum in brackets": ("""curl https://a.example -d "{$[1 + 1]}\"""", "line 1: $[ is not understood"),
+    "translated text": ("""curl https://a.example -d '{"a": "'$"b"'"}'""", "line 1: $ is not understood"),
     "nested command that is not quoted": ("curl https://a.example -d '{'$(f (g (h (i))))'}'", "line 1: $ is not"),
     "half of a command": (r"""curl https://a.example -d "{\"a\": \"`f "x"`\"}\"""", "line 1: ` is not understood"),
     "nested command of PowerShell": (
@@ -723,6 +725,10 @@ POSTED = {
     "method": (
         'conn = requests.Session()\nconn.request("POST", "https://a.example/chat/completions", '
         f'data=json.dumps({{"messages": [{S}]}}).encode("utf-8"))'
+    ),
+    "stream": (
+        'import httpx\nwith httpx.stream("POST", "https://a.example/chat/completions", '
+        f'json={{"messages": [{S}]}}) as r:\n    pass'
     ),
     "method by name": f'requests.request(method="POST", url="/chat/completions", json={{"messages": [{S}]}})',
     "connection": (
@@ -892,6 +898,7 @@ def in_double_quotes(content: str) -> str:
         ("", "curl.exe https://a.example \\\n -d '" + SHELL_BODY.replace("U", "it''s") + "'", "its", ""),
         ("a.ps1", f"curl https://a.example -H \"K: $env:K\" `\n -d '{SHELL_BODY}'", "U", ""),
         ("a.cmd", f"curl https://a.example -d {in_double_quotes('%T% %T%')}", "{{T}} {{T}}", "%T% became"),
+        ("a.bat", f"curl https://a.example -d {in_double_quotes('5%% %%%T%%%')}", "5% %{{T}}%", "%T% became"),
         ("", f"curl ^\n https://a.example -d {in_double_quotes('%T% 5%')}", "{{T}} 5%", "%T% became"),
         ("", f"curl.exe https://a.example -d {in_double_quotes('$T %T:~1%')}", "$T {{T_1}}", "%T:~1% became"),
         ("", f"curl https://a.example -d {in_double_quotes('%T%')}", "%T%", "The text %T% in line 1"),
