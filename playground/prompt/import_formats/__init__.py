@@ -56,7 +56,7 @@ def _posts(text: str) -> bool:
     """Whether a program may send a prompt without an SDK."""
     return (
         "/chat/completions" in text
-        and re.search(r"\b(?:fetch|axios|\w*Request)\(|\.(?:post|request)\(", text) is not None
+        and re.search(r"\b(?:fetch|axios|\w*Request)\(|\.(?:post|request|stream)\(", text) is not None
     )
 
 

@@ -99,8 +99,8 @@ class Values:
         """Return the fields of a call as a request body. Raises InputError if its messages are not known."""
         body: dict[str, Json] = {}
         lost = next((value for value in fields.values() if isinstance(value, Gap)), None)
-        if lost is not None and not {"messages", "input"} & fields.keys():
-            self._refuse("messages", _reason(lost))
+        if not {"messages", "input"} & fields.keys() and (lost is not None or self.line):
+            self._refuse("messages", "it has none" if lost is None else _reason(lost))
         for name, value in fields.items():
             if name in _TEMPLATES and not isinstance(value, Gap):
                 body[name] = self._template(name, value)

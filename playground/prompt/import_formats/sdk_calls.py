@@ -72,6 +72,7 @@ _TRANSPORT = words("http_client httpClient fetch fetchOptions event_hooks hooks 
 _NETWORK = tuple(words("requests. httpx. aiohttp. urllib. urllib3. http.client. socket. axios. got. ky. undici."))
 _METHODS = words("post patch request send sendall stream urlopen fetch")
 _AXIOS = words("axios axios.request")
+_REQUESTS = (".request", ".stream")
 _SAYING = words("info debug warning error urljoin URL")
 _ADDRESSES = words("const list template")
 _STREAMED = words("with_streaming_response withStreamingResponse")
@@ -256,7 +257,7 @@ class ParsedProgram:
     def _is_posting(self, call: Node) -> bool:
         """Whether a call without an SDK may send a prompt."""
         path, methods = self._path(call.parts[0]), [one.parts[0] for one in call.parts if one.name == "method"]
-        is_request = path.endswith(".request") and any(one.value == "POST" for one in (*methods, *call.parts[1:2]))
+        is_request = path.endswith(_REQUESTS) and any(one.value == "POST" for one in (*methods, *call.parts[1:2]))
         is_request = is_request or (path.endswith("Request") and self._origin(call.parts[0]).startswith("urllib."))
         return is_request or path in _AXIOS or path == "fetch" or path.endswith(".post")
 
@@ -500,7 +501,7 @@ class ParsedProgram:
         if not self._is_python and rest and (path == "fetch" or path in _AXIOS):
             options = self._literal(rest.pop())
             given = {_key(one): one.parts[1] for one in options.parts} if {*_kinds(options)} == {"pair"} else {}
-        return given, rest[1:] if path.endswith(".request") and "method" not in given else rest
+        return given, rest[1:] if path.endswith(_REQUESTS) and "method" not in given else rest
 
     def _posted(self) -> dict[str, object]:
         """Return the JSON that a request without an SDK sends. Raises InputError if it is not known."""
@@ -514,7 +515,7 @@ class ParsedProgram:
             why = "is not known" if is_open else "does not end with /chat/completions"
             _refuse(line, f"the address of the request {why}")
         is_connection = any(one.kind == "import" and one.value == "http.client" for one in self._nodes)
-        if rest and (is_connection or not path.endswith(".request")):
+        if rest and (is_connection or not path.endswith(_REQUESTS)):
             given.setdefault("data", rest[0])
         names = ("json", "data", "content", "files") if self._is_python else ("body",) if path == "fetch" else ("data",)
         bodies = [name for name in names if name in given]

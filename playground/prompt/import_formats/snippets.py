@@ -119,10 +119,11 @@ _LINES = (re.compile(r"[^\n]*+\n?"), re.compile(r"(?:[^\\\n]|\\[\s\S])*+\n?"))
 """The lines of a here document; a backslash at the end of one continues it unless the word is quoted."""
 _BRACKETS = r"\$\{(?:[^{}\\]|\\.|\{[^{}]*\}){0,999}\}|\$\((?:[^()]|\([^()]*\)){0,999}\)"
 _EXPANSION = re.compile(
-    rf"\\([$`\"\\\n])|\$(\w+|[$@*#?!-])|\$\{{(\w+)\}}|({_BRACKETS}|`[^`]*`)|(\$[({{]|`)", re.ASCII | re.DOTALL
+    rf"\\([$`\"\\\n])|\$(\w+|[$@*#?!-])|\$\{{(\w+)\}}|({_BRACKETS}|`[^`]*`)|(\$[({{\[]|`)", re.ASCII | re.DOTALL
 )
 _POWERSHELL_EXPANSION = re.compile(rf"{_BRACKETS}|\$(?:\w+:)?\w+|(\$[({{])", re.ASCII | re.DOTALL)
 _CMD_EXPANSION = re.compile(r"%(\w+)%|%(\w+:[^%\n]+)%", re.ASCII)
+_BATCH_EXPANSION = re.compile(f"%%|{_CMD_EXPANSION.pattern}", re.ASCII)
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)(\+?)=", re.ASCII)
 _ANSWER = re.compile(r"^([ \t]*)(?:(?:export|local)[ \t]+)?\w+=\"?\$\((?=\s*curl\s)", re.MULTILINE | re.ASCII)
 """The start of `answer=$(curl …)`; the bracket behind it ends a command."""
@@ -151,7 +152,8 @@ class _Shell:
         self._values = values
         ending, quotes = Path(name).suffix.lower(), re.search(r"\^\s*\n|\"\^\"|\^\"", source)
         is_windows = ending != ".sh" and re.search(r"curl\.exe|`\n|\$env:", source) and not re.search(r"\\\n", source)
-        self.is_cmd = ending in (".cmd", ".bat") or (ending != ".ps1" and quotes is not None)
+        self._is_batch = ending in (".cmd", ".bat")
+        self.is_cmd = self._is_batch or (ending != ".ps1" and quotes is not None)
         # A body in double quotes with \" is one of cmd: PowerShell ends the text there.
         self.is_cmd = self.is_cmd or bool(ending != ".ps1" and is_windows and re.search(r'"\s*\{\s*\\"', source))
         self.is_powershell = ending == ".ps1" or bool(is_windows and not self.is_cmd)
@@ -266,8 +268,8 @@ class _Shell:
         if self.is_powershell and kind in ("single", "double", "open", "ansi", "escape"):
             return self._powershell_text(kind, text)
         if self.is_cmd:
-            text = _CMD_EXPANSION.sub(self._cmd_value, text)
-        elif kind == "plain" and (text == "`" or self._source[self._at - 1 : self._at + 1] in ("$(", "${")):
+            text = (_BATCH_EXPANSION if self._is_batch else _CMD_EXPANSION).sub(self._cmd_value, text)
+        elif kind == "plain" and (text == "`" or self._source[self._at - 1 : self._at + 1] in ("$(", "${", "$[", '$"')):
             self._refuse(f"{text} is not understood")
         if kind == "ansi":
             return _unescaped(text)
@@ -290,6 +292,8 @@ class _Shell:
         return self._values.open(match[0])
 
     def _cmd_value(self, match: re.Match[str]) -> str:
+        if match[0] == "%%":
+            return "%"
         key = match[1] if match[1] and not re.fullmatch(r"(?i)random|time|date", match[1]) else None
         return self._values.open(match[0], key=key and key.lower())
 
