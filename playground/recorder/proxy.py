@@ -66,6 +66,8 @@ _OTHER_PATHS = "Requests with other paths were answered with 404."
 MAX_AFTER_DONE_BYTES = 65_536
 MAX_RESENT_BYTES = 8_388_608
 """A request up to this size is sent again if a reused connection turns out to be closed."""
+_SAFE_METHODS = (b"GET", b"HEAD", b"OPTIONS")
+"""Others may have had their effect before the connection was closed (RFC 9110, section 9.2.2)."""
 
 
 class Recorder:
@@ -242,9 +244,11 @@ class _CallerGone(Exception):  # noqa: N818 - control flow inside this module
 class _Exchange:
     def __init__(self, recorder: Recorder, caller: Wire, request: RequestHead, framer: BodyFramer) -> None:
         self._recorder, self._caller, self._request, self._framer = recorder, caller, request, framer
+        self._is_first = not caller.has_served
+        caller.has_served = True
         self._pool = recorder.upstream
-        self._sent: list[bytes] | None = []
-        """The request's bytes, to send it again; None once they are too large."""
+        self._sent: list[bytes] | None = [] if request.method in _SAFE_METHODS else None
+        """The request's bytes, to send it again; None if it must not be, or they are too large."""
         self._sent_bytes = 0
         self._upstream: UpstreamConnection | None = None
         self._upload: asyncio.Task[None] | None = None
@@ -353,7 +357,9 @@ class _Exchange:
                 seen.request_end()
 
     async def _forward(self) -> bool:
-        self._upstream = await self._pool.acquire()
+        # A caller with a new connection would not meet the end of an old one at the endpoint: its POST must not either.
+        fresh = self._is_first and self._request.method not in _SAFE_METHODS
+        self._upstream = await self._pool.acquire(fresh=fresh)
         if self._is_gone:
             raise _CallerGone
         body, payload = self._body_piece(self._caller.received())
@@ -460,7 +466,10 @@ class _Exchange:
         seen.end("complete", "")
 
     async def _reconnect(self, reason: str) -> None:
-        """Send the request again on a new connection if a reused one was closed before any byte of the response."""
+        """Send the request again on a new connection if a reused one was closed before any byte of the response.
+
+        Never a POST: the endpoint may have received it, and bill it.
+        """
         assert self._upstream is not None
         untouched = self._upstream.reused and self._upstream.is_untouched
         self._upstream.close()

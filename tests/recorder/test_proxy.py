@@ -267,6 +267,48 @@ async def test_reused_connection_that_was_closed_is_replaced_without_the_caller_
         await hang_up(writer)
 
 
+@pytest.mark.parametrize(("method", "times"), [(b"POST", 1), (b"PUT", 1), (b"GET", 2), (b"HEAD", 2)])
+async def test_post_that_a_reused_connection_may_have_delivered_is_not_sent_again(method: bytes, times: int) -> None:
+    requests: list[bytes] = []
+
+    async def answer(request: bytes, writer: asyncio.StreamWriter) -> bool:
+        requests.append(request)
+        if len(requests) == 2:  # the endpoint has read all of it, and fails
+            return False
+        writer.write(OK if request.startswith(b"POST") else b"HTTP/1.1 204 No Content\r\n\r\n")
+        return True
+
+    async with recording(answer) as (port, _server, observer):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(POST)
+        await reader.readuntil(b"{}")
+        writer.write(POST.replace(b"POST", method))
+        assert (await reader.readuntil(b"\r\n\r\n")).split()[1] == (b"502" if times == 1 else b"204")
+        assert [request.split()[0] for request in requests] == [b"POST", *[method] * times]
+        assert observer.exchanges[-1].outcome == ("upstream_invalid" if times == 1 else "complete")
+        await hang_up(writer)
+
+
+async def test_post_of_a_caller_with_a_new_connection_goes_to_a_new_connection() -> None:
+    async with recording(always(OK, keep=True)) as (port, server, _observer):
+        for method, connections in ((b"POST", 1), (b"GET", 1), (b"POST", 2)):
+            await exchange(port, POST.replace(b"POST", method), until=b"{}")
+            assert len(server.received) == connections
+
+
+async def test_idle_connection_whose_end_has_arrived_is_not_used() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        upstream = Upstream(f"http://127.0.0.1:{listening.getsockname()[1]}")
+        first = await upstream.acquire()
+        far, _ = listening.accept()
+        first.reusable = True
+        upstream.release(first)
+        far.close()  # the event loop runs not once until the connection is wanted again
+        second = await upstream.acquire()
+        assert second is not first
+        second.close()
+
+
 async def test_expect_100_continue_is_relayed() -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -645,8 +687,11 @@ async def test_proxy_gets_requests_for_plain_http_in_absolute_form(monkeypatch: 
         monkeypatch.setenv("http_proxy", f"http://{user}127.0.0.1:{proxy.port}")
         recorder = Recorder(Upstream("http://models.test:81/v1"), AccessPolicy("/v1"), Observer())
         port = await recorder.start()
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
         for _ in range(2):
-            assert await exchange(port, POST, until=b"{}") == OK
+            writer.write(POST)
+            assert await reader.readuntil(b"{}") == OK
+        await hang_up(writer)
         (sent,) = (bytes(one) for one in proxy.received)
         assert sent.count(b"POST http://models.test:81/v1/chat/completions?q=%20x HTTP/1.1\r\n") == 2
         assert sent.count(b"Host: models.test:81\r\n") == 2
