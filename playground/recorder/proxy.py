@@ -89,6 +89,7 @@ class Recorder:
         self._wrong_paths: Counter[str] = Counter()
         self.upstream, self.access, self.feed, self.key = upstream, access, feed, key
         self._servers: list[asyncio.Server] = []
+        self._is_closed = False
         self._connections: set[asyncio.Task[None]] = set()
 
     async def start(self, port: int = 0) -> int:
@@ -103,6 +104,8 @@ class Recorder:
         return chosen
 
     async def close(self) -> None:
+        """End all exchanges. None begins or goes on after this."""
+        self._is_closed = True
         for server in self._servers:
             server.close()
         if (others := self._wrong_paths.pop(_OTHER_PATHS, 0)) > 1:
@@ -113,9 +116,13 @@ class Recorder:
         self.upstream.close()
 
     def _accept(self, wire: Wire) -> None:
+        if self._is_closed:  # it was accepted before the port was closed
+            wire.abort()
+            return
         task = asyncio.get_running_loop().create_task(self._serve(wire), name="recorder: connection")
         self._connections.add(task)
         task.add_done_callback(self._connections.discard)
+        task.add_done_callback(lambda _: wire.transport.close())  # also if it was cancelled before it began
 
     async def _serve(self, wire: Wire) -> None:
         """Serve requests until either side closes the connection."""
@@ -125,8 +132,6 @@ class Recorder:
                     pass
         except asyncio.CancelledError:
             wire.abort()
-        finally:
-            wire.transport.close()
 
     async def _serve_one(self, wire: Wire) -> bool:
         """Serve a request. Returns whether the connection stays open."""
@@ -492,10 +497,12 @@ class _Exchange:
             self._is_copied = not is_chunked or request.version == b"1.1"
             stays_open = request.keeps_open and self._is_copied and not framer.until_close and self._framer.ended
             seen.response_head(response.status, response.fields)
-            if framer.ended:  # without a body, the head is what the caller waits for
-                await self._send_to_recording(seen)
-            self._has_begun = True
-            self._write_head(response, stays_open=stays_open)
+            try:
+                if framer.ended:  # without a body, the head is what the caller waits for
+                    await self._send_to_recording(seen)
+            finally:
+                self._has_begun = True
+                self._write_head(response, stays_open=stays_open)
             data, payload = await self._copy_body(seen, response, framer)
         except (FramingError, HttpError, OSError) as error:
             upstream.close()
@@ -578,7 +585,11 @@ class _Exchange:
             self._write_body(data, payload + rest)
             await self._drain()
             raise
-        await self._send_to_recording(seen)
+        try:
+            await self._send_to_recording(seen)
+        except asyncio.CancelledError:  # the record says that the caller got it
+            self._write_body(data, payload)
+            raise
         return data, payload
 
     def _closed(self, error: Exception) -> str:
@@ -588,8 +599,10 @@ class _Exchange:
         self, seen: ObservedExchange, outcome: ExchangeOutcome = "complete", detail: str = ""
     ) -> None:
         """End the record of a response before its last bytes are written."""
-        await self._receive_rest()  # an endpoint may answer before it has read the request
-        seen.end(outcome, detail)
+        try:
+            await self._receive_rest()  # an endpoint may answer before it has read the request
+        finally:
+            seen.end(outcome, detail)
         await seen.handed_over()
 
     def _write_head(self, response: ResponseHead, *, stays_open: bool) -> None:

@@ -8,7 +8,7 @@ import socket
 import struct
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -307,6 +307,55 @@ async def test_idle_connection_whose_end_has_arrived_is_not_used() -> None:
         second = await upstream.acquire()
         assert second is not first
         second.close()
+
+
+@pytest.mark.parametrize("steps", range(8))
+async def test_no_exchange_begins_or_goes_on_after_the_recorder_was_closed(steps: int) -> None:
+    """A connection that was accepted a moment before the port was closed is not served."""
+    async with raw_server(always(OK)) as server:
+        observer = Observer()
+        recorder = Recorder(Upstream(f"http://127.0.0.1:{server.port}/v1"), AccessPolicy("/v1"), observer)
+        port = await recorder.start()
+        with socket.create_connection(("127.0.0.1", port)) as caller:
+            caller.sendall(POST)
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            await recorder.close()
+            at_close = [seen.outcome for seen in observer.exchanges]
+            for _ in range(3):  # what went on would have ended now
+                await exchange(server.port, POST, until=b"{}")
+            assert [seen.outcome for seen in observer.exchanges] == at_close
+            assert None not in at_close
+            caller.setblocking(False)
+            with suppress(OSError):
+                assert caller.recv(65_536) == b""
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        OK,
+        b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"e\r\ndata: [DONE]\n\n\r\n",
+    ],
+    ids=["body", "empty", "stream"],
+)
+async def test_caller_has_what_the_record_says_if_the_recorder_is_stopped_in_the_handover(response: bytes) -> None:
+    async with raw_server(always(response, keep=True)) as server:
+        observer = Observer()
+        observer.next_is_held = True
+        recorder = Recorder(Upstream(f"http://127.0.0.1:{server.port}/v1"), AccessPolicy("/v1"), observer)
+        port = await recorder.start()
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(POST)
+        while not observer.exchanges:  # noqa: ASYNC110 - the Recorder sets no event
+            await asyncio.sleep(0)
+        await observer.exchanges[0].ended.wait()
+        await recorder.close()
+        assert observer.exchanges[0].outcome == "complete"
+        assert await reader.read() == response
+        await hang_up(writer)
 
 
 async def test_expect_100_continue_is_relayed() -> None:
