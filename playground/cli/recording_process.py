@@ -12,7 +12,7 @@ import queue
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -115,7 +115,7 @@ async def _record() -> None:
         exchanges.close()
         await recording.close()
         if log is not None and lock is not None and not is_closed:  # the forwarding process was killed
-            await _recover(log, model, orphans(folder, held=setup.spool, wait_s=RELEASE_S))
+            await _recover(log, model, orphans(folder, held=setup.spool, wait_s=RELEASE_S), recording.unsaved)
     finally:
         await services.close()
         if lock is not None:
@@ -147,27 +147,36 @@ async def _follow(
         messages = reader.feed(data)
 
 
-async def _recover(log: RequestLog, model: RecordedCacheModel | None, spools: Iterator[Orphan]) -> None:
+async def _recover(
+    log: RequestLog, model: RecordedCacheModel | None, spools: Iterator[Orphan], unsaved: Collection[str] = ()
+) -> None:
     """Write spooled requests that are not in the log, then remove their spools.
 
-    `model` is None if the requests may be old: its clock is the present time.
+    `model` is None if the requests may be old: its clock is the present time. `unsaved`: requests that this process
+    writes itself as soon as the log takes them.
     """
     await log.recovered()
     while (orphan := await asyncio.to_thread(next, spools, None)) is not None:
         try:
             if orphan.damaged:
                 say(f"{orphan.damaged:,} damaged parts of the Recorder's spool are skipped.")
-            if orphan.setup is None or await _replay(log, model, orphan.setup, orphan.exchanges):
+            if orphan.setup is None or await _replay(log, model, orphan.setup, orphan.exchanges, unsaved):
                 await asyncio.to_thread(orphan.remove)
         finally:
             await asyncio.to_thread(orphan.release)
 
 
 async def _replay(
-    log: RequestLog, model: RecordedCacheModel | None, setup: Setup, spooled: list[list[ExchangeMessage]]
+    log: RequestLog,
+    model: RecordedCacheModel | None,
+    setup: Setup,
+    spooled: list[list[ExchangeMessage]],
+    unsaved: Collection[str] = (),
 ) -> bool:
     """Write exchanges that the log lacks or has in part only. Returns whether all are in the log now."""
-    wanted = {messages[0].exchange: messages for messages in spooled}  # the newest record of each
+    newest = {messages[0].exchange: messages for messages in spooled}  # the newest record of each
+    wanted = {run_id: messages for run_id, messages in newest.items() if run_id not in unsaved}
+    are_all_wanted = len(wanted) == len(newest)
     phases = await _phases(log, list(wanted))
     for run_id, phase in phases.items():
         outcome = _outcome(wanted[run_id])
@@ -186,7 +195,7 @@ async def _replay(
         await recording.has_room()
     await recording.close()
     phases = await _phases(log, expected)
-    return all(phases.get(run_id, "") in ENDED for run_id in expected)
+    return are_all_wanted and all(phases.get(run_id, "") in ENDED for run_id in expected)
 
 
 async def _has_more(log: RequestLog, run_id: str, messages: list[ExchangeMessage]) -> bool:

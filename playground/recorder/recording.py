@@ -143,6 +143,8 @@ class Recording:
         self._has_room = asyncio.Event()
         self._has_room.set()
         self._writing: set[asyncio.Task[None]] = set()
+        self.unsaved: set[str] = set()
+        """Requests that are not on disk yet, also ended ones."""
 
     def begin(self, record: RequestRecord) -> None:
         """Forecast a request and start to write it."""
@@ -150,6 +152,7 @@ class Recording:
         if model is not None:
             record = self._guarded(lambda: model.forecast(record), record)
         run = self._open[record.run_id] = _Run(record)
+        self.unsaved.add(record.run_id)
         writing = asyncio.create_task(self._write(run), name=f"record {record.run_id}")
         self._writing.add(writing)
         writing.add_done_callback(self._writing.discard)
@@ -210,17 +213,21 @@ class Recording:
             explanation = run.explanations.pop(run_id, None)
             await self._explain(run)  # before the end is reported: only then another process would not write it again
             if self._log is None:
-                self._on_ended(run_id, run.state)
+                self._saved(run_id, run.state)
             else:
-                saved = partial(self._on_ended, run_id, run.state)
+                saved = partial(self._saved, run_id, run.state)
                 await self._log.finish(run_id, run.state, explanation=explanation, saved=saved)
         except Exception as error:  # the log reports expected failures itself; forwarding continues in any case
             self._on_problem(f"A request is not recorded: {type(error).__name__}: {error}")
-            self._on_ended(run_id, None)
+            self._saved(run_id, None)
         finally:
             self._ending.discard(run_id)
             if len(self._ending) < MAX_UNWRITTEN:
                 self._has_room.set()
+
+    def _saved(self, run_id: str, state: RunState | None) -> None:
+        self.unsaved.discard(run_id)
+        self._on_ended(run_id, state)
 
     async def _explain(self, run: _Run) -> None:
         """Write the explanations of earlier requests that this one corrects."""

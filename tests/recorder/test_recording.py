@@ -13,10 +13,13 @@ from typing import Any, cast
 import pytest
 from msgspec.structs import replace
 
+from playground.cli import recording_process
+from playground.client.endpoint import Endpoint
 from playground.client.events import AnyEvent, AttemptStarted, HeadersReceived
 from playground.prefix_cache.forecaster import CacheForecaster
 from playground.prompt.document import Json
 from playground.recorder import recording
+from playground.recorder.feed_messages import Begin, End, ExchangeMessage, RequestData, RequestEnd, Setup
 from playground.recorder.recording import RecordedCacheModel, Recording
 from playground.requestlog.log import RequestLog
 from playground.requestlog.store import FILE_NAME
@@ -177,3 +180,34 @@ async def test_recording_end_is_reported_when_a_locked_log_has_it_and_not_before
         await log.close()
         await asyncio.sleep(0)
         assert ended.empty()
+
+
+async def test_recording_requests_that_wait_for_a_locked_log_are_not_written_from_the_spool_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problems: list[str] = []
+    monkeypatch.setattr(recording_process, "say", problems.append)
+    log = await RequestLog.open(tmp_path)
+    writer = log._files.writer
+    assert writer is not None
+    await log._write_worker.call(lambda: writer.execute("PRAGMA busy_timeout = 50").fetchall())
+    saved = asyncio.Event()
+    made = Recording(log, None, problems.append, lambda _run_id, _state: saved.set())
+    spooled: list[ExchangeMessage] = [
+        Begin("one", 1_700_000_000.0, "POST", "/v1/chat/completions", []),
+        RequestData("one", b'{"messages": []}'),
+        RequestEnd("one"),
+        End("one", 0.1, "complete", ""),
+    ]
+    setup = Setup(str(tmp_path), Endpoint("test", "Test", "http://127.0.0.1:9/v1"), None)
+    with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        pass_request(made, "one")
+        await made.close()
+        assert not await recording_process._replay(log, None, setup, [spooled], made.unsaved)  # the spool is kept
+        other.execute("ROLLBACK")
+        await asyncio.wait_for(saved.wait(), 30)
+    assert not made.unsaved
+    assert await recording_process._replay(log, None, setup, [spooled], made.unsaved)
+    await log.close()
+    assert problems == []
