@@ -33,7 +33,8 @@ def markdown() -> str:
     lines = ["# Command line", "", "<!-- Generated: python packaging/man_page.py --markdown > docs/cli.md -->", ""]
     lines += [parser.description or "", *_table(parser), "", "Exit status: 0 finished, 1 failed or findings,"]
     lines[-1] += " or an output cannot be written, 2 invalid input, 3 finished but not logged, 130 stopped by the user."
-    lines[-1] += " `record` and `simulator` run until they are stopped, and then end with 0."
+    lines[-1] += " `record` and `simulator` run until they are stopped, and then end with 0, `record` with 3 if the log"
+    lines[-1] += " lacks requests."
     for name, command in _commands(parser).items():
         raw = isinstance(command.formatter_class, type) and issubclass(
             command.formatter_class, argparse.RawDescriptionHelpFormatter

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from msgspec.structs import replace
 
 from playground.child_process import program_command, stop_signal
-from playground.cli import BAD_INPUT, FINISHED
+from playground.cli import BAD_INPUT, FINISHED, NOT_LOGGED
 from playground.cli.send import endpoint_of
 from playground.client.endpoint import Endpoint, is_loopback
 from playground.export.terminal import print_error, print_task_error
@@ -42,7 +42,7 @@ STILL_WRITING = "Requests are still being written to the log. Ctrl+C again does 
 
 
 def record(options: argparse.Namespace) -> int:
-    """Forward and record until a signal or the end of standard input. Returns the status; raises InputError (2)."""
+    """Forward and record until a signal or the end of standard input. Returns the exit status."""
     if options.recording_process:
         from playground.cli.recording_process import run_recording_process
 
@@ -51,6 +51,8 @@ def record(options: argparse.Namespace) -> int:
         from playground.cli.recording_process import recover_spools
 
         return recover_spools(data_folder(options.data_dir, os.environ))
+    # Until the port is open, it is Ctrl+C.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     return asyncio.run(_serve(data_folder(options.data_dir, os.environ), options))
 
 
@@ -71,7 +73,7 @@ async def _serve(folder: Path, options: argparse.Namespace) -> int:
         except ValueError as error:
             raise InputError.of(("--base-url",), f"{error}.") from None
         setup = Setup(str(folder), endpoint, key)
-        return await _run(Recorder(upstream, access, feed, key, _print_notice), access, feed, setup, options)
+        status = await _run(Recorder(upstream, access, feed, key, _print_notice), access, feed, setup, options)
     finally:
         closing = asyncio.create_task(feed.close())
         try:
@@ -81,6 +83,7 @@ async def _serve(folder: Path, options: argparse.Namespace) -> int:
             await closing
         finally:
             await services.close()
+    return NOT_LOGGED if status == FINISHED and feed.has_lost else status
 
 
 async def _endpoint(services: AppServices, options: argparse.Namespace) -> Endpoint:

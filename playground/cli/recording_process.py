@@ -32,7 +32,7 @@ from playground.recorder.feed_messages import (
     ResponseStart,
     Setup,
 )
-from playground.recorder.recording import RecordedCacheModel, Recording, warm_up
+from playground.recorder.recording import RecordedCacheModel, Recording, reason_of, warm_up
 from playground.recorder.spool import Orphan, orphans, recording_lock, release
 from playground.requestlog.filter import parse
 from playground.requestlog.log import RequestLog
@@ -64,10 +64,10 @@ def run_recording_process() -> int:
     if hasattr(os, "nice"):
         os.nice(NICENESS)
     try:
-        asyncio.run(_record())
+        has_lost = asyncio.run(_record())
     finally:
         _problems.close()
-    report({"finished": True})
+    report({"finished": True, "lost": has_lost})
     return 0
 
 
@@ -91,11 +91,12 @@ async def _recover_only(folder: Path) -> None:
         await services.close()
 
 
-async def _record() -> None:
+async def _record() -> bool:
+    """Record until standard input ends. Returns whether the log lacks a request."""
     reader = MessageReader()
     setup, messages = await _first_message(reader)
     if setup is None:
-        return
+        return False
     folder = Path(setup.folder)
     lock = recording_lock(folder, setup.spool) if setup.spool else None
     services = AppServices(folder, os.environ, Tasks(_task_failed), source="command")
@@ -120,6 +121,8 @@ async def _record() -> None:
         await services.close()
         if lock is not None:
             release(lock)
+    await asyncio.sleep(0)  # what the log saved when it was closed is noted
+    return recording.has_lost or bool(recording.unsaved)
 
 
 async def _first_message(reader: MessageReader) -> tuple[Setup | None, Iterator[Message]]:
@@ -265,7 +268,7 @@ class Exchanges:
         try:
             self._apply(message)
         except Exception as error:  # one body must not end the recording of all others
-            say(f"A request is not recorded in full: {type(error).__name__}: {error}")
+            say(f"A request is not recorded in full: {reason_of(error)}.")
             exchange = self._open.pop(message.exchange, None)
             if exchange is not None:
                 exchange.abandon()
@@ -369,4 +372,5 @@ def say(sentence: str) -> None:
 
 
 def _task_failed(name: str, error: BaseException) -> None:
-    say(f"{name} went wrong: {type(error).__name__}")
+    why = reason_of(error) if isinstance(error, Exception) else "it was ended"
+    say(f"A task of the Recorder failed ({name}): {why}.")

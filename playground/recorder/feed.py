@@ -96,6 +96,8 @@ class RecordingFeed:
         """Messages of the exchanges that are not in the log."""
         self._kept_bytes = 0
         self._closing = self._finished = self._overloaded = self._given_up = False
+        self.has_lost = False
+        """Whether the log lacks a request, as known after `close`."""
         self._written = 0
         """Bytes given to the present process."""
         self._stuck_at: int | None = None
@@ -274,6 +276,7 @@ class RecordingFeed:
         """Return whether too many messages wait for the recording process. Reports the first time."""
         overloaded = self._backlog() > MAX_BACKLOG_BYTES
         if overloaded and not self._overloaded:
+            self.has_lost = True
             self._on_problem("Requests are forwarded and not recorded: recording does not keep up.")
         self._overloaded = overloaded
         return overloaded
@@ -326,7 +329,7 @@ class RecordingFeed:
             self._process.stdin.close()
 
     def _give_up(self, problem: str) -> None:
-        self._given_up = True
+        self._given_up = self.has_lost = True
         self._kept.clear()
         self._kept_bytes = 0
         self._on_problem(problem)
@@ -336,6 +339,7 @@ class RecordingFeed:
             self._ready.set()
             self._ready_at = time.monotonic()
         self._finished = bool(report.get("finished"))
+        self.has_lost |= bool(report.get("lost"))
         exchange = report.get("ended")
         if isinstance(exchange, str):
             self._drop(exchange)

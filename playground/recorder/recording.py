@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import Struct, field
@@ -101,6 +103,16 @@ def warm_up() -> None:
         model.settle(record, state)
 
 
+def reason_of(error: Exception) -> str:
+    """Return why a request cannot be handled, for the user; of a fault of this program, its place in the source."""
+    if isinstance(error, UnicodeError):
+        return "its text is not valid UTF-8"
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    place = traceback.extract_tb(error.__traceback__)[-1:]
+    return "an error in this program" + "".join(f" ({Path(one.filename).name}, line {one.lineno})" for one in place)
+
+
 T = TypeVar("T")
 
 
@@ -145,6 +157,8 @@ class Recording:
         self._writing: set[asyncio.Task[None]] = set()
         self.unsaved: set[str] = set()
         """Requests that are not on disk yet, also ended ones."""
+        self.has_lost = False
+        """Whether a request is not logged: there is no log, or it cannot be recorded."""
 
     def begin(self, record: RequestRecord) -> None:
         """Forecast a request and start to write it."""
@@ -185,7 +199,7 @@ class Recording:
         try:
             return function()
         except Exception as error:
-            self._on_problem(f"A request is recorded without explanation: {type(error).__name__}: {error}")
+            self._on_problem(f"A request is recorded without explanation: {reason_of(error)}.")
             return otherwise
 
     async def has_room(self) -> None:
@@ -213,12 +227,14 @@ class Recording:
             explanation = run.explanations.pop(run_id, None)
             await self._explain(run)  # before the end is reported: only then another process would not write it again
             if self._log is None:
+                self.has_lost = True
                 self._saved(run_id, run.state)
             else:
                 saved = partial(self._saved, run_id, run.state)
                 await self._log.finish(run_id, run.state, explanation=explanation, saved=saved)
         except Exception as error:  # the log reports expected failures itself; forwarding continues in any case
-            self._on_problem(f"A request is not recorded: {type(error).__name__}: {error}")
+            self._on_problem(f"A request is not recorded: {reason_of(error)}.")
+            self.has_lost = True
             self._saved(run_id, None)
         finally:
             self._ending.discard(run_id)
@@ -237,4 +253,4 @@ class Recording:
             for run_id, explanation in run.explanations.items():
                 await self._log.set_explanation(run_id, explanation)
         except Exception as error:
-            self._on_problem(f"A request is recorded without explanation: {type(error).__name__}: {error}")
+            self._on_problem(f"A request is recorded without explanation: {reason_of(error)}.")

@@ -20,6 +20,8 @@ import httpx
 import psutil  # type: ignore[import-untyped]
 import pytest
 
+from playground.child_process import program_command
+from playground.cli import NOT_LOGGED, STOPPED
 from playground.cli.record import STILL_WRITING
 from playground.requestlog.records import StoredRun
 from playground.services import AppServices
@@ -46,11 +48,11 @@ class Recording:
         assert self._process.stdout is not None
         self.base_url: str = json.loads(self._process.stdout.readline())["base_url"]
 
-    def end(self, number: int = signal.SIGTERM) -> str:
+    def end(self, number: int = signal.SIGTERM, *, status: int = 0) -> str:
         """End the process by a signal. Returns its standard error."""
         self._process.send_signal(number)
         _, errors = self._process.communicate(timeout=60)
-        assert self._process.returncode == 0
+        assert self._process.returncode == status
         return errors.replace(f"electron-playground: {STILL_WRITING}\n", "")  # the machine is slow
 
     def runs(self) -> list[StoredRun]:
@@ -418,7 +420,7 @@ def test_record_request_that_a_full_disk_kept_out_of_the_log_is_written_by_the_n
         made = Recording(disk / "data", base_url)
         _fill_up(disk, 0)
         assert post(made, BODY).status_code == 200
-        errors = made.end()
+        errors = made.end(status=NOT_LOGGED)
         assert "disk is full" in errors
         assert "its spool" not in errors
         (disk / "filler").unlink()
@@ -439,7 +441,25 @@ def test_record_log_that_cannot_be_opened_forwards_and_reports_it(
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=60)
         assert "nothing is recorded" in errors
-        assert process.returncode == 0
+        assert process.returncode == NOT_LOGGED
+
+
+def test_record_body_that_is_not_utf_8_is_named_in_plain_words(recording: Recording) -> None:
+    url = f"{recording.base_url}/chat/completions"
+    content = b'{"model": "electron", "messages": [{"role": "user", "content": "caf\xe9"}]}'
+    httpx.post(url, content=content, headers=HEADERS, trust_env=False, timeout=30)
+    errors = recording.end()
+    assert errors == "electron-playground: A request is recorded without explanation: its text is not valid UTF-8.\n"
+    assert len(recording.runs()) == 1
+
+
+def test_record_sigterm_before_the_port_is_open_counts_as_ctrl_c(tmp_path: Path) -> None:
+    environment = dict(os.environ, ELECTRON_PLAYGROUND_HOME=str(tmp_path))
+    process = subprocess.Popen([*program_command(), "record", "--port", "0"], env=environment)
+    while not psutil.Process(process.pid).children():  # the recording process; the simulator starts after it
+        pass
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == STOPPED
 
 
 @pytest.mark.parametrize("depth", [1_000, 3_000])
