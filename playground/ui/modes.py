@@ -135,6 +135,7 @@ class OtherModes:
         window = self._window
         compare = window.compare = CompareController(
             window,
+            window.modes,
             window.workspace,
             window.prompt.document,
             window.actions_table.shortcut("send"),
@@ -164,6 +165,7 @@ class OtherModes:
         window = self._window
         batch = window.batch = BatchController(
             window,
+            window.modes,
             window.workspace,
             prompt=window.prompt.document,
             prompt_name=lambda: window.files.name,
@@ -181,7 +183,7 @@ class OtherModes:
         from playground.ui.controllers.recorder import RecorderController
 
         window = self._window
-        recorder = window.recorder = RecorderController(window, window.workspace)
+        recorder = window.recorder = RecorderController(window, window.modes, window.workspace)
         recorder.notice.connect(window.show_notice)
         recorder.open_wanted.connect(window.open_logged)
         recorder.prompt_wanted.connect(self._open_recorded)

@@ -57,14 +57,13 @@ class SidePanel(Panel):
         page.show()
 
     def _add(self, page: QDialog) -> int:
-        page.setWindowFlags(Qt.WindowType.Widget)
         page.setAttribute(Qt.WidgetAttribute.WA_Moved)  # else a dialog moves to the middle of its parent when shown
         from PySide6.QtWidgets import QDialogButtonBox
 
         for box in page.findChildren(QDialogButtonBox):
             if (button := box.button(QDialogButtonBox.StandardButton.Close)) is not None:
                 button.hide()  # the panel has a button for it
-        at = self._stack.addWidget(PageArea(page, LEAST_PAGE_PX))
+        at = self._stack.addWidget(PageArea(page, LEAST_PAGE_PX, self._stack))
         self.tabs.insertTab(at, page.windowTitle())
         page.windowTitleChanged.connect(lambda title: self.tabs.setTabText(self._at(page), title))
         page.finished.connect(lambda _result: self._remove(page))

@@ -209,6 +209,8 @@ class ModeSwitch(Panel):
         self._buttons: dict[str, QPushButton] = {}
         self._group = QButtonGroup(self)
         self._row = row_of(on=self, margins=1, spacing=1)
+        self._worded: bool | None = None
+        """Whether all buttons show their words; None: not all were asked to."""
         self.hide()
 
     def add_mode(self, mode: str, label: str, icon: str) -> None:
@@ -221,6 +223,7 @@ class ModeSwitch(Panel):
         self._group.addButton(button)
         self._row.addWidget(button)
         self._buttons[mode] = button
+        self._worded = None
         self.setVisible(len(self._buttons) > 1)
 
     def show_mode(self, mode: str) -> None:
@@ -228,6 +231,9 @@ class ModeSwitch(Panel):
 
     def show_words(self, shown: bool) -> None:
         """Show labels beside the icons, or icons only with the labels as tooltips."""
+        if shown == self._worded:
+            return
+        self._worded = shown
         for mode, button in self._buttons.items():
             label = button.accessibleName() or button.text()
             button.setAccessibleName(label)
