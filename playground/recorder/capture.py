@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -107,6 +108,11 @@ def _role(message: object) -> object:
 
 
 MAX_ERROR_BYTES = 65_536
+_KEY_HEADERS = frozenset((b"authorization", b"x-api-key", b"api-key"))
+SEVERAL_KEYS = (
+    "Requests come with more than one API key. If the server has a cache for each key, a change of key looks like a "
+    "loss of cached tokens: give each key its own Recorder and its own endpoint."
+)
 
 
 class Capture:
@@ -124,6 +130,18 @@ class Capture:
         self.endpoint, self.sink, self.limits = endpoint, sink, limits
         self.key = credentials(endpoint.base_url, (), key)
         self.conversations = Conversations()
+        self._adds_key, self._salt = key is not None, os.urandom(16)
+        self._api_keys: set[bytes] = set()
+        """Hashes of the callers' keys: none, one, or two, which was reported."""
+
+    def note_api_key(self, headers: RawHeaders) -> None:
+        """Report once that requests are forwarded with different API keys."""
+        key = b"".join(value for name, value in headers if name.lower() in _KEY_HEADERS)
+        if self._adds_key or not key or len(self._api_keys) > 1:
+            return
+        self._api_keys.add(hashlib.blake2b(key, key=self._salt).digest())
+        if len(self._api_keys) > 1:
+            self.sink.report(SEVERAL_KEYS)
 
 
 class CapturedExchange:
@@ -324,6 +342,7 @@ class CapturedExchange:
         )
         self._sink.begin(record)
         self._begun = True
+        self._capture.note_api_key(self._head[1])
         self._emit(AttemptStarted(0.0, 1))
         return True
 

@@ -132,26 +132,32 @@ class Appearance(QObject):
         self.refresh()
 
 
+_FIELDS = ("QAbstractSpinBox", "QComboBox", "QLineEdit")
+_BUTTONS = ("QPushButton", "QToolButton", "QTabBar")
+_TEXTS = ("QPlainTextEdit", "QTextEdit")
+
+
 def needs_ring(focused: QWidget) -> bool:
     """Return whether neither the style sheet, the widget nor a caret shows that it has the focus."""
-    from PySide6.QtWidgets import (
-        QAbstractSpinBox,
-        QComboBox,
-        QLineEdit,
-        QPlainTextEdit,
-        QPushButton,
-        QTabBar,
-        QTextEdit,
-        QToolButton,
-    )
-
     if focused.property("look") == "primary":
         return True
-    if isinstance(focused, QPushButton | QToolButton | QAbstractSpinBox | QComboBox | QLineEdit | QTabBar):
+    # By name: the first use of a class builds its enums.
+    if any(map(focused.inherits, _FIELDS)):
+        return ring_px() > _BORDER_PX  # in large text the border of a field is thin
+    if any(map(focused.inherits, _BUTTONS)):
         return False
-    if isinstance(focused, QPlainTextEdit | QTextEdit):
-        return focused.isReadOnly() and focused.property("boxed") != "true"
+    if any(map(focused.inherits, _TEXTS)):
+        return bool(focused.property("readOnly")) and focused.property("boxed") != "true"
     return bool(focused.focusPolicy() & Qt.FocusPolicy.TabFocus) and not focused.isWindow()
+
+
+_BORDER_PX = 2
+"""Width of the border of a focused widget in the style sheet."""
+
+
+def ring_px() -> int:
+    """Return the width of a ring in the present text size."""
+    return max(round(_BORDER_PX * zoom_factor()), _BORDER_PX)
 
 
 class FocusRing(QWidget):
@@ -173,8 +179,9 @@ class FocusRing(QWidget):
     def paintEvent(self, _event: QPaintEvent) -> None:
         painter = QPainter(self)
         # On the accent's own ground the ring has the color of the words.
-        inset = 4 if self._filled else 1
-        painter.setPen(QPen(current_theme().on_accent if self._filled else current_theme().accent, 2))
+        width = ring_px()
+        inset = width + 2 if self._filled else width // 2
+        painter.setPen(QPen(current_theme().on_accent if self._filled else current_theme().accent, width))
         painter.drawRoundedRect(self.rect().adjusted(inset, inset, -inset, -inset), 3, 3)
 
 

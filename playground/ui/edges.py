@@ -51,6 +51,7 @@ class StatusBar(Panel):
         row = row_of(on=self, margins=(GRID + 4, 0, GRID + 4, 0), spacing=GRID * 2)
         for label in (self._in_flight, self._minute, self._recovery, self._error, self.saved, self._hint):
             label.setProperty("tone", "muted")
+            label.setSizePolicy(label.sizePolicy().horizontalPolicy(), QSizePolicy.Policy.Fixed)  # one line of text
             row.addWidget(label, 1 if label is self._error else 0)
 
     def show_load(self, load: Load, plan: PlanLimits) -> None:

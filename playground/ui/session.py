@@ -258,7 +258,7 @@ class Session:
     async def close(self, *, delete: bool = True) -> None:
         """End everything in reverse order: requests, draft, log, connections, simulator, window.
 
-        `delete`: also delete the widgets, which takes 8 ms and is of no use to a process that ends.
+        `delete`: also delete the widgets and collect garbage again, which is of no use to a process that ends.
         """
         self.window.hide()
         self.window.rest()
@@ -268,7 +268,7 @@ class Session:
         self.appearance.rest()
         if delete:
             self.window.deleteLater()
-        self._collector.stop()
+            self._collector.stop()
 
     def _report(self, name: str, error: BaseException) -> None:
         logging.getLogger("playground").error("%s failed", name, exc_info=error)

@@ -177,6 +177,17 @@ def test_convert_command_writes_each_format(
     assert key in capfd.readouterr().out
 
 
+@pytest.mark.parametrize("stream", ["", '"stream":true,'])
+def test_convert_command_keeps_stream_of_a_command_or_body(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], stream: str
+) -> None:
+    body = f'{{{stream}"messages":[{{"role":"user","content":"hi"}}]}}'
+    for name, text in (("x.json", body), ("x.sh", f"curl https://a.example -d '{body}'")):
+        (tmp_path / name).write_text(text)
+        assert main(["convert", str(tmp_path / name), "--to", "body"]) == 0
+        assert ("stream" in json.loads(capfd.readouterr().out)) is bool(stream)
+
+
 @pytest.mark.parametrize(("name", "status"), [("x.foo", 2), ("x.yml", 2), ("x", 0), ("x.PROMPTY", 0)])
 def test_convert_command_unknown_ending_names_the_known_ones(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str, status: int

@@ -13,7 +13,7 @@ from playground.client.endpoint import Endpoint
 from playground.client.events import AnyEvent
 from playground.export.pages import as_markdown
 from playground.export.ticket import Outline
-from playground.recorder.capture import Capture, CapturedExchange, Conversations
+from playground.recorder.capture import SEVERAL_KEYS, Capture, CapturedExchange, Conversations
 from playground.recorder.proxy import ExchangeOutcome
 from playground.recorder.wire import RawHeaders, is_recorded
 from playground.requestlog.records import StoredRun
@@ -50,6 +50,8 @@ class Sink:
 
     def skipped(self, reason: str) -> None:
         self.reasons.append(reason)
+
+    report = skipped
 
     @property
     def state(self) -> RunState:
@@ -94,6 +96,29 @@ def test_response_before_the_end_of_the_request_is_recorded_with_it() -> None:
     seen.end(0.3, "complete", "")
     assert [record.body for record in sink.records] == [BODY]
     assert (sink.state.phase, sink.state.text, sink.ended, sink.reasons) == ("done", "Hi", 1, [])
+
+
+@pytest.mark.parametrize(
+    ("keys", "added", "reported"),
+    [
+        ((b"k1", b"k1", b""), None, 0),
+        ((b"k1", b"k2", b"k3", b"k1"), None, 1),
+        ((b"k1", b"", b"k2"), None, 1),
+        ((b"k1", b"k2"), "the Recorder's", 0),
+    ],
+)
+def test_a_second_api_key_is_reported_once_unless_the_recorder_sends_its_own(
+    keys: Sequence[bytes], added: str | None, reported: int
+) -> None:
+    sink = Sink()
+    capture = Capture(Endpoint("e", "E", "http://127.0.0.1:9/v1"), sink, Unlimited(), added)  # type: ignore[arg-type]
+    for number, key in enumerate(keys):
+        headers = [(b"Authorization", b"Bearer " + key)] if key else []
+        seen = CapturedExchange(capture, f"run-{number}", 1_800_000_000.0, "POST", TARGET, headers)
+        seen.request_data(BODY)
+        seen.request_end()
+    assert len(sink.records) == len(keys)
+    assert sink.reasons == [SEVERAL_KEYS] * reported
 
 
 STREAM = b'data: {"choices": [{"index": 0, "delta": {"content": "Hi"}}]}\n\n'

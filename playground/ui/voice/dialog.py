@@ -129,7 +129,7 @@ class SideBySideTab(QWidget):
         self.canvases = {
             variant: Canvas(NAMES[variant], brief=True, axis=variant == VARIANTS[0]) for variant in VARIANTS
         }
-        self.table = plain_table(TABLE, VARIANT_COLUMNS, 0, dict.fromkeys(range(1, 6), 128))
+        self.table = plain_table(TABLE, VARIANT_COLUMNS, 0, {1: 140, 2: 148, 3: 104, 4: 104, 5: 104})
         self.table.setFixedHeight(142)
         self.copy = push_button("Copy the table", clicked=self._copy)
         self._rows: list[tuple[str, ...]] = []
