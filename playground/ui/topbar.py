@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 from PySide6.QtCore import QEvent, QPoint, QRectF, QSize, Qt, Signal
@@ -22,8 +22,7 @@ from PySide6.QtWidgets import (
 )
 
 from playground.client.endpoint import Endpoint
-from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID, Theme, current_theme, ui_font
+from playground.ui.theme import GRID, Theme, current_theme, restyle, ui_font
 from playground.ui.widgets.icons import icon_button, set_icon, set_label
 from playground.ui.widgets.labels import ChoiceButton, add_choice, push_button, toned
 from playground.ui.widgets.layouts import STRETCH, Panel, row_of
@@ -198,14 +197,6 @@ VERIFY = "Verify caching"
 _NAME_CHARACTERS, _FEW_CHARACTERS = 40, (14, 10, 6)
 
 
-@runtime_checkable
-class CompactTools(Protocol):
-    """Controls of a mode that can be narrower."""
-
-    def show_compact(self, level: int) -> None:
-        """Show all words (0), leave some out (1), or as many as possible (2)."""
-
-
 class ModeSwitch(Panel):
     """Prompt and the other modes; hidden while there is one mode only."""
 
@@ -321,9 +312,9 @@ class TopBar(Panel):
         self.context.show_words(level < 5)
         label = "Stop" if self._running else "Send"
         set_label(self._send, f"{label}  {self._shortcut}" if level < 2 else label)
-        tools: object = self._mode_tools
-        if isinstance(tools, CompactTools):
-            tools.show_compact((level >= 5) + (level >= 8))
+        show_compact = getattr(self._mode_tools, "show_compact", None)  # of tools that can be narrower
+        if show_compact is not None:
+            show_compact((level >= 5) + (level >= 8))
         most = _FEW_CHARACTERS[level - 6] if level >= 6 else _NAME_CHARACTERS
         for button, name in zip((self._endpoint, self.file_button), self._names, strict=True):
             set_label(button, shortened_name(name, most))
