@@ -292,7 +292,10 @@ class BatchPage(QWidget):
         self.totals.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.retry = push_button("Retry failed", icon=("restore", "text"))
         self.copy = push_button("Copy request_id", clicked=self.table.copy_row, icon=("copy", "text"))
-        row.add_all((self.totals, self.retry, self.copy))
+        together = QWidget()  # in the next row, if there is no room in this one
+        together.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        row_of((self.totals, 1), self.retry, self.copy, on=together, margins=0, spacing=GRID)
+        row.addWidget(together)
         return frame
 
     def show_counts(self, *, can_retry: bool) -> None:

@@ -129,7 +129,7 @@ class SideBySideTab(QWidget):
         self.canvases = {
             variant: Canvas(NAMES[variant], brief=True, axis=variant == VARIANTS[0]) for variant in VARIANTS
         }
-        self.table = plain_table(TABLE, VARIANT_COLUMNS, 0, dict.fromkeys(range(1, 6), 128))
+        self.table = plain_table(TABLE, VARIANT_COLUMNS, 0, {1: 140, 2: 148, 3: 104, 4: 104, 5: 104})
         self.table.setFixedHeight(142)
         self.copy = push_button("Copy the table", clicked=self._copy)
         self._rows: list[tuple[str, ...]] = []
@@ -344,7 +344,7 @@ class VoiceDialog(TaskDialog):
         self._task: asyncio.Task[None] | None = None
         self.title = words("", "strong")
         self.note = words("", "muted")
-        self.current = push_button("Current run", clicked=self.show_current_run)
+        self.current = push_button("Current run", clicked=lambda: self.show_source(current_run.source))
         self.example = push_button("The vendor's example", clicked=self.play_example)
         self.example.setToolTip("Plays filler, tool and answer against the built-in simulator: two requests in the log")
         for button in (self.current, self.example):
@@ -405,9 +405,6 @@ class VoiceDialog(TaskDialog):
         self._source = source
         show_or_hide(self.note, note)
         self.refresh()
-
-    def show_current_run(self) -> None:
-        self.show_source(self._current_run.source)
 
     def refresh_soon(self) -> None:
         """Schedule a redraw in the next frame; repeated calls are merged."""

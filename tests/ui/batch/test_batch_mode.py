@@ -237,6 +237,7 @@ async def test_batch_paused_sends_nothing_and_stopped_continues_with_the_rest(
     batch.start_or_pause()
     await hand.until(lambda: not model.lines.counts["running"], "the requests in flight")
     assert batch.tools.run.text() == "Resume"
+    assert {model.cell(line, model.columns[-1]) for line in model.lines if line.status == "queued"} == {"queued"}
     sent = await served(session)
     await asyncio.sleep(0.2)  # longer than several requests take
     assert await served(session) == sent
