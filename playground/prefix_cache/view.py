@@ -22,6 +22,8 @@ from playground.prompt.document import Document, Json, Rendered, places, render
 from playground.prompt.request import message_fields
 
 PartKind = Literal["tool", "role", "content", "tool_calls", "tool_call_id", "extra", "reasoning"]
+MESSAGE_PARTS: tuple[PartKind, ...] = ("role", "tool_call_id", "reasoning", "content", "tool_calls", "extra")
+"""Parts of a message in the order of a canonical view."""
 Order = Literal[
     "first",
     "inside",
