@@ -46,6 +46,13 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
 
 
 class _Parser(argparse.ArgumentParser):
+    def print_help(self, file: Any = None) -> None:
+        """Print the help; argparse says nothing of a full disk."""
+        if file is not None:
+            super().print_help(file)
+        elif status := with_output(partial(print, self.format_help(), end="")):
+            super().exit(status)
+
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         """End the process, with status 1 if the help or the versions cannot be written."""
         super().exit(status or with_output(lambda: None), message)

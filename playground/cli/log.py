@@ -70,8 +70,8 @@ def _print_scripts(runs: Sequence[StoredRun], script: Callable[[RequestRecord], 
     for run in runs:
         try:
             scripts.append(script(run.record))
-        except InputError as error:
-            name, fields = run.record.run_id, error.problems
+        except InputError as problem:
+            name, fields = run.record.run_id, problem.problems
             refused.append(InputError(*(FieldError((name, *one.path), one.message, one.hint) for one in fields)))
     if not scripts:
         raise refused[0]
