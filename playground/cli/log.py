@@ -52,8 +52,10 @@ def show(words: list[str], options: argparse.Namespace) -> Work:
 
     async def work(store: RequestLog) -> int:
         runs = await _found(store, chosen)
-        if runs and options.form:
-            _print("\n".join(_in_form(run, options.form) for run in runs))
+        if runs and options.form in PAGES:
+            _print("\n".join(map(PAGES[options.form], runs)))
+        elif runs and options.form:
+            _print("\n".join(SCRIPTS[options.form](run.record) for run in runs))
         elif runs and options.json:
             _print("\n".join(to_line(run) for run in runs))
         elif runs:
@@ -61,11 +63,6 @@ def show(words: list[str], options: argparse.Namespace) -> Work:
         return _status_of(runs, words)
 
     return work
-
-
-def _in_form(run: StoredRun, form: str) -> str:
-    """Return a request as a page, or as a script that sends it."""
-    return PAGES[form](run) if form in PAGES else SCRIPTS[form](run.record)
 
 
 def _explanations(runs: Sequence[StoredRun]) -> list[str]:

@@ -19,8 +19,7 @@ from playground.export.terminal import visible_line
 from playground.prompt.document import Json
 from playground.runs.metrics import counted
 from playground.storage.settings import Settings
-from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID
+from playground.ui.theme import GRID, restyle
 from playground.ui.widgets.icons import IconLabel, set_icon
 from playground.ui.widgets.labels import ElidedLabel, push_button
 from playground.ui.widgets.layouts import STRETCH, Panel, row_of

@@ -14,7 +14,7 @@ from playground.client.events import AnyEvent
 from playground.export.pages import as_markdown
 from playground.export.ticket import Outline
 from playground.recorder.capture import SEVERAL_KEYS, Capture, CapturedExchange, Conversations
-from playground.recorder.proxy import Outcome
+from playground.recorder.proxy import ExchangeOutcome
 from playground.recorder.wire import RawHeaders, is_recorded
 from playground.requestlog.records import StoredRun
 from playground.runs.record import RequestRecord
@@ -71,7 +71,7 @@ def exchange(sink: Sink) -> CapturedExchange:
     return CapturedExchange(capture, "run-1", 1_800_000_000.0, "POST", TARGET, [])
 
 
-def captured(status: int, headers: RawHeaders, pieces: Sequence[bytes], outcome: Outcome = "complete") -> Sink:
+def captured(status: int, headers: RawHeaders, pieces: Sequence[bytes], outcome: ExchangeOutcome = "complete") -> Sink:
     """Return the sink after a whole request, a response and its end."""
     sink = Sink()
     seen = exchange(sink)
@@ -126,7 +126,7 @@ STREAM_HEADERS = [(b"content-type", b"text/event-stream")]
 
 
 @pytest.mark.parametrize("outcome", ["complete", "caller_gone", "upstream_cut"])
-def test_error_in_a_stream_fails_the_request_whoever_closes_the_connection(outcome: Outcome) -> None:
+def test_error_in_a_stream_fails_the_request_whoever_closes_the_connection(outcome: ExchangeOutcome) -> None:
     sink = captured(
         200,
         STREAM_HEADERS,
@@ -139,7 +139,7 @@ def test_error_in_a_stream_fails_the_request_whoever_closes_the_connection(outco
 
 
 @pytest.mark.parametrize(("outcome", "phase"), [("killed", "streaming"), ("not_recorded", "failed")])
-def test_end_of_the_recording_is_no_stop_by_the_caller(outcome: Outcome, phase: str) -> None:
+def test_end_of_the_recording_is_no_stop_by_the_caller(outcome: ExchangeOutcome, phase: str) -> None:
     sink = captured(200, STREAM_HEADERS, [STREAM], outcome)
     assert (sink.state.phase, sink.state.text, sink.ended) == (phase, "Hi", 1)
 
@@ -152,7 +152,7 @@ def test_end_of_the_recording_is_no_stop_by_the_caller(outcome: Outcome, phase: 
     ("rest", "more"), [(b"", False), (b": ping\n\ndata: [DONE]\n\n", False), (STREAM, True), (STREAM[:-2], True)]
 )
 def test_what_follows_the_end_of_a_stream_is_a_warning(
-    outcome: Outcome, kinds: list[str], rest: bytes, more: bool
+    outcome: ExchangeOutcome, kinds: list[str], rest: bytes, more: bool
 ) -> None:
     sink = Sink()
     seen = exchange(sink)

@@ -31,7 +31,7 @@ from PySide6.QtWidgets import (
 
 from playground.cli.selftest import UiDriver
 from playground.client.endpoint import PLANS
-from playground.ui.focus_order import scroll_to, tab_stops
+from playground.ui.appearance import scroll_to, tab_stops
 from playground.ui.panes.prompt.parameters_tab import ParametersTab
 from playground.ui.panes.prompt.variables_table import _Value
 from playground.ui.session import Session

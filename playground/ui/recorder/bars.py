@@ -16,8 +16,7 @@ from playground.recorder.difference import RequestDifference
 from playground.requestlog.records import LogRow
 from playground.runs.metrics import Figure, counted
 from playground.ui.compare.column import PieceView
-from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID, current_theme, mono_font, scaled, ui_font, zoom_factor
+from playground.ui.theme import GRID, current_theme, mono_font, restyle, scaled, ui_font, zoom_factor
 from playground.ui.widgets.figure_row import figure, round_up
 from playground.ui.widgets.form import combo_box, line_edit, spin_box
 from playground.ui.widgets.icons import IconLabel, set_icon, set_label

@@ -15,8 +15,7 @@ from playground.prompt.document import Json, Message, ToolCall
 from playground.ui.panes.prompt.axis_paint import SIDE_PX
 from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.panes.prompt.undo import UndoHistory
-from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID, mono_font
+from playground.ui.theme import GRID, mono_font, restyle
 from playground.ui.widgets.form import line_edit
 from playground.ui.widgets.labels import push_button, show_or_hide, toned
 from playground.ui.widgets.layouts import Panel, column_of, row_of

@@ -19,10 +19,8 @@ from playground.runs.state import RunState
 from playground.ui.panes.response.labels import LOOKS, outcome
 from playground.ui.panes.response.live_text import SlowSteps
 from playground.ui.panes.response.raw_tabs import DisplayedRequest, JsonTab, RequestTab
-from playground.ui.panes.response.text_tab import TextTab
-from playground.ui.panes.response.tools_tab import ToolCallsTab
-from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID, mono_font, scaled, ui_font
+from playground.ui.panes.response.text_tab import TextTab, ToolCallsTab
+from playground.ui.theme import GRID, mono_font, restyle, scaled, ui_font
 from playground.ui.widgets.icons import IconLabel
 from playground.ui.widgets.labels import CopyButton
 from playground.ui.widgets.layouts import (
