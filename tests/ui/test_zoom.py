@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ from playground.ui.batch.model import WIDTHS
 from playground.ui.dialogs.palette import KeysSheet
 from playground.ui.main_window import MainWindow
 from playground.ui.panes.inspector.sections import STRIP_PX, InspectorStrip
+from playground.ui.panes.prompt.marks import GAP_PX
 from playground.ui.panes.response.pane import FOOTER_PX, ResponseFooter
 from playground.ui.session import Session
 from playground.ui.theme import PROMPT_PX, ZOOM, apply_theme, load_theme, scaled, zoom_factor
@@ -293,6 +295,20 @@ async def test_versions_beside_the_prompt_of_a_low_window_with_large_text_overla
         )
 
     await hand.until(lambda: not outside(), "everything in its place")
+
+
+async def test_the_boundary_inside_a_message_has_a_row_for_larger_text(session: Session, hand: UiDriver) -> None:
+    window = session.window
+    window.files.open_tools_sample()
+
+    def gap_is(px: int) -> bool:
+        layout = window.prompt.prompt_tab.cards[-1].text.document().firstBlock().layout()
+        lines = [layout.lineAt(index) for index in range(layout.lineCount())]
+        return bool(lines) and lines[-1].y() - sum(line.height() for line in lines[:-1]) == px
+
+    for percent, px in ((100, GAP_PX), (200, 2 * GAP_PX), (100, GAP_PX)):
+        session.workspace.settings.set("zoom", percent)
+        await hand.until(partial(gap_is, px), f"a row of {px} px")
 
 
 @pytest.mark.parametrize(("percent", "px"), [(100, 2), (200, 4)])
