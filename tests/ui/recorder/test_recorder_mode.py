@@ -71,7 +71,7 @@ def alive(pid: int) -> bool:
 
 
 async def test_recorder_mode_before_start_is_empty_and_focuses_start(session: Session, hand: UiDriver) -> None:
-    assert session.window.modes.view("recorder") is None
+    assert "recorder" not in session.window.modes.views
     session.window.actions_table["mode_recorder"].trigger()
     recorder = session.window.recorder
     assert recorder.page.start_button.isVisible()
