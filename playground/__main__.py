@@ -12,13 +12,6 @@ if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
 
 # Imports leave no garbage; `playground.cli.main` enables collections when all is imported.
 gc.disable()
-if "typing_extensions" not in sys.modules:
-    # Without it, which takes 3 ms, msgspec has the same functions from Python's own typing.
-    sys.modules["typing_extensions"] = None  # type: ignore[assignment]
-    import msgspec  # noqa: F401
-
-    del sys.modules["typing_extensions"]
-
 from playground.cli.main import main  # noqa: E402
 
 if __name__ == "__main__":

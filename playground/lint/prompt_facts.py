@@ -183,9 +183,10 @@ class PromptFacts:
         """Return the value of a parameter; None if it is not sent."""
         return self.document.parameters.get(name)
 
-    def whole(self, name: str) -> int | None:
-        """Return an integer parameter; None if it is not sent or not an integer."""
-        value = self.parameter(name)
+    @property
+    def max_tokens(self) -> int | None:
+        """Return the parameter; None if it is not sent or not an integer."""
+        value = self.parameter("max_tokens")
         return value if isinstance(value, int) and not isinstance(value, bool) else None
 
     @cached_property

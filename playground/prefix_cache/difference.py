@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from difflib import SequenceMatcher
+from itertools import groupby
 from typing import Literal, get_args
 from unicodedata import normalize
 
@@ -31,6 +32,7 @@ from playground.prefix_cache.view import (
     CLEARED,
     CLEARED_TEXT,
     END,
+    MESSAGE_PARTS,
     MOVING_ORDERS,
     TURN_MARK,
     TURNS,
@@ -338,20 +340,16 @@ def rewritten(earlier: CacheView, now: CacheView) -> CacheView | None:
     if _continues(now, earlier):
         return None
     mine = {(part.kind, part.index): now.text[part.start : part.end] for part in now.parts}
-    extras = {index: text for (kind, index), text in mine.items() if kind == "extra"}
     parts: list[tuple[PartKind, int, str]] = []
-    for at, part in enumerate(earlier.parts):
-        text = earlier.text[part.start : part.end]
-        other = mine.get((part.kind, part.index))
-        if part.kind not in ("extra", "reasoning"):
-            same = other is not None and _means_same(part.kind, text, other)
-            parts.append((part.kind, part.index, other if same and other else text))
-        before = "tool_call_id" if ("tool_call_id", part.index) in mine else "role"
-        if part.kind == before and ("reasoning", part.index) in mine:
-            parts.append(("reasoning", part.index, mine["reasoning", part.index]))
-        last = at + 1 == len(earlier.parts) or earlier.parts[at + 1].index != part.index
-        if part.kind != "tool" and last and part.index in extras:
-            parts.append(("extra", part.index, extras[part.index]))
+    for (is_tool, index), group in groupby(earlier.parts, key=lambda part: (part.kind == "tool", part.index)):
+        theirs = {part.kind: earlier.text[part.start : part.end] for part in group}
+        kinds: tuple[PartKind, ...] = ("tool",) if is_tool else MESSAGE_PARTS
+        for kind in kinds:
+            text, other = theirs.get(kind, ""), mine.get((kind, index), "")
+            if kind in ("reasoning", "extra") or (text and other and _means_same(kind, text, other)):
+                text = other
+            if text:
+                parts.append((kind, index, text))
     view = view_of_parts(parts)
     return None if view.text == earlier.text else view
 

@@ -1,12 +1,20 @@
 """Cause of a cache miss: the characters of the prompt that ended the prefix, or another cause.
 
 `explain_miss` is pure. It is evaluated before the model learns from the same report; its result is stored with the
-request.
+request. How it decides:
+
+1. `best_order` finds the order of the template in which the report is explained best. There the prompt differs from the
+   earlier one in `case.found`, behind `case.shared` tokens.
+2. Text that both have was not served (`_missed`): another parameter, a known lifetime or minimum, or a loss.
+3. Else the template moves text (`_moved`), the prompt continues the earlier one (`_identical`), or it was edited
+   (`_changed`): the edit is named if the report is what whole blocks of the tokens before it give.
+4. What else may be the cause makes it unknown, with a reason "…_or_lost" and the candidates that reports do not exclude
+   (`candidates_of`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Literal
 
 from msgspec import Struct
@@ -25,16 +33,16 @@ from playground.prefix_cache.difference import (
     unrelated,
 )
 from playground.prefix_cache.forecast import CacheUsage
-from playground.prefix_cache.miss_case import PROVED, MissCase, case_of, served_beyond
+from playground.prefix_cache.miss_candidates import candidates_of
+from playground.prefix_cache.miss_case import MissCase, case_of
 from playground.prefix_cache.miss_evidence import CONFIDENT, LARGE_BLOCK, EarlierRequest, MissKnowledge, agreement
-from playground.prefix_cache.miss_sentences import AFTER_FIX, Candidate, CandidateCode, Reason, part_before, sentence
-from playground.prefix_cache.proofs import ANSWER_S, LATEST_S, PART
-from playground.prefix_cache.round_robin import REPLICAS
+from playground.prefix_cache.miss_order import PROVED, served_beyond
+from playground.prefix_cache.miss_sentences import AFTER_FIX, Candidate, Reason, part_before, sentence
+from playground.prefix_cache.proofs import PART
 from playground.prefix_cache.text_compare import common_prefix, common_suffix, snippet
 from playground.prefix_cache.view import (
     BASE,
     CLEARED,
-    MOVING_ORDERS,
     OPENING,
     TURN_ORDERS,
     CacheView,
@@ -75,8 +83,6 @@ _BY_EDIT = frozenset(("edit_or_template", "edit_or_lost"))
 _NO_EDIT = frozenset(("more_than_shared", "template_or_lost", "template_and_lost", "block_or_template"))
 """Reasons by which no edit ended the prefix."""
 _PLACED = IN_THE_PROMPT - {"order", "removed", "added", "tools", "parameters"}
-SHORT_PAUSE_S = 20.0
-"""Seconds: no server is known to forget sooner, and none to store a prefix later."""
 
 
 class MissPosition(Struct, frozen=True):
@@ -236,7 +242,7 @@ def _changed(case: MissCase, found: Difference) -> MissExplanation:
     else:
         less = case.expected_less or case.missing or case.loss_proved or case.less_than_edit_leaves
         why = _by_parameters(case) if less and (certain or found.part.kind == "content") else None
-    return why or _differs(case, found, _candidates(case) if case.more_may_be_lost else ())
+    return why or _differs(case, found, candidates_of(case) if case.more_may_be_lost else ())
 
 
 def _perhaps_lost(case: MissCase, found: Difference, *, certain: bool) -> MissExplanation | None:
@@ -247,7 +253,7 @@ def _perhaps_lost(case: MissCase, found: Difference, *, certain: bool) -> MissEx
     if case.may_be_off:
         return _made(case, "edit_or_off")
     if not case.cached and not case.known.figures and case.shared.tokens >= PART:
-        return _made(case, "short_or_lost", _candidates(case, "short_or_lost"))
+        return _made(case, "short_or_lost", candidates_of(case, "short_or_lost"))
     reason: Reason
     if case.missing and found.part.kind == "content":
         reason = "block_or_partly_lost"
@@ -261,7 +267,7 @@ def _perhaps_lost(case: MissCase, found: Difference, *, certain: bool) -> MissEx
         reason = "block_or_partly_lost"
     else:
         return None
-    return _made(case, reason, _candidates(case))
+    return _made(case, reason, candidates_of(case))
 
 
 def _identical(case: MissCase) -> MissExplanation | None:
@@ -278,7 +284,7 @@ def _identical(case: MissCase) -> MissExplanation | None:
     if case.missing == "part" or case.expected_less or (case.missing and usual):
         return _lost(case, "partly_lost")
     if case.missing:
-        return _made(case, "block_or_partly_lost", _candidates(case))
+        return _made(case, "block_or_partly_lost", candidates_of(case))
     return _answer_edited(case)
 
 
@@ -325,7 +331,7 @@ def _made(
 def _by_parameters(case: MissCase) -> MissExplanation:
     """Name the parameters that differ. Models share no cache; any other one may matter, and the server may have lost
     the prefix all the same."""
-    candidates = () if case.other_model and not case.own_model_lost else _candidates(case)
+    candidates = () if case.other_model and not case.own_model_lost else candidates_of(case)
     return _made(case, "parameters", candidates)
 
 
@@ -362,7 +368,7 @@ def _moved(case: MissCase, found: Difference) -> MissExplanation | None:
         return _lost(case, "lost")
     if case.in_plain_order:
         return None
-    candidates = _candidates(case) if case.other_lost or unproved else ()
+    candidates = candidates_of(case) if case.other_lost or unproved else ()
     if case.edit is not None:
         return _made(case, "edit_or_template", candidates, place=found.shared)
     if case.may_be_blocks:
@@ -370,7 +376,7 @@ def _moved(case: MissCase, found: Difference) -> MissExplanation | None:
     if case.other_lost or unproved:
         reason: Reason = "template_and_lost" if case.other_lost else "template_or_lost"
         reason = "limit_or_lost" if case.at_limit else reason
-        return _made(case, reason, _candidates(case, reason), place=found.shared)
+        return _made(case, reason, candidates_of(case, reason), place=found.shared)
     reason = "template_marks_turn" if case.moved in TURN_ORDERS else "template_moves"
     if case.moved is not None and BASE.get(case.moved, case.moved) in CLEARED:
         reason = "template_clears_results"
@@ -417,7 +423,7 @@ def _missed(case: MissCase) -> MissExplanation:
     if case.at_point and found is not None and case.moved is None:
         return _differs(case, found)
     if case.off_proved:
-        return _made(case, "lost", _candidates(case))
+        return _made(case, "lost", candidates_of(case))
     mostly = case.own_model_lost and not case.own_parameters and known.longest >= case.shared.tokens / 2
     if case.parameters and not mostly and (case.other_model or not case.late):
         return _by_parameters(case)
@@ -431,9 +437,9 @@ def _missed(case: MissCase) -> MissExplanation:
     if case.late and case.earlier.gap_s is not None and known.outlived and known.forgets:
         return _made(case, "expired")
     if found is not None and found.shape == "tools":
-        return _made(case, "tool_order_or_lost", _candidates(case))
+        return _made(case, "tool_order_or_lost", candidates_of(case))
     if found is not None and case.may_be_short and case.kept_short:
-        return _made(case, "short_or_lost", _candidates(case, "short_or_lost"))
+        return _made(case, "short_or_lost", candidates_of(case, "short_or_lost"))
     return _lost(case, "lost")
 
 
@@ -446,7 +452,7 @@ def _lost(case: MissCase, reason: Reason, *, certain: bool = True) -> MissExplan
     moved = case.system_moved
     if moved is not None and not case.at_limit:
         case = replace(case, found=moved, moved="system_last")
-        return _made(case, "template_or_lost", _candidates(case), place=moved.shared)
+        return _made(case, "template_or_lost", candidates_of(case), place=moved.shared)
     if case.edit is not None:
         reason = "edit_or_lost"
     elif differs and (not certain or case.has_pictures):
@@ -459,76 +465,7 @@ def _lost(case: MissCase, reason: Reason, *, certain: bool = True) -> MissExplan
         reason = "kept_points_or_lost"
     elif case.may_be_limit and not case.too_early:
         reason = "limit_or_lost"
-    return _made(case, reason, _candidates(case, reason))
-
-
-def _candidates(case: MissCase, reason: Reason = "") -> tuple[Candidate, ...]:
-    """Return the reasons that the evidence leaves, beside what `reason` names."""
-    if case.off_proved:
-        return (Candidate("bypassed", text=case.known.off_for),)
-    if case.too_early:
-        return (Candidate("not_stored"),)
-    known, gap_s = case.known, case.unused_s
-    unserved = known.never_served and not case.cached
-    # Each replica serves nothing once, and again after an edit.
-    several = known.reports < 2 * max(REPLICAS) or not (known.never_served and case.may_be_off)
-    losses: dict[CandidateCode, bool] = {
-        "minimum": reason != "short_or_lost" and (case.may_be_short or case.shorter_than_served),
-        "running": case.may_be_running,
-        "not_stored": case.earlier.gap_s is not None and case.earlier.gap_s < min(known.stored_s + ANSWER_S, LATEST_S),
-        "restart": case.used_apart,
-        "room": case.may_lack_room,
-        "replica": several,
-        "rounding": case.may_be_rounded,
-        "limit": reason != "limit_or_lost" and case.may_be_limit,
-        "points": reason not in ("kept_points_or_lost", "whole_message_or_lost") and case.keeps_points,
-    }
-    return (
-        *([Candidate("switched_off" if unserved else "bypassed")] if unserved or case.may_be_bypassed else ()),
-        *_gaps(case, gap_s),
-        *([Candidate("parameters", text="; ".join(case.in_part))] if case.in_part else ()),
-        *(Candidate(code) for code, possible in losses.items() if possible),
-        # A template writes the same prompt in the same way.
-        *(_template_candidates(case) if case.now.text != case.earlier.view.text else ()),
-        *_date(case, gap_s),
-    )
-
-
-def _date(case: MissCase, gap_s: float | None) -> Iterator[Candidate]:
-    """Yield the time that a template may print: all known ones print it with the system text."""
-    at = case.known.at
-    if at is None or gap_s is None or not case.ends_in_head:
-        return
-    if units := case.known.clocks(at - gap_s, at, case.cached):
-        yield Candidate("date", text=" or ".join(units))
-
-
-def _gaps(case: MissCase, gap_s: float | None) -> Iterator[Candidate]:
-    longest_pause = min(case.known.assumed_lifetime_s, 120.0)
-    if gap_s is not None and gap_s > min(longest_pause, max(case.known.served_pauses[1], SHORT_PAUSE_S)):
-        yield Candidate("gap", gap_s)
-    age_s, outlived_s = case.known.stored_ages
-    if age_s > max(outlived_s, SHORT_PAUSE_S, (gap_s or 0.0) + 1.0):
-        yield Candidate("gap", age_s, stored=True)
-
-
-def _template_candidates(case: MissCase) -> Iterator[Candidate]:
-    # It may find less than the template leaves, or report less.
-    anywhere = not case.known.inside or case.at_limit
-    sent = any(part.kind == "reasoning" for part in (*case.now.parts, *case.earlier.view.parts))
-    written = case.reasoning
-    if sent and not case.known.reasoning_kept and (anywhere or not written or any(map(case.may_end_in, written))):
-        yield Candidate("reasoning_left_out")
-    if any(anywhere or case.may_end_in(part) for part in case.results):
-        yield Candidate("older_rewritten")
-    moving = sum(
-        one.weight
-        for one in case.known.orders
-        if BASE.get(one.order, one.order) in MOVING_ORDERS
-        and (not case.cached or anywhere or one.longest is None or case.may_have_ended(one.longest))
-    )
-    if moving >= 0.02 and any(part.kind == "tool" or part.index > 1 for part in case.now.parts):
-        yield Candidate("tools_moved")
+    return _made(case, reason, candidates_of(case, reason))
 
 
 def _differs(case: MissCase, found: Difference, candidates: tuple[Candidate, ...] = ()) -> MissExplanation:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from math import comb, exp, expm1, inf, log
 
 from msgspec import Struct
@@ -201,6 +201,17 @@ class _Pause(Struct, frozen=True):
         return self.at - self.seconds, self.at
 
 
+class _Loss(Struct, frozen=True):
+    """A report of exactly what an older request shares: `age_s` seconds after the prefix that was not served was used,
+    for a request sent `at`. `room`: the tokens that this prefix needed, with the traffic since. `alone`: the served
+    tokens, if no other prompt was sent since, which may have taken its slot."""
+
+    age_s: float
+    room: float
+    at: float
+    alone: int | None = None
+
+
 class CacheProofs:
     """Proofs of one endpoint and model."""
 
@@ -219,12 +230,7 @@ class CacheProofs:
         """Reports of all that the newest of several requests shares."""
         self._kept: list[float] = []
         """Seconds since that request was sent, for each of these reports of this session."""
-        self._losses: list[tuple[float, float, float]] = []
-        """Reports of exactly what an older request shares: seconds since the prefix that was not served was used, the
-        tokens of room that it needed, with the traffic since, and the time of that request."""
-        self._alone: dict[float, int] = {}
-        """By the time of a request in `_losses`: the tokens that were served, if no other prompt was sent since the
-        last use of the prefix."""
+        self._losses: list[_Loss] = []
         self.stored_s = inf
         """Shortest time after which a prefix was served that no other request had sent before: it is stored by then."""
         self._in_flight: list[tuple[float, bool]] = []
@@ -350,12 +356,12 @@ class CacheProofs:
         stored: bool = True,
         sure: bool = True,
         in_turn: bool = False,
-        renderings: Iterable[Reach] = (),
+        renderings: Collection[Reach] = (),
     ) -> None:
         """Add a report with what the cache might hold; the request was sent `at`. `stored`: whether the request that
         shares most was served something, so that the cache was not off for it. `sure`: no other probable order explains
         a report of less. `in_turn`: only the requests of one of several replicas are in `reach`. `renderings`:
-        what the cache might hold in others."""
+        what the cache might hold in others; a server that finds only the ends of requests is no replica."""
         if reach.steps:
             size, least = reach.size(reach.steps[-1].depth), block + NEAR
             missed = size.tokens - cached
@@ -367,6 +373,8 @@ class CacheProofs:
                     ages = [age for age, found in zip(reach.ages, enough, strict=True) if found and hit]
                     age = min([*ages, reach.ages[-1]])
                     self._pauses = [*self._pauses, _Pause(age, hit, at)][-PAUSES:]
+        asked = [max((tokens for _, tokens in one.prompts), default=0.0) for one in (reach, *renderings)]
+        points = not self.inside and any(ends_at(cached, Size(tokens, 0.0), block) for tokens in asked)
         needs = reach.needs
         for step, need in zip(reach.steps, needs, strict=True):
             size = reach.size(step.depth)
@@ -377,7 +385,7 @@ class CacheProofs:
             slack = block + 2 * longest.error
             if longest.tokens - others[0].tokens > slack:
                 whole = cached >= longest.tokens - slack
-                less = bool(cached) and stored and any(ends_at(cached, other, block) for other in others)
+                less = bool(cached) and stored and not points and any(ends_at(cached, other, block) for other in others)
                 self._whole += whole
                 if whole:
                     self._kept = [*self._kept, reach.ages[-1]][-PAUSES:]
@@ -390,13 +398,8 @@ class CacheProofs:
         self._add_age((reach, *renderings), cached, at)
 
     def add_loss(self, age_s: float, room: float, at: float, alone: int | None) -> None:
-        """Add a prefix that was not served to a request sent `at`, `age_s` seconds after its last use, though an older
-        one was: it needed so many tokens of room, with all traffic since. `alone`: the served tokens, if no other
-        prompt was sent since, which may have taken its slot."""
-        self._losses = [*self._losses, (age_s, room, at)][-PAUSES:]
-        if alone is not None:
-            self._alone[at] = alone
-        self._alone = {one: self._alone[one] for _, _, one in self._losses if one in self._alone}
+        """Add a prefix that was not served, though an older one was, see `_Loss`."""
+        self._losses = [*self._losses, _Loss(age_s, room, at, alone)][-PAUSES:]
 
     def _add_age(self, reaches: Iterable[Reach], cached: int, at: float) -> None:
         """Learn how long before the newest request was sent that has the served tokens in some rendering."""
@@ -461,9 +464,9 @@ class CacheProofs:
         the same requests, although another prefix was stored as soon, and one that needs as much room stayed cached."""
         return self._spread(self._losses)
 
-    def _spread(self, losses: Iterable[tuple[float, float, float]]) -> bool:
+    def _spread(self, losses: Iterable[_Loss]) -> bool:
         late = min(self.stored_s + ANSWER_S, STORED_S)
-        lost = [(at - age, at) for age, room, at in losses if age > late and room <= self._outlived]
+        lost = [(one.at - one.age_s, one.at) for one in losses if one.age_s > late and one.room <= self._outlived]
         restarts = _restarts(lost, [one.time for one in self._pauses if one.hit])
         return len(lost) >= SPREAD and (restarts is None or restarts >= RESTARTS)
 
@@ -477,9 +480,10 @@ class CacheProofs:
         """Return whether replicas at random are proved: some reports had all that the newest of several requests
         shares, too. A minimum and a cache that is off for some requests look like replicas otherwise; so do a cache
         that stores only prompts seen for the second time, slots that other prompts take, and the time in a template."""
-        alone = ((age, room, at) for age, room, at in self._losses if at in self._alone)
         no_clock = (
-            one for one in alone if not self.clocks(one[2] - one[0], one[2], self._alone[one[2]], explaining=True)
+            one
+            for one in self._losses
+            if one.alone is not None and not self.clocks(one.at - one.age_s, one.at, one.alone, explaining=True)
         )
         return self._whole > 0 and self.at_once and self._spread(no_clock)
 
@@ -497,7 +501,7 @@ class CacheProofs:
     def late_s(self) -> float:
         """Return the seconds after a request up to which its prefix is not stored; 0 unless all of what older requests
         alone were served of is younger than all that was served whole, which is no chance."""
-        lost = [age for age, _, _ in self._losses]
+        lost = [one.age_s for one in self._losses]
         if not lost or not self._kept or max(lost) >= min(*self._kept, STORED_S):
             return 0.0
         chance = 1 / comb(len(lost) + len(self._kept), len(lost))
@@ -552,9 +556,9 @@ class CacheProofs:
             "unserved": self._unserved,
             "outlived": self._outlived,
             "spread": [self._whole],
-            "losses": [one[:2] for one in self._losses],
-            "lost_at": [at for _, _, at in self._losses],
-            "alone": sorted(self._alone.items()),
+            "losses": [(one.age_s, one.room) for one in self._losses],
+            "lost_at": [one.at for one in self._losses],
+            "alone": sorted((one.at, one.alone) for one in self._losses if one.alone is not None),
             "found": self._served,
             "at_once": self.at_once,
             "stored": [self.stored_s] if self.stored_s < inf else [],
@@ -602,7 +606,7 @@ class CacheProofs:
         self._pauses = [_Pause(seconds, hit, at) for (seconds, hit), at in rows][-PAUSES:]
         self._whole = max((*spread, 0)[0], 0)
         times = lost_at if len(lost_at) == len(losses) else [0.0] * len(losses)  # an earlier version stored none
-        self._losses = [(age, room, at) for (age, room), at in zip(losses, times, strict=True)][-PAUSES:]
-        self._alone = dict(alone)
+        tokens, pairs = dict(alone), zip(losses, times, strict=True)
+        self._losses = [_Loss(age_s, room, at, tokens.get(at)) for (age_s, room), at in pairs][-PAUSES:]
         self._served, self.at_once = [*found], at_once
         self.stored_s = min(stored, default=inf)

@@ -47,14 +47,13 @@ class RowSource(Struct, frozen=True):
     """A SELECT of row numbers that include all matches.
 
     `query`: the query of the text search that finds the same. `elements`: requests with one of these elements of
-    prompts may match, too, and so may `numbers`.
+    prompts may match, too.
     """
 
     sql: str
     values: tuple[Value, ...] = ()
     query: str = ""
     elements: tuple[int, ...] = ()
-    numbers: tuple[int, ...] = ()
 
 
 class Condition(Struct, frozen=True):

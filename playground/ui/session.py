@@ -20,9 +20,9 @@ from qasync import QEventLoop
 
 from playground import asset
 from playground.services import AppServices
-from playground.storage.prompt_files import is_log
 from playground.tasks import Tasks
 from playground.ui.appearance import Appearance
+from playground.ui.controllers.tabs import is_log
 from playground.ui.main_window import MainWindow
 from playground.ui.theme import STYLED
 from playground.ui.widgets.layouts import repeating_timer, single_timer

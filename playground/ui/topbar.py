@@ -22,8 +22,7 @@ from PySide6.QtWidgets import (
 )
 
 from playground.client.endpoint import Endpoint
-from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID, Theme, current_theme, ui_font
+from playground.ui.theme import GRID, Theme, current_theme, restyle, ui_font
 from playground.ui.widgets.icons import icon_button, set_icon, set_label
 from playground.ui.widgets.labels import ChoiceButton, add_choice, push_button, toned
 from playground.ui.widgets.layouts import STRETCH, Panel, row_of

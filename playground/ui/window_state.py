@@ -39,11 +39,6 @@ ONE_COLUMN_PX = 780
 PANES = {"prompt": 0, "response": 1, "inspector": 2}
 
 
-def default_columns(width: int) -> tuple[int, int, int]:
-    """Return the widths of prompt, response and inspector for a window of a width."""
-    return WIDEST_COLUMNS if width >= 1800 else WIDE_COLUMNS if width >= 1400 else COLUMNS
-
-
 class Places:
     """Of one window: `columns` holds prompt, response and inspector; `rows` these and the log.
 
@@ -89,7 +84,8 @@ class Places:
         if isinstance(widths, list) and len(widths) == len(COLUMNS):
             self._columns.setSizes([int(width) for width in widths if isinstance(width, int)])
         else:
-            self._columns.setSizes(list(default_columns(self._window.width())))
+            width = self._window.width()
+            self._columns.setSizes(WIDEST_COLUMNS if width >= 1800 else WIDE_COLUMNS if width >= 1400 else COLUMNS)
         log_height = int(self._settings.number("log_height"))
         log_height = log_height or max(ROWS[1], round(self._window.height() * LOG_SHARE))
         self._rows.setSizes([max(self._window.height() - log_height, 1), log_height])

@@ -62,6 +62,7 @@ def test_a_request_is_shown_by_any_part_of_its_id(run: Run) -> None:
     assert "Meera's “parcel”" in text
     assert "From nine to five." in text
     assert "9db74058-1111-4222-8333-444455556666: time. The prefix ends in message 1 (system), line 2," in text
+    assert text.index("The prefix ends in") < text.index("| request_id |"), "the cause is above the ticket"
     assert "\x1b" not in text
     (line,) = run("show", "4058-1111", "--json").stdout.splitlines()
     assert json.loads(line)["record"]["model"] == "electron"

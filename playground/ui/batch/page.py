@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from PySide6.QtCore import QRect, Qt, Signal
+from PySide6.QtCore import QRect, Qt, QTimer, Signal
 from PySide6.QtGui import QDragEnterEvent, QDropEvent, QFontMetrics, QPainter, QPaintEvent, QShowEvent
 from PySide6.QtWidgets import (
     QButtonGroup,
@@ -25,7 +25,7 @@ from playground.tasks import Begin
 from playground.ui.batch.model import BatchModel, BatchTable
 from playground.ui.batch.setup import BatchSetup
 from playground.ui.modes import Pane
-from playground.ui.theme import GRID, current_theme, mono_font, scaled, ui_font
+from playground.ui.theme import GRID, current_theme, mono_font, scaled, ui_font, zoom_factor
 from playground.ui.topbar import shortened_name
 from playground.ui.widgets.figure_row import FigureRow
 from playground.ui.widgets.form import DirectedEdit, line_edit
@@ -45,7 +45,8 @@ from playground.ui.widgets.layouts import (
 )
 from playground.ui.widgets.notice import SlimBar, words
 
-DETAIL_PX = 152
+DETAIL_PX, HINT_PX = 152, 40
+"""Least height of the detail of a row; its height while no row is selected."""
 _EMPTY_PX = 560
 """Greatest width of the page without a batch."""
 TABLE_PX = 90
@@ -118,7 +119,6 @@ class BatchDetail(Panel):
 
     def __init__(self) -> None:
         super().__init__("detail")
-        self.setMinimumHeight(DETAIL_PX)
         self._title = ElidedLabel("Row")
         self.open = push_button("Open in Prompt", "link", self.open_asked)
         self.text = DirectedEdit()
@@ -144,7 +144,12 @@ class BatchDetail(Panel):
         self.show_line(None)
 
     def show_line(self, line: BatchLine | None) -> None:
+        """Show a row; None: one line asks to select one, so that the table has the room."""
         result = (line.result if line else None) or {}
+        self.text.setVisible(line is not None)
+        self.setProperty("zoomApplied", zoom_factor())  # the height is in the present text size
+        self.setMinimumHeight(DETAIL_PX if line else scaled(HINT_PX))
+        self.setMaximumHeight(10_000 if line else scaled(HINT_PX))
         self.open.setVisible(line is not None)
         self.open.setEnabled(line is not None and line.run_id is not None)
         self._right.setVisible(line is not None)
@@ -235,7 +240,7 @@ class BatchPage(QWidget):
         self.bar = BatchBar()
         self.progress, order = Panel("pane"), Panel("pane")
         self.order_text, self.gaps = words("", "muted"), words("", "variable")
-        self.body = split_of(Qt.Orientation.Vertical, self.table, self.detail, sizes=(10_000, DETAIL_PX), shares=(1, 0))
+        self.body = split_of(Qt.Orientation.Vertical, self.table, self.detail, sizes=(10_000, HINT_PX), shares=(1, 0))
         self.body.setMinimumHeight(DETAIL_PX + TABLE_PX)
         self.body.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)  # shrinks first
         above = QWidget()
@@ -247,13 +252,13 @@ class BatchPage(QWidget):
         self.gaps.hide()
 
     def panes(self) -> Sequence[Pane]:
-        """Return the settings, the rows and the detail of a row; without rows, the buttons that add some."""
+        """Return the settings, the rows and the detail of a selected row; without rows, the buttons that add some."""
         column = next(iter(self.setup.combos.values()), self.setup.order)
         return (
             (self.stack.widget(0), self.first_button.setFocus),
             (self.setup, column.setFocus),
             (self.table, self.table.setFocus),
-            (self.detail, self.detail.text.setFocus),
+            (self.detail.text, self.detail.text.setFocus),
         )
 
     def say(self, sentence: str) -> None:
@@ -286,7 +291,10 @@ class BatchPage(QWidget):
         self.totals.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.retry = push_button("Retry failed", icon=("restore", "text"))
         self.copy = push_button("Copy request_id", clicked=self.table.copy_row, icon=("copy", "text"))
-        row.add_all((self.totals, self.retry, self.copy))
+        together = QWidget()  # in the next row, if there is no room in this one
+        together.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        row_of((self.totals, 1), self.retry, self.copy, on=together, margins=0, spacing=GRID)
+        row.addWidget(together)
         return frame
 
     def show_counts(self, *, can_retry: bool) -> None:
@@ -332,7 +340,11 @@ class BatchPage(QWidget):
         if line is not None:
             self._selected = line.item.row.number
         self.copy.setEnabled(line is not None and bool(line.request_id))
+        shown = not self.detail.text.isHidden()
         self.detail.show_line(line)
+        if (line is not None) != shown:
+            self.body.setSizes((10_000, self.detail.minimumHeight()))
+            QTimer.singleShot(0, self.table, lambda: self.table.scrollTo(self.table.currentIndex()))
 
     def _restore_selection(self) -> None:
         if self._selected is not None:

@@ -42,8 +42,7 @@ from playground.experiments.comparison import (
 )
 from playground.ui.compare.column import ColumnView
 from playground.ui.panes.prompt.pane import PromptPane
-from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID, mono_font, scaled
+from playground.ui.theme import GRID, mono_font, restyle, scaled
 from playground.ui.widgets.figure_row import Bar, BarPiece
 from playground.ui.widgets.form import combo_box, line_edit, padded, spin_box
 from playground.ui.widgets.icons import set_compact, set_icon, set_label

@@ -231,6 +231,8 @@ class BatchController(QObject):
         session = self.session
         if self.running and session is not None:
             session.pause_or_resume()
+            self.page.model.active = not session.paused  # a paused row has no time at which it is sent
+            self.page.model.repaint_rows()
             self._show_tools()
         elif session is not None and session.unfinished:
             self._run(session, None)

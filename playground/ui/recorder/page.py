@@ -20,7 +20,14 @@ from playground.ui.panes.log.details import RowDetail
 from playground.ui.panes.log.filter_line import FilterLine
 from playground.ui.panes.log.pane import EmptyPage
 from playground.ui.panes.response.raw_tabs import DisplayedRequest, RequestTab
-from playground.ui.recorder.bars import ConnectPanel, DifferenceStrip, TokenBars
+from playground.ui.recorder.bars import (
+    LINES,
+    LOW_LINES,
+    LOWEST_LINES,
+    ConnectPanel,
+    DifferenceStrip,
+    TokenBars,
+)
 from playground.ui.recorder.programs import LeaksPanel, ProgramList
 from playground.ui.recorder.table import RecordedModel, RecordedTable
 from playground.ui.theme import GRID, scaled
@@ -45,8 +52,8 @@ MAX_BODIES = 300
 """Newest requests that are analysed."""
 _WIDE_PX = 1_180
 """Least width with words on the buttons beside the filter."""
-_LOW_PX = 640
-"""Least height with bars and a difference of full height."""
+_LOW_PX, _BARS_PX = 640, 400
+"""Least height with bars and a difference of full height; least height with bars: in a lower page rows have it."""
 _SIDES_PX, _TABS_PX, _TABS_SHARE = (190, 300), 392, 0.4
 """Widths of programs and tabs in a wide page; of the tabs in a narrow one, which have the programs, and their largest
 share of it."""
@@ -209,7 +216,9 @@ class RecorderPage(QWidget):
         """
         wide, low = self.width() >= scaled(_WIDE_PX), self.height() < scaled(_LOW_PX)
         self.bars.show_low(low)
-        self.strip.show_low(low)
+        lowest = self.height() < scaled(_BARS_PX)
+        self.bars.setVisible(not lowest)
+        self.strip.show_lines(LOWEST_LINES if lowest else LOW_LINES if low else LINES)
         if wide != self._wide:
             self._divided = False
             focused = self.focusWidget() is self.programs

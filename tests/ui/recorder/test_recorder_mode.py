@@ -15,6 +15,7 @@ from PySide6.QtTest import QTest
 
 from playground.cli.selftest import UiDriver
 from playground.client.endpoint import Endpoint
+from playground.recorder.capture import SEVERAL_KEYS
 from playground.requestlog.records import LogRow
 from playground.ui.controllers.recorder import RecorderController
 from playground.ui.recorder.bars import SNIPPETS
@@ -197,6 +198,17 @@ async def test_recorder_mode_unreadable_body_is_forwarded_and_reported(session: 
     assert answer.status_code in (400, 401)
     await hand.until(recorder.page.notice.isVisible, "the notice")
     assert "not recorded" in recorder.page.notice.words
+
+
+async def test_recorder_mode_says_that_requests_come_with_several_keys(session: Session, hand: UiDriver) -> None:
+    recorder = await recording(session, hand)
+    async with httpx.AsyncClient(trust_env=False) as client:
+        for key in ("key-of-the-first-program", "key-of-the-second-program"):
+            headers = {"Authorization": f"Bearer {key}"}
+            await client.post(f"{recorder.tools.url.text()}/chat/completions", json=body(0), headers=headers)
+    await hand.until(recorder.page.notice.isVisible, "the notice")
+    assert recorder.page.notice.words == SEVERAL_KEYS
+    await hand.until(lambda: len(recorder.page.model.rows) == 2, "both requests")
 
 
 def test_recorder_mode_stop_and_close_end_the_process(tell: Tell) -> None:

@@ -26,8 +26,7 @@ from playground.ui.panes.inspector.sections import (
     Section,
     UsageSection,
 )
-from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID, mono_font
+from playground.ui.theme import GRID, mono_font, restyle
 from playground.ui.widgets.figure_row import FigureRow
 from playground.ui.widgets.labels import IdRow, push_button, show_or_hide, toned
 from playground.ui.widgets.layouts import STRETCH, PageScroll, add_items, column_of

@@ -21,8 +21,7 @@ from playground.runs.record import Asked
 from playground.runs.state import SINCE_SENT, Attempt, RunState
 from playground.runs.summary import wire_choice, wire_choices
 from playground.ui.panes.response.live_text import LiveText, SlowSteps
-from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID, Recolored, current_theme, mono_font, ui_font
+from playground.ui.theme import GRID, Recolored, current_theme, mono_font, restyle, ui_font
 from playground.ui.widgets.highlight import JsonHighlighter
 from playground.ui.widgets.labels import ChoiceButton, CopyButton, copy_text, push_button, toned
 from playground.ui.widgets.layouts import STRETCH, Panel, column_of, row_of, split_of
