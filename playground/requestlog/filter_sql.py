@@ -28,8 +28,7 @@ from playground.requestlog.filter import (
 )
 from playground.requestlog.index import ID_PIECES, PIECES, RUNS, SHIFT, TEXTS, any_of, column_text, fold, pieces, query
 from playground.requestlog.log_queries import FEW_IDS
-from playground.requestlog.rows import both_ids, microseconds
-from playground.requestlog.summary import TRAITS
+from playground.requestlog.rows import TRAITS, both_ids, microseconds
 
 Value: TypeAlias = str | int | bytes
 
@@ -47,13 +46,14 @@ class RowSource(Struct, frozen=True):
     """A SELECT of row numbers that include all matches.
 
     `query`: the query of the text search that finds the same. `elements`: requests with one of these elements of
-    prompts may match, too.
+    prompts may match, too, and so may `numbers`.
     """
 
     sql: str
     values: tuple[Value, ...] = ()
     query: str = ""
     elements: tuple[int, ...] = ()
+    numbers: tuple[int, ...] = ()
 
 
 class Condition(Struct, frozen=True):

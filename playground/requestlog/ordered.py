@@ -104,6 +104,7 @@ def _candidates(connection: sqlite3.Connection, source: RowSource, first: int, l
         (first, last, source.query, first, last),
     )
     found = {number for (block,) in blocks for number in range(block << SHIFT, (block + 1) << SHIFT)}
+    found.update(number for number in source.numbers if first <= number >> SHIFT <= last)
     if source.elements:
         listed = ", ".join(map(str, source.elements))
         rows = connection.execute(

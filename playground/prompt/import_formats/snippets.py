@@ -20,6 +20,7 @@ from playground.prompt.secret_names import is_secret
 
 _DATA = ("-d", "--data", "--data-raw", "--data-ascii", "--data-binary", "--data-urlencode", "--json")
 _OTHER_BODIES = ("-F", "--form", "--form-string", "-T", "--upload-file", "-K", "--config")
+_POWERSHELL_OPTIONS = ("-Uri", "-Method", "-Body", "-Headers", "-ContentType")
 _SHORT_WITH_VALUE = frozenset("AbcCdDeEFHKmoPQrtTuUwxXyYz")
 _OPTIONS = "--header --request --output --user --user-agent --cookie --max-time --connect-timeout --proxy --url"
 _WITH_VALUE = frozenset(f"{_OPTIONS} --referer --write-out --cacert --cert --key --retry --retry-delay".split())
@@ -106,6 +107,8 @@ def _option(word: str) -> tuple[str, str | None]:
         end = next((at for at, letter in enumerate(word) if at and letter in _SHORT_WITH_VALUE), len(word))
         name, equals, value = f"-{word[end : end + 1]}", word[end + 1 :], word[end + 1 :]
         flag = next((f"-{letter}" for letter in word[1:end] if letter in "GI"), "")
+    if word in _POWERSHELL_OPTIONS:
+        raise InputError.of((word,), "belongs to Invoke-WebRequest, not to curl.", "Paste the body.")
     if name in _OTHER_BODIES:
         raise InputError.of((name,), "gives the request another body or options of a file.", "Use -d or --data alone.")
     if flag or name == "--data-urlencode":

@@ -186,6 +186,8 @@ def paint_text(painter: QPainter, room: QRect, text: str, font: RowFont, color: 
     px = scaled(font.px)
     painter.setFont(_font(font, px))
     painter.setPen(color)
+    if not text.isascii():  # dots at the end of a text from right to left are at its left
+        painter.setLayoutDirection(Qt.LayoutDirection.LayoutDirectionAuto)
     painter.drawText(room, _LINE_RIGHT if right else _LINE_LEFT, _elided(text, room.width(), font, px))
 
 
