@@ -172,10 +172,10 @@ class TrafficReplay:
     def _restore(self, data: bytes) -> None:
         try:
             saved = msgspec.convert(json.loads(data), _Saved)
-        except (ValueError, RecursionError):  # msgspec's errors are ValueErrors
-            return
+        except RecursionError as error:
+            raise ValueError from error
         if saved.version != VERSION:
-            return
+            raise ValueError
         self._forecaster.load(json.dumps(saved.learned).encode())
         for number, one in enumerate(saved.requests):
             record = _saved_record(one)
@@ -190,7 +190,10 @@ class TrafficReplay:
 def replay_traffic(
     records: Iterable[TrafficRecord], *, lifetime_s: float = 300.0, learned: bytes | None = None
 ) -> TrafficReplay:
-    """Return a replay of records in the order in which they were sent, on their own clock."""
+    """Return a replay of records in the order in which they were sent, on their own clock.
+
+    Raises ValueError if `learned` is not what an earlier replay has learned.
+    """
     return TrafficReplay(records, lifetime_s, learned)
 
 

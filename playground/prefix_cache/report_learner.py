@@ -191,6 +191,7 @@ class ReportLearner:
             sure=sure,
             in_turn=self._learned.round_robin.replicas > 0,
             renderings=prediction.reaches.values(),
+            answered=[self._requests.answered_s(self._requests[step.newest].run_id) for step in prediction.reach.steps],
         )
         if prediction.plain is not None and not self._learned.round_robin.replicas:
             sizes = {one.order: reach.longest for one, reach in prediction.reaches.items() if one.order in MOVED_ORDERS}

@@ -145,6 +145,12 @@ class SentRequests:
         number = self.numbers.get(run_id)
         return "" if number is None else self._requests[number].answer
 
+    def answered_s(self, run_id: str) -> float:
+        """Return the seconds that an answer took; 0: unknown."""
+        number = self.numbers.get(run_id)
+        request = None if number is None else self._requests[number]
+        return request.ended - request.at if request is not None and request.ended else 0.0
+
     def usage_of(self, run_id: str) -> tuple[int | None, int | None]:
         """Return the reported prompt and completion tokens of a request."""
         number = self.numbers.get(run_id)

@@ -100,14 +100,14 @@ def test_request_that_failed_with_cached_tokens_alone_was_accepted() -> None:
 
 def test_template_is_no_candidate_if_the_same_prompt_is_sent_again() -> None:
     """It writes the same prompt in the same way."""
-    texts = [RULES, "Yes.", "And on Sunday?", "No.", "Why?"]
-    roles = ["user", "assistant"] * 3
+    texts = [RULES, "Yes?", "No.", "And on Sunday?"]
+    roles = ["system", "user", "assistant", "user"]
     messages: list[Json] = [{"role": role, "content": text} for role, text in zip(roles, texts, strict=False)]
     traffic = [
         TrafficRecord(
             START + 5.0 * number, {"messages": messages[:count]}, 200, f"r{number}", CacheUsage(SIZE, 0, 5, 0, {})
         )
-        for number, count in enumerate((3, 3, 5))
+        for number, count in enumerate((2, 2, 4))
     ]
     _, again, continued = replay_traffic(traffic)
     assert "tools_moved" not in codes(again)
