@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from playground import __version__
-from playground.cli.main import build_parser
+from playground.cli.arguments import build_parser
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """`python -m playground` is `electron-playground`."""
 
+import gc
 import os
 import signal
 import sys
@@ -9,7 +10,9 @@ if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     # of memory. Nothing has been done yet. 130 is `playground.cli.STOPPED`.
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))
 
-from playground.cli.main import main
+# Imports leave no garbage; `playground.cli.main` enables collections when all is imported.
+gc.disable()
+from playground.cli.main import main  # noqa: E402
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import gc
 import os
@@ -16,13 +15,16 @@ from playground.storage.paths import data_folder
 from playground.ui.startup_checks import missing_qt, obstacle, skip_unused_imports
 
 if TYPE_CHECKING:
+    from argparse import Namespace
+    from types import SimpleNamespace
+
     from PySide6.QtWidgets import QApplication
 
 NO_WINDOW = 2
 """Exit status if no window can be opened."""
 
 
-def run_window(options: argparse.Namespace) -> int:
+def run_window(options: Namespace | SimpleNamespace) -> int:
     """Open the window and run until it closes. Raises InputError if there is no such file, or no usable data folder."""
     file = options.open_file
     if file is not None and not os.path.exists(file):  # noqa: PTH110 - False for a name that is too long
@@ -49,7 +51,7 @@ def run_window(options: argparse.Namespace) -> int:
     return _leave(status)
 
 
-async def _session(application: QApplication, folder: Path, options: argparse.Namespace) -> int:
+async def _session(application: QApplication, folder: Path, options: Namespace | SimpleNamespace) -> int:
     from playground.ui.session import Session
 
     session = Session(application, folder, os.environ, file=options.open_file)

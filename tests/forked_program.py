@@ -32,6 +32,7 @@ PRELOADED = (
     "filelock",
     "httpcore",
     "playground.agent.tool_mocks",
+    "playground.cli.arguments",
     "playground.cli.batch",
     "playground.cli.check",
     "playground.cli.log",

@@ -26,7 +26,7 @@ from playground.cli import selftest
 from playground.cli.selftest import SIMULATOR, Steps, UiDriver
 from playground.experiments.lab import plan_repeats
 from playground.prompt.document import Document, Message
-from playground.storage.prompt_files import sample_document
+from playground.prompt.files import sample_document
 from playground.ui.session import Session, make_application, make_runner
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"

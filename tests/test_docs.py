@@ -19,7 +19,7 @@ import yaml
 
 from playground.agent.service import tag_of
 from playground.cli import BAD_INPUT, FAILED, FINISHED, NOT_LOGGED, STOPPED
-from playground.cli.main import RUN, build_parser
+from playground.cli.arguments import RUN, build_parser
 from playground.requestlog.filter import GROUP_KINDS, KEYS
 from playground.simulator.scenarios import OTHERS, STATUSES
 from playground.storage.settings import SETTINGS
@@ -174,7 +174,7 @@ def _invocations(page: Path) -> Iterator[tuple[str, list[str]]]:
     """Yield every command of the program in code on a page, with the options after it."""
     text = page.read_text("utf-8").replace("\\\n", " ")
     code = [*re.findall(r"```\w*\n(.*?)```", text, re.DOTALL), *re.findall(r"`([^`\n]+)`", text)]
-    names = "|".join(sorted((name for name in RUN if name), key=len, reverse=True))
+    names = "|".join(sorted(RUN, key=len, reverse=True))
     for block in code:
         for name, rest in re.findall(rf"electron-playground (?:--data-dir \S+ )?({names})\b((?:.|\n(?= ))*)", block):
             yield name, re.findall(r"(?<![\w-])--[a-z][a-z-]*", rest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import signal
@@ -61,6 +62,44 @@ def ends_soon(is_waiting: Callable[[], bool] = lambda: True) -> Iterator[None]:
 def discard_output() -> None:
     """Discard the rest of standard output: its reader has closed the pipe, as `head` does."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def with_output(run: Callable[[], int | None]) -> int:
+    """Run a function whose whole output has to be written. Returns its status; FAILED if the output is cut."""
+    try:
+        status = run() or 0
+        if sys.stdout is not None:
+            # Otherwise the interpreter writes the rest after the status is decided.
+            _flush()
+        return status
+    except (OSError, ExceptionGroup) as error:
+        failed = _output_error(error)
+        if failed is None:
+            raise
+        from playground.export.terminal import print_error
+
+        discard_output()
+        if failed.errno != errno.EPIPE:  # a reader that wants no more, as `head`, needs no sentence
+            print_error(f"the output cannot be written: {failed.strerror}.")
+        return FAILED
+
+
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        discard_output()
+
+
+_OUTPUT_ERRORS = frozenset((errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO, errno.EPIPE))
+
+
+def _output_error(error: BaseException) -> OSError | None:
+    """Return the error of a write to a full disk or closed pipe, also from a group of tasks; None for any other."""
+    if isinstance(error, BaseExceptionGroup):
+        found = [_output_error(one) for one in error.exceptions]
+        return None if None in found else found[0]
+    return error if isinstance(error, OSError) and error.errno in _OUTPUT_ERRORS and error.filename is None else None
 
 
 def ignore_signals() -> None:

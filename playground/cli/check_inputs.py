@@ -55,7 +55,7 @@ MAX_LEFT_OUT = 5
 """Requests left out that are named one by one."""
 
 
-class Outcome(Struct, frozen=True):
+class RecordedOutcome(Struct, frozen=True):
     """What is known of the sending of a request and of its response.
 
     `usage`: as reported; `at`: when it was sent, in Unix seconds; `failed`: it ended without a completion; `agent`:
@@ -69,10 +69,10 @@ class Outcome(Struct, frozen=True):
     seconds: float | None = None
 
 
-_NOT_SENT = Outcome()
+_NOT_SENT = RecordedOutcome()
 
 
-def recorded_outcome(value: Json) -> Outcome:
+def recorded_outcome(value: Json) -> RecordedOutcome:
     """Return the outcome of a line with `request` or `body`: our export, or with `response`, `usage` and `status`."""
     line: Mapping[str, Json] = value if isinstance(value, dict) else {}
     record, summary = (_object(line.get(name)) for name in ("record", "summary"))
@@ -87,7 +87,7 @@ def recorded_outcome(value: Json) -> Outcome:
     lasted = next((one[name] for one in (summary, line, response) for name in _DURATIONS if name in one), None)
     headers = _object(line.get("headers"))
     agent = _agent({str(name).lower(): value for name, value in headers.items()})
-    return Outcome(_reported(usage_of(usage, None)), _time(at), failed, agent, _seconds(lasted))
+    return RecordedOutcome(_reported(usage_of(usage, None)), _time(at), failed, agent, _seconds(lasted))
 
 
 def _genai_usage(line: Mapping[str, Json]) -> Mapping[str, Json]:
@@ -99,7 +99,7 @@ def _genai_usage(line: Mapping[str, Json]) -> Mapping[str, Json]:
     }
 
 
-def har_outcome(entry: Mapping[str, Json]) -> Outcome:
+def har_outcome(entry: Mapping[str, Json]) -> RecordedOutcome:
     """Return the outcome of an entry of a HAR."""
     request, response = _object(entry.get("request")), _object(entry.get("response"))
     status = response.get("status")
@@ -113,7 +113,7 @@ def har_outcome(entry: Mapping[str, Json]) -> Outcome:
     failed = isinstance(status, int) and (status >= REFUSED or status <= 0)
     lasted = _seconds(entry.get("time"))
     seconds, at = None if lasted is None else lasted / 1_000, _time(entry.get("startedDateTime"))
-    return Outcome(_reported(har_usage(response)), at, failed, _agent(headers), seconds)
+    return RecordedOutcome(_reported(har_usage(response)), at, failed, _agent(headers), seconds)
 
 
 def _object(value: Json) -> Mapping[str, Json]:
@@ -162,7 +162,7 @@ class CheckedInput:
     prefix: FieldPath = ()
     recorded: bool = False
     value: Json = field(default=None, repr=False)
-    outcome: Outcome = _NOT_SENT
+    outcome: RecordedOutcome = _NOT_SENT
     source: Mapping[str, Json] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -405,10 +405,10 @@ def _har_item(name: str, number: int, data: bytes, entry: Mapping[str, Json]) ->
     return CheckedInput(f"{name}#{number + 1}", name, data, 1, prefix, True, value, har_outcome(entry))
 
 
-def _of_row(row: LogRow) -> Outcome:
+def _of_row(row: LogRow) -> RecordedOutcome:
     failed = row.phase != "done" or (row.status or 0) >= REFUSED
     usage = PromptUsage(row.prompt_tokens, row.cached_tokens)
-    return Outcome(usage, row.started_utc.timestamp(), failed, seconds=row.duration_s)
+    return RecordedOutcome(usage, row.started_utc.timestamp(), failed, seconds=row.duration_s)
 
 
 @asynccontextmanager

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from playground.cli import FINISHED
 from playground.client.redact import refuse_key_in
-from playground.export.prompt_files import WRITERS, left_out
+from playground.export.snippets import WRITERS, left_out
 from playground.export.terminal import for_stream, print_error, visible_line
 from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError, writing_to
@@ -27,7 +28,7 @@ def convert(options: argparse.Namespace) -> int:
     opened = open_any_bytes(read_input(source), "" if source == "-" else Path(source).name)
     kind = options.to or _kind_of(output or "")
     refuse_key_in(dump(opened.document, FileFormat()).encode(), os.environ.get(VARIABLE, "").strip())
-    text, notes = converted(opened.document, kind, opened.model or "electron")
+    text, notes = converted(opened.document, kind, opened.model or "electron", opened.format.keys)
     for note in (*opened.notes, *notes):
         print_error(visible_line(note))
     if output and output != "-":
@@ -48,11 +49,18 @@ def _kind_of(output: str) -> str:
     return kind or "prompt"
 
 
-def converted(document: Document, kind: str, model: str) -> tuple[str, tuple[str, ...]]:
-    """Return the text of a document in a format, and sentences about what the format does not hold."""
+def converted(document: Document, kind: str, model: str, keys: Sequence[str] = ()) -> tuple[str, tuple[str, ...]]:
+    """Return the text of a document in a format, and sentences about what the format does not hold.
+
+    `keys`: those of the source, of which a body keeps `stream`.
+    """
     if kind in ("github", "prompty"):
         ending = next(end for end, name in _ENDINGS.items() if name == kind)
         text = WRITERS[ending](document, model)
         return text, left_out(document, text, f"x{ending}")
-    file_format = FileFormat("request_body", model, ("model",)) if kind == "body" else FileFormat()
+    file_format = (
+        FileFormat("request_body", model, ("model", *(key for key in keys if key == "stream")))
+        if kind == "body"
+        else FileFormat()
+    )
     return dump(document, file_format) + "\n", missing_in(document, file_format)

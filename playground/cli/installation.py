@@ -41,7 +41,7 @@ class ShellOption(Struct, frozen=True):
 
 def completion(options: argparse.Namespace) -> int:
     """Print the script for a shell."""
-    from playground.cli.main import build_parser
+    from playground.cli.arguments import build_parser
 
     print_line(script(build_parser(), options.shell))
     return FINISHED

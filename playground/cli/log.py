@@ -47,25 +47,22 @@ def _filter(words: Iterable[str]) -> LogFilter:
 
 
 def show(words: list[str], options: argparse.Namespace) -> Work:
-    """Show requests as tickets with contents, as lossless JSON lines, or in the form that `--as` names."""
+    """Show why tokens were not cached, then tickets with contents; or lossless JSON lines, or the form of `--as`."""
     chosen = _by_id(words, "log show")
 
     async def work(store: RequestLog) -> int:
         runs = await _found(store, chosen)
-        if runs and options.form:
-            _print("\n".join(_in_form(run, options.form) for run in runs))
+        if runs and options.form in PAGES:
+            _print("\n".join(map(PAGES[options.form], runs)))
+        elif runs and options.form:
+            _print("\n".join(SCRIPTS[options.form](run.record) for run in runs))
         elif runs and options.json:
             _print("\n".join(to_line(run) for run in runs))
         elif runs:
-            _print("\n".join((tickets(runs, TicketContents("included")), *_explanations(runs))))
+            _print("\n".join((*_explanations(runs), tickets(runs, TicketContents("included")))))
         return _status_of(runs, words)
 
     return work
-
-
-def _in_form(run: StoredRun, form: str) -> str:
-    """Return a request as a page, or as a script that sends it."""
-    return PAGES[form](run) if form in PAGES else SCRIPTS[form](run.record)
 
 
 def _explanations(runs: Sequence[StoredRun]) -> list[str]:
@@ -77,7 +74,7 @@ def _explanations(runs: Sequence[StoredRun]) -> list[str]:
             name = run.state().request_id or run.record.run_id
             words = (f"{name}:", f"{found.get('cause', 'unknown')}.", sentence)
             lines.append(f"- {' '.join(map(visible_line, words))}")
-    return ["", "## Cache, as this program explains it", "", *(redact(line, None) for line in lines)] if lines else []
+    return ["# Cache, as this program explains it", "", *(redact(line, None) for line in lines), ""] if lines else []
 
 
 def ticket(words: list[str], options: argparse.Namespace) -> Work:

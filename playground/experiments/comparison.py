@@ -472,7 +472,7 @@ def prefix_text(index: int, prefix: Prefix) -> str:
     if prefix.other_cache:
         return f"a cache of its own (another {prefix.other_cache}): {stable} stable + {rest} variable"
     if prefix.same:
-        return "same prefix as A: the same cache entry, once A was answered"
+        return "same prefix as A: cached once A was answered"
     return f"leaves A's prefix at token ≈ {prefix.shared:,.0f}: {prefix.place}"
 
 

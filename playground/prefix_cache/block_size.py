@@ -37,6 +37,8 @@ SURE = 0.7
 UNPROVED = 0.65
 """Confidence is not higher for a block while all figures are multiples of a larger one, and for a minimum while reports
 above and below it do not bracket it."""
+CHANCE = 0.1
+"""Probability that all figures are multiples of a block by chance, up to which it is stated as more than a guess."""
 _ODD = 1e-5
 """Probability of a report that is no multiple of the true block."""
 _LOST = 0.03
@@ -52,7 +54,7 @@ _BESIDE = 0.1
 """Probability that a block ends so far from the shared size that only another one explains the report."""
 _FAR = 0.05
 """Probability that a size is wrong by about three times its standard deviation and four tokens."""
-_DIVISOR, _DIVISOR_COST, _DIVISOR_REPORTS = range(3, 2049), 2.0, range(3, 41)
+_DIVISOR, _DIVISOR_COST, _DIVISOR_REPORTS = range(3, 2049), 7.0, range(3, 41)
 """Blocks that are no usual ones: their sizes, the logarithm of how much less probable one is that only the reports
 suggest, and the number of different figures from which, and up to which, their common divisor is one."""
 ROUNDED, PROMPTS, MOST_PROMPTS = 5, 4, 64
@@ -362,7 +364,10 @@ class BlockSizeEstimator:
         rounded = self._rounded(block)
         if len(self._seen) < 2 or rounded > 0.5:
             return Estimate(None, 0.0, len(self._seen))
-        if gcd(*self._seen) > block:  # reports of whole larger blocks, as far as these figures tell
+        divisors = [one for one in _BLOCKS if one < block and not block % one]
+        by_chance = (max(divisors, default=1) / block) ** len(self._seen) if block > ASSUMED_BLOCK else 0.0
+        # Reports of whole larger blocks, as far as these figures tell, or of smaller ones.
+        if gcd(*self._seen) > block or by_chance > CHANCE:
             confidence = min(confidence, UNPROVED)
         return Estimate(block, confidence * (1 - rounded), len(self._seen))
 

@@ -69,7 +69,8 @@ def lifetime_of(learned: LearnedParameters) -> Estimate:
     pause; or if replicas at random are more probable, which miss after any pause.
     """
     weights = learned.hypotheses.retentions()
-    pairs = [(one.limit, weight) for one, weight in zip(RETENTIONS, weights, strict=True) if one.kind == "lifetime"]
+    rows = zip(RETENTIONS, weights, strict=True)
+    pairs = sorted((one.limit, weight) for one, weight in rows if one.kind in ("lifetime", "fixed"))
     total = sum(weight for _, weight in pairs)
     if total < 0.5 or learned.proofs.restarts_explain_losses:
         return Estimate(None, 0.0, learned.reports)

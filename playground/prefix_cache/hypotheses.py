@@ -33,7 +33,14 @@ from playground.prefix_cache.view import (
 )
 
 RoutingKind = Literal["single", "random", "prefix_hash"]
-_ORDER_PRIOR = {"first": 0.3, "inside": 0.4, "first_user": 0.1, "before_last_user": 0.12, "system_last": 0.08}
+_ORDER_PRIOR = {
+    "first": 0.3,
+    "inside": 0.4,
+    "first_user": 0.1,
+    "before_last_user": 0.12,
+    "system_last": 0.08,
+    "after_messages": 0.03,
+}
 _TURN_PRIOR = 0.15
 """Probability of "last_turn" against "inside", from which it differs after the first tool call."""
 _CLEARED_PRIOR = 0.02
@@ -123,7 +130,7 @@ ROUTINGS = (
     *(Routing("prefix_hash", replicas, tokens) for replicas in (2, 4, 8) for tokens in (128, 256, 512)),
 )
 _LIFETIME_DOUBT = 1.3
-_LAST_PRIOR: dict[RetentionKind, float] = {"late": 0.003, "clock": 0.01, "clock_first": 0.01}
+_LAST_PRIOR: dict[RetentionKind, float] = {"late": 0.003, "clock": 0.01, "clock_first": 0.01, "fixed": 0.002}
 """Probability of each of the retentions that are last, which earlier versions did not store."""
 
 
@@ -558,7 +565,7 @@ class Hypotheses:
         before = len(RETENTIONS) - len(added)
         for one in RENDERINGS:
             logs = renderings.get(one.key)
-            if logs is not None and len(logs) in (before, len(RETENTIONS)):
+            if logs is not None and before <= len(logs) <= len(RETENTIONS):
                 self._logs[one] = [*logs, *(max(logs) + prior for prior in added[len(logs) - before :])]
         if len(routings) == len(ROUTINGS):
             self._routing_logs = list(routings)

@@ -7,7 +7,8 @@ the newest request that shares it: when that part was last used.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import inf
 from typing import Any, Generic, Self, TypeVar
 
 from msgspec import Struct
@@ -17,6 +18,8 @@ from playground.prefix_cache.view import AnswerCuts, Reuse
 
 MAX_CODE_POINTS = 16_000_000
 MAX_SEQUENCES = 5_000
+FIXED = (30, 60, 90, 120, 180, 240, 300, 420, 600, 900, 1200, 1800, 2700, 3600)
+"""Seconds: lifetimes from when a text was stored, which no use renews."""
 _NO_CHILDREN: dict[str, Any] = {}
 """Shared by all leaves, never changed: half of all nodes are leaves."""
 
@@ -102,17 +105,29 @@ class TextTree(Generic[_Node]):
 
 class MatchNode(TextNode):
     """`newest` is the last request that reaches the end of this node (`newest_prompt`: with its prompt, without the
-    answer; `counted`: with a prompt whose tokens are counted); `count` and `prompt_count` how many do. `exact` is the
+    answer; `counted`: with a prompt whose tokens are counted); `count` and `prompt_count` how many do. `stored`: when a
+    server with each lifetime of `FIXED` stored this text, and had forgotten what it had of it before. `exact` is the
     token count at `depth` if a server counted it. `served` holds cached tokens that were reported for a match that
     ended at a depth inside this node.
     """
 
-    __slots__ = ("count", "counted", "exact", "exact_prompt", "newest", "newest_prompt", "prompt_count", "served")
+    __slots__ = (
+        "count",
+        "counted",
+        "exact",
+        "exact_prompt",
+        "newest",
+        "newest_prompt",
+        "prompt_count",
+        "served",
+        "stored",
+    )
 
     def __init__(self, label: str, depth: int, parent: MatchNode | None) -> None:
         super().__init__(label, depth, parent)
         self.newest = self.newest_prompt = self.counted = -1
         self.count = self.prompt_count = 0
+        self.stored: Sequence[float] = ()
         self.exact: float | None = None
         self.exact_prompt: float | None = None
         self.served: dict[int, tuple[int, int]] | None = None
@@ -120,18 +135,20 @@ class MatchNode(TextNode):
     def divide(self, upper: MatchNode) -> None:
         upper.newest, upper.count = self.newest, self.count
         upper.newest_prompt, upper.prompt_count = self.newest_prompt, self.prompt_count
-        upper.counted = self.counted
+        upper.counted, upper.stored = self.counted, self.stored
         if self.served:
             upper.served = {at: value for at, value in self.served.items() if at <= upper.depth} or None
             self.served = {at: value for at, value in self.served.items() if at > upper.depth} or None
 
 
 class MatchStep(Struct, frozen=True):
-    """Up to code point `depth` the text was last used by request `newest`; `count` requests share as much."""
+    """Up to code point `depth` the text was last used by request `newest`; `count` requests share as much. `stored`:
+    see `MatchNode`."""
 
     depth: int
     newest: int
     count: int
+    stored: Sequence[float] = ()
 
 
 def counted_ends(path: Iterable[tuple[MatchNode, int]]) -> list[tuple[int, float]]:
@@ -139,6 +156,12 @@ def counted_ends(path: Iterable[tuple[MatchNode, int]]) -> list[tuple[int, float
     whole = (node for node, shared in path if shared == node.depth)
     counts = ((node.depth, node.exact if node.exact is not None else node.exact_prompt) for node in whole)
     return [(depth, tokens) for depth, tokens in counts if tokens is not None]
+
+
+def prompt_ends(path: Iterable[tuple[MatchNode, int]]) -> list[tuple[int, float]]:
+    """Return the same of prompts alone, without their answers."""
+    whole = (node for node, shared in path if shared == node.depth)
+    return [(node.depth, node.exact_prompt) for node in whole if node.exact_prompt is not None]
 
 
 def most_served(path: Iterable[tuple[MatchNode, int]]) -> int:
@@ -160,9 +183,10 @@ class MatchTree(TextTree[MatchNode]):
     def __len__(self) -> int:
         return len(self._ends)
 
-    def add(self, number: int, prompt: str, answer: str = "") -> None:
-        """Add a request; numbers rise. The oldest are removed if the tree becomes too large."""
+    def add(self, number: int, prompt: str, answer: str = "", at: float = 0.0) -> None:
+        """Add a request that was sent `at`; numbers rise. The oldest are removed if the tree becomes too large."""
         node: MatchNode | None = (end := self._insert(self._root, prompt))
+        _store(end, None, at)
         while node is not None:
             node.newest = node.newest_prompt = number
             node.count += 1
@@ -170,16 +194,17 @@ class MatchTree(TextTree[MatchNode]):
             node = node.parent
         self._ends[number] = (end, end)
         if answer:
-            self.extend(number, answer)
+            self.extend(number, answer, at)
         while len(self._ends) > MAX_SEQUENCES or (self.size > MAX_CODE_POINTS and len(self._ends) > 1):
             self._remove(next(iter(self._ends)))
 
-    def extend(self, number: int, answer: str) -> None:
+    def extend(self, number: int, answer: str, at: float = 0.0) -> None:
         """Add the answer to a request's sequence. Several trees share the memory of the answer."""
         ends = self._ends.get(number)
         if ends is None or not answer or ends[0] is not ends[1]:
             return
         node = end = self._insert(ends[0], answer)
+        _store(end, ends[0], at)
         self._ends[number] = (ends[0], end)
         while node is not ends[0]:
             node.newest = number
@@ -214,15 +239,15 @@ class MatchTree(TextTree[MatchNode]):
         as `reuse` says."""
         found: list[MatchStep] = []
         for node, depth in path[1:]:
-            newest, count = node.newest, node.count
+            newest, count, stored = node.newest, node.count, node.stored
             limit = self._limit(newest, reuse) if self._cuts or reuse == "none" else None
             if limit is not None and depth > limit:
                 newest, count = node.newest_prompt, node.prompt_count
                 if newest < 0:
                     if limit > (found[-1].depth if found else 0):
-                        found.append(MatchStep(limit, node.newest, node.count))
+                        found.append(MatchStep(limit, node.newest, node.count, stored))
                     break
-            found.append(MatchStep(depth, newest, count))
+            found.append(MatchStep(depth, newest, count, stored))
         return found
 
     def _limit(self, number: int, reuse: Reuse) -> int | None:
@@ -244,6 +269,18 @@ class MatchTree(TextTree[MatchNode]):
             return 0
         cut = ends[0].depth if reuse == "none" else self._limit(number, reuse)
         return shared if cut is None else min(shared, cut)
+
+
+def _store(node: MatchNode | None, upto: MatchNode | None, at: float) -> None:
+    """Store the texts of a node and of those above it again, as far as they were forgotten."""
+    made: dict[int, tuple[Sequence[float], Sequence[float]]] = {}  # with the key, whose id stays its own
+    while node is not upto and node is not None:
+        before = node.stored
+        if id(before) not in made:
+            pairs = zip(before or (-inf,) * len(FIXED), FIXED, strict=True)
+            made[id(before)] = before, tuple(then if at - then <= seconds else at for then, seconds in pairs)
+        node.stored = made[id(before)][1]
+        node = node.parent
 
 
 class TreePath:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from math import comb, exp, expm1, inf, log
 
 from msgspec import Struct
@@ -362,13 +362,14 @@ class CacheProofs:
         stored: bool = True,
         sure: bool = True,
         in_turn: bool = False,
-        renderings: Iterable[Reach] = (),
+        renderings: Collection[Reach] = (),
         answered: Sequence[float] = (),
     ) -> None:
         """Add a report with what the cache might hold; the request was sent `at`. `stored`: whether the request that
         shares most was served something, so that the cache was not off for it. `sure`: no other probable order explains
         a report of less. `in_turn`: only the requests of one of several replicas are in `reach`. `renderings`:
-        what the cache might hold in others. `answered`: how many seconds the answers of the steps took, if known."""
+        what the cache might hold in others; a server that finds only the ends of requests is no replica. `answered`:
+        how many seconds the answers of the steps took, if known."""
         if reach.steps:
             size, least = reach.size(reach.steps[-1].depth), block + NEAR
             missed = size.tokens - cached
@@ -380,6 +381,8 @@ class CacheProofs:
                     ages = [age for age, found in zip(reach.ages, enough, strict=True) if found and hit]
                     age = min([*ages, reach.ages[-1]])
                     self._pauses = [*self._pauses, _Pause(age, hit, at)][-PAUSES:]
+        asked = [max((tokens for _, tokens in one.prompts), default=0.0) for one in (reach, *renderings)]
+        points = not self.inside and any(ends_at(cached, Size(tokens, 0.0), block) for tokens in asked)
         needs = reach.needs
         for step, need in zip(reach.steps, needs, strict=True):
             size = reach.size(step.depth)
@@ -390,7 +393,7 @@ class CacheProofs:
             slack = block + 2 * longest.error
             if longest.tokens - others[0].tokens > slack:
                 whole = cached >= longest.tokens - slack
-                less = bool(cached) and stored and any(ends_at(cached, other, block) for other in others)
+                less = bool(cached) and stored and not points and any(ends_at(cached, other, block) for other in others)
                 self._whole += whole
                 if whole:
                     self._kept = [*self._kept, reach.ages[-1]][-PAUSES:]

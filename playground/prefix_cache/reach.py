@@ -6,12 +6,12 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from math import inf
+from math import inf, log
 from typing import Literal
 
 from msgspec import Struct, field
 
-from playground.prefix_cache.match_tree import MatchStep
+from playground.prefix_cache.match_tree import FIXED, MatchStep
 from playground.prefix_cache.prefix_size import NEAR, Size
 
 PointKind = Literal["messages", "requests", "states_256", "states_512", "states_1024", "start", "limit"]
@@ -27,7 +27,7 @@ BELIEVED, DOUBTED = 0.85, 0.6
 """Share of agreeing reports from which a kind is assumed, and below which it no longer is."""
 CLOSING = 4
 """Code points behind a generated message that the next prompt adds."""
-RetentionKind = Literal["everything", "lifetime", "tokens", "slots", "late", "clock", "clock_first"]
+RetentionKind = Literal["everything", "lifetime", "tokens", "slots", "late", "clock", "clock_first", "fixed"]
 
 
 class KeptPoints:
@@ -122,15 +122,18 @@ class Retention(Struct, frozen=True):
 
     "late": the prefixes of requests that ended so many seconds ago; "clock": everything, but the template prints the
     time in this unit of seconds behind the first message's text, so that the text behind it is shared while it does not
-    change; "clock_first": the same in front of that text.
+    change; "clock_first": the same in front of that text; "fixed": what was stored so many seconds ago at most.
     """
 
     kind: RetentionKind
     limit: float = inf
 
 
-LIFETIMES = tuple(round(5.0 * 1.25**step, 1) for step in range(45))
-"""Seconds: 5 s to a day."""
+LIFETIMES = tuple(
+    next((float(usual) for usual in (*FIXED, 7200) if abs(log(usual / seconds)) < log(1.25) / 2), round(seconds, 1))
+    for seconds in (5.0 * 1.25**step for step in range(45))
+)
+"""Seconds: 5 s to a day, and those that servers are usually given."""
 CAPACITIES = tuple(round(1_536 * 1.08**step) for step in range(70))
 """Tokens: 1,500 to 310,000."""
 SLOTS = (1, 2, 4, 0)
@@ -144,6 +147,7 @@ BY_DEPTH = (
     *(Retention("slots", slots) for slots in SLOTS),
     *(Retention("late", seconds) for seconds in DELAYS),
     *(Retention(kind, seconds) for kind in CLOCKS for seconds in UNITS),
+    *(Retention("fixed", seconds) for seconds in FIXED),
 )
 RETENTIONS = (
     Retention("everything"),
@@ -173,8 +177,8 @@ class Reach(Struct):
     `steps` are shared prefixes, the shortest first: the newest request that uses each, and how many do. `size` gives
     the tokens of a depth. `ages` are the seconds since each step was used, `distances` the tokens of other traffic
     since. `held`: depths by retention of `BY_DEPTH`. `groups` are the last steps of those that the same request used.
-    `ends` are depths at which messages end, `counted` those at which earlier requests end, with their tokens; `served`
-    are the most tokens that were served of a beginning that the prompt shares.
+    `ends` are depths at which messages end, `counted` those at which earlier requests end, with their tokens, `prompts`
+    the same without their answers; `served` are the most tokens that were served of a beginning that the prompt shares.
     """
 
     steps: Sequence[MatchStep]
@@ -185,6 +189,7 @@ class Reach(Struct):
     groups: Sequence[int] = ()
     ends: Sequence[int] = ()
     counted: Sequence[tuple[int, float]] = ()
+    prompts: Sequence[tuple[int, float]] = ()
     served: int = 0
     _classes: dict[int, Classes] = field(default_factory=dict)
 
@@ -287,7 +292,7 @@ class Reach(Struct):
         held = {one: min(depth, limit) for one, depth in self.held.items()}
         ends = [*groups, count - 1] if count else []
         ages, distances = self.ages[:count], self.distances[:count]
-        return Reach(steps, self.size, ages, distances, held, ends, self.ends, self.counted, self.served)
+        return Reach(steps, self.size, ages, distances, held, ends, self.ends, self.counted, self.prompts, self.served)
 
     def _within(self, capacities: Sequence[float], count: int) -> Iterator[tuple[int, float]]:
         """Yield for each capacity how many steps are among the last tokens, and how many tokens of the last of them.
@@ -321,7 +326,7 @@ def cut_steps(steps: Sequence[MatchStep], limit: int) -> list[MatchStep]:
     for step in steps:
         if step.depth >= limit:
             if not kept or kept[-1].depth < limit:
-                kept.append(MatchStep(limit, step.newest, step.count))
+                kept.append(MatchStep(limit, step.newest, step.count, step.stored))
             break
         kept.append(step)
     return kept

@@ -225,6 +225,12 @@ class ReportLearner:
         newer = [
             size for one, reach in prediction.reaches.items() if weights[one] >= IRRELEVANT for size in reach.newer
         ]
+        best = self._learned.hypotheses.rendering.order
+        for answers in (True, False):
+            if all(
+                weights[one] < IRRELEVANT for one in prediction.reaches if (one.order, one.answers) == (best, answers)
+            ):
+                sizes.pop(ANSWERS[answers], None)  # orders that share less are left
         for choices in (ANSWERS, tuple(dict.fromkeys(chain.from_iterable(PLACES.values())))):
             self._learned.proofs.exclude(
                 {name: sizes[name] for name in choices if name in sizes}, cached, step, ages[-1] if ages else 0.0, newer
@@ -280,13 +286,16 @@ class ReportLearner:
             self._learned.proofs.shared.update(names)
 
     def _other_parameters(self, sent: Sent | None, reach: Reach) -> bool:
-        """Whether the request differs from the one it matches in parameters that may matter."""
+        """Whether the request differs from the ones it matches in parameters that may matter, and are not proved not
+        to."""
         if sent is None or sent.fields is None or not reach.steps:
             return False
-        other = self._requests.index.get(self._requests[reach.steps[-1].newest].run_id)
-        if other is None or other.fields is None:
-            return False
-        return that_may_matter(sent.fields) != that_may_matter(other.fields)
+        mine, shared = that_may_matter(sent.fields), self._learned.proofs.shared
+        newest = self._requests.sent(reach.steps[-1].newest)
+        matches = [one for one in self._requests.index.best(sent.text, ALIKE) if one.sent.run_id != sent.run_id]
+        longest = [one.sent for one in matches if one.length == matches[0].length]
+        fields = [one.fields for one in (newest, *longest) if one is not None and one.fields is not None]
+        return bool(fields) and not any(shared.issuperset(differing(mine, that_may_matter(one))) for one in fields)
 
     def mark_served(self, prediction: Prediction, usage: CacheUsage) -> None:
         """Remember at which depth a match ended that served so many tokens: it will again."""

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from playground.prefix_cache.hypotheses import Rendering
 from playground.prefix_cache.index import PrefixIndex, Sent
-from playground.prefix_cache.match_tree import MatchNode, MatchStep, MatchTree, TreePath
+from playground.prefix_cache.match_tree import FIXED, MatchNode, MatchStep, MatchTree, TreePath
 from playground.prefix_cache.reach import CLOCKS, DELAYS, SLOTS, UNITS, Reach, Retention
 from playground.prefix_cache.round_robin import COMPARED
 from playground.prefix_cache.view import (
@@ -182,7 +182,7 @@ class SentRequests:
             for slots in (2, 4):
                 use_slot(self._slots.setdefault((order, slots), []), slots, number, path)
             self._states.setdefault(order, SlotStates()).take(path, number)
-            tree.add(number, text)
+            tree.add(number, text, at=sent.at)
             self._slots[order, 1] = [number]
         self.index.add(sent)
 
@@ -197,7 +197,7 @@ class SentRequests:
                 request = self._requests[number]
                 sent = self.index.get(request.run_id)
                 if sent is not None:
-                    tree.add(number, opened(sent.view, order), answer_in(order, request.answer))
+                    tree.add(number, opened(sent.view, order), answer_in(order, request.answer), request.at)
                     _mark_exact(tree, number, request)
             for slots in (1, 2, 4):
                 self._slots[order, slots] = list(self._slots.get((like, slots), ()))
@@ -226,7 +226,7 @@ class SentRequests:
             if tree.ends(number) is None:
                 continue
             if answer:
-                tree.extend(number, answer_in(order, answer))
+                tree.extend(number, answer_in(order, answer), request.at)
             _mark_exact(tree, number, request)
 
     @property
@@ -273,7 +273,7 @@ class SentRequests:
         for number in range(last, max(last - COMPARED * replicas, -1), -replicas):
             depth = path.tree.reused(path.shared(number), number, reuse)
             if depth > (found[-1].depth if found else 0):
-                found.append(MatchStep(depth, number, 1))
+                found.append(MatchStep(depth, number, 1, (self[number].at,) * len(FIXED)))
         return found
 
     def held(
@@ -299,7 +299,16 @@ class SentRequests:
             newest = max(same, default=0)
             for kind, at in zip(CLOCKS, (text.end, text.start), strict=True):
                 found[Retention(kind, unit)] = max(min(whole, at), newest)
-        return found
+        alive: Sequence[int] = range(len(FIXED))
+        before = MatchStep(0, -1, 0)
+        fixed = [steps[-1].depth if steps else 0] * len(FIXED)
+        for step in steps:
+            if step.stored is not before.stored:
+                for at in (at for at in alive if now - step.stored[at] > FIXED[at]):
+                    fixed[at] = before.depth
+                alive = [at for at in alive if now - step.stored[at] <= FIXED[at]]
+            before = step
+        return found | {Retention("fixed", seconds): depth for seconds, depth in zip(FIXED, fixed, strict=True)}
 
     def _by_slots(self, path: TreePath, order: Order, reuse: Reuse) -> dict[Retention, int]:
         tree, slots = path.tree, {}

@@ -30,6 +30,7 @@ Order = Literal[
     "first_user",
     "before_last_user",
     "system_last",
+    "after_messages",
     "last_turn",
     "last_calls",
     "cleared_1",
@@ -43,6 +44,7 @@ Order = Literal[
     "first_user/bare",
     "before_last_user/bare",
     "system_last/bare",
+    "after_messages/bare",
     "last_turn/bare",
     "last_calls/bare",
     "cleared_1/bare",
@@ -55,13 +57,13 @@ Order = Literal[
     "system_last/late",
 ]
 """Where a template puts tools: before everything · in or after the first system message · in the first user message ·
-before the last user message · the same, and system text at the head of the last user message · as "inside", and the
-assistant's messages after the last user message are written in another way than earlier ones, with their reasoning or
-the marks around it (Qwen 3, GLM 4.5, Kimi K2 Thinking, gpt-oss) · the same of those messages only that have text or
-reasoning beside tool calls (gpt-oss, which leaves it out later) · as "inside" or "first", and of the results of tools
-only the newest one, two or three are written as sent (servers that edit the context). "/bare": without what many
-templates leave out or write again in one spelling; see `bare`. "/late": the id of a tool call is behind its arguments
-(Mistral)."""
+before the last user message · the same, and system text at the head of the last user message · after all messages ·
+as "inside", and the assistant's messages after the last user message are written in another way than earlier ones, with
+their reasoning or the marks around it (Qwen 3, GLM 4.5, Kimi K2 Thinking, gpt-oss) · the same of those messages only
+that have text or reasoning beside tool calls (gpt-oss, which leaves it out later) · as "inside" or "first", and of the
+results of tools only the newest one, two or three are written as sent (servers that edit the context). "/bare": without
+what many templates leave out or write again in one spelling; see `bare`. "/late": the id of a tool call is behind its
+arguments (Mistral)."""
 TURNS: tuple[Order, ...] = ("last_turn", "last_calls")
 CLEARED: dict[Order, int] = {
     "cleared_1": 1,
@@ -74,7 +76,15 @@ CLEARED: dict[Order, int] = {
 """How many results of tools each of these orders writes as sent."""
 LATER: dict[Order, Order] = {one: "first" if one.startswith("first") else "inside" for one in (*TURNS, *CLEARED)}
 """By order: the one that it is until some messages are written in another way than before."""
-ORDERS: tuple[Order, ...] = ("first", "inside", "first_user", "before_last_user", "system_last", *LATER)
+ORDERS: tuple[Order, ...] = (
+    "first",
+    "inside",
+    "first_user",
+    "before_last_user",
+    "system_last",
+    "after_messages",
+    *LATER,
+)
 BARE: dict[Order, Order] = {order: cast("Order", f"{order}/bare") for order in ORDERS}
 LATE: dict[Order, Order] = {"before_last_user": "before_last_user/late", "system_last": "system_last/late"}
 SENT: dict[Order, Order] = {bare: order for order, bare in BARE.items()}
@@ -83,8 +93,8 @@ BASE: dict[Order, Order] = {**SENT, **{late: order for order, late in LATE.items
 """By bare or late order: the order with the same sequence of parts, written as sent."""
 PLAIN_ORDERS: tuple[Order, ...] = ("inside", "first")
 """Orders in which a new user message moves nothing, written as sent; the more usual one first."""
-MOVING_ORDERS: frozenset[Order] = frozenset(("before_last_user", "system_last"))
-"""Orders in which each new user message moves tools or system text; their bare orders do, too."""
+MOVING_ORDERS: frozenset[Order] = frozenset(("before_last_user", "system_last", "after_messages"))
+"""Orders in which each new user message, or each message, moves tools or system text; their bare orders do, too."""
 TURN_ORDERS: frozenset[Order] = frozenset((*TURNS, *(BARE[order] for order in TURNS)))
 LATER_ORDERS: frozenset[Order] = frozenset((*LATER, *(BARE[order] for order in LATER)))
 MOVED_ORDERS: frozenset[Order] = LATER_ORDERS | {one for one in (*ORDERS, *BASE) if BASE.get(one, one) in MOVING_ORDERS}
@@ -353,7 +363,7 @@ def _tools_at(order: Order, roles: Sequence[tuple[int, str]], end: int) -> int:
             return 0
         return roles[first + 1][0] if first + 1 < len(roles) else end
     users = [at for at, role in roles if role == "user"]
-    if not users:
+    if not users or order == "after_messages":
         return end
     return users[0] + 1 if order == "first_user" else users[-1]
 

@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias, get_args
 from msgspec import Struct
 from msgspec.structs import replace
 
+from playground import asset
 from playground.prompt.document import ROLES, Document, Json, Message, Role, Tool, ToolCall
 from playground.prompt.field_errors import FieldReader, InputError, Path
 from playground.prompt.json_text import JsonBoundsError, as_utf8, check_depth, loads, repeated_name
@@ -165,6 +166,11 @@ def missing_in(document: Document, file_format: FileFormat) -> tuple[str, ...]:
 def load(text: str) -> Document:
     """Return the document in a prompt file or plain request body. Raises InputError."""
     return parse(text).document
+
+
+def sample_document(name: str = "acme-phone-agent") -> Document:
+    """Return a shipped prompt; by default the voice agent of a first start."""
+    return parse_bytes(asset(f"prompts/{name}.prompt.json").read_bytes()).document
 
 
 def parse_bytes(data: bytes) -> OpenedPrompt:

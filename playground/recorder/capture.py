@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -28,8 +29,8 @@ from playground.prompt.document import Document, Json, Message
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import dump, parse
 from playground.prompt.json_text import as_utf8, loads
-from playground.recorder.feed_messages import caller_credentials, header
-from playground.recorder.proxy import Outcome
+from playground.recorder.feed_messages import caller_credentials, encoding_of
+from playground.recorder.proxy import ExchangeOutcome
 from playground.recorder.wire import RawHeaders, is_recorded
 from playground.runs.record import RequestRecord
 
@@ -107,6 +108,11 @@ def _role(message: object) -> object:
 
 
 MAX_ERROR_BYTES = 65_536
+_KEY_HEADERS = frozenset((b"authorization", b"x-api-key", b"api-key"))
+SEVERAL_KEYS = (
+    "Requests come with more than one API key. If the server has a cache for each key, a change of key looks like a "
+    "loss of cached tokens: give each key its own Recorder and its own endpoint."
+)
 
 
 class Capture:
@@ -124,6 +130,18 @@ class Capture:
         self.endpoint, self.sink, self.limits = endpoint, sink, limits
         self.key = credentials(endpoint.base_url, (), key)
         self.conversations = Conversations()
+        self._adds_key, self._salt = key is not None, os.urandom(16)
+        self._api_keys: set[bytes] = set()
+        """Hashes of the callers' keys: none, one, or two, which was reported."""
+
+    def note_api_key(self, headers: RawHeaders) -> None:
+        """Report once that requests are forwarded with different API keys."""
+        key = b"".join(value for name, value in headers if name.lower() in _KEY_HEADERS)
+        if self._adds_key or not key or len(self._api_keys) > 1:
+            return
+        self._api_keys.add(hashlib.blake2b(key, key=self._salt).digest())
+        if len(self._api_keys) > 1:
+            self.sink.report(SEVERAL_KEYS)
 
 
 class CapturedExchange:
@@ -140,7 +158,7 @@ class CapturedExchange:
         is_post = method == "POST"
         self._recorded = is_recorded(method, target)
         self._on_end = capture.limits.count(capture.endpoint) if is_post and capture.limits else lambda: None
-        self._request = Decompressor(header(headers, b"content-encoding"))
+        self._request = Decompressor(encoding_of(headers))
         self._body = bytearray()
         self._record: RequestRecord | None = None
         self._begun = self._ended = self._request_ended = False
@@ -189,7 +207,7 @@ class CapturedExchange:
         shown = self._headers = stored_headers(pairs, self._key)
         found = request_ids(shown)
         kind = next((value for name, value in shown if name == "content-type"), "")
-        self._response = Decompressor(header(headers, b"content-encoding"))
+        self._response = Decompressor(encoding_of(headers))
         if 200 <= status < 300:
             self._decoder = ResponseDecoder(kind.split(";", 1)[0].strip().lower(), self._key)
         self._emit(HeadersReceived(at, status, found[0].value if found else None, kind, shown))
@@ -209,7 +227,7 @@ class CapturedExchange:
         for event in self._decoder.feed(plain, at):
             self._emit(event)
 
-    def end(self, at: float, outcome: Outcome, detail: str) -> None:
+    def end(self, at: float, outcome: ExchangeOutcome, detail: str) -> None:
         """End the record; later calls have no effect."""
         if self._ended:
             return
@@ -247,7 +265,7 @@ class CapturedExchange:
         if self._capture.limits is not None and (hold_s := endpoint_hold_s(error)):
             self._capture.limits.hold(self._capture.endpoint, hold_s)
 
-    def _last_events(self, at: float, outcome: Outcome, detail: str) -> list[AnyEvent]:
+    def _last_events(self, at: float, outcome: ExchangeOutcome, detail: str) -> list[AnyEvent]:
         """Return the events that the end of an exchange adds."""
         decoder = self._decoder
         if decoder is not None and decoder.error is not None:  # clients close when they read the error
@@ -324,6 +342,7 @@ class CapturedExchange:
         )
         self._sink.begin(record)
         self._begun = True
+        self._capture.note_api_key(self._head[1])
         self._emit(AttemptStarted(0.0, 1))
         return True
 

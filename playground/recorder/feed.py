@@ -29,7 +29,7 @@ from playground.recorder.feed_messages import (
     Setup,
     frame,
 )
-from playground.recorder.proxy import Outcome
+from playground.recorder.proxy import ExchangeOutcome
 from playground.recorder.spool import Spool
 from playground.recorder.wire import RawHeaders, is_recorded
 
@@ -432,7 +432,7 @@ class ObservedExchange:
             return False
         return True
 
-    def end(self, outcome: Outcome, detail: str) -> None:
+    def end(self, outcome: ExchangeOutcome, detail: str) -> None:
         """Pass the end on; later calls have no effect."""
         if not self._ended:
             self._ended = True

@@ -23,7 +23,7 @@ from playground.client.key_stream import open_end
 from playground.client.redact import MASK, PIECE_CHARS, key_forms, key_search, mask_key, redact
 from playground.client.stream_masking import StreamMasker
 from playground.prompt.secret_values import masked_address
-from playground.recorder.proxy import Outcome
+from playground.recorder.proxy import ExchangeOutcome
 from playground.recorder.wire import RawHeaders
 
 LENGTH_BYTES = 4
@@ -82,7 +82,7 @@ class ResponseData(msgspec.Struct, array_like=True, tag=5):
 class End(msgspec.Struct, array_like=True, tag=6):
     exchange: str
     at: float
-    outcome: Outcome
+    outcome: ExchangeOutcome
     detail: str
 
 
@@ -130,9 +130,9 @@ def caller_credentials(target: str, headers: RawHeaders, added: str | None = Non
     return credentials(target, texts, added, body)
 
 
-def header(headers: RawHeaders, wanted: bytes) -> str:
-    """Return the values of a header, separated by commas, or ""."""
-    return ", ".join(value.decode("latin-1") for name, value in headers if name.lower() == wanted)
+def encoding_of(headers: RawHeaders) -> str:
+    """Return the values of Content-Encoding, separated by commas, or ""."""
+    return ", ".join(value.decode("latin-1") for name, value in headers if name.lower() == b"content-encoding")
 
 
 def masked_exchange(messages: Sequence[ExchangeMessage], key: str | None) -> list[ExchangeMessage]:
@@ -142,7 +142,7 @@ def masked_exchange(messages: Sequence[ExchangeMessage], key: str | None) -> lis
         key: the key that the Recorder adds, if it does; the caller's credentials are masked in any case.
     """
     begin = next(message for message in messages if isinstance(message, Begin))
-    request = Decompressor(header(begin.headers, b"content-encoding"))
+    request = Decompressor(encoding_of(begin.headers))
     body = b"".join(request.feed(message.data) for message in messages if isinstance(message, RequestData))
     key = caller_credentials(begin.target, begin.headers, key, body)
     whole = any(isinstance(message, End) and message.outcome == "complete" for message in messages)
@@ -154,7 +154,7 @@ def masked_exchange(messages: Sequence[ExchangeMessage], key: str | None) -> lis
     encoding = ""
     for message in messages:
         if isinstance(message, ResponseStart):
-            encoding = header(message.headers, b"content-encoding")
+            encoding = encoding_of(message.headers)
             found.append(ResponseStart(message.exchange, message.at, message.status, _masked_fields(message, key)))
     pieces = [one for one in messages if isinstance(one, ResponseData)]
     response = Decompressor(encoding)
@@ -169,7 +169,7 @@ def masked_exchange(messages: Sequence[ExchangeMessage], key: str | None) -> lis
 def _masked_fields(head: ResponseStart, key: str | None) -> RawHeaders:
     texts = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers]
     # The pieces that follow are decompressed.
-    left_out = "" if Decompressor(header(head.headers, b"content-encoding")).unreadable else "content-encoding"
+    left_out = "" if Decompressor(encoding_of(head.headers)).unreadable else "content-encoding"
     kept = [(name, value) for name, value in stored_headers(texts, key) if name != left_out]
     # The mask has a character outside Latin-1.
     return [(name.encode("latin-1", "replace"), value.encode("latin-1", "replace")) for name, value in kept]

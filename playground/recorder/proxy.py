@@ -43,7 +43,7 @@ from playground.recorder.wire import (
 if TYPE_CHECKING:
     from playground.recorder.feed import ObservedExchange, RecordingFeed
 
-Outcome = Literal[
+ExchangeOutcome = Literal[
     "complete", "upstream_cut", "caller_gone", "upstream_unreachable", "upstream_invalid", "not_recorded", "killed"
 ]
 """How an exchange ended. not_recorded: its rest is forwarded only. killed: the forwarding process was killed."""
@@ -280,7 +280,7 @@ class _Exchange:
                 self._pool.release(self._upstream)
         return stays_open and not self._is_gone
 
-    async def _fail(self, message: str, outcome: Outcome) -> None:
+    async def _fail(self, message: str, outcome: ExchangeOutcome) -> None:
         """Answer 502 if the endpoint failed before its response.
 
         After a part of the response, the connection is closed without its end: the caller sees the cut.
@@ -318,7 +318,7 @@ class _Exchange:
         if self._upstream is not None and not self._has_ended:
             self._upstream.close()
 
-    def _end(self, outcome: Outcome, detail: str) -> None:
+    def _end(self, outcome: ExchangeOutcome, detail: str) -> None:
         if self._seen is None:  # no byte was forwarded
             self._seen = self._observe()
         self._seen.end(outcome, detail)
@@ -575,7 +575,9 @@ class _Exchange:
     def _closed(self, error: Exception) -> str:
         return f"{self._pool.origin.authority} closed the connection: {error}."
 
-    async def _send_to_recording(self, seen: ObservedExchange, outcome: Outcome = "complete", detail: str = "") -> None:
+    async def _send_to_recording(
+        self, seen: ObservedExchange, outcome: ExchangeOutcome = "complete", detail: str = ""
+    ) -> None:
         """End the record of a response before its last bytes are written."""
         await self._receive_rest()  # an endpoint may answer before it has read the request
         seen.end(outcome, detail)

@@ -192,6 +192,9 @@ class Recording:
     def skipped(self, reason: str) -> None:
         self._on_problem(f"{reason} The request was forwarded and is not recorded.")
 
+    def report(self, sentence: str) -> None:
+        self._on_problem(sentence)
+
     async def close(self) -> None:
         """Wait until everything that was queued is written. All requests have ended before."""
         await asyncio.gather(*self._writing)

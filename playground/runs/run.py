@@ -39,9 +39,6 @@ class ExchangeSource(Protocol):
     ) -> AsyncGenerator[AnyEvent, None]: ...
 
 
-PAINT_S = 0.25
-
-
 class Run:
     """One request. Call `execute` once; it updates `state`."""
 
@@ -75,7 +72,6 @@ class Run:
         self._exchange: asyncio.Task[None] | None = None
         self._began = time.monotonic()
         self._stop_asked = False
-        self._painted_s: float | None = None
 
     def subscribe(self, callback: Listener) -> Callable[[], None]:
         """Call `callback` with every event, after `state` was updated. Returns the function that unsubscribes."""
@@ -84,20 +80,6 @@ class Run:
     def clock(self) -> float:
         """Seconds since the run began, in whole microseconds: a logged event has the same time when it is read."""
         return round(time.monotonic() - self._began, 6)
-
-    def paint_clock(self) -> bool:
-        """Renew the time that all views show, at most every PAINT_S. Returns whether it was renewed."""
-        now = self.clock()
-        renewed = self._painted_s is None or now - self._painted_s >= PAINT_S
-        if renewed:
-            self._painted_s = now
-        return renewed
-
-    @property
-    def painted_s(self) -> float:
-        """The clock when it was renewed last; the present one if no view has renewed it for a second."""
-        now = self.clock()
-        return now if self._painted_s is None or now - self._painted_s > 1 else self._painted_s
 
     def _happen(self, event: AnyEvent) -> None:
         self.state.apply(event)

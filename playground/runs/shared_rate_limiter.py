@@ -81,7 +81,7 @@ class SlotRecord(msgspec.Struct):
     held_until: float = 0.0
 
 
-class _Outcome(Struct, frozen=True):
+class _SlotAttempt(Struct, frozen=True):
     """Result of an attempt to take a slot. `status`: why the request has to wait; None if it has the slot.
 
     `others`: see `_Queue`. `error`: why the shared file cannot be used, as a sentence for the user; or empty.
@@ -301,13 +301,13 @@ class SharedRateLimiter:
         """Return whether other processes had requests in flight at the last look at the file."""
         return self._queues[endpoint_id].others.in_flight > 0
 
-    def _take(self, endpoint: Endpoint, ticket: str, releases: Sequence[_Release], *, speech: bool) -> _Outcome:
+    def _take(self, endpoint: Endpoint, ticket: str, releases: Sequence[_Release], *, speech: bool) -> _SlotAttempt:
         """Give slots back, then take one if one is free, under the file's lock. Blocking."""
 
-        def take(records: dict[str, SlotRecord], error: str) -> _Outcome:
+        def take(records: dict[str, SlotRecord], error: str) -> _SlotAttempt:
             record = _pruned(records, endpoint.base_url, now_unix := self._clock())
             status = _take_slot(record, endpoint.plan, ticket, now_unix, speech=speech)
-            return _Outcome(status, self._load_of_others(record), error)
+            return _SlotAttempt(status, self._load_of_others(record), error)
 
         self._give_back_own(releases)
         try:

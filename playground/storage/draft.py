@@ -307,7 +307,7 @@ def _row(state: DraftState) -> dict[str, Json]:
 
 def _recovered(data: bytes) -> Json:
     """Return a draft with the prompts that can be read in a damaged one. Raises IndexError if there are none."""
-    from playground.storage.recovery import prompts  # rarely needed
+    from playground.storage.damaged_files import prompts  # rarely needed
 
     rows: list[dict[str, Json]] = [{"document": text, "file": None, "saved": ""} for text in prompts(data)]
     return {**rows[0], "others": [*rows[1:]]}

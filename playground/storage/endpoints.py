@@ -290,10 +290,10 @@ def _names(endpoints: Iterable[Endpoint]) -> str:
 
 def _recovered_rows(data: bytes) -> Json:
     # Imported here: most starts find no damaged file.
-    from playground.storage import recovery
+    from playground.storage import damaged_files
 
-    text = recovery.with_read_names(recovery.text_of(data), ("name", "source"))
-    return {"endpoints": recovery.rows(text, keys=("id", "name", "base_url"), names=_MEMBERS)}
+    text = damaged_files.with_read_names(damaged_files.text_of(data), ("name", "source"))
+    return {"endpoints": damaged_files.rows(text, keys=("id", "name", "base_url"), names=_MEMBERS)}
 
 
 def _parsed(value: Json) -> _StoredEndpoints:

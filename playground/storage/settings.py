@@ -165,10 +165,10 @@ def _table(value: Json) -> dict[str, Json]:
 
 def _recovered_table(data: bytes) -> Json:
     # Imported here: most starts find no damaged file.
-    from playground.storage import recovery
+    from playground.storage import damaged_files
 
     tables = [setting.name for setting in SETTINGS if isinstance(setting.default, dict)]
-    return recovery.members(recovery.text_of(data), _TABLE, tables)
+    return damaged_files.members(damaged_files.text_of(data), _TABLE, tables)
 
 
 def _is_damaged(name: str, value: Json) -> bool:

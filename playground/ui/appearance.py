@@ -1,12 +1,13 @@
-"""Theme and text size: the system's or the user's choice; the whole application follows at once."""
+"""Theme and text size, the system's or the user's choice; the ring around the focus, and the order of the Tab key."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, QObject, Qt, Signal
 from PySide6.QtGui import QGuiApplication, QPainter, QPaintEvent, QPen, QWheelEvent
-from PySide6.QtWidgets import QApplication, QWidget
+from PySide6.QtWidgets import QApplication, QScrollArea, QWidget
 from shiboken6 import isValid
 
 from playground.storage.settings import Settings
@@ -24,6 +25,7 @@ from playground.ui.widgets.layouts import single_timer
 
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QHeaderView
+
 
 ZOOMS = (80, 90, 100, 110, 125, 150, 175, 200)
 """Steps of the text size in percent; the bounds of the setting."""
@@ -130,26 +132,32 @@ class Appearance(QObject):
         self.refresh()
 
 
+_FIELDS = ("QAbstractSpinBox", "QComboBox", "QLineEdit")
+_BUTTONS = ("QPushButton", "QToolButton", "QTabBar")
+_TEXTS = ("QPlainTextEdit", "QTextEdit")
+
+
 def needs_ring(focused: QWidget) -> bool:
     """Return whether neither the style sheet, the widget nor a caret shows that it has the focus."""
-    from PySide6.QtWidgets import (
-        QAbstractSpinBox,
-        QComboBox,
-        QLineEdit,
-        QPlainTextEdit,
-        QPushButton,
-        QTabBar,
-        QTextEdit,
-        QToolButton,
-    )
-
     if focused.property("look") == "primary":
         return True
-    if isinstance(focused, QPushButton | QToolButton | QAbstractSpinBox | QComboBox | QLineEdit | QTabBar):
+    # By name: the first use of a class builds its enums.
+    if any(map(focused.inherits, _FIELDS)):
+        return ring_px() > _BORDER_PX  # in large text the border of a field is thin
+    if any(map(focused.inherits, _BUTTONS)):
         return False
-    if isinstance(focused, QPlainTextEdit | QTextEdit):
-        return focused.isReadOnly() and focused.property("boxed") != "true"
+    if any(map(focused.inherits, _TEXTS)):
+        return bool(focused.property("readOnly")) and focused.property("boxed") != "true"
     return bool(focused.focusPolicy() & Qt.FocusPolicy.TabFocus) and not focused.isWindow()
+
+
+_BORDER_PX = 2
+"""Width of the border of a focused widget in the style sheet."""
+
+
+def ring_px() -> int:
+    """Return the width of a ring in the present text size."""
+    return max(round(_BORDER_PX * zoom_factor()), _BORDER_PX)
 
 
 class FocusRing(QWidget):
@@ -171,8 +179,9 @@ class FocusRing(QWidget):
     def paintEvent(self, _event: QPaintEvent) -> None:
         painter = QPainter(self)
         # On the accent's own ground the ring has the color of the words.
-        inset = 4 if self._filled else 1
-        painter.setPen(QPen(current_theme().on_accent if self._filled else current_theme().accent, 2))
+        width = ring_px()
+        inset = width + 2 if self._filled else width // 2
+        painter.setPen(QPen(current_theme().on_accent if self._filled else current_theme().accent, width))
         painter.drawRoundedRect(self.rect().adjusted(inset, inset, -inset, -inset), 3, 3)
 
 
@@ -273,3 +282,57 @@ def _rescale_header(header: QHeaderView, zoom: float) -> None:
     if header.orientation() == Qt.Orientation.Horizontal and applied != zoom:
         for at, base in sizes.items():
             header.resizeSection(at, round(base * zoom))
+
+
+def tab_stops(widget: QWidget) -> Iterator[QWidget]:
+    """Yield the widgets inside that Tab reaches: rows from top to bottom, each in the reading direction."""
+    for child in _in_reading_order(widget):
+        if child.focusPolicy() & Qt.FocusPolicy.TabFocus and child.isEnabled() and child.focusProxy() is None:
+            yield child
+        yield from tab_stops(child)
+
+
+def _in_reading_order(widget: QWidget) -> Iterator[QWidget]:
+    children = [
+        child
+        for child in widget.children()
+        if isinstance(child, QWidget) and child.isVisible() and not child.isWindow()
+    ]
+    rows: list[list[QWidget]] = []
+    for child in sorted(children, key=lambda one: one.y()):
+        row = rows[-1] if rows else []
+        if row and child.geometry().center().y() <= row[0].geometry().bottom():
+            row.append(child)
+        else:
+            rows.append([child])
+    mirrored = widget.layoutDirection() == Qt.LayoutDirection.RightToLeft
+    for row in rows:
+        yield from sorted(row, key=lambda one: one.x(), reverse=mirrored)
+
+
+def move_focus(window: QWidget, *, forward: bool) -> bool:
+    """Give the focus to the next or previous widget of a window and scroll to it. Returns whether there is one."""
+    stops = list(tab_stops(window))
+    focus: QWidget | None = window.focusWidget()
+    if not stops:
+        return False
+    if focus in stops:
+        chosen = stops[(stops.index(focus) + (1 if forward else -1)) % len(stops)]
+    else:  # it was hidden: Qt asks for another one, which is near
+        near: list[QWidget] = []
+        while focus is not None and not near:
+            focus = focus.parentWidget()
+            near = [stop for stop in stops if focus is not None and focus.isAncestorOf(stop)]
+        chosen = (near or stops)[0 if forward else -1]
+    chosen.setFocus(Qt.FocusReason.TabFocusReason if forward else Qt.FocusReason.BacktabFocusReason)
+    scroll_to(chosen)
+    return True
+
+
+def scroll_to(widget: QWidget) -> None:
+    """Scroll every area around a widget until it is visible."""
+    parent: QWidget | None = widget.parentWidget()
+    while parent is not None:
+        if isinstance(parent, QScrollArea):
+            parent.ensureWidgetVisible(widget)
+        parent = parent.parentWidget()

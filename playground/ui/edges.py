@@ -19,8 +19,7 @@ from playground.export.terminal import visible_line
 from playground.prompt.document import Json
 from playground.runs.metrics import counted
 from playground.storage.settings import Settings
-from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID
+from playground.ui.theme import GRID, restyle
 from playground.ui.widgets.icons import IconLabel, set_icon
 from playground.ui.widgets.labels import ElidedLabel, push_button
 from playground.ui.widgets.layouts import STRETCH, Panel, row_of
@@ -52,6 +51,7 @@ class StatusBar(Panel):
         row = row_of(on=self, margins=(GRID + 4, 0, GRID + 4, 0), spacing=GRID * 2)
         for label in (self._in_flight, self._minute, self._recovery, self._error, self.saved, self._hint):
             label.setProperty("tone", "muted")
+            label.setSizePolicy(label.sizePolicy().horizontalPolicy(), QSizePolicy.Policy.Fixed)  # one line of text
             row.addWidget(label, 1 if label is self._error else 0)
 
     def show_load(self, load: Load, plan: PlanLimits) -> None:

@@ -18,19 +18,17 @@ from playground.export.terminal import visible_line
 from playground.prompt.limits import empty_prompt
 from playground.services import AppServices
 from playground.ui.actions import MENUS, RECENT, Actions, WindowActions
-from playground.ui.appearance import Appearance, WheelZoom
+from playground.ui.appearance import Appearance, WheelZoom, move_focus, scroll_to
 from playground.ui.controllers.dialogs import DialogController
 from playground.ui.controllers.files import Files
 from playground.ui.edges import MenuRow, RecentFilesMenu, StatusBar
-from playground.ui.focus_order import move_focus, scroll_to
 from playground.ui.modes import Modes, OtherModes
 from playground.ui.panes.prompt.pane import PromptPane
-from playground.ui.side_panel import WorkArea
 from playground.ui.theme import mono_font
 from playground.ui.topbar import TopBar
 from playground.ui.widgets.layouts import Panel, column_of
 from playground.ui.widgets.notice import EndNotice, SlimBar
-from playground.ui.window_state import COLUMNS, GROWTH, ROWS, Places
+from playground.ui.window_state import COLUMNS, GROWTH, ROWS, Places, WorkArea
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,9 +20,9 @@ from qasync import QEventLoop
 
 from playground import asset
 from playground.services import AppServices
-from playground.storage.prompt_files import is_log
 from playground.tasks import Tasks
 from playground.ui.appearance import Appearance
+from playground.ui.controllers.tabs import is_log
 from playground.ui.main_window import MainWindow
 from playground.ui.theme import STYLED
 from playground.ui.widgets.layouts import repeating_timer, single_timer
@@ -258,7 +258,7 @@ class Session:
     async def close(self, *, delete: bool = True) -> None:
         """End everything in reverse order: requests, draft, log, connections, simulator, window.
 
-        `delete`: also delete the widgets, which takes 8 ms and is of no use to a process that ends.
+        `delete`: also delete the widgets and collect garbage again, which is of no use to a process that ends.
         """
         self.window.hide()
         self.window.rest()
@@ -268,7 +268,7 @@ class Session:
         self.appearance.rest()
         if delete:
             self.window.deleteLater()
-        self._collector.stop()
+            self._collector.stop()
 
     def _report(self, name: str, error: BaseException) -> None:
         logging.getLogger("playground").error("%s failed", name, exc_info=error)

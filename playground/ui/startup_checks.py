@@ -2,57 +2,90 @@
 
 from __future__ import annotations
 
+import builtins
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from playground import __version__
 
+if TYPE_CHECKING:
+    from importlib.abc import Loader
 
-class _NoStubGenerator:
-    """Finds empty modules in place of those that write PySide's .pyi files.
+_SIGNATURES = frozenset(
+    f"shibokensupport.signature.{name}"
+    for name in ("errorhandler", "layout", "lib.enum_sig", "lib.pyi_generator", "lib.tool", "mapping", "parser")
+)
 
-    PySide imports them at each start, compiled from their sources: a twentieth of the time to the first frame.
+
+class _OnDemand:
+    """Finds PySide's modules about signatures, and has each executed when a name in it is first asked for.
+
+    PySide needs them for the text of a TypeError. It would compile them from their sources at each start: a tenth of
+    the time to the first frame.
     """
 
-    names = frozenset(f"shibokensupport.signature.lib.{name}" for name in ("enum_sig", "pyi_generator"))
+    def __init__(self) -> None:
+        self._loaders: dict[str, Loader] = {}
 
-    def find_spec(self, name: str, _path: object, _target: object = None) -> ModuleSpec | None:
-        if name in self.names:
-            return ModuleSpec(name, self)  # type: ignore[arg-type]
-        # PySide puts its importer before this one, which sees only what that importer does not find.
-        sys.meta_path.remove(self)
-        sys.meta_path.insert(0, self)
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        if name not in _SIGNATURES:
+            return None
+        for finder in sys.meta_path:
+            found = None if finder is self else finder.find_spec(name, path, target)
+            if found is not None and found.loader is not None:
+                self._loaders[name] = found.loader
+                return ModuleSpec(name, self)  # type: ignore[arg-type]
         return None
 
     def create_module(self, _spec: ModuleSpec) -> None:
         """Let Python create the module."""
 
     def exec_module(self, module: ModuleType) -> None:
-        """Leave the module empty."""
+        own, spec, members = module.__name__, module.__spec__, vars(module)
+
+        def execute_and_get(name: str) -> Any:
+            if spec is None or name.startswith("__"):
+                raise AttributeError(name)
+            if members.pop("__getattr__", None) is not None:
+                # PySide has published the module under another name. Its loader knows this one.
+                published, spec.name = spec.name, own
+                self._loaders[own].exec_module(module)
+                spec.name = published
+            return members[name]
+
+        members["__getattr__"] = execute_and_get
+        if own.endswith(".mapping"):
+            # PySide's C++ code takes this one from the dict of the module.
+            members["update_mapping"] = lambda: execute_and_get("update_mapping")()
+
+
+class _KeepsFirst(list[Any]):
+    """Finders of modules, of which the first stays the first: PySide puts its own before all others."""
+
+    def insert(self, index: SupportsIndex, finder: object) -> None:
+        super().insert(max(int(index), 1), finder)
 
 
 def skip_unused_imports() -> None:
-    """Import QtCore without the modules that write stubs, and have PySide leave the sources of modules alone.
+    """Import QtCore without the modules about signatures, and keep Python's own function for imports.
 
-    A PySide that has no such modules or search is left as it is.
+    A PySide that has no such modules or function is left as it is.
     """
-    finder = _NoStubGenerator()
-    sys.meta_path.insert(0, finder)
-    import PySide6.QtCore  # noqa: F401
+    finder, before = _OnDemand(), sys.meta_path
+    sys.meta_path = _KeepsFirst([finder, *before])
+    try:
+        import PySide6.QtCore  # noqa: F401
+    finally:
+        before[:] = [other for other in sys.meta_path if other is not finder]
+        sys.meta_path = before
 
-    sys.meta_path.remove(finder)
-
-    search = sys.modules.get("shibokensupport.feature")
-    if search is not None and hasattr(search, "_mod_uses_pyside"):
-        vars(search)["_mod_uses_pyside"] = _wants_no_feature
-
-
-def _wants_no_feature(_module: ModuleType) -> bool:
-    return False
+    # PySide's own looks at each import for its features, of which none is used.
+    builtins.__import__ = vars(builtins).get("__orig_import__", builtins.__import__)
 
 
 PARTS = ("PySide6_Essentials", "qasync", "httpx", "msgspec", "keyring", "mcp", "opentelemetry-sdk", "PySide6_Addons")

@@ -19,8 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from playground.cli.arguments import parse
 from playground.cli.check import check
-from playground.cli.main import parse_arguments
 from playground.prompt.field_errors import InputError
 
 TEXT = (
@@ -66,7 +66,7 @@ def inputs(folder: Path) -> dict[str, Path]:
 def run_check(path: Path) -> None:
     """Run the command in this process without its output."""
     with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(InputError):
-        check(parse_arguments(["check", str(path)]))
+        check(parse(["check", str(path)]))
 
 
 def best(call: Callable[[], object], times: int = 3, clock: Callable[[], float] = time.perf_counter) -> float:

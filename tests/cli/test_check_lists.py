@@ -104,7 +104,7 @@ PLACES: dict[str, tuple[int, Callable[[str, random.Random], Callable[[Sequence[s
 
 
 def _placed(forms: Iterable[str]) -> pytest.MarkDecorator:
-    """Each form in two places, so that all forms together are in each place: forms and places are independent."""
+    """Return the mark that gives each form two places in turn; together, the forms are in all of them."""
     places = itertools.cycle(PLACES)
     return pytest.mark.parametrize(("form", "place"), [(form, next(places)) for form in forms for _ in range(2)])
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from playground.cli.main import RUN
+from playground.cli.arguments import RUN
 from playground.simulator.process import SimulatorProcess
 from playground.versions.service import VersionStore, history_key
 from tests.forked_program import run_text
@@ -272,7 +272,7 @@ for name in sys.argv[1:]:
 
 
 def test_each_command_is_imported_alone_in_a_new_interpreter() -> None:
-    command = [sys.executable, "-c", ALONE, *(RUN[name] for name in sorted(filter(None, RUN)))]
+    command = [sys.executable, "-c", ALONE, *(RUN[name] for name in sorted(RUN))]
     subprocess.run(command, check=True, timeout=LIMIT_S)
 
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from playground import __version__
+from playground.cli.arguments import RUN, build_parser
 from playground.cli.installation import LOG_ACTIONS, entry, script, subcommands
 from playground.cli.log import ACTIONS
-from playground.cli.main import RUN, build_parser
 from tests.forked_program import run_text
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -113,10 +113,10 @@ def test_doctor_log_states_are_distinguished_and_unchanged(run: Run, tmp_path: P
 
 
 def test_every_command_of_the_parser_has_a_function() -> None:
-    assert set(subcommands(build_parser())) == {name for name in RUN if name is not None}
+    assert set(subcommands(build_parser())) == set(RUN)
 
 
-@pytest.mark.parametrize("command", [name for name in RUN if name])
+@pytest.mark.parametrize("command", RUN)
 def test_parser_of_one_command_is_that_of_all(command: str) -> None:
     def of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
         return next(action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction))

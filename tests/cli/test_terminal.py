@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from playground.cli.main import parse_arguments
+from playground.cli.arguments import parse
 from playground.client.events import ApiError, AttemptFailed, AttemptStarted, HeadersReceived
 from playground.export.terminal import visible, visible_line
 from playground.requestlog.records import EndedRun
@@ -131,7 +131,7 @@ def test_log_in_a_pipe_escapes_request_ids_and_errors(folder: Path) -> None:
 def test_parse_arguments_log_options_in_any_order(
     arguments: list[str], words: list[str], options: dict[str, object]
 ) -> None:
-    found = parse_arguments(arguments)
+    found = parse(arguments)
     assert found.words == words
     assert {name: getattr(found, name) for name in options} == options
 
@@ -139,12 +139,12 @@ def test_parse_arguments_log_options_in_any_order(
 @pytest.mark.parametrize("arguments", [["log", "--nonsense"], ["log", "-tag:keep"], ["send", "a", "b"]])
 def test_parse_arguments_unknown_option_is_refused(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        parse_arguments(arguments)
+        parse(arguments)
     assert ended.value.code == 2
 
 
 def test_parse_arguments_send_a_file_named_log() -> None:
-    found: argparse.Namespace = parse_arguments(["send", "log", "--json"])
+    found: argparse.Namespace = parse(["send", "log", "--json"])
     assert (found.command, found.file, found.json) == ("send", "log", True)
 
 

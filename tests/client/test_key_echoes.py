@@ -175,7 +175,7 @@ def test_text_without_parts_of_the_key_passes_whole(seed: int) -> None:
         "…",
         "... ",
     )
-    for _ in range(50):
+    for _ in range(20):
         prefix, secret = _key(random)
         short = [secret[at : at + 7] for at in (0, 5, 10)]  # too short for a mask
         text = " ".join(random.choices((*words, *short, prefix, "%7", "\\u00", "<"), k=40))
@@ -413,13 +413,14 @@ def _longest_shown(text: str, pieces: list[str]) -> int:
 @pytest.mark.parametrize("kind", LISTS)
 @pytest.mark.parametrize("size", [1, 3, 7])
 def test_key_with_each_piece_behind_a_label_is_masked(kind: str, size: int) -> None:
-    pieces = [ECHOED[at : at + size] for at in range(0, len(ECHOED), size)]
+    key = ECHOED[: 2 * PART]  # no longer: each step of a stream reads all rows up to then
+    pieces = [key[at : at + size] for at in range(0, len(key), size)]
     text = f"The key is {LISTS[kind](pieces)} thanks."
-    shown = redact(text, ECHOED)
+    shown = redact(text, key)
     assert (shown[:11], shown[-8:]) == ("The key is ", " thanks.")
     assert _longest_shown(shown, pieces) < PART
     for length in (1, 7):
-        streamed = _shown([text[at : at + length] for at in range(0, len(text), length)], ECHOED)
+        streamed = _shown([text[at : at + length] for at in range(0, len(text), length)], key)
         assert _longest_shown(streamed, pieces) < PART, streamed
         assert streamed.endswith(" thanks.")
 

@@ -132,7 +132,7 @@ def test_prefix_parameter_or_variable_value_does_not_change_it() -> None:
     _, found = prefixes([looked(PROMPT), looked(other)])
     assert found.same
     assert found.fresh_once == 0
-    assert prefix_text(1, found) == "same prefix as A: the same cache entry, once A was answered"
+    assert prefix_text(1, found) == "same prefix as A: cached once A was answered"
 
 
 def test_prefix_other_model_and_no_rates_are_unknown_costs() -> None:

@@ -22,6 +22,7 @@ from playground.prompt.field_errors import InputError
 from playground.requestlog.filter import EVERYTHING
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import AddedRuns, EndedRun, StoredRun
+from playground.runs.record import body_value
 from tests.requestlog.samples import answered, opened, record, refused
 
 
@@ -95,8 +96,10 @@ def _use(stored: StoredRun) -> None:
     """Run every action of the user on a request."""
     for choice in CHOICES:
         bundle([stored], TicketContents(choice))
-    for form in (as_curl, as_httpx, as_javascript, as_python):
+    for form in (as_curl, as_httpx, as_javascript):
         form(stored.record)
+    if isinstance(body_value(stored.record.body), dict):  # the package sends no other body
+        as_python(stored.record)
     log_files.to_row(stored)
     json.loads("[" + ",".join(har.to_entries(stored)) + "]")
     jsonl.from_line(jsonl.to_line(stored))

@@ -15,8 +15,7 @@ import pytest
 from playground.cli.main import main
 from playground.client.events import Completed, ContentDelta
 from playground.export.pages import as_html, as_markdown
-from playground.export.prompt_files import WRITERS, as_prompt_yml, as_prompty, left_out
-from playground.export.snippets import as_powershell, as_smallestai
+from playground.export.snippets import WRITERS, as_powershell, as_prompt_yml, as_prompty, as_smallestai, left_out
 from playground.prompt.document import Document, Message, Tool
 from playground.prompt.import_formats import open_any
 from playground.requestlog.records import StoredRun
@@ -176,6 +175,17 @@ def test_convert_command_writes_each_format(
     source.write_text('{"model":"electron","messages":[{"role":"user","content":"hi"}]}')
     assert main(["convert", str(source), "--to", to]) == 0
     assert key in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("stream", ["", '"stream":true,'])
+def test_convert_command_keeps_stream_of_a_command_or_body(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], stream: str
+) -> None:
+    body = f'{{{stream}"messages":[{{"role":"user","content":"hi"}}]}}'
+    for name, text in (("x.json", body), ("x.sh", f"curl https://a.example -d '{body}'")):
+        (tmp_path / name).write_text(text)
+        assert main(["convert", str(tmp_path / name), "--to", "body"]) == 0
+        assert ("stream" in json.loads(capfd.readouterr().out)) is bool(stream)
 
 
 @pytest.mark.parametrize(("name", "status"), [("x.foo", 2), ("x.yml", 2), ("x", 0), ("x.PROMPTY", 0)])

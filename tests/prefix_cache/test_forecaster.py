@@ -16,7 +16,7 @@ from playground.prefix_cache.miss_explanation import MissExplanation, explain_mi
 from playground.prefix_cache.prefix_size import Size
 from playground.prefix_cache.view import CacheView, view_of_document, view_of_fields
 from playground.prompt.document import Document, Json, Message
-from playground.storage.prompt_files import sample_document
+from playground.prompt.files import sample_document
 from tests.prefix_cache.prompts import ENDPOINT, MODEL, NOW, RULES, agent, desk, sent
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from playground.prefix_cache.cache_profile import CacheProfile
 from playground.prefix_cache.miss_explanation import MissExplanation
 from playground.prefix_cache.miss_sentences import CandidateCode, Reason
 from playground.prefix_cache.replay import replay_traffic
@@ -426,3 +427,47 @@ def test_running_request_shares_no_more_than_the_counted_prompt_has() -> None:
     found = explained("r20_running_estimated")
     assert found is not None
     assert (found.reason, found.candidates) == ("new_text", ())
+
+
+def profile_of(name: str) -> CacheProfile:
+    """Replay a session and return what its reports have taught."""
+    replay = replay_traffic(read_traffic(CASES / f"{name}.jsonl"))
+    for _ in replay:
+        pass
+    assert replay.summary.profile is not None
+    return replay.summary.profile
+
+
+def test_server_that_keeps_ends_of_prompts_and_the_system_message_has_no_replicas() -> None:
+    """The template clears results of tools and leaves out reasoning, so that an older prompt's end is served."""
+    assert profile_of("s28_breakpoints").replicas.confidence < 0.7
+
+
+def test_block_that_three_figures_share_by_chance_is_a_guess() -> None:
+    """1,536, 1,728 and 1,920 are multiples of 192, of blocks of 64."""
+    assert profile_of("s28_shared_block").block.confidence < 0.7
+
+
+def test_answers_are_not_excluded_by_orders_that_share_less() -> None:
+    """Two replicas in turn had all of an older prompt and its answer, which tools behind all messages exclude."""
+    found = profile_of("t25_replicas_in_turn")
+    assert found.answers_cached.value is not False or found.answers_cached.confidence < 0.7
+
+
+@pytest.mark.parametrize(
+    ("name", "block", "least"),
+    [("s28_tools_after_messages", 16, 14), ("s28_fixed_lifetime", 16, 12), ("s28_users", 32, 13)],
+)
+def test_forecasts_are_within_a_block(name: str, block: int, least: int) -> None:
+    """A template that puts the tools behind all messages; a lifetime that no use renews; requests of three users, which
+    share a cache."""
+    found = [
+        one.usage.cached_tokens is not None and abs(one.forecast.cached_tokens - one.usage.cached_tokens) <= block
+        for one in replay_traffic(read_traffic(CASES / f"{name}.jsonl"))
+        if one.usage is not None
+    ]
+    assert sum(found) >= least
+
+
+def test_place_of_the_tools_may_be_behind_all_messages() -> None:
+    assert profile_of("s28_tools_after_messages").tools_position.value == "after_messages"

@@ -243,7 +243,7 @@ def test_place_of_the_tools_is_a_guess_if_reports_speak_against_each() -> None:
     rows = {one.key: [0.0 if one.order == "first" else -17.0] * len(RETENTIONS) for one in learned.hypotheses.weights}
     learned.hypotheses.restore(rows, [0.0 if one.kind == "single" else -17.0 for one in ROUTINGS], 0.6, 25.0, 0, 0)
     learned.hypotheses.tools_seen = 9
-    others = dict.fromkeys(("inside", "first_user", "before_last_user"), 0.0)
+    others = dict.fromkeys(("inside", "first_user", "before_last_user", "after_messages"), 0.0)
     for first, sure in ((1.0, True), (0.01, False)):
         learned.proofs.restore([], 0.0, excluded={**others, "first": first})
         found = profile(learned).tools_position

@@ -797,7 +797,7 @@ def learned_of(orders: Sequence[str], excluded: Sequence[str]) -> LearnedParamet
 
 
 def test_template_that_marks_the_last_turn_tells_no_place_of_the_tools() -> None:
-    places = ("first", "before_last_user")
+    places = ("first", "before_last_user", "after_messages")
     assert profile(learned_of(["last_turn", "last_turn/bare"], places)).tools_position.value is None
     assert profile(learned_of(["inside"], places)).tools_position == Property("inside", 0.85)
     assert profile(learned_of(["first_user"], places)).tools_position == Property("first_user", GUESS)

@@ -13,8 +13,8 @@ from playground.client.endpoint import Endpoint
 from playground.client.events import AnyEvent
 from playground.export.pages import as_markdown
 from playground.export.ticket import Outline
-from playground.recorder.capture import Capture, CapturedExchange, Conversations
-from playground.recorder.proxy import Outcome
+from playground.recorder.capture import SEVERAL_KEYS, Capture, CapturedExchange, Conversations
+from playground.recorder.proxy import ExchangeOutcome
 from playground.recorder.wire import RawHeaders, is_recorded
 from playground.requestlog.records import StoredRun
 from playground.runs.record import RequestRecord
@@ -51,6 +51,8 @@ class Sink:
     def skipped(self, reason: str) -> None:
         self.reasons.append(reason)
 
+    report = skipped
+
     @property
     def state(self) -> RunState:
         return fold(self.events)
@@ -69,7 +71,7 @@ def exchange(sink: Sink) -> CapturedExchange:
     return CapturedExchange(capture, "run-1", 1_800_000_000.0, "POST", TARGET, [])
 
 
-def captured(status: int, headers: RawHeaders, pieces: Sequence[bytes], outcome: Outcome = "complete") -> Sink:
+def captured(status: int, headers: RawHeaders, pieces: Sequence[bytes], outcome: ExchangeOutcome = "complete") -> Sink:
     """Return the sink after a whole request, a response and its end."""
     sink = Sink()
     seen = exchange(sink)
@@ -96,12 +98,35 @@ def test_response_before_the_end_of_the_request_is_recorded_with_it() -> None:
     assert (sink.state.phase, sink.state.text, sink.ended, sink.reasons) == ("done", "Hi", 1, [])
 
 
+@pytest.mark.parametrize(
+    ("keys", "added", "reported"),
+    [
+        ((b"k1", b"k1", b""), None, 0),
+        ((b"k1", b"k2", b"k3", b"k1"), None, 1),
+        ((b"k1", b"", b"k2"), None, 1),
+        ((b"k1", b"k2"), "the Recorder's", 0),
+    ],
+)
+def test_a_second_api_key_is_reported_once_unless_the_recorder_sends_its_own(
+    keys: Sequence[bytes], added: str | None, reported: int
+) -> None:
+    sink = Sink()
+    capture = Capture(Endpoint("e", "E", "http://127.0.0.1:9/v1"), sink, Unlimited(), added)  # type: ignore[arg-type]
+    for number, key in enumerate(keys):
+        headers = [(b"Authorization", b"Bearer " + key)] if key else []
+        seen = CapturedExchange(capture, f"run-{number}", 1_800_000_000.0, "POST", TARGET, headers)
+        seen.request_data(BODY)
+        seen.request_end()
+    assert len(sink.records) == len(keys)
+    assert sink.reasons == [SEVERAL_KEYS] * reported
+
+
 STREAM = b'data: {"choices": [{"index": 0, "delta": {"content": "Hi"}}]}\n\n'
 STREAM_HEADERS = [(b"content-type", b"text/event-stream")]
 
 
 @pytest.mark.parametrize("outcome", ["complete", "caller_gone", "upstream_cut"])
-def test_error_in_a_stream_fails_the_request_whoever_closes_the_connection(outcome: Outcome) -> None:
+def test_error_in_a_stream_fails_the_request_whoever_closes_the_connection(outcome: ExchangeOutcome) -> None:
     sink = captured(
         200,
         STREAM_HEADERS,
@@ -114,7 +139,7 @@ def test_error_in_a_stream_fails_the_request_whoever_closes_the_connection(outco
 
 
 @pytest.mark.parametrize(("outcome", "phase"), [("killed", "streaming"), ("not_recorded", "failed")])
-def test_end_of_the_recording_is_no_stop_by_the_caller(outcome: Outcome, phase: str) -> None:
+def test_end_of_the_recording_is_no_stop_by_the_caller(outcome: ExchangeOutcome, phase: str) -> None:
     sink = captured(200, STREAM_HEADERS, [STREAM], outcome)
     assert (sink.state.phase, sink.state.text, sink.ended) == (phase, "Hi", 1)
 
@@ -127,7 +152,7 @@ def test_end_of_the_recording_is_no_stop_by_the_caller(outcome: Outcome, phase: 
     ("rest", "more"), [(b"", False), (b": ping\n\ndata: [DONE]\n\n", False), (STREAM, True), (STREAM[:-2], True)]
 )
 def test_what_follows_the_end_of_a_stream_is_a_warning(
-    outcome: Outcome, kinds: list[str], rest: bytes, more: bool
+    outcome: ExchangeOutcome, kinds: list[str], rest: bytes, more: bool
 ) -> None:
     sink = Sink()
     seen = exchange(sink)

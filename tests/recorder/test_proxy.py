@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from playground.recorder.feed import ObservedExchange, RecordingFeed
-from playground.recorder.proxy import Outcome, Recorder
+from playground.recorder.proxy import ExchangeOutcome, Recorder
 from playground.recorder.upstream import AccessPolicy, Upstream, UpstreamError
 from playground.recorder.wire import RawHeaders, parse_request
 from tests.recorder.raw_server import RawServer, exchange, hang_up, raw_server
@@ -31,7 +31,7 @@ class Seen(ObservedExchange):
         self.request, self.response = b"", b""
         self.status: int | None = None
         self.headers: RawHeaders = []
-        self.outcome: Outcome | None = None
+        self.outcome: ExchangeOutcome | None = None
         self.ended = asyncio.Event()
         self.held = asyncio.Event()
         self.held.set()
@@ -48,7 +48,7 @@ class Seen(ObservedExchange):
     def response_data(self, data: bytes) -> None:
         self.response += data
 
-    def end(self, outcome: Outcome, detail: str) -> None:
+    def end(self, outcome: ExchangeOutcome, detail: str) -> None:
         if self.outcome is None:
             self.outcome = outcome
             self.ended.set()

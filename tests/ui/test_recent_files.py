@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PySide6.QtWidgets import QApplication
 
+from playground.cli.arguments import parse
 from playground.cli.main import main, parse_arguments
 from playground.cli.selftest import UiDriver
 from playground.prompt.document import Document, Message
@@ -36,6 +38,36 @@ def test_parse_arguments_leading_file_is_opened(arguments: list[str], file: str 
     options = parse_arguments(arguments)
     assert options.open_file == (Path(file) if file else None)
     assert options.command == command
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["prompt.json"],
+        ["./prompt"],
+        ["--data-dir", "folder", "prompt.json", "--exit-after-first-paint"],
+        ["--data-dir=a=b"],
+        ["--data-dir="],
+        ["--data-dir", "one", "--data-dir", "two"],
+    ],
+)
+def test_window_options_are_those_of_argparse(words: list[str]) -> None:
+    options = parse_arguments(words)
+    assert isinstance(options, SimpleNamespace)
+    assert vars(options) == vars(parse(words))
+
+
+@pytest.mark.parametrize(
+    "words", [["--data-dir"], ["--data-dir", "--open-file"], ["one.json", "two.json"], ["--exit-after-first-paint=1"]]
+)
+def test_window_options_with_a_fault_are_refused_by_argparse(
+    words: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse_arguments(words)
+    assert ended.value.code == 2
+    assert "usage: electron-playground" in capfd.readouterr().err
 
 
 def test_parse_arguments_unknown_command_is_bad_input() -> None:
@@ -82,6 +114,7 @@ async def test_recent_files_newest_first_without_duplicates(session: Session, ha
     window = session.window
     for file in (*files, files[5]):
         await window.files.open_file(file)
+        window.files.close_tab()
     expected = [files[5], *(file for file in reversed(files) if file != files[5])][:10]
     assert window.recent.paths == expected
     window.recent.aboutToShow.emit()

@@ -21,9 +21,9 @@ from playground.client.endpoint import PLANS
 from playground.client.retry import Load
 from playground.requestlog.records import RecoveryProgress
 from playground.ui.actions import ACTIONS
+from playground.ui.appearance import tab_stops
 from playground.ui.dialogs.palette import CommandPalette, KeysSheet
 from playground.ui.edges import MenuRow, StatusBar
-from playground.ui.focus_order import tab_stops
 from playground.ui.session import Session
 from playground.ui.theme import load_theme
 from playground.ui.widgets import notice

@@ -109,18 +109,63 @@ def test_missing_qt_on_other_systems_is_not_looked_for() -> None:
     assert missing_qt("darwin") is None
 
 
-def test_skip_unused_imports_keeps_the_signatures_in_errors_and_drops_the_stub_generator() -> None:
+def test_skip_unused_imports_executes_the_modules_about_signatures_when_an_error_needs_them() -> None:
     code = """
 import sys
-from playground.ui.startup_checks import skip_unused_imports
+from playground.ui.startup_checks import _SIGNATURES, skip_unused_imports
 skip_unused_imports()
-from PySide6.QtCore import QObject
-try:
-    QObject(3)
-except TypeError as error:
-    print("parent: PySide6.QtCore.QObject | None" in str(error))
-generator = sys.modules["shibokensupport.signature.lib.pyi_generator"]
-print(hasattr(generator, "Formatter"), len([one for one in sys.meta_path if type(one).__name__ == "_NoStubGenerator"]))
+from PySide6.QtCore import QObject, QTimer
+from PySide6.QtWidgets import QWidget
+def executed():
+    return {name.rpartition(".")[2] for name in _SIGNATURES if vars(sys.modules[name]).get("__file__")}
+print(sorted(executed()), len(sys.meta_path) - before, type(sys.meta_path).__name__, "feature" in __import__.__name__)
+for wrong in (lambda: QObject(3), lambda: QTimer.singleShot("soon", 3), lambda: QObject("again")):
+    try:
+        wrong()
+    except TypeError as error:
+        print(str(error).splitlines()[-1])
+print("\\n".join(sorted(executed())))
+print(QWidget.__doc__[:34])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys; before = len(sys.meta_path)" + code],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    parent = "  PySide6.QtCore.QObject.__init__(parent: PySide6.QtCore.QObject | None = None,"
+    parent += " *, objectName: str | None = None)"
+    lines = done.stdout.splitlines()
+    assert lines[:2] == ["[] 0 list False", parent]
+    assert lines[2].startswith("  PySide6.QtCore.QTimer.singleShot(msec: int,")
+    assert lines[3] == parent
+    assert lines[4:-1] == ["errorhandler", "layout", "mapping", "parser", "tool"]
+    assert lines[-1] == "QWidget(self, /, parent: PySide6.Q"
+
+
+def test_start_of_the_window_imports_no_argument_parser(tmp_path: Path) -> None:
+    code = f"""
+import os, sys
+def leave(status):
+    print("msgspec" in sys.modules, "argparse" in sys.modules)
+    sys.stdout.flush()
+    end(status)
+end, os._exit = os._exit, leave
+sys.argv = ["playground", "--data-dir", {str(tmp_path)!r}, "--exit-after-first-paint"]
+from playground.__main__ import main
+main()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["True", "False", "0"]
+    assert done.stdout.split("\n")[0] == "True False"
+
+
+def test_collections_begin_when_a_command_is_imported() -> None:
+    code = """
+import gc
+from playground.__main__ import main
+print(gc.isenabled())
+main(["completion", "bash"])
+print(gc.isenabled())
+"""
+    lines = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert (lines[0], lines[-1]) == ("False", "True")

@@ -25,7 +25,7 @@ from PySide6.QtWidgets import (
 
 from playground.cli.selftest import StepFailed, UiDriver
 from playground.storage.settings import Settings
-from playground.ui.appearance import Appearance, ZoomScaler
+from playground.ui.appearance import Appearance, ZoomScaler, needs_ring, ring_px
 from playground.ui.batch.model import WIDTHS
 from playground.ui.dialogs.palette import KeysSheet
 from playground.ui.main_window import MainWindow
@@ -293,6 +293,19 @@ async def test_versions_beside_the_prompt_of_a_low_window_with_large_text_overla
         )
 
     await hand.until(lambda: not outside(), "everything in its place")
+
+
+@pytest.mark.parametrize(("percent", "px"), [(100, 2), (200, 4)])
+async def test_a_field_with_the_focus_has_a_wider_ring_in_large_text(
+    session: Session, hand: UiDriver, percent: int, px: int
+) -> None:
+    """At 100 % its border has the width of a ring."""
+    session.workspace.settings.set("zoom", percent)
+    await hand.until(lambda: zoom_factor() == percent / 100, "the text size")
+    session.window.modes.show_mode("batch")
+    page = session.window.batch.page
+    for field in (page.setup.order, page.setup.concurrency, page.filter):
+        assert (ring_px(), needs_ring(field)) == (px, px > 2), field
 
 
 async def test_a_table_that_is_made_in_large_text_has_its_sizes_once(session: Session, hand: UiDriver) -> None:

@@ -22,10 +22,13 @@ ACCEPTED = (
 )
 _BEFORE_CURL = (
     r"(?:[ \t]*(?:#[^\n]*+|set(?:[ \t]+[-+]?\w++)++|(?:function[ \t]+)?(?!curl\b)\w++[ \t]*\(\)[ \t]*\{(?=[ \t]*\n)|"
-    r"(?:(?:export|local|readonly)[ \t]+)?[A-Za-z_]\w*\+?=(?:'[^']*+'|\"(?:[^\"\\]|\\[\s\S])*+\"|[^\s;'\"])*+|)"
+    r"(?:(?:export|local|readonly)[ \t]+)?(?!\w++=\"?\$\(\s*curl\s)"
+    r"[A-Za-z_]\w*\+?=(?:'[^']*+'|\"(?:[^\"\\]|\\[\s\S])*+\"|[^\s;'\"])*+|)"
     r"[ \t]*+(?:#[^\n]*+)?+[;\n])*+\s*+"
 )
-_CURL = re.compile(_BEFORE_CURL + r"(?:\$\s+)?(?:\S*[/\\])?curl(?:\.exe)?\s")
+_CURL = re.compile(
+    _BEFORE_CURL + r"(?:\$\s+)?(?:(?:(?:export|local)[ \t]+)?\w+=\"?\$\(\s*)?(?:\S*[/\\])?curl(?:\.exe)?\s"
+)
 """A curl command; comments and variables that are set may be before it."""
 _COMPLETIONS = re.compile(r"\bchat\s*(?:\??\.|:\s*\{)\s*completions\b")
 """A part of a client, which may be called by another name."""
@@ -51,7 +54,10 @@ def import_kind(text: str) -> str:
 
 def _posts(text: str) -> bool:
     """Whether a program may send a prompt without an SDK."""
-    return "/chat/completions" in text and re.search(r"\bfetch\(|\.post\(", text) is not None
+    return (
+        "/chat/completions" in text
+        and re.search(r"\b(?:fetch|axios|\w*Request)\(|\.(?:post|request|stream)\(", text) is not None
+    )
 
 
 _SECRET = re.compile(
@@ -127,7 +133,7 @@ def open_any(text: str, name: str = "") -> OpenedPrompt:
     if start.startswith(("{", "[")) and not name.lower().endswith(_YAML_NAMES):
         return _json(text.lstrip("\ufeff"))
     if _CURL.match(start):
-        return open_curl(mask_secrets(text.lstrip("\ufeff")))
+        return open_curl(mask_secrets(text.lstrip("\ufeff")), name)
     if name.lower().endswith(_YAML_NAMES) or start.startswith("---"):
         return open_yaml(text, name)
     if CALL.search(text) or _COMPLETIONS.search(text) or _posts(text):
@@ -137,7 +143,10 @@ def open_any(text: str, name: str = "") -> OpenedPrompt:
     if re.search(r"^(?:[^\n#]*[\s|;&(])?curl(?:\.exe)?[ \t]+(?:[-\\$]|['\"]?https?:)", start, re.MULTILINE):
         before = re.match(_BEFORE_CURL, start)
         line = text[: len(text) - len(start) + (before.end() if before else 0)].count("\n") + 1
-        sentence = f"line {line}: in a shell script, only comments and simple assignments are read before curl."
+        read = mask_secrets(text.splitlines()[line - 1].strip())[:60]
+        sentence = (
+            f"line {line}: before curl, only comments and simple assignments, one in a line, are read, not {read}."
+        )
         raise InputError.of((), sentence, "Paste the curl command alone.")
     raise InputError.of((), "this is no known prompt format.", ACCEPTED)
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from playground.prompt.document import Json
 from playground.prompt.field_errors import InputError, Path
-from playground.prompt.files import FORMAT_KEY, PROMPT_FORMAT, OpenedPrompt, parse
+from playground.prompt.files import FORMAT_KEY, FileFormat, OpenedPrompt, parse
 from playground.prompt.json_text import loads
 
 _IMAGES = "Electron accepts text only: images, audio and files cannot be imported."
@@ -60,7 +60,7 @@ def opened_body(
         document = document.with_variable(variable, text)
     if name:
         document = replace(document, name=name)
-    return OpenedPrompt(document, PROMPT_FORMAT, (*opened.notes, *report.notes), imported=True)
+    return OpenedPrompt(document, FileFormat(keys=tuple(value)), (*opened.notes, *report.notes), imported=True)
 
 
 def _message(item: Json, index: int, report: Report) -> Json:

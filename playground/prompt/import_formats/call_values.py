@@ -13,10 +13,10 @@ from playground.prompt.field_errors import InputError
 from playground.prompt.import_formats.api_bodies import Report
 
 CALL = re.compile(
-    r"\b(?:chat\s*\.\s*completions(?:\.with_raw_response)?\s*\.\s*(?:create|stream|parse)|responses\.create|messages\.create"
-    r"|electron(?:\.with_raw_response)?\.complete)\s*\("
+    r"\b(?:chat\s*\.\s*completions(?:\.with_raw_response)?\s*\.\s*(?:create|stream|parse)|(?:responses|messages)\.(?:create|stream)"
+    r"|ChatCompletion\.a?create|electron(?:\.with_raw_response)?\.complete)\s*\("
 )
-CALL_ENDS = (".create", ".stream", ".parse", ".complete")
+CALL_ENDS = (".create", ".acreate", ".stream", ".parse", ".complete")
 """One of them is in each match of CALL."""
 MAX_CHARS = 500_000
 _MAX_DEPTH = 60
@@ -99,8 +99,8 @@ class Values:
         """Return the fields of a call as a request body. Raises InputError if its messages are not known."""
         body: dict[str, Json] = {}
         lost = next((value for value in fields.values() if isinstance(value, Gap)), None)
-        if lost is not None and not {"messages", "input"} & fields.keys():
-            self._refuse("messages", _reason(lost))
+        if not {"messages", "input"} & fields.keys() and (lost is not None or self.line):
+            self._refuse("messages", "it has none" if lost is None else _reason(lost))
         for name, value in fields.items():
             if name in _TEMPLATES and not isinstance(value, Gap):
                 body[name] = self._template(name, value)

@@ -24,7 +24,9 @@ _SDK_CALL = re.compile(CALL.pattern + r"\Z")
 _MAX_PARTS = 60_000
 _MAX_DEPTH = 400
 _MAX_BINDINGS = 50
-_SDKS = ("openai", "anthropic", "@anthropic-ai/sdk", "smallestai")
+_SDKS = re.compile(r"(?:openai|anthropic|@anthropic-ai/sdk|smallestai)(?![\w-])")
+_CLIENTS = re.compile(_SDKS.pattern + r"|(?:requests|httpx|axios|node-fetch|aiohttp|urllib|http\.client)(?![\w-])")
+"""Packages whose clients are known."""
 _MAKERS = words("OpenAI AsyncOpenAI AzureOpenAI AsyncAzureOpenAI Anthropic AsyncAnthropic SmallestAI AsyncSmallestAI")
 _API = words("chat completions responses messages beta with_raw_response withRawResponse waves electron")
 _WITH_OPTIONS = words("with_options withOptions")
@@ -67,7 +69,11 @@ _DYNAMIC = words(
 _PATCHING = words("unittest.mock mock importlib gc ctypes builtins __main__ sys.modules vm node:vm module node:module")
 _TRANSPORT = words("http_client httpClient fetch fetchOptions event_hooks hooks mount transport transformRequest")
 """Options that may change what a client sends."""
-_NETWORK, _METHODS = ("requests.", "httpx.", "aiohttp.", "axios."), words("post put patch request send stream")
+_NETWORK = tuple(words("requests. httpx. aiohttp. urllib. urllib3. http.client. socket. axios. got. ky. undici."))
+_METHODS = words("post patch request send sendall stream urlopen fetch")
+_REQUESTS = (".request", ".stream")
+_SAYING = words("info debug warning error urljoin URL")
+_ADDRESSES = words("const list template")
 _STREAMED = words("with_streaming_response withStreamingResponse")
 _EXITS = words("exit quit _exit sys.exit os._exit process.exit")
 _SPACES = "\t\n\v\f\r \xa0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff" + "".join(map(chr, range(0x2000, 0x200B)))
@@ -212,7 +218,8 @@ class ParsedProgram:
         path = self._path(node)
         start = re.match(r"[\w$]*", path)[0]  # type: ignore[index]
         imported = [one for one in self._bindings.get(start, ()) if one.kind == "import"]
-        return f"{imported[0].value}{path[len(start) :]}" if imported else path
+        is_module = not imported or str(imported[0].value).startswith(f"{start}.")  # import http.client
+        return path if is_module else f"{imported[0].value}{path[len(start) :]}"
 
     # The call
 
@@ -220,10 +227,12 @@ class ParsedProgram:
         """Return the call that is imported; report the others."""
         calls = self._calls
         if not calls:
-            paths = ((one, self._path(one.parts[0])) for one in self._nodes if one.kind == "call")
-            posts = [one for one, path in paths if path == "fetch" or path.endswith(".post")]
+            posts = [one for one in self._nodes if one.kind == "call" and self._is_posting(one)]
             calls = [one for one in posts if not _is_other_address(one)] or posts
         if not calls:
+            stored = (one for one in self._nodes if one.kind == "member" and _SDK_CALL.search(self._path(one) + "("))
+            if (passed := next(stored, None)) is not None:
+                _refuse(passed.line, f"{self._source(passed)[:60]} is passed on, and only direct calls are read")
             raise InputError.of((), "the snippet has no call of chat.completions.create.")
         found = [one for one in calls if self._is_reached(one)]
         if not found:
@@ -231,19 +240,22 @@ class ParsedProgram:
         mentioned = {one.name for one in self._nodes if one.kind in ("name", "member")}
         found.sort(key=lambda one: not self._is_used(one, mentioned))
         if len(found) > 1:
-            lines, plural = [one.line for one in found[1:]], "s" if len(found) > 2 else ""
-            others = _listed(lines)
-            self._report.note(
-                f"The call in line {found[0].line} was imported. {len(lines)} other call{plural} "
-                f"(line{plural} {others}) {'were' if plural else 'was'} left out."
-            )
+            others, plural = _listed([one.line for one in found[1:]]), "s were" if len(found) > 2 else " was"
+            left = f"{len(found) - 1} other call{plural} left out ({others})"
+            self._report.note(f"The call in line {found[0].line} was imported. {left}.")
         return found[0]
 
     def _is_prompt(self, call: Node) -> bool:
         """Whether a call may have messages: other packages have a `messages.create`, too."""
-        given = [part for one in call.parts[1:] for part in (one.parts if one.kind == "dict" else (one,))]
-        keys = {_key(one) if one.kind == "pair" else one.name if one.kind == "keyword" else "" for one in given}
+        keys = _fields_of(call)
         return bool(keys & {"messages", "input", ""}) or not keys
+
+    def _is_posting(self, call: Node) -> bool:
+        """Whether a call without an SDK may send a prompt."""
+        path, methods = self._path(call.parts[0]), [one.parts[0] for one in call.parts if one.name == "method"]
+        is_request = path.endswith(_REQUESTS) and any(one.value == "POST" for one in (*methods, *call.parts[1:2]))
+        is_request = is_request or (path.endswith("Request") and self._origin(call.parts[0]).startswith("urllib."))
+        return is_request or path in ("axios", "axios.request") or path == "fetch" or path.endswith(".post")
 
     def _is_reached(self, call: Node) -> bool:
         inner = call
@@ -326,7 +338,7 @@ class ParsedProgram:
             if maker.name in _WITH_OPTIONS:
                 return self._doubt(maker.parts[0], seen, depth + 1)
             path, name = self._origin(maker), re.split(r"[.(]", self._path(maker))[0]
-            is_known = path.startswith((*_SDKS, "requests.", "httpx.", "aiohttp.", "axios.", "?")) and path != "?"
+            is_known = _CLIENTS.match(path) or (path.startswith("?") and path != "?")
             if is_known or (path.split(".")[-1] in _MAKERS and name not in self._bindings):
                 return ""
             if any(one.kind == "class" for one in self._bindings.get(name, ())):
@@ -335,7 +347,7 @@ class ParsedProgram:
         if node.kind == "name" and node.name in ("self", "this"):
             return ""
         if node.kind == "member" and node.parts[0].kind == "name":
-            return self._doubt_of(node.name, self._sets.get(node.name, ()), seen, depth)
+            return self._doubt_of(f".{node.name}", self._sets.get(node.name, ()), seen, depth)
         if node.kind == "name":
             return self._doubt_of(node.name, self._bindings.get(node.name, ()), seen, depth)
         return next(filter(None, (self._doubt(one, seen, depth + 1) for one in node.parts)), "")
@@ -348,12 +360,29 @@ class ParsedProgram:
             if one.kind in ("function", "class"):
                 _refuse(one.line, f"the client {name} is code of the program")
             module = str(one.value) if one.kind == "import" else ""
-            if module and not module.startswith((*_SDKS, "requests", "httpx", "axios", "node-fetch", "aiohttp")):
+            if module and not _CLIENTS.match(module):
                 return f"The client is imported in line {one.line}"
-            value = one.parts[0] if one.kind in ("let", "var") else one.parts[-1] if one.kind == "set" else None
-            if value is not None and (doubt := self._doubt(value, seen, depth + 1)):
-                return doubt
+            values = one.parts[:1] if one.kind in ("let", "var") else one.parts[-1:] if one.kind == "set" else ()
+            for value in values if one.kind != "bind" else self._passed_for(one):
+                if doubt := self._doubt(value, seen, depth + 1):
+                    return doubt
         return next(filter(None, (self._passed(one, seen) for one in self._mentions.get(name, ()))), "")
+
+    def _passed_for(self, parameter: Node) -> Iterator[Node]:
+        """Yield what the calls of a function, by its name or that of its class, pass for a parameter."""
+        function, place = self._around(parameter, ["function"]), parameter
+        while place.parent is not None and place.parent.parent is not function:
+            place = place.parent
+        if place.parent is None or place.parent.kind == "block":
+            return
+        is_method = function.name == "__init__"
+        outer = self._around(function, ["class"]) if is_method else function if function.name else function.parent
+        at = place.parent.parts.index(place) + (not is_method)
+        for mention in self._mentions.get(outer.name, ()) if outer is not None else ():
+            call = mention.parent
+            if call is not None and call.kind == "call" and call.parts[0] is mention:
+                named = [one.parts[0] for one in call.parts if one.kind == "keyword" and one.name == parameter.name]
+                yield from named or [one for one in call.parts[at : at + 1] if one.kind != "keyword"]
 
     def _passed(self, mention: Node, seen: dict[str, None]) -> str:
         """Return where a client, or a part of one, is passed to code that may change it."""
@@ -379,20 +408,31 @@ class ParsedProgram:
     def _name_other_requests(self) -> None:
         """Name the lines of other calls of the network, and of a client's methods that are passed on or stored."""
         called = {one.parts[0].at for one in (*self._calls, self._call)}
+        modules = [*self._mentions, *(str(one.value) for one in self._nodes if one.kind == "import")]
+        self._has_network = any(f"{one}.".startswith(_NETWORK) for one in modules)
         found = sorted({one.line for one in self._nodes if one.at not in called and self._is_other_request(one)})
         if found:
-            self._report.note(f"Code in line {_listed(found)} may send another request, which is not imported.")
+            self._report.note(f"Code in {_listed(found)} may send another request, which is not imported.")
 
     def _is_other_request(self, node: Node) -> bool:
         if node.kind in ("member", "name"):
-            is_alias = node.parent is not None and node.parent.kind in ("let", "var")
-            return node.name in _STREAMED or (not is_alias and bool(_SDK_CALL.search(self._path(node) + "(")))
-        if node.kind != "call" or node in (*self._calls, self._call):
+            path, outer = self._path(node), node.parent
+            is_alias = outer is not None and outer.kind in ("let", "var")
+            is_sdk = _SDK_CALL.search(path + "(") or path.endswith(".completions.create")
+            if node.name in _STREAMED or (is_sdk and not is_alias):
+                return True
+            is_object = outer is not None and outer.kind == "member" and outer.name not in ("bind", "call", "apply")
+            is_method = (self._has_network and node.kind == "member") or self._origin(node).startswith(_NETWORK)
+            is_sent = node.name == "urlopen" and self._path(self._call.parts[0]).endswith("Request")
+            is_function = node.name == "fetch" or (node.name == "axios" and node.kind == "name")
+            return not is_object and (is_function or (node.name in _METHODS and is_method and not is_sent))
+        if node.kind != "call" or node in (*self._calls, self._call) or self._is_reading(node):
             return False
-        path, address = self._origin(node.parts[0]), node.parts[1].value if len(node.parts) > 1 else ""
-        is_network = path.startswith(_NETWORK) and path.split(".")[-1] in _METHODS
-        is_function = self._path(node.parts[0]) in ("fetch", "axios")
-        return is_network or is_function or "/chat/completions" in str(address)
+        is_own = any(one.kind == "function" for one in self._bindings.get(self._path(node.parts[0]), ()))
+        is_prompt = not is_own and {"model", "messages"} <= _fields_of(node)
+        given = [part for one in node.parts[1:] if one.kind in _ADDRESSES for part in (one, *one.parts)]
+        is_address = any("/chat/completions" in str(one.value) for one in given if one.kind == "const")
+        return is_prompt or (is_address and not self._call.has(node) and node.parts[0].name not in _SAYING)
 
     # Values
 
@@ -407,7 +447,7 @@ class ParsedProgram:
             _refuse(self._call.line, "the call is neither Python nor JavaScript", "Copy the call whole.")
         if not self._is_python and len(given) > 1:
             self._report.left_out("options", "it is not part of the body")
-        found: dict[str, object] = {}
+        found: dict[str, object] = {"stream": True} if self._call.parts[0].name == "stream" else {}
         for one in given if self._is_python else given[:1]:
             found |= self._pairs(one, 0)
         for name in ("extra_headers", "extra_query", "timeout"):
@@ -446,36 +486,51 @@ class ParsedProgram:
             return {self._source(node): self._gap(node, value)}
         return {self._source(node): self._gap(node)}
 
+    def _given(self, path: str) -> tuple[dict[str, Node], list[Node]]:
+        """Return the named arguments of a request without an SDK, or its options, and the other arguments."""
+        given = {one.name: one.parts[0] for one in self._call.parts[1:] if one.kind == "keyword"}
+        rest = [one for one in self._call.parts[1:] if one.kind != "keyword"]
+        is_known = re.split(r"[.(]", path)[0] in self._bindings
+        if self._is_python and (path == "fetch" or (len(rest) > 1 and not given and not is_known)):
+            raise SyntaxError("a function of JavaScript")
+        if not self._is_python and rest and (path == "fetch" or path in ("axios", "axios.request")):
+            options = self._literal(rest.pop())
+            given = {_key(one): one.parts[1] for one in options.parts} if {*_kinds(options)} == {"pair"} else {}
+        return given, rest[1:] if path.endswith(_REQUESTS) and "method" not in given else rest
+
     def _posted(self) -> dict[str, object]:
-        """Return the JSON that a request with `fetch` or `post` sends. Raises InputError if it is not known."""
-        call, line = self._call, self._call.line
-        path = self._path(call.parts[0])
-        given = {one.name: one.parts[0] for one in call.parts[1:] if one.kind == "keyword"}
-        rest = [one for one in call.parts[1:] if one.kind != "keyword"]
+        """Return the JSON that a request without an SDK sends. Raises InputError if it is not known."""
+        line, path = self._call.line, self._path(self._call.parts[0])
         if path == "fetch" and self._is_own(path):
             _refuse(line, "fetch is a function of the program")
-        if self._is_python and (path == "fetch" or (len(rest) > 1 and not given)):
-            raise SyntaxError("a function of JavaScript")
-        url = self._value(rest.pop(0) if rest else given.get("url", call), 0)
+        given, rest = self._given(path)
+        url = self._value(rest.pop(0) if rest else given.get("url", self._call), 0)
         if not isinstance(url, str) or not url.endswith("/chat/completions"):
-            _refuse(line, "the address of the request does not end with /chat/completions")
-        body = self._literal(rest[0]) if rest else None  # of axios.post(url, body)
-        if self._is_python:
-            if sum(name in given for name in ("json", "data", "content")) > 1:
-                _refuse(line, "the request has two bodies", "Paste the JSON.")
-            body = next((given[name] for name in ("json", "data", "content") if name in given), None)
-        elif path == "fetch":
-            pairs = body.parts if body is not None and all(one.kind == "pair" for one in body.parts) else []
-            body = next((one.parts[1] for one in pairs if _key(one) == "body"), None)
-        body = self._literal(body) if body is not None else None
+            is_open = next(self._values.opened(url), None) is not None
+            why = "is not known" if is_open else "does not end with /chat/completions"
+            _refuse(line, f"the address of the request {why}")
+        is_connection = any(one.kind == "import" and one.value == "http.client" for one in self._nodes)
+        if rest and (is_connection or not path.endswith(_REQUESTS)):
+            given.setdefault("data", rest[0])
+        names = ("json", "data", "content", "files") if self._is_python else ("body",) if path == "fetch" else ("data",)
+        bodies = [name for name in names if name in given]
+        if len(bodies) + (self._is_python and len(rest) > 1 and path.endswith(".post")) > 1:
+            _refuse(line, "the request has two bodies", "Paste the JSON.")
+        body = self._literal(given[bodies[0]]) if bodies else None
+        is_json = bodies == ["json"] or (not self._is_python and path != "fetch")
+        if body is not None and body.kind == "call" and body.parts[0].name == "encode" and body.parts[0].parts:
+            is_utf8 = all(str(one.value).lower() in ("utf-8", "utf8") for one in body.parts[1:])
+            body = self._literal(body.parts[0].parts[0]) if is_utf8 else None
         if body is not None and body.kind == "call" and self._path(body.parts[0]) in ("json.dumps", "JSON.stringify"):
-            body = body.parts[1] if len(body.parts) > 1 and _is_plain(body.parts[2:]) else None
+            body, is_json = (body.parts[1] if len(body.parts) > 1 and _is_plain(body.parts[2:]) else None), True
         value = self._value(body, 0) if body is not None else None
-        if isinstance(value, str) and not isinstance(value, Open) and "json" not in given:
+        if isinstance(value, str) and not isinstance(value, Open) and bodies != ["json"]:
             with suppress(ValueError):
-                value = loads(value)
-        if not isinstance(value, dict):
-            _refuse(line, "the JSON of the request is not in the program", "Paste the JSON.")
+                value, is_json = loads(value), True
+        if not isinstance(value, dict) or not is_json:
+            is_form = isinstance(value, dict)
+            why = "the body is not sent as JSON" if is_form else "the JSON of the request is not in the program"
+            _refuse(line, f"{why} ({value.reason})" if isinstance(value, Open) else why, "Paste the JSON.")
         return value
 
     def _literal(self, node: Node) -> Node:
@@ -696,7 +751,8 @@ class ParsedProgram:
         if outer.kind == "member" and node is mention:  # a method
             call = outer.parent
             is_plain = all(one.kind not in ("spread", "keyword") for one in call.parts[1:])
-            if outer.name == ("append" if self._is_python else "push") and is_plain and call.parent is not None:
+            grows = outer.name in (("append", "extend") if self._is_python else ("push",))
+            if grows and is_plain and call.parent is not None:
                 return ("grow" if call.parent.kind == "expression" else "other"), call
             return ("read" if outer.name in _TEXT_METHODS else "other"), call
         if outer.kind in ("template", "expression") or (outer.kind == "if" and outer.parts[0] is node):
@@ -715,7 +771,9 @@ class ParsedProgram:
             is_direct = one.parent is not None and one.parent.parent is block
             around = [outer for outer in one.outer() if outer.kind in _RUNS and outer.at > run.at]
             if is_direct and block.has(call) and one.at < call.at and self._is_certain(binding, one):
-                items += self._items(one.parts[1:], depth)
+                added = self._items(one.parts[1:], depth)
+                whole = added[0] if one.parts[0].name == "extend" and added else added
+                items += whole if isinstance(whole, list) else [self._gap(one, whole)]
                 if around:
                     self._report.left_out(f"What line {one.line} adds to {binding.name} in later turns")
             else:
@@ -730,8 +788,15 @@ class ParsedProgram:
         return not is_hoisted or all(one.parts[0].name == "push" for one in between)
 
 
+def _fields_of(call: Node) -> set[str]:
+    """Return the names of the arguments of a call and of the members of its objects; "" for another argument."""
+    given = [part for one in call.parts[1:] for part in (one.parts if one.kind == "dict" else (one,))]
+    return {_key(one) if one.kind == "pair" else one.name if one.kind == "keyword" else "" for one in given}
+
+
 def _listed(lines: Sequence[int]) -> str:
-    return ", ".join(map(str, lines[:5])) + (" …" if len(lines) > 5 else "")
+    some = ", ".join(map(str, lines[:5])) + (" …" if len(lines) > 5 else "")
+    return f"line{'s' if len(lines) > 1 else ''} {some}"
 
 
 def _is_plain(options: Sequence[Node]) -> bool:
@@ -752,7 +817,7 @@ def _is_client_class(path: str) -> bool:
     if re.search(r"(Error|Exception|BaseModel)$", path):
         return False
     is_transport = re.search(r"(Session|Client|Auth|AuthBase|Adapter|Transport|Completions)$", path)
-    return is_transport is not None or path.startswith(_SDKS) or re.sub(r".*\.", "", path) in _MAKERS
+    return is_transport is not None or _SDKS.match(path) is not None or re.sub(r".*\.", "", path) in _MAKERS
 
 
 def _key(pair: Node) -> str:

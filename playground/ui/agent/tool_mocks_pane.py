@@ -22,8 +22,7 @@ from playground.agent.tool_mocks import (
 )
 from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError
-from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID, mono_font
+from playground.ui.theme import GRID, mono_font, restyle
 from playground.ui.widgets.form import combo_box, padded
 from playground.ui.widgets.labels import show_or_hide
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of

@@ -26,8 +26,7 @@ from playground.ui.theme import mono_font
 from playground.ui.widgets.labels import push_button
 from playground.ui.widgets.lossless_text_edit import TextBox
 from playground.ui.widgets.notice import words, write_errors
-from playground.ui.widgets.progress import read_watched
-from playground.ui.widgets.task_dialog import ask_open, ask_save, button_box, fill_dialog, open_once
+from playground.ui.widgets.task_dialog import ask_open, ask_save, button_box, fill_dialog, open_once, read_watched
 
 MAX_LOG_ROWS = 10_000
 MAX_EDITED = 100_000

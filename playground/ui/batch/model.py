@@ -9,14 +9,14 @@ from functools import partial
 from msgspec import Struct
 from msgspec.structs import replace
 from PySide6.QtCore import QItemSelectionModel, QModelIndex, QRect, Qt, Signal
-from PySide6.QtGui import QContextMenuEvent, QKeyEvent, QMouseEvent, QPainter, QResizeEvent
+from PySide6.QtGui import QContextMenuEvent, QFontMetrics, QKeyEvent, QMouseEvent, QPainter, QResizeEvent
 from PySide6.QtWidgets import QHeaderView
 
 from playground.experiments.batch_session import STATUS_TEXT, BatchLine, BatchLines, Kind, Selection, select
 from playground.export.terminal import visible_line
 from playground.runs.metrics import UNKNOWN, Figure, dollars, whole_seconds
 from playground.tasks import Begin
-from playground.ui.theme import current_theme, scaled, zoom_factor
+from playground.ui.theme import current_theme, scaled, ui_font, zoom_factor
 from playground.ui.widgets.icons import paint_row_icon
 from playground.ui.widgets.labels import copy_text, passing_menu
 from playground.ui.widgets.row_table import (
@@ -198,17 +198,12 @@ class BatchModel(RowModel):
             self._displayed = displayed
             self.endResetModel()
         else:
-            self.repaint_all()
+            self.repaint_rows()
 
     def repaint(self, position: int | None) -> None:
         row = None if position is None else (self._displayed.rows or {}).get(position)
         if row is not None:
-            self.dataChanged.emit(self.index(row, 0), self.index(row, len(self.columns) - 1))
-
-    def repaint_all(self) -> None:
-        if self._displayed.positions:
-            last = len(self._displayed.positions) - 1
-            self.dataChanged.emit(self.index(0, 0), self.index(last, len(self.columns) - 1))
+            self.repaint_rows(row, row)
 
     def tick(self) -> None:
         """Update the display of running rows."""
@@ -291,7 +286,9 @@ LEAST_CHAR_PX = 3
 WIDTHS = {"row": 54, "request_id": 290, "in": 88, "cached": 126, "cost": 100, "checks": 72, "status": 106}
 """A request_id is never shortened."""
 VARIABLE_PX = (64, 260)
-OUTPUT_PX = 180
+HEADING_PX = 160
+"""Greatest width of a variable's heading that is shown whole, whatever the values."""
+OUTPUT_PX, LEAST_OUTPUT_PX = 180, 100
 NARROWEST_PX = 48
 NARROW_PX = 1_100
 NARROW_DROPS = ("in", "cost")
@@ -327,17 +324,24 @@ class BatchTable(RowTable):
         self._widths_for = kinds
         self.horizontalHeader().setProperty("zoomApplied", zoom_factor())  # sections have their size in this text size
         left_out = NARROW_DROPS if narrow else ()
-        fixed = sum(scaled(WIDTHS.get(column.kind, 0)) for column in self._batch.columns if column.kind not in left_out)
-        variables = sum(column.kind == "variable" for column in self._batch.columns)
+        header = self.horizontalHeader()
+        shown = [(at, column) for at, column in enumerate(self._batch.columns) if column.kind not in left_out]
+        fixed = sum(scaled(WIDTHS.get(column.kind, 0)) for _, column in shown)
+        variables = [at for at, column in shown if column.kind == "variable"]
+        output, room = scaled(OUTPUT_PX), self.width() - fixed
         least, most = map(scaled, VARIABLE_PX)
-        room = max(least, min((self.width() - fixed - scaled(OUTPUT_PX)) // max(variables, 1), most))
-        for number, column in enumerate(self._batch.columns):
-            stretched = column.kind == "output"
-            self.setColumnHidden(number, column.kind in left_out)
+        share = max(least, min((room - output) // max(len(variables), 1), most))
+        heading = QFontMetrics(ui_font(11))
+        titles = {at: heading.horizontalAdvance(self._batch.columns[at].title) + scaled(4 * PAD_PX) for at in variables}
+        widths = {at: max(share, min(titles[at], scaled(HEADING_PX))) for at in variables}
+        fits = room - sum(widths.values()) >= scaled(LEAST_OUTPUT_PX)  # else the table scrolls sideways
+        for at, column in enumerate(self._batch.columns):
+            stretched = column.kind == "output" and fits
+            self.setColumnHidden(at, column.kind in left_out)
             mode = QHeaderView.ResizeMode.Stretch if stretched else QHeaderView.ResizeMode.Interactive
-            self.horizontalHeader().setSectionResizeMode(number, mode)
+            header.setSectionResizeMode(at, mode)
             if not stretched:
-                self.setColumnWidth(number, scaled(WIDTHS[column.kind]) if column.kind in WIDTHS else room)
+                self.setColumnWidth(at, widths.get(at, scaled(WIDTHS.get(column.kind, LEAST_OUTPUT_PX))))
 
     def paint_row(self, painter: QPainter, number: int, area: QRect, spans: Spans) -> None:
         line, theme = self._batch.line(number), current_theme()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from PySide6.QtCore import QRect, Qt, Signal
+from PySide6.QtCore import QRect, Qt, QTimer, Signal
 from PySide6.QtGui import QDragEnterEvent, QDropEvent, QFontMetrics, QPainter, QPaintEvent, QShowEvent
 from PySide6.QtWidgets import (
     QButtonGroup,
@@ -25,7 +25,7 @@ from playground.tasks import Begin
 from playground.ui.batch.model import BatchModel, BatchTable
 from playground.ui.batch.setup import BatchSetup
 from playground.ui.modes import Pane
-from playground.ui.theme import GRID, current_theme, mono_font, scaled, ui_font
+from playground.ui.theme import GRID, current_theme, mono_font, scaled, ui_font, zoom_factor
 from playground.ui.topbar import shortened_name
 from playground.ui.widgets.figure_row import FigureRow
 from playground.ui.widgets.form import DirectedEdit, line_edit
@@ -45,7 +45,8 @@ from playground.ui.widgets.layouts import (
 )
 from playground.ui.widgets.notice import SlimBar, words
 
-DETAIL_PX = 152
+DETAIL_PX, HINT_PX = 152, 40
+"""Least height of the detail of a row; its height while no row is selected."""
 _EMPTY_PX = 560
 """Greatest width of the page without a batch."""
 TABLE_PX = 90
@@ -118,7 +119,6 @@ class BatchDetail(Panel):
 
     def __init__(self) -> None:
         super().__init__("detail")
-        self.setMinimumHeight(DETAIL_PX)
         self._title = ElidedLabel("Row")
         self.open = push_button("Open in Prompt", "link", self.open_asked)
         self.text = DirectedEdit()
@@ -144,7 +144,12 @@ class BatchDetail(Panel):
         self.show_line(None)
 
     def show_line(self, line: BatchLine | None) -> None:
+        """Show a row; None: one line asks to select one, so that the table has the room."""
         result = (line.result if line else None) or {}
+        self.text.setVisible(line is not None)
+        self.setProperty("zoomApplied", zoom_factor())  # the height is in the present text size
+        self.setMinimumHeight(DETAIL_PX if line else scaled(HINT_PX))
+        self.setMaximumHeight(10_000 if line else scaled(HINT_PX))
         self.open.setVisible(line is not None)
         self.open.setEnabled(line is not None and line.run_id is not None)
         self._right.setVisible(line is not None)
@@ -189,9 +194,9 @@ class BatchPage(QWidget):
     displayed = Signal()
     """The page became visible."""
 
-    def __init__(self, start: Begin) -> None:
+    def __init__(self, start: Begin, parent: QWidget | None = None) -> None:
         """`start` starts a task."""
-        super().__init__()
+        super().__init__(parent)
         self.setAcceptDrops(True)
         self.model = BatchModel(start)
         self.notice = SlimBar("Batch")
@@ -203,13 +208,17 @@ class BatchPage(QWidget):
         self._filter_timer = single_timer(self, FILTER_MS, self._apply_filter)
         self._selected: int | None = None
         self.stack = QStackedWidget()
-        self.stack.addWidget(self._empty_page())
-        self.stack.addWidget(self._batch_page())
+        # Each part is placed while it is empty: with a style sheet, a new parent costs time for every widget below.
         column_of(self.notice, (self.stack, 1), on=self, margins=0, spacing=0)
+        empty, page = Panel("pane"), QWidget()
+        self.stack.addWidget(empty)
+        self.stack.addWidget(PageArea(page))
+        self._lay_out_empty(empty)
+        self._lay_out_batch(page)
         self.table.selectionModel().currentRowChanged.connect(lambda *_: self.show_selected())
         self.model.modelReset.connect(self._restore_selection)
 
-    def _empty_page(self) -> QWidget:
+    def _lay_out_empty(self, page: QWidget) -> None:
         title = toned("Send this prompt for every row of a table", "title", wraps=True)
         text = words(
             "Columns fill the variables of the same name. Before anything is sent, you see the forecast of tokens, "
@@ -220,41 +229,36 @@ class BatchPage(QWidget):
         self.paste = push_button("Paste rows…", icon=("paste", "text"))
         self.logged = push_button("Use logged requests…", icon=("history", "text"))
         buttons.add_all((self.first_button, self.paste, self.logged))
-        page = Panel("pane")
         box = column_of(title, text, buttons, spacing=GRID * 2)
         self._holder = QWidget()
         self._holder.setMaximumWidth(scaled(_EMPTY_PX))
         self._holder.setLayout(box)
         middle = row_of(STRETCH, (self._holder, 100), STRETCH)
         column_of(Space(stretch=2), middle, Space(stretch=3), on=page)
-        return page
 
-    def _batch_page(self) -> QWidget:
+    def _lay_out_batch(self, page: QWidget) -> None:
         self.bar = BatchBar()
-        self.progress = Panel("pane")
-        column_of(self.bar, on=self.progress, margins=(14, GRID, 14, 0))
-        self.progress.hide()
-        self.order_text = words("", "muted")
-        order = Panel("pane")
-        self.gaps = words("", "variable")
-        self.gaps.hide()
-        column_of(self.gaps, self.order_text, on=order, margins=(14, 2, 14, 2), spacing=2)
-        self.body = split_of(Qt.Orientation.Vertical, self.table, self.detail, sizes=(10_000, DETAIL_PX), shares=(1, 0))
+        self.progress, order = Panel("pane"), Panel("pane")
+        self.order_text, self.gaps = words("", "muted"), words("", "variable")
+        self.body = split_of(Qt.Orientation.Vertical, self.table, self.detail, sizes=(10_000, HINT_PX), shares=(1, 0))
         self.body.setMinimumHeight(DETAIL_PX + TABLE_PX)
         self.body.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)  # shrinks first
-        page, above = QWidget(), QWidget()
-        column_of(self.setup, self.progress, order, self._filter_row(), on=above, margins=0, spacing=0)
+        above = QWidget()
         column_of(FittedScroll(above), (self.body, 1), on=page, margins=0, spacing=0)
-        return PageArea(page)
+        column_of(self.setup, self.progress, order, self._filter_row(), on=above, margins=0, spacing=0)
+        column_of(self.bar, on=self.progress, margins=(14, GRID, 14, 0))
+        self.progress.hide()
+        column_of(self.gaps, self.order_text, on=order, margins=(14, 2, 14, 2), spacing=2)
+        self.gaps.hide()
 
     def panes(self) -> Sequence[Pane]:
-        """Return the settings, the rows and the detail of a row; without rows, the buttons that add some."""
+        """Return the settings, the rows and the detail of a selected row; without rows, the buttons that add some."""
         column = next(iter(self.setup.combos.values()), self.setup.order)
         return (
             (self.stack.widget(0), self.first_button.setFocus),
             (self.setup, column.setFocus),
             (self.table, self.table.setFocus),
-            (self.detail, self.detail.text.setFocus),
+            (self.detail.text, self.detail.text.setFocus),
         )
 
     def say(self, sentence: str) -> None:
@@ -287,7 +291,10 @@ class BatchPage(QWidget):
         self.totals.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.retry = push_button("Retry failed", icon=("restore", "text"))
         self.copy = push_button("Copy request_id", clicked=self.table.copy_row, icon=("copy", "text"))
-        row.add_all((self.totals, self.retry, self.copy))
+        together = QWidget()  # in the next row, if there is no room in this one
+        together.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        row_of((self.totals, 1), self.retry, self.copy, on=together, margins=0, spacing=GRID)
+        row.addWidget(together)
         return frame
 
     def show_counts(self, *, can_retry: bool) -> None:
@@ -333,7 +340,11 @@ class BatchPage(QWidget):
         if line is not None:
             self._selected = line.item.row.number
         self.copy.setEnabled(line is not None and bool(line.request_id))
+        shown = not self.detail.text.isHidden()
         self.detail.show_line(line)
+        if (line is not None) != shown:
+            self.body.setSizes((10_000, self.detail.minimumHeight()))
+            QTimer.singleShot(0, self.table, lambda: self.table.scrollTo(self.table.currentIndex()))
 
     def _restore_selection(self) -> None:
         if self._selected is not None:

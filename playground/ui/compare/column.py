@@ -28,8 +28,7 @@ from playground.runs.metrics import UNKNOWN, Figure, dollars, finish_text, secon
 from playground.runs.state import RunState
 from playground.ui.panes.response.labels import LOOKS, ending, outcome, waiting
 from playground.ui.panes.response.live_text import LiveText
-from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID, Recolored, current_theme, mono_font, scaled, zoom_factor
+from playground.ui.theme import GRID, Recolored, current_theme, mono_font, restyle, scaled, zoom_factor
 from playground.ui.widgets.figure_row import Bar, BarPiece
 from playground.ui.widgets.form import DirectedEdit
 from playground.ui.widgets.highlight import change_format

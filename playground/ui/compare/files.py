@@ -23,8 +23,7 @@ from playground.services import AppServices
 from playground.storage.json_file import read_regular
 from playground.storage.paths import write_shared
 from playground.ui.widgets.notice import write_errors
-from playground.ui.widgets.progress import read_watched
-from playground.ui.widgets.task_dialog import ANY_FILE, ask_open, ask_save
+from playground.ui.widgets.task_dialog import ANY_FILE, ask_open, ask_save, read_watched
 
 MOST_LISTED = 12
 """Logged requests offered as a column."""

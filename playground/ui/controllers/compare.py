@@ -140,15 +140,16 @@ class CompareController(QObject):
     def __init__(
         self,
         window: QWidget,
+        pages: QWidget,
         workspace: AppServices,
         prompt: Callable[[], Document],
         shortcut: str,
     ) -> None:
-        """`prompt` returns the editor's document."""
+        """`pages`: the parent of the page. `prompt` returns the editor's document."""
         super().__init__(window)
         self._window, self._workspace, self._prompt = window, workspace, prompt
         self._shortcut, self._start = shortcut, workspace.tasks.start
-        self.page, self.tools = ComparePage(), CompareTools()
+        self.page, self.tools = ComparePage(pages), CompareTools()
         self.session = ComparisonSession(workspace.sender, lambda: workspace.log)
         self.files = CompareFiles(window, workspace, self.session, self.tools.sources, self._from_editor)
         self.dialog: VariantDialog | None = None

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from playground.requestlog.log import RequestLog
     from playground.runs.run import Run
     from playground.ui.controllers.log_actions import LogWork
+    from playground.ui.controllers.request import PaintClock
 
 
 KEEP_MS = 400
@@ -271,8 +272,8 @@ COUNT_S = 0.5
 class LiveRows:
     """What this process is sending, by run_id."""
 
-    def __init__(self, workspace: AppServices) -> None:
-        self._workspace = workspace
+    def __init__(self, workspace: AppServices, paint_clock: PaintClock) -> None:
+        self._workspace, self._paint_clock = workspace, paint_clock
         self._seen: dict[str, tuple[float, LiveRequests]] = {}
         self._counted: dict[str, tuple[float, float]] = {}
 
@@ -285,7 +286,7 @@ class LiveRows:
             return None
         now = time.monotonic()
         at, live = self._seen.get(run_id, (0.0, None))
-        shown_s = run.painted_s
+        shown_s = self._paint_clock.elapsed_s(run)
         if live is None or now - at >= LOOK_S or live.elapsed_s != shown_s:
             live = LiveRequests(run.state, shown_s, self._tokens(run, now), run.state.text[-TAIL:])
             self._seen[run_id] = now, live
@@ -318,7 +319,7 @@ class LogPaths(QObject):
     compare_requested = Signal(list)
     """Logged requests are to be compared: their run_ids, oldest first."""
 
-    def __init__(self, window: QWidget, workspace: AppServices, pane: LogPane) -> None:
+    def __init__(self, window: QWidget, workspace: AppServices, pane: LogPane, paint_clock: PaintClock) -> None:
         super().__init__(window)
         self._window, self._workspace, self._pane = window, workspace, pane
         self.start = workspace.tasks.start
@@ -328,11 +329,11 @@ class LogPaths(QObject):
         pane.zoomed.connect(self.layout.show_zoom)
         self.filters = SavedFilters(settings, pane.filter_line)
         self._work: LogWork | None = None
-        pane.model.live = LiveRows(workspace).of
+        pane.model.live = LiveRows(workspace, paint_clock).of
         pane.table.asked.connect(self.ask)
         pane.ids_pasted.connect(lambda ids: self.start(self._find(ids), "look for pasted ids"))
         pane.filter_line.words_wanted.connect(lambda: self.start(self._read_words(), "read the filter's words"))
-        self._ago = repeating_timer(self, AGO_MS, pane.model.repaint)
+        self._ago = repeating_timer(self, AGO_MS, pane.model.repaint_rows)
         self._bounds = repeating_timer(self, HOUR_MS, self.keep_bounds)
         self._bounds.start()
         pane.displayed.connect(lambda _shown: self._follow_clock())
@@ -405,7 +406,7 @@ class LogPaths(QObject):
 
     def _follow_clock(self) -> None:
         """Repaint now, and again at an interval while visible rows have relative times."""
-        self._pane.model.repaint()
+        self._pane.model.repaint_rows()
         if self._pane.model.clock == "relative" and self._pane.isVisible():
             self._ago.start()
         else:

@@ -19,8 +19,7 @@ from playground.runs.metrics import counted
 from playground.services import AppServices
 from playground.ui.panes.log.pane import LogPane
 from playground.ui.widgets.labels import copy_text
-from playground.ui.widgets.progress import watched
-from playground.ui.widgets.task_dialog import ask_open, ask_save, ask_text, asked, open_once
+from playground.ui.widgets.task_dialog import ask_open, ask_save, ask_text, asked, open_once, watched
 
 if TYPE_CHECKING:
     from playground.requestlog.log import RequestLog

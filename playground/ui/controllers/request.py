@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from playground.ui.panes.response.pane import ResponsePane
 
 T = TypeVar("T")
+PAINT_S = 0.25
+"""Interval for renewing the elapsed time of a running request, in all views at once."""
 FRAME_MS = 16
 """At most one repaint a frame at 60 Hz (architecture.md, One loop)."""
 FORECAST_MS = 40
@@ -45,6 +47,27 @@ UNSENT_MS = 150
 """From then on a request that is not sent yet takes the place of the previous one in the panes."""
 SECONDS_SHOWN, OLD_TICKS = 60, 10
 """Age in seconds up to which a forecast is updated every second; then every so many ticks."""
+
+
+class PaintClock:
+    """The elapsed time of each running request that all views of the window show."""
+
+    def __init__(self) -> None:
+        self._shown_s: WeakKeyDictionary[Run, float] = WeakKeyDictionary()
+
+    def renew(self, run: Run) -> bool:
+        """Renew the time, at most every PAINT_S. Returns whether it was renewed."""
+        now, shown_s = run.clock(), self._shown_s.get(run)
+        renewed = shown_s is None or now - shown_s >= PAINT_S
+        if renewed:
+            self._shown_s[run] = now
+        return renewed
+
+    def elapsed_s(self, run: Run) -> float:
+        """Return the run's clock when it was renewed last; the present one if no view has renewed it for a second."""
+        now = run.clock()
+        shown_s = self._shown_s.get(run, now)
+        return now if now - shown_s > 1 else shown_s
 
 
 class Requests(QObject):
@@ -69,10 +92,16 @@ class Requests(QObject):
     """A request has ended and everything about it is known."""
 
     def __init__(
-        self, workspace: AppServices, prompt: PromptPane, response: ResponsePane, inspector: InspectorPane, log: LogPane
+        self,
+        workspace: AppServices,
+        prompt: PromptPane,
+        response: ResponsePane,
+        inspector: InspectorPane,
+        log: LogPane,
+        paint_clock: PaintClock,
     ) -> None:
         super().__init__()
-        self._workspace = workspace
+        self._workspace, self._paint_clock = workspace, paint_clock
         self._prompt, self._response, self._inspector, self._log = prompt, response, inspector, log
         self._task: asyncio.Task[None] | None = None
         self.current: PendingRequest | None = None
@@ -354,7 +383,7 @@ class Requests(QObject):
             DisplayedRequest(
                 run.request.body, endpoint.base_url, endpoint.name, run.started_utc, keyed=endpoint.needs_key
             ),
-            elapsed_s=run.painted_s,
+            elapsed_s=self._paint_clock.elapsed_s(run),
         )
 
     def _show(self, model: InspectorModel, sent: DisplayedRequest, elapsed_s: float = 0.0) -> None:
@@ -378,15 +407,16 @@ class Requests(QObject):
     def _paint(self) -> None:
         if self.current is None or self.recalled is not None or self._unsent:
             return
-        renewed = self.current.run.paint_clock()
-        self._response.refresh(self.current.run.painted_s)
+        run = self.current.run
+        renewed = self._paint_clock.renew(run)
+        self._response.refresh(self._paint_clock.elapsed_s(run))
         self._inspector.show_model(self._live_model(self.current))
         self._log.show_shown(self.shown_run_id, self.request_id)
         if renewed:
             self._log.repaint_live()
-        if not self.current.run.state.ended:
+        if not run.state.ended:
             # Elapsed times move also while nothing comes.
-            self._frame.start(FRAME_MS if self.current.run.state.phase == "streaming" else 100)
+            self._frame.start(FRAME_MS if run.state.phase == "streaming" else 100)
 
     async def _finish(self, dispatch: PendingRequest) -> None:
         self._frame.stop()
@@ -428,7 +458,7 @@ class Requests(QObject):
             model=run.request.model,
             usage_asked=run.document.include_usage or not run.document.stream,
             score=score.sentence if score and (score.n or score.reports is False) else "",
-            clock_s=run.painted_s,
+            clock_s=self._paint_clock.elapsed_s(run),
         )
 
     def comparable(self) -> list[tuple[str, str]]:

@@ -19,7 +19,7 @@ from playground.services import AppServices, Recalled
 from playground.ui.controllers.dialogs import DialogController
 from playground.ui.controllers.files import Files
 from playground.ui.controllers.log import LogPaths
-from playground.ui.controllers.request import Requests
+from playground.ui.controllers.request import PaintClock, Requests
 from playground.ui.panes.inspector.pane import InspectorPane
 from playground.ui.panes.inspector.sections import AdviceSection
 from playground.ui.panes.log.pane import LogPane
@@ -148,8 +148,9 @@ class Answers:
         self.response = ResponsePane(self.column)
         self.inspector = InspectorPane(partial(_place, columns, 2))
         self.log = LogPane(workspace.tasks.start, partial(_place, rows, 1))
-        self.requests = Requests(workspace, prompt, self.response, self.inspector, self.log)
-        self.log_paths = LogPaths(program.window, workspace, self.log)
+        paint_clock = PaintClock()
+        self.requests = Requests(workspace, prompt, self.response, self.inspector, self.log, paint_clock)
+        self.log_paths = LogPaths(program.window, workspace, self.log, paint_clock)
         self._prompt = prompt
         self.requests.looking_back.connect(self._show_looking_back)
         self.adviser = Adviser(workspace, prompt, self.inspector.advice, self.requests, files, program)
@@ -169,7 +170,7 @@ class Answers:
         when = recalled.stored.record.started_utc.astimezone()
         day = "" if when.date() == datetime.now().astimezone().date() else f"{when:%a %d %b} · "
         name = visible_line(recalled.document.name) or "Untitled"
-        bar.show_message(f"Logged {day}{when:%H:%M:%S} · {name}", [("Use its prompt", use_prompt), back])
+        bar.show_message(f"{day}{when:%H:%M:%S} · {name}", [("Use its prompt", use_prompt), back])
 
     def rest(self) -> None:
         for part in (self.requests, self.adviser, self.log, self.log_paths):

@@ -1,7 +1,9 @@
-"""Open prompts as tabs above the prompt pane. Each has its own document, file, undo steps and newest request."""
+"""Open prompts as tabs above the prompt pane: each has a document, file, undo steps and newest request. Its file."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -11,8 +13,10 @@ from PySide6.QtWidgets import QTabBar, QWidget
 from playground.export.terminal import visible_line
 from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError
-from playground.prompt.files import identified, parse_bytes
+from playground.prompt.files import MAX_FILE_BYTES, identified, parse_bytes
+from playground.prompt.json_text import loads
 from playground.storage.draft import DraftState
+from playground.storage.json_file import read_regular
 from playground.ui.panes.prompt.pane import PromptPane
 from playground.ui.panes.prompt.undo import PromptFile, PromptPage
 from playground.ui.widgets.icons import icon_button
@@ -157,3 +161,66 @@ def _file(state: DraftState) -> PromptFile:
     except InputError:
         saved = Document()
     return PromptFile(Path(state.file) if state.file else None, state.format, saved, NOT_COMPARED)
+
+
+MAX_FIRST_LINE_BYTES = 4_000_000
+"""The first line of a JSON lines file is read up to this size to see whether it is a request."""
+
+
+def digest_of(data: bytes) -> str:
+    """Return the SHA-256 of a file's content in hexadecimal."""
+    import hashlib  # loads OpenSSL, which the first frame does not need
+
+    return hashlib.sha256(data).hexdigest()
+
+
+def is_log(path: Path) -> bool:
+    """Return whether a file is imported into the request log when it is opened, and not opened as a prompt."""
+    return path.suffix.lower() in (".har", ".jsonl")
+
+
+def has_requests(path: Path) -> bool:
+    """Return whether the first line is a request body, or a line of an OpenAI batch input file."""
+    try:
+        value = loads(read_regular(path, MAX_FIRST_LINE_BYTES).partition(b"\n")[0])
+    except (OSError, ValueError):
+        return False
+    return isinstance(value, dict) and (isinstance(value.get("messages"), list) or "custom_id" in value)
+
+
+def content_of(path: Path, *, compared: bool = False) -> tuple[str, Document | None]:
+    """Return the digest of a file, and its prompt unless it was `compared` already. Raises OSError."""
+    data = read_regular(path, MAX_FILE_BYTES)
+    try:
+        return digest_of(data), None if compared else identified(parse_bytes(data).document)
+    except InputError:
+        return digest_of(data), None
+
+
+def absolute_and_open(path: Path, open_paths: Sequence[Path | None]) -> tuple[Path, Path | None]:
+    """Return the absolute path, and the path by which the same file, perhaps through a link, is open in a tab."""
+    path = path.absolute()
+    real = os.path.realpath(path)
+    return path, next((other for other in open_paths if other is not None and os.path.realpath(other) == real), None)
+
+
+def changed_digest(path: Path, known: str | None) -> str | None:
+    """Return the digest of the file on disk if it is not `known`. None: unchanged, missing or not to be checked.
+
+    Raises OSError if the file cannot be read.
+    """
+    if known is None:
+        return None
+    try:
+        found = digest_of(read_regular(path, MAX_FILE_BYTES))
+    except FileNotFoundError:
+        return None
+    return None if found == known else found
+
+
+def bytes_or_none(path: Path | None) -> bytes | None:
+    """Return the content of the prompt's file; None if there is none or it cannot be read."""
+    try:
+        return None if path is None else read_regular(path, MAX_FILE_BYTES)
+    except OSError:
+        return None

@@ -26,8 +26,7 @@ from playground.storage.credentials import VARIABLE, Availability, CredentialSto
 from playground.storage.endpoints import EndpointStore
 from playground.tasks import Start
 from playground.ui.dialogs.endpoint_form import Draft, EndpointForm
-from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID, scaled
+from playground.ui.theme import GRID, restyle, scaled
 from playground.ui.widgets.form import line_edit, list_box
 from playground.ui.widgets.labels import push_button, show_or_hide
 from playground.ui.widgets.layouts import STRETCH, FlowLayout, Panel, column_of, row_of, scrolled
@@ -278,7 +277,7 @@ class ConnectDialog(QDialog):
             self.list.clear()
             for endpoint in (*self._endpoints.all(), *([NEW] if NEW_ID in (chosen, *self._drafts) else [])):
                 item = QListWidgetItem(endpoint.name or "New endpoint", self.list)
-                item.setSizeHint(QSize(0, ROW_PX))
+                item.setSizeHint(QSize(0, scaled(ROW_PX)))
                 item.setData(Qt.ItemDataRole.UserRole, endpoint.id)
                 if endpoint.id == chosen:
                     self.list.setCurrentItem(item)

@@ -16,7 +16,7 @@ from playground.storage.server_secrets import ServerSecrets
 from playground.storage.settings import Settings
 from playground.tasks import Start
 from playground.tools.mcp_servers import ToolServerError
-from playground.ui.stylesheet import restyle
+from playground.ui.theme import restyle
 from playground.ui.widgets.form import line_edit, list_box
 from playground.ui.widgets.labels import push_button
 from playground.ui.widgets.layouts import row_of

@@ -16,8 +16,7 @@ from playground.recorder.difference import RequestDifference
 from playground.requestlog.records import LogRow
 from playground.runs.metrics import Figure, counted
 from playground.ui.compare.column import PieceView
-from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID, current_theme, mono_font, scaled, ui_font, zoom_factor
+from playground.ui.theme import GRID, current_theme, mono_font, restyle, scaled, ui_font, zoom_factor
 from playground.ui.widgets.figure_row import figure, round_up
 from playground.ui.widgets.form import combo_box, line_edit, spin_box
 from playground.ui.widgets.icons import IconLabel, set_icon, set_label
@@ -341,7 +340,8 @@ class TokenBars(QWidget):
                 self.chosen.emit(row.run_id)
 
 
-_LINES, _LOW_LINES = 3, 2
+LINES, LOW_LINES, LOWEST_LINES = 3, 2, 1
+"""Lines of the text at a difference, by the height of the page."""
 _NOTABLE = 64
 """Tokens from which a report contradicts the estimate."""
 
@@ -373,12 +373,12 @@ class DifferenceStrip(Panel):
         self.place.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.pieces = PieceView("Text at the first difference", margin=0)
         self.pieces.setFont(mono_font(12))
-        self._lines = _LINES
-        self.show_zoom()
+        self._lines = LINES
         self.pieces.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.pieces.setStyleSheet("background: transparent;")
         self.note = words("", "muted")
         self._run_ids: list[str] = []
+        self._place = self._note = ""
         earlier = push_button(
             "Show earlier",
             "link",
@@ -395,10 +395,11 @@ class DifferenceStrip(Panel):
         said, head = QWidget(), FlowLayout()  # the buttons are below the words if there is no room beside them
         said.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         row_of(self.title, (self.place, 1), on=said, margins=0, spacing=GRID)
-        buttons = QWidget()
-        row_of(earlier, compare, on=buttons, margins=0, spacing=GRID)
-        head.add_all((said, buttons))
+        self._buttons = QWidget()
+        row_of(earlier, compare, on=self._buttons, margins=0, spacing=GRID)
+        head.add_all((said, self._buttons))
         column_of(head, self.pieces, self.note, on=self, margins=(GRID * 2, 6, GRID, 6), spacing=4)
+        self.show_zoom()
         self.hide()
 
     def show_compared(self, compared: Compared | None) -> None:
@@ -413,22 +414,36 @@ class DifferenceStrip(Panel):
         times = [f"{row.started_utc.astimezone():%H:%M:%S}" for row in (compared.row, compared.earlier)]
         self.title.set_full_text(f"{times[0]} {'differs from' if found.place else 'continues'} {times[1]}")
         shared = f"{Figure.estimated(found.shared_tokens).text} tokens shared"
-        place = found.place or found.words
-        self.place.set_full_text(f"{place} · {shared}", short=place)
+        self._place = found.place or found.words
+        self.place.set_full_text(f"{self._place} · {shared}", short=self._place)
         self.title.setToolTip(f"Compared with the request before in its {compared.within}")
         self.pieces.setVisible(bool(found.place))
         self.pieces.show_pieces(compared.pieces)
-        self.note.setText(note(compared))
+        self._note = note(compared)
+        self._fit()
 
-    def show_low(self, low: bool) -> None:
-        """Keep fewer lines in a low page."""
-        if (lines := _LOW_LINES if low else _LINES) != self._lines:
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        """Show the place of the difference beside the title, or before the note if there is no room for it."""
+        taken = self.title.sizeHint().width() + self._buttons.sizeHint().width() + 5 * GRID
+        fits = self.width() - taken >= self.place.fontMetrics().horizontalAdvance(self._place)
+        self.place.setVisible(fits)
+        self.note.setText(self._note if fits or not self._place else f"{self._place}: {self._note}")
+
+    def show_lines(self, lines: int) -> None:
+        """Show as many lines of text; in the lowest page without the buttons, which the menu of the row has, too."""
+        if lines != self._lines:
             self._lines = lines
+            self._buttons.setVisible(lines > LOWEST_LINES)
             self.show_zoom()
 
     def show_zoom(self) -> None:
         """Keep room for the same number of lines after the text size has changed."""
         self.pieces.setFixedHeight(self.pieces.fontMetrics().lineSpacing() * self._lines + 2)
+        self._fit()
 
 
 def note(compared: Compared) -> str:

@@ -20,7 +20,14 @@ from playground.ui.panes.log.details import RowDetail
 from playground.ui.panes.log.filter_line import FilterLine
 from playground.ui.panes.log.pane import EmptyPage
 from playground.ui.panes.response.raw_tabs import DisplayedRequest, RequestTab
-from playground.ui.recorder.bars import ConnectPanel, DifferenceStrip, TokenBars
+from playground.ui.recorder.bars import (
+    LINES,
+    LOW_LINES,
+    LOWEST_LINES,
+    ConnectPanel,
+    DifferenceStrip,
+    TokenBars,
+)
 from playground.ui.recorder.programs import LeaksPanel, ProgramList
 from playground.ui.recorder.table import RecordedModel, RecordedTable
 from playground.ui.theme import GRID, scaled
@@ -45,8 +52,8 @@ MAX_BODIES = 300
 """Newest requests that are analysed."""
 _WIDE_PX = 1_180
 """Least width with words on the buttons beside the filter."""
-_LOW_PX = 640
-"""Least height with bars and a difference of full height."""
+_LOW_PX, _BARS_PX = 640, 400
+"""Least height with bars and a difference of full height; least height with bars: in a lower page rows have it."""
 _SIDES_PX, _TABS_PX, _TABS_SHARE = (190, 300), 392, 0.4
 """Widths of programs and tabs in a wide page; of the tabs in a narrow one, which have the programs, and their largest
 share of it."""
@@ -70,8 +77,8 @@ class RecorderPage(QWidget):
     """The selected row or the chosen tab has changed."""
     visible_changed = Signal(bool)
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
         self.notice, self.paused = SlimBar("Recorder"), SlimBar("Paused display")
         self.programs = ProgramList()
         self.title = toned("All requests", "strong")
@@ -112,6 +119,15 @@ class RecorderPage(QWidget):
         self.show_requests(Shown())
 
     def _lay_out(self) -> None:
+        # Each part is placed while it is empty: with a style sheet, a new parent costs time for every widget below.
+        middle, requests = Panel("pane"), QWidget()
+        self._middle, self._list = QStackedWidget(), QStackedWidget()
+        self._split = split_of(Qt.Orientation.Horizontal, self.programs, middle, self.tabs, shares=(0, 1, 0))
+        self._split.setHandleWidth(1)
+        column_of(self.notice, (self._split, 1), on=self, margins=0, spacing=0)
+        column_of(self._middle, on=middle, margins=0)
+        self._middle.addWidget(scrolled(self._empty(), sideways=False))
+        self._middle.addWidget(PageArea(requests))
         self._head = head = row_of(self.title, (self.summary, 1), spacing=GRID * 2)
         self.filter_line.setPlaceholderText("Filter: cached:0, any text")
         self.filter_line.setAccessibleName("Filter the recorded requests")
@@ -122,16 +138,11 @@ class RecorderPage(QWidget):
         row = FlowLayout()
         row.add_all((self.filter_line, self.scope, *self.buttons.values(), self.more))
         top = column_of(head, self.bars, row, self.wrong, margins=(FIRST_PAD_PX, GRID, FIRST_PAD_PX, GRID), spacing=6)
+        column_of(top, self.paused, (self._list, 1), self.strip, on=requests, margins=0, spacing=0)
         self.wrong.hide()
         self.no_match.show_message(NO_MATCH, clear=True)
-        self._list = QStackedWidget()
         self._list.addWidget(self.table)
         self._list.addWidget(self.no_match)
-        requests = QWidget()
-        column_of(top, self.paused, (self._list, 1), self.strip, on=requests, margins=0, spacing=0)
-        self._middle = QStackedWidget()
-        self._middle.addWidget(scrolled(self._empty(), sideways=False))
-        self._middle.addWidget(PageArea(requests))
         self.tabs.addTab(self.leaks, "Leaks")
         self.tabs.addTab(self.request, "Request")
         self.tabs.addTab(self.inspector, "Inspector")
@@ -142,11 +153,6 @@ class RecorderPage(QWidget):
         for part in (self.tabs, self.inspector):
             part.setMinimumWidth(240)
             part.setProperty("keepsWidth", True)  # larger text wraps
-        middle = Panel("pane")
-        column_of(self._middle, on=middle, margins=0)
-        self._split = split_of(Qt.Orientation.Horizontal, self.programs, middle, self.tabs, shares=(0, 1, 0))
-        self._split.setHandleWidth(1)
-        column_of(self.notice, (self._split, 1), on=self, margins=0, spacing=0)
 
     def _empty(self) -> QWidget:
         page = QWidget()
@@ -210,7 +216,9 @@ class RecorderPage(QWidget):
         """
         wide, low = self.width() >= scaled(_WIDE_PX), self.height() < scaled(_LOW_PX)
         self.bars.show_low(low)
-        self.strip.show_low(low)
+        lowest = self.height() < scaled(_BARS_PX)
+        self.bars.setVisible(not lowest)
+        self.strip.show_lines(LOWEST_LINES if lowest else LOW_LINES if low else LINES)
         if wide != self._wide:
             self._divided = False
             focused = self.focusWidget() is self.programs

@@ -28,8 +28,7 @@ from playground.prompt.document import Document
 from playground.recorder.programs import ADVICE, Analysis, Figures, Leak, Rewrite, Savings, figures
 from playground.requestlog.records import LogRow
 from playground.runs.metrics import UNKNOWN, Figure, counted, dollars, percent
-from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID, current_theme, mono_font, scaled, ui_font
+from playground.ui.theme import GRID, current_theme, mono_font, restyle, scaled, ui_font
 from playground.ui.widgets.form import combo_box
 from playground.ui.widgets.highlight import DifferenceView
 from playground.ui.widgets.labels import push_button, show_or_hide, toned

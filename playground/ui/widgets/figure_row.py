@@ -29,8 +29,7 @@ from playground.export.terminal import visible, visible_line
 from playground.runs.state import RunState
 from playground.storage.paths import write_shared
 from playground.tasks import Begin
-from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID, current_theme, scaled, ui_font
+from playground.ui.theme import GRID, current_theme, restyle, scaled, ui_font
 from playground.ui.widgets.labels import ElidedLabel, IdLabel, copy_text
 from playground.ui.widgets.layouts import FlowLayout, column_of, row_of
 from playground.ui.widgets.notice import write_errors

@@ -22,8 +22,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QFrame, QLabel, QLineEdit, QPlainTextEdit, QTextEdit, QVBoxLayout, QWidget
 
 from playground.prompt.field_errors import InputError
-from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID, mono_font
+from playground.ui.theme import GRID, mono_font, restyle
 from playground.ui.widgets.labels import show_or_hide, toned
 from playground.ui.widgets.layouts import column_of
 

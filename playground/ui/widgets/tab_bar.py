@@ -108,7 +108,8 @@ class PaneTabs(OverflowTabs):
     minimumTabSizeHint = tabSizeHint
 
     def displayed(self, index: int) -> tuple[str, str]:
-        """Return the title and count that are drawn: a tab that is partly in view ends, or begins, with an ellipsis."""
+        """Return the title and count that are drawn: a tab that is partly in view ends, or begins, with an ellipsis; of
+        one with room for the ellipsis only, nothing is drawn."""
         title, count = split(self.tabText(index))
         end = self.more.x() if self.more.isVisibleTo(self) else self.width()
         rect, gap = self.tabRect(index), _SIDE if index == 0 else self._gap
@@ -117,7 +118,8 @@ class PaneTabs(OverflowTabs):
             return title, count
         side = Qt.TextElideMode.ElideLeft if left < 0 else Qt.TextElideMode.ElideRight
         metrics = QFontMetricsF(ui_font(bold=index == self.currentIndex()))
-        return metrics.elidedText(title, side, min(right, end) - max(left, 0)), ""
+        shown = metrics.elidedText(title, side, min(right, end) - max(left, 0))
+        return "" if shown == "…" else shown, ""
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         painter, theme = QPainter(self), current_theme()

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from pathlib import Path
 
@@ -89,21 +88,25 @@ CASES: dict[str, tuple[str, str | bytes, int | str]] = {
         "client.chat.completions.create(messages=" + "[" * 200 + "]" * 200 + ")",
         "line 1: the call is neither Python nor JavaScript",
     ),
-    "python.self_reference": ("a.py", "m = m + m\nclient.chat.completions.create(messages=m)", "nested|line 1"),
-    "python.no_messages": ("a.py", 'client.chat.completions.create(model="m")', "messages"),
+    "python.self_reference": (
+        "a.py",
+        "m = m + m\nclient.chat.completions.create(messages=m)",
+        "line 1: the snippet is nested",
+    ),
+    "python.no_messages": ("a.py", 'client.chat.completions.create(model="m")', "it has none (the call in line 1)"),
     "python.bomb": (
         "a.py",
         'a = "x" * 10\n'
         + "".join(f"a{i} = a{i - 1} + a{i - 1}\n" for i in range(1, 40)).replace("a0", "a")
         + 'client.chat.completions.create(messages=[{"role": "user", "content": a39}])',
-        "nested|line",
+        "line 12: the snippet is nested too deeply",
     ),
     "python.doubling_names": (
         "a.py",
         "a0 = ['x']\n"
         + "".join(f"a{i} = a{i - 1} + a{i - 1}\n" for i in range(1, 28))
         + "client.chat.completions.create(messages=a27)",
-        "line",
+        "line 4: the values are too large",
     ),
     "js.valid": (
         "a.js",
@@ -120,9 +123,13 @@ CASES: dict[str, tuple[str, str | bytes, int | str]] = {
         "client.chat.completions.create({/*a*/ messages: [ // b\n {role: 'user', content: 'Q',},],})",
         1,
     ),
-    "js.unclosed": ("a.js", "client.chat.completions.create({messages: [{role: 'user'", "line 1"),
-    "js.deep": ("a.js", "client.chat.completions.create({messages: " + "[" * 5000, "line"),
-    "js.templates": ("a.js", "${`" * 100_000 + "c.chat.completions.create({messages: [q]})", "line"),
+    "js.unclosed": ("a.js", "client.chat.completions.create({messages: [{role: 'user'", "line 1 is not understood"),
+    "js.deep": ("a.js", "client.chat.completions.create({messages: " + "[" * 5000, "line 1 is not understood"),
+    "js.templates": (
+        "a.js",
+        "${`" * 100_000 + "c.chat.completions.create({messages: [q]})",
+        "line 1 is not understood",
+    ),
     "js.many_changes": (
         "a.js",
         "let q = 0;" + "q = 1;" * 80_000 + "c.chat.completions.create({messages: [q]})",
@@ -133,7 +140,11 @@ CASES: dict[str, tuple[str, str | bytes, int | str]] = {
         "m = []\n" + 'm.append({"role": "user", "content": "Q"})\n' * 2_000 + "c.chat.completions.create(messages=m)",
         2_000,
     ),
-    "js.getter": ("a.js", "client.chat.completions.create({get messages() { return fetch('x') }})", "line 1"),
+    "js.getter": (
+        "a.js",
+        "client.chat.completions.create({get messages() { return fetch('x') }})",
+        "is not in the program (line 1)",
+    ),
     "body.valid": ("a.json", J({**B, "model": "electron"}), 1),
     "body.byte_order_mark": ("a.json", b"\xef\xbb\xbf" + J(B).encode(), 1),
     "body.content_parts": (
@@ -267,6 +278,6 @@ def test_import_file_opens_or_names_the_place(name: str) -> None:
     else:
         with pytest.raises(InputError) as error:
             open_any_bytes(data, file)
-        assert re.search("|".join(map(re.escape, expected.split("|"))), str(error.value.problems[0]))
+        assert expected in str(error.value.problems[0])
     assert time.process_time() - began < 5  # none can occupy the window's worker
     assert not RAN.exists()

@@ -30,6 +30,8 @@ def imported(code: str) -> tuple[list[str | None], list[int]]:
 # The code, the texts of the messages, and the lines that the report names.
 PYTHON: dict[str, tuple[str, list[str | None], list[int]]] = {
     "append": (f"m = [{S}]\nm.append({U})\n{SEND}", ["S", "U"], []),
+    "extend": (f"m = [{S}]\nm.extend([{U}, *more])\nm += [{U}]\nm.extend(rest)\n{SEND}", ["S", "U", "U"], [3, 5]),
+    "added in a branch": (f"m = [{S}]\nif x:\n    m += [{U}]\n{SEND}", ["S"], [4]),
     "added text": (f't = "S"\nt += "U"\nm = [{{"role": "user", "content": t}}]\n{SEND}', ["{{t}}"], [2, 3]),
     "spread": (f"h = [{S}]\nm = [*h, {U}]\n{SEND}", ["S", "U"], []),
     "unknown spread": (f"m = [{S}, *history(), {U}]\n{SEND}", ["S", "U"], [2]),
@@ -90,6 +92,7 @@ PYTHON: dict[str, tuple[str, list[str | None], list[int]]] = {
         ["{{q}}"],
         [3],
     ),
+    "first version of the package": (f"openai.ChatCompletion.create(messages=[{U}])", ["U"], []),
     "keywords and more": (f'k = {{"messages": [{U}], **more}}\nc.chat.completions.create(**k)', ["U"], [2]),
     "two calls of a function": (
         'm = [{"role": "user", "content": f"{input()} {input()} {x.y} {x.y}"}]\n' + SEND,
@@ -183,6 +186,18 @@ PYTHON: dict[str, tuple[str, list[str | None], list[int]]] = {
     ),
     "appended before a copy": (f"b = [{S}]\nb.append({U})\nm = [*b]\n{SEND}", ["S", "U"], []),
     "with options": (f"c = openai.OpenAI().with_options(timeout=1)\nm = [{U}]\n{SEND}", ["U"], []),
+    "client that a function is given": (
+        f"def f(k, c):\n    m = [{U}]\n    {SEND}\nf(1, openai.OpenAI())\nf(1, c=None)\nf(1, wrap())",
+        ["U"],
+        [7],
+    ),
+    "client that an object is given": (
+        f"class A:\n    def __init__(self, k):\n        self.k = k\n    def f(self):\n        m = [{U}]\n"
+        f"        self.k.{SEND[2:]}\nA(openai.OpenAI()).f()\nA(k=wrap()).f()",
+        ["U"],
+        [9],
+    ),
+    "client of a package with a similar name": (f"from openai_utils import c\nm = [{U}]\n{SEND}", ["U"], [2]),
     "own transport": (f"c = openai.OpenAI(http_client=h)\nm = [{U}]\n{SEND}", ["U"], [2]),
 }
 
@@ -194,12 +209,9 @@ def test_open_any_python_program_gives_what_it_sends_or_names_the_rest(case: str
 
 
 REFUSED_PYTHON: dict[str, tuple[str, int]] = {
-    "added list": (f"m = [{S}]\nm += [{U}]\n{SEND}", 2),
     "item set, insert": (f'm = [{U}]\nm[0]["content"] = "T"\nm.insert(0, {S})\n{SEND}', 3),
-    "list in a dict": (f'm = [{S}]\nd = {{"m": m}}\nd["m"].append({U})\n{SEND}', 4),
     "keywords in a dict": (f"k = dict(messages=[{S}])\nk['messages'] = [{U}]\nc.chat.completions.create(**k)", 3),
     "message updated by another name": (f'm = [{S}, {U}]\nd = m[0]\nd |= {{"content": "T"}}\n{SEND}', 3),
-    "list read in a loop": (f'm = [{S}]\nfor x in m:\n    print(x["content"], len(m))\n{SEND}', 3),
     "client of a subclass": (f"class My(openai.OpenAI):\n    pass\nc = My()\nm = [{U}]\n{SEND}", 2),
     "client that a function changes": (
         f"def wrap(x):\n    x.chat.completions.create = f\nc = openai.OpenAI()\nwrap(c)\nm = [{U}]\n{SEND}",
@@ -223,44 +235,15 @@ REFUSED_PYTHON: dict[str, tuple[str, int]] = {
         "    def ask(self):\n        c.chat.completions.create(messages=self.m)",
         5,
     ),
-    "name set in an annotation": (f"m = [{S}]\nx: (m := [{U}])\n{SEND}", 2),
-    "list changed in an annotation": (f"m = [{S}]\ndef f(a: m.append({U})): ...\n{SEND}", 3),
-    "changed by a function in a function": (
-        f"m = [{S}]\ndef f(x):\n    def g():\n        x.append({U})\n    g()\nf(m)\n{SEND}",
-        7,
-    ),
-    "method of another class": (
-        f"m = [{S}]\nclass A:\n    def get(self, x):\n        x.append({U})\nA().get(m)\n{SEND}",
-        6,
-    ),
-    "function as an argument": (f"m = [{S}]\nprint(max(m, key=lambda x: x.update(content='T')))\n{SEND}", 3),
     "empty": ("c.chat.completions.create(messages=[])", 2),
-    "loop variable in a function": (
-        f"m = [{S}]\nfor x in m:\n    f = lambda: x.update(content='T')\n    f()\n{SEND}",
-        3,
-    ),
-    "setattr": (f"m = [{S}]\nsetattr(x, 'm', [])\n{SEND}", 3),
-    "passed to a function": (f"m = [{S}]\ntrim(m)\n{SEND}", 3),
     "passed to a function that changes it": (f"def f(x):\n    x.pop()\nm = [{S}]\nf(m)\n{SEND}", 5),
-    "items changed in a loop": (f'm = [{S}]\nfor x in m:\n    x["content"] = "T"\n{SEND}', 3),
-    "popped by a function": (f"m = [{S}]\ndef f():\n    m.pop()\nf()\n{SEND}", 4),
-    "stored elsewhere": (f"m = [{S}]\nself.m = m\nself.m.append({U})\n{SEND}", 3),
     "part replaced": (f"m = [{S}, {U}]\nm[0:1] = []\n{SEND}", 3),
     "keywords changed in a branch": (
         f'k = dict(messages=[{S}])\nif x:\n    k["a"] = 1\nc.chat.completions.create(**k)',
         4,
     ),
-    "method not called": (f"m = [{S}]\nadd = m.append\nadd({U})\n{SEND}", 4),
-    "unbound method": (f"m = [{S}]\nlist.append(m, {U})\n{SEND}", 3),
-    "default argument": (f"m = [{S}]\ndef r(m=m):\n    m.append({U})\nr()\n{SEND}", 2),
-    "named in an expression": (f"m = [{S}]\n(q := m).append({U})\n{SEND}", 3),
-    "returned": (f"m = [{S}]\ndef get():\n    return m\nget().append({U})\n{SEND}", 4),
     "appended in an argument": (f"m = [{S}]\nc.chat.completions.create(messages=m, n=len(m.append({U}) or m))", 3),
-    "loop variable used later": (f'm = [{S}]\nfor x in m:\n    pass\nx["content"] = "T"\n{SEND}', 3),
-    "exec": (f"m = [{S}]\nexec(x)\n{SEND}", 3),
-    "globals": (f"m = [{S}]\nglobals()['m'] = []\n{SEND}", 3),
     "main module": (f"import __main__\nm = [{S}]\n__main__.m = []\n{SEND}", 2),
-    "modules": (f"m = [{S}]\nsys.modules[__name__].m = []\n{SEND}", 3),
     "end of the program": (f"m = [{U}]\nraise SystemExit(0)\n{SEND}", 4),
     "function of other names": (f"m = [{U}]\ntypes.FunctionType(f.__code__, {{}})()\n{SEND}", 3),
     "comparison that changes": (
@@ -268,10 +251,7 @@ REFUSED_PYTHON: dict[str, tuple[str, int]] = {
         3,
     ),
     "appended behind a copy": (f"b = [{S}]\nm = [*b]\nb.append({U})\n{SEND}", 4),
-    "other name that is extended": (f"m = [{S}]\nn = m\nn += [{U}]\n{SEND}", 3),
-    "attribute of a class": (f"m = [{S}]\nclass K:\n    n = m\nK.n.append({U})\n{SEND}", 4),
-    "signs": ("x = " + "-" * 20_000 + f"1\n{SEND}", 0),
-    "parts": ("x = 1\n" * 30_001 + SEND, 0),
+    "call that is only passed on": (f"m = [{U}]\nretry(c.chat.completions.create, messages=m)", 3),
     "text of a size that doubles": (
         'a0 = "xx"\n'
         + "".join(f'a{i + 1} = f"{{a{i}}}{{a{i}}}"\n' for i in range(40))
@@ -292,7 +272,19 @@ def test_open_any_python_program_that_may_send_other_messages_is_refused_with_th
     code, line = REFUSED_PYTHON[case]
     with pytest.raises(InputError) as refused:
         imported(f"import openai\n{code}\n")
-    assert (lines_in(str(refused.value)) or [0])[0] == line
+    assert lines_in(str(refused.value))[:1] == [line]
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("x = " + "-" * 20_000 + f"1\n{SEND}", "the snippet is nested too deeply"),
+        ("x = 1\n" * 30_001 + SEND, "more than 60,000 parts"),
+    ],
+)
+def test_open_any_python_program_that_is_too_large_is_refused(code: str, reason: str) -> None:
+    with pytest.raises(InputError, match=reason):
+        open_any(code)
 
 
 def test_open_any_python_argument_that_is_not_known_is_named_and_left_out() -> None:
@@ -440,6 +432,11 @@ JAVASCRIPT: dict[str, tuple[str, list[str | None], list[int]]] = {
         ["U"],
         [4, 5],
     ),
+    "client that an arrow function is given": (
+        f"const f = (c) => c.chat.completions.create({{messages: [{U}]}});\nf(new OpenAI());\nf(wrap());",
+        ["U"],
+        [4],
+    ),
     "required client": (
         f'const {{ OpenAI }} = require("openai");\nconst c = new OpenAI();\nconst m = [{U}];\n{JS_SEND}',
         ["U"],
@@ -480,13 +477,9 @@ def test_open_any_javascript_program_gives_what_it_sends_or_names_the_rest(case:
 
 
 REFUSED_JAVASCRIPT: dict[str, tuple[str, int]] = {
-    "long comparison": (f"const m = [{S}];\nconst x = " + "a < " * 10_000 + f"1;\n{JS_SEND}", 3),
-    "name with an escape": (f"const m = [{S}];\n\\u006d.push({U});\n{JS_SEND}", 3),
-    "with": (f"const m = [{S}];\nwith (o) {{ m.push({U}); }}\n{JS_SEND}", 3),
     "property of the client": (f"c.chat = {{ completions: f }};\nconst m = [{S}];\n{JS_SEND}", 2),
     "JSON with a function": ("fetch('/chat/completions', {body: JSON.stringify({messages: []}, f)});", 2),
     "concat": (f"const m = [{S}].concat([{U}]);\n{JS_SEND}", 2),
-    "in an object": (f"const m = [{S}];\nconst o = {{m}}; o.m.push({U});\n{JS_SEND}", 3),
     "item set": (f'const m = [{U}];\nm[0].content = "T";\n{JS_SEND}', 3),
     "options changed": (
         f"const o = {{messages: [{U}]}};\no.temperature = 0.1;\nawait c.chat.completions.create(o);",
@@ -503,33 +496,10 @@ REFUSED_JAVASCRIPT: dict[str, tuple[str, int]] = {
         'c.chat.completions.create({messages: [...build("Q"), ...more()]});',
         4,
     ),
-    "set method": (f"const m = [{S}];\nconst o = {{ set x(v) {{ v.push({U}); }} }};\no.x = m;\n{JS_SEND}", 4),
-    "tagged template": (f"const m = [{S}];\nconst x = f`${{m}}`;\n{JS_SEND}", 3),
-    "own log": (f"const m = [{S}];\nconst L = {{log: (x) => x.push({U})}};\nL.log(m);\n{JS_SEND}", 4),
-    "function as an argument": (
-        f"const m = [{S}];\nJSON.stringify(m, (k, v) => {{ v.content = 'T'; }});\n{JS_SEND}",
-        3,
-    ),
-    "arguments": (f"const m = [{S}];\nfunction f() {{ arguments[0].push({U}); }}\nf(m);\n{JS_SEND}", 4),
-    "prototype": (f"const m = [{S}];\nArray.prototype.push = f;\n{JS_SEND}", 3),
     "global object": (f"var m = [{S}];\nglobalThis.m = [];\n{JS_SEND}", 3),
     "call in code not understood": (f"const m = [{S}];\nconst x = <p>{{ {JS_SEND} }}</p>", 3),
-    "loop over the list": (f'const m = [{S}];\nfor (const x of m) x.content = "T";\n{JS_SEND}', 3),
-    "forEach": (f'const m = [{S}];\nm.forEach(x => x.content += "T");\n{JS_SEND}', 3),
-    "item by at": (f'const m = [{S}];\nconst x = m.at(-1); x.content = "T";\n{JS_SEND}', 3),
-    "item by index": (f'const m = [{S}];\nconst x = m[m.length - 1]; x.content = "T";\n{JS_SEND}', 3),
-    "item by destructuring": (f'const m = [{S}];\nconst {{0: x}} = m; x.content = "T";\n{JS_SEND}', 3),
-    "comma": (f"const m = [{S}];\nconst n = (0, m); n.push({U});\n{JS_SEND}", 3),
-    "returned": (f"const m = [{S}];\nconst get = () => m; get().push({U});\n{JS_SEND}", 3),
-    "eval": (f"const m = [{S}];\neval(x);\n{JS_SEND}", 3),
-    "passed to a function": (f"const m = [{S}];\ntrim(m);\n{JS_SEND}", 3),
-    "passed in an object": (f"const m = [{S}];\nsave({{ m }});\n{JS_SEND}", 3),
-    "end of the program": (f"const m = [{S}];\nprocess.exit(0);\n{JS_SEND}", 4),
-    "thrown": (f'const m = [{S}];\nthrow new Error("x");\n{JS_SEND}', 4),
     "text added to a list": (f"let m = [{S}];\nm += [{U}];\n{JS_SEND}", 2),
-    "log that is replaced": (f"const m = [{S}];\nconsole.log = f;\nconsole.log(m);\n{JS_SEND}", 3),
     "own getter": ("const o = { get messages() { return f(); } };\nc.chat.completions.create(o);", 2),
-    "code that is no JavaScript": (f"const m = [{S}];\nconst x = ;\n{JS_SEND}", 3),
     "unknown subclass": (
         f'import OpenAI from "openai";\nclass My extends OpenAI {{}}\nconst c = new My();\nconst m = [{U}];\n{JS_SEND}',
         4,
@@ -542,7 +512,75 @@ def test_open_any_javascript_program_that_may_send_other_messages_is_refused_wit
     code, line = REFUSED_JAVASCRIPT[case]
     with pytest.raises(InputError) as refused:
         imported(f"\n{code}\n")
-    assert (lines_in(str(refused.value)) or [0])[0] == line
+    assert lines_in(str(refused.value))[:1] == [line]
+
+
+MIDDLES: dict[str, dict[str, tuple[str, int]]] = {
+    "python": {
+        "added name": ("m += more", 2),
+        "extended by its own name": ("m.extend(m)", 3),
+        "list in a dict": (f'd = {{"m": m}}\nd["m"].append({U})', 4),
+        "list read in a loop": ('for x in m:\n    print(x["content"], len(m))', 3),
+        "name set in an annotation": (f"x: (m := [{U}])", 2),
+        "list changed in an annotation": (f"def f(a: m.append({U})): ...", 3),
+        "changed by a function in a function": (f"def f(x):\n    def g():\n        x.append({U})\n    g()\nf(m)", 7),
+        "method of another class": (f"class A:\n    def get(self, x):\n        x.append({U})\nA().get(m)", 6),
+        "function as an argument": ("print(max(m, key=lambda x: x.update(content='T')))", 3),
+        "loop variable in a function": ("for x in m:\n    f = lambda: x.update(content='T')\n    f()", 3),
+        "setattr": ("setattr(x, 'm', [])", 3),
+        "passed to a function": ("trim(m)", 3),
+        "items changed in a loop": ('for x in m:\n    x["content"] = "T"', 3),
+        "popped by a function": ("def f():\n    m.pop()\nf()", 4),
+        "stored elsewhere": (f"self.m = m\nself.m.append({U})", 3),
+        "method not called": (f"add = m.append\nadd({U})", 4),
+        "unbound method": (f"list.append(m, {U})", 3),
+        "default argument": (f"def r(m=m):\n    m.append({U})\nr()", 2),
+        "named in an expression": (f"(q := m).append({U})", 3),
+        "returned": (f"def get():\n    return m\nget().append({U})", 4),
+        "loop variable used later": ('for x in m:\n    pass\nx["content"] = "T"', 3),
+        "exec": ("exec(x)", 3),
+        "globals": ("globals()['m'] = []", 3),
+        "modules": ("sys.modules[__name__].m = []", 3),
+        "other name that is extended": (f"n = m\nn += [{U}]", 4),
+        "attribute of a class": (f"class K:\n    n = m\nK.n.append({U})", 4),
+    },
+    "javascript": {
+        "long comparison": ("const x = " + "a < " * 10_000 + "1;", 3),
+        "name with an escape": (f"\\u006d.push({U});", 3),
+        "with": (f"with (o) {{ m.push({U}); }}", 3),
+        "in an object": (f"const o = {{m}}; o.m.push({U});", 3),
+        "set method": (f"const o = {{ set x(v) {{ v.push({U}); }} }};\no.x = m;", 4),
+        "tagged template": ("const x = f`${m}`;", 3),
+        "own log": (f"const L = {{log: (x) => x.push({U})}};\nL.log(m);", 4),
+        "function as an argument": ("JSON.stringify(m, (k, v) => { v.content = 'T'; });", 3),
+        "arguments": (f"function f() {{ arguments[0].push({U}); }}\nf(m);", 4),
+        "prototype": ("Array.prototype.push = f;", 3),
+        "loop over the list": ('for (const x of m) x.content = "T";', 3),
+        "forEach": ('m.forEach(x => x.content += "T");', 3),
+        "item by at": ('const x = m.at(-1); x.content = "T";', 3),
+        "item by index": ('const x = m[m.length - 1]; x.content = "T";', 3),
+        "item by destructuring": ('const {0: x} = m; x.content = "T";', 3),
+        "comma": (f"const n = (0, m); n.push({U});", 3),
+        "returned": (f"const get = () => m; get().push({U});", 3),
+        "eval": ("eval(x);", 3),
+        "passed to a function": ("trim(m);", 3),
+        "passed in an object": ("save({ m });", 3),
+        "end of the program": ("process.exit(0);", 4),
+        "thrown": ('throw new Error("x");', 4),
+        "log that is replaced": ("console.log = f;\nconsole.log(m);", 3),
+        "code that is no JavaScript": ("const x = ;", 3),
+    },
+}
+"""Code between a list of messages and its call that may change the list, and the line that the refusal names."""
+FRAMES = {"python": (f"import openai\nm = [{S}]", SEND), "javascript": (f"\nconst m = [{S}];", JS_SEND)}
+
+
+@pytest.mark.parametrize(("language", "case"), [(language, case) for language in MIDDLES for case in MIDDLES[language]])
+def test_open_any_program_that_may_change_its_list_is_refused_with_the_line(language: str, case: str) -> None:
+    (middle, line), (start, end) = MIDDLES[language][case], FRAMES[language]
+    with pytest.raises(InputError) as refused:
+        open_any(f"{start}\n{middle}\n{end}\n")
+    assert lines_in(str(refused.value))[:1] == [line]
 
 
 def test_open_any_javascript_numbers_and_options_are_read() -> None:
@@ -555,8 +593,16 @@ def test_open_any_javascript_numbers_and_options_are_read() -> None:
 
 
 def test_open_any_octal_escapes_of_the_shell_are_read() -> None:
-    code = """curl https://a.example/v1/chat/completions -d $'{"messages":[{"role":"user","content":"\\101\\x42"}]}'"""
-    assert [message.content for message in open_any(code).document.messages] == ["AB"]
+    content = r"\101\x42 \xc3\xa9\303\251 \u00e9 a\/b \'"
+    code = f"""curl https://a.example/v1/chat/completions -d $'{SHELL_BODY.replace("U", content)}'"""
+    assert [message.content for message in open_any(code).document.messages] == ["AB éé é a/b '"]
+
+
+@pytest.mark.parametrize("answer", ["answer=$(%s | jq .)", 'local answer="$(%s)"', "export A=$( %s)\necho $A"])
+def test_open_any_curl_command_whose_answer_is_stored_is_read(answer: str) -> None:
+    code = answer % f"curl https://a.example -d '{SHELL_BODY.replace('U', '(U)')}'"
+    assert import_kind(code) == "curl command"
+    assert [message.content for message in open_any(f"A=1\n{code}").document.messages] == ["(U)"]
 
 
 def test_open_any_shell_function_and_options_of_the_shell_are_read() -> None:
@@ -601,7 +647,33 @@ REFUSED_SHELL = {
         "A=ab\n" + "A=${A}${A}\n" * 40 + f"curl https://a.example -d '{SHELL_BODY}'",
         "too large to be evaluated",
     ),
+    "command of PowerShell": ("curl -Uri https://a.example -Body '{}'", "-Uri: belongs to Invoke-WebRequest"),
     "form": (f"curl https://a.example -F a=b -d '{SHELL_BODY}'", "-F: gives the request another body"),
+    "standard input": ("curl https://a.example -d @- <<< '{}'", "the body is on standard input"),
+    "output of a command": (
+        """Q=1\ncurl https://a.example -d "$(jq -n --arg q "$1" '{a: $q}')\"""",
+        "is $(jq -n --arg q \"$1\" '{a: $q}'), whose value is not known (the curl command in line 2)",
+    ),
+    "nested command": (
+        """curl https://a.example -d "{\n\\"a\\": \\"$(f (g (h (i))))\\"\n}\"""",
+        "line 2: $( is not understood",
+    ),
+    "nested command in a here document": (
+        'curl https://a.example -d @- <<EOF\n{"a":\n"$(f (g (h (i))))"\n}\nEOF\n',
+        "line 3: $( is not understood",
+    ),
+    "sum in brackets": ("""curl https://a.example -d "{$[1 + 1]}\"""", "line 1: $[ is not understood"),
+    "translated text": ("""curl https://a.example -d '{"a": "'$"b"'"}'""", "line 1: $ is not understood"),
+    "nested command that is not quoted": ("curl https://a.example -d '{'$(f (g (h (i))))'}'", "line 1: $ is not"),
+    "half of a command": (r"""curl https://a.example -d "{\"a\": \"`f "x"`\"}\"""", "line 1: ` is not understood"),
+    "nested command of PowerShell": (
+        'curl.exe https://a.example -d "{$(f (g (h (i))))}"',
+        "line 1: $( is not understood",
+    ),
+    "several assignments": (
+        "A=a\nB=b C=c\ncurl https://a.example -d '{}'",
+        "line 2: before curl, only comments and simple assignments, one in a line, are read, not B=b C=c.",
+    ),
     "no JSON": ("\n\nQ=a\n\ncurl https://a.example -d '{'", "the curl command in line 5"),
 }
 
@@ -654,6 +726,35 @@ POSTED = {
     "after another": (
         f'fetch("/login", {{}}); fetch("/chat/completions", {{body: JSON.stringify({{messages: [{S}]}})}});'
     ),
+    "method": (
+        'conn = requests.Session()\nconn.request("POST", "https://a.example/chat/completions", '
+        f'data=json.dumps({{"messages": [{S}]}}).encode("utf-8"))'
+    ),
+    "stream": (
+        'import httpx\nwith httpx.stream("POST", "https://a.example/chat/completions", '
+        f'json={{"messages": [{S}]}}) as r:\n    pass'
+    ),
+    "method by name": f'requests.request(method="POST", url="/chat/completions", json={{"messages": [{S}]}})',
+    "connection": (
+        f'import http.client\nk = http.client.HTTPSConnection("h")\np = json.dumps({{"messages": [{S}]}})\n'
+        'k.request("POST", "/v1/chat/completions", p, headers)'
+    ),
+    "urllib": (
+        f'import urllib.request\nb = json.dumps({{"messages": [{S}]}}).encode()\n'
+        'r = urllib.request.Request("https://a.example/chat/completions", data=b)\nurllib.request.urlopen(r)'
+    ),
+    "body as the second argument": (
+        f'import requests\nrequests.post("https://a.example/chat/completions", json.dumps({{"messages": [{S}]}}))'
+    ),
+    "body that is named twice": (
+        f'fetch("/chat/completions", {{body: "{{}}", body: JSON.stringify({{messages: [{S}]}})}});'
+    ),
+    "axios with an object": (
+        f'const o = {{method: "post", url: "/chat/completions", data: {{messages: [{S}]}}}};\naxios(o).then(f);'
+    ),
+    "request of axios": (
+        f'const d = JSON.stringify({{messages: [{S}]}});\naxios.request({{url: "/chat/completions", data: d}});'
+    ),
     "axios": f'const r = await axios.post("https://a.example/chat/completions", {{messages: [{S}]}}, {{headers}});',
 }
 
@@ -661,7 +762,15 @@ POSTED = {
 @pytest.mark.parametrize("case", POSTED)
 def test_open_any_request_without_an_sdk_gives_its_json(case: str) -> None:
     assert import_kind(POSTED[case]) == "request in a program"
-    assert [message.content for message in open_any(POSTED[case]).document.messages] == ["S"]
+    lines = [1] if case in ("dumped", "fetch", "after another") else []
+    assert imported(POSTED[case]) == (["S"], lines)
+
+
+@pytest.mark.parametrize("call", ["chat.completions.stream", "messages.stream", "responses.stream"])
+def test_open_any_call_of_a_stream_keeps_that_it_streams(call: str) -> None:
+    argument = "input" if "responses" in call else "messages"
+    opened = open_any(f"with c.{call}({argument}=[{U}]) as events:\n    pass")
+    assert (opened.document.stream, "stream" in opened.format.keys) == (True, True)
 
 
 @pytest.mark.parametrize(
@@ -669,7 +778,24 @@ def test_open_any_request_without_an_sdk_gives_its_json(case: str) -> None:
     [
         ('requests.post("https://a.example/login", json={})  # /chat/completions', "line 1: the address"),
         ('requests.post("https://a.example/chat/completions", json=body)', "line 1: the JSON of the request"),
+        (
+            f'b = {{"messages": [{S}]}}\nb["n"] = 2\nrequests.post("/chat/completions", json=b)',
+            r"line 3: the JSON of the request is not in the program \(line 2 passes b on",
+        ),
         ('fetch("https://a.example/chat/completions", options);', "line 1: the JSON of the request"),
+        (
+            f'x = 1\nrequests.post("/chat/completions", data={{"messages": [{S}]}})',
+            "line 2: the body is not sent as JSON",
+        ),
+        (f'fetch("/chat/completions", {{body: {{messages: [{S}]}}}});', "line 1: the body is not sent as JSON"),
+        (
+            f'requests.post("/chat/completions", json={{"messages": [{S}]}}, files=f)',
+            "line 1: the request has two bodies",
+        ),
+        (
+            'fetch(new Request("/chat/completions", {body: "{}"}));',
+            "line 1: the address of the request is not known",
+        ),
     ],
 )
 def test_open_any_request_that_is_not_known_is_refused_with_the_line(code: str, reason: str) -> None:
@@ -728,9 +854,33 @@ POST = 'requests.post("https://x.example/v1/chat/completions", json={"messages":
         (f'm = [{U}]\nc.post("/chat/completions", body={{"messages": [{S}]}})\n{SEND}', [2]),
         (f"import requests\nm = [{U}]\n{POST % S}\n{SEND}", [3]),
         (f"import httpx\nm = [{U}]\nwith httpx.stream('POST', url, json=b) as r: pass\n{SEND}", [3]),
+        (f"import requests\ns = requests.Session()\nm = [{U}]\ns.post(url, json=b)\n{SEND}", [4]),
+        (f"import requests\nm = [{U}]\nex.submit(requests.post, url, json=b)\n{SEND}", [3]),
+        (f"from urllib.request import urlopen\nm = [{U}]\nurlopen(r)\n{SEND}", [3]),
+        (f"import requests\nm = [{U}]\nrequests.get(url)\n{SEND}", []),
+        (f"import axios from 'axios';\nconst h = axios.create();\nlet m = [{U}];\nawait h.post(u, b);\n{JS_SEND}", [4]),
+        (f"let m = [{U}];\nawait Promise.all(all.map(fetch));\n{JS_SEND}", [2]),
         (f"let m = [{U}];\nawait c.chat.completions.create.apply(null, [{{messages: [{S}]}}]);\n{JS_SEND}", [2]),
         (f"let m = [{U}];\nawait fetch(url, {{method: 'POST', body: b}});\n{JS_SEND}", [2]),
         (f"import axios from 'axios';\nlet m = [{U}];\nawait axios({{url: u, data: b}});\n{JS_SEND}", [3]),
+        (f"m = [{U}]\nsubprocess.run(['curl', 'https://a.example/chat/completions', '-d', b])\n{SEND}", [2]),
+        (f"m = [{U}]\nc.completions.create(model='e', prompt='P')\n{SEND}", [2]),
+        (f"m = [{U}]\nlitellm.completion(model='e', messages=[{S}])\n{SEND}", [2]),
+        (f"m = [{U}]\ndef f(model, messages): ...\nf(model='e', messages=[])\n{SEND}", []),
+        (f"import socket\nm = [{U}]\nsocket.create_connection(a).sendall(b)\n{SEND}", [3]),
+        (f"m = [{U}]\nlog.info('POST /chat/completions')\nurl = urljoin(base, '/chat/completions')\n{SEND}", []),
+        (f"c = OpenAI(base_url='https://a.example/chat/completions')\nm = [{U}]\n{SEND}", []),
+        (
+            f"c.chat.completions.create(messages=[{U}],\n model=pick(litellm.completion(model='e', messages=[])))",
+            [2],
+        ),
+        (
+            f"class A {{ #k = c.chat.completions; f() {{ this.#k.create({{model: 'e', messages: [{S}]}}); }} }}\n"
+            f"new A().f();\nlet m = [{U}];\n{JS_SEND}",
+            [1],
+        ),
+        (f"const f = fetch.bind(null, url);\nf({{body: b}});\nlet m = [{U}];\n{JS_SEND}", [1]),
+        (f"x.open('POST', '/v1/chat/completions'); x.send(b);\nlet m = [{U}];\n{JS_SEND}", [1]),
     ],
 )
 def test_code_that_may_send_another_request_is_named(code: str, lines: list[int]) -> None:
@@ -738,6 +888,45 @@ def test_code_that_may_send_another_request_is_named(code: str, lines: list[int]
 
 
 ADDRESS = "https://x.example/v1/chat/completions"
+
+
+def in_double_quotes(content: str) -> str:
+    return r'"{\"messages\":[{\"role\":\"user\",\"content\":\"' + content + r'\"}]}"'
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "content", "note"),
+    [
+        ("a.ps1", "curl https://a.example -d '" + SHELL_BODY.replace("U", "it''s") + "'", "it's", ""),
+        ("", "curl.exe https://a.example -d '" + SHELL_BODY.replace("U", "it''s") + "'", "it's", ""),
+        ("", "curl.exe https://a.example \\\n -d '" + SHELL_BODY.replace("U", "it''s") + "'", "its", ""),
+        ("a.ps1", f"curl https://a.example -H \"K: $env:K\" `\n -d '{SHELL_BODY}'", "U", ""),
+        ("a.cmd", f"curl https://a.example -d {in_double_quotes('%T% %T%')}", "{{T}} {{T}}", "%T% became"),
+        ("a.bat", f"curl https://a.example -d {in_double_quotes('5%% %%%T%%%')}", "5% %{{T}}%", "%T% became"),
+        ("", f"curl ^\n https://a.example -d {in_double_quotes('%T% 5%')}", "{{T}} 5%", "%T% became"),
+        ("", f"curl.exe https://a.example -d {in_double_quotes('$T %T:~1%')}", "$T {{T_1}}", "%T:~1% became"),
+        ("", f"curl https://a.example -d {in_double_quotes('%T%')}", "%T%", "The text %T% in line 1"),
+        ("a.ps1", "curl.exe https://a.example -d '" + in_double_quotes(r"\\\"\n")[1:-1] + "'", '"\n', ""),
+        ("", 'curl https://a.example -H "K: $env:K" -d \'' + SHELL_BODY.replace("U", "it''s") + "'", "it's", ""),
+        ("", "curl https://a.example -d " + in_double_quotes('$(echo "x") ${A:-${B}}'), "{{echo_x}} {{A_B}}", "became"),
+        ("", f"curl https://a.example\n  -d '{SHELL_BODY}'", "U", "Line 1 does not continue in the next one"),
+        ("", f"curl https://a.example -H 'a: b' # \\\n  -d '{SHELL_BODY}'", "U", "Line 1 does not continue"),
+        ("", f"curl https://a.example -d {in_double_quotes('$1')}", "{{value_1}}", "The expression $1 became"),
+        ("", f"curl https://a.example -d {in_double_quotes('$#')}", "{{value}}", "The expression $# became"),
+    ],
+)
+def test_command_is_read_as_its_shell_reads_it(name: str, code: str, content: str, note: str) -> None:
+    opened = open_any(code, name)
+    assert [message.content for message in opened.document.messages] == [content]
+    assert note in " ".join(opened.notes)
+    assert bool(note) is bool(opened.notes)
+
+
+@pytest.mark.parametrize("body", [in_double_quotes("U"), in_double_quotes("U").replace("\\", "`"), "$'{}'"])
+def test_command_that_powershell_reads_in_another_way_is_refused_with_its_line(body: str) -> None:
+    with pytest.raises(InputError) as refused:
+        open_any(f"curl https://a.example `\n -d {body}", "a.ps1")
+    assert lines_in(str(refused.value)) == [2]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from PySide6.QtWidgets import QApplication
 
 from playground.cli.selftest import UiDriver
 from playground.ui.session import Session
-from playground.ui.widgets.progress import ProgressDialog, watched
+from playground.ui.widgets.task_dialog import ProgressDialog, watched
 
 
 def _dialog() -> ProgressDialog | None:

@@ -15,6 +15,7 @@ from PySide6.QtTest import QTest
 
 from playground.cli.selftest import UiDriver
 from playground.client.endpoint import Endpoint
+from playground.recorder.capture import SEVERAL_KEYS
 from playground.requestlog.records import LogRow
 from playground.ui.controllers.recorder import RecorderController
 from playground.ui.recorder.bars import SNIPPETS
@@ -70,7 +71,7 @@ def alive(pid: int) -> bool:
 
 
 async def test_recorder_mode_before_start_is_empty_and_focuses_start(session: Session, hand: UiDriver) -> None:
-    assert session.window.modes.view("recorder") is None
+    assert "recorder" not in session.window.modes.views
     session.window.actions_table["mode_recorder"].trigger()
     recorder = session.window.recorder
     assert recorder.page.start_button.isVisible()
@@ -194,9 +195,20 @@ async def test_recorder_mode_unreadable_body_is_forwarded_and_reported(session: 
     recorder = await recording(session, hand)
     async with httpx.AsyncClient(trust_env=False) as client:
         answer = await client.post(f"{recorder.tools.url.text()}/chat/completions", content=b"no JSON")
-    assert answer.status_code in (400, 401)
+    assert answer.status_code == 400
     await hand.until(recorder.page.notice.isVisible, "the notice")
     assert "not recorded" in recorder.page.notice.words
+
+
+async def test_recorder_mode_says_that_requests_come_with_several_keys(session: Session, hand: UiDriver) -> None:
+    recorder = await recording(session, hand)
+    async with httpx.AsyncClient(trust_env=False) as client:
+        for key in ("key-of-the-first-program", "key-of-the-second-program"):
+            headers = {"Authorization": f"Bearer {key}"}
+            await client.post(f"{recorder.tools.url.text()}/chat/completions", json=body(0), headers=headers)
+    await hand.until(recorder.page.notice.isVisible, "the notice")
+    assert recorder.page.notice.words == SEVERAL_KEYS
+    await hand.until(lambda: len(recorder.page.model.rows) == 2, "both requests")
 
 
 def test_recorder_mode_stop_and_close_end_the_process(tell: Tell) -> None:

@@ -356,9 +356,9 @@ async def test_recorder_mode_narrow_window_has_the_programs_in_a_tab(session: Se
     assert page.programs.isVisible()
 
 
-@pytest.mark.parametrize("zoom", [100, 150])
-async def test_recorder_mode_at_900_by_600_px_shows_whole_headings_and_six_rows(
-    session: Session, hand: UiDriver, zoom: int
+@pytest.mark.parametrize(("zoom", "rows"), [(100, 6), (150, 3)])
+async def test_recorder_mode_at_900_by_600_px_shows_whole_headings_rows_and_the_place_of_the_difference(
+    session: Session, hand: UiDriver, zoom: int, rows: int
 ) -> None:
     recorder = await recording(session, hand)
     await record(recorder, hand, 2)
@@ -369,8 +369,15 @@ async def test_recorder_mode_at_900_by_600_px_shows_whole_headings_and_six_rows(
         page.table.selectRow(0)
         await hand.until(page.strip.isVisible, "the difference")
         await hand.until(lambda: page.table.rowHeight(0) == scaled(REQUEST_ROW_PX), "the text size")
-        if zoom == 100:
-            await hand.until(lambda: page.table.viewport().height() >= 6 * page.table.rowHeight(0), "six rows")
+        await hand.until(lambda: page.table.viewport().height() >= rows * page.table.rowHeight(0), "the rows")
+        assert page.bars.isVisible() == (zoom == 100), "the rows have the room of the bars"
+        assert page.strip.compared is not None
+        assert page.strip.compared.difference.place in page.strip.note.text()
+        session.window.resize(1920, 1080)
+        await hand.until(page.strip.place.isVisible, "the place beside the title")
+        assert page.strip.compared.difference.place not in page.strip.note.text()
+        session.window.resize(900, 600)
+        await hand.until(page.strip.place.isHidden, "the place in the note")
         header = page.table.horizontalHeader()
         shown = [column for column in range(7) if not page.table.isColumnHidden(column)]
         assert shown == ([0, 1, 2, 4, 6] if zoom == 100 else [1, 2, 6])

@@ -20,9 +20,8 @@ from playground.runs.state import TurnTimes
 from playground.storage.settings import Settings
 from playground.ui.session import Session
 from playground.ui.voice.canvas import Scale, pack
-from playground.ui.voice.dialog import SpeechForm, VoiceDialog
+from playground.ui.voice.dialog import SideBySideTab, SpeechForm, TimelineTab, VoiceDialog
 from playground.ui.voice.picture import CALLS, HEARD, TEXT, TOOLS, picture, rows
-from playground.ui.voice.timeline_tabs import SideBySideTab, TimelineTab
 from playground.voice.speech import DEFAULTS
 from playground.voice.timeline import MeasuredTool, MeasuredTurn, timeline
 from tests.voice.sample import times, turn

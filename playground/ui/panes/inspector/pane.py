@@ -26,8 +26,7 @@ from playground.ui.panes.inspector.sections import (
     Section,
     UsageSection,
 )
-from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID, mono_font
+from playground.ui.theme import GRID, mono_font, restyle
 from playground.ui.widgets.figure_row import FigureRow
 from playground.ui.widgets.labels import IdRow, push_button, show_or_hide, toned
 from playground.ui.widgets.layouts import STRETCH, PageScroll, add_items, column_of
@@ -152,11 +151,6 @@ class AttemptsSection(Section):
                 row.show_value(line(state, number), why(attempt), "failure" if attempt.error is not None else "warm")
                 ids.show_id(attempt.request_id or "", "" if attempt.request_id else "No request_id came")
         show_or_hide(self._next, coming(state))
-
-    @property
-    def lines(self) -> list[str]:
-        """What the rows say."""
-        return [row.value for row, _ in self._rows if not row.isHidden()]
 
 
 def line(state: RunState, number: int) -> str:

@@ -25,8 +25,7 @@ from playground.ui.panes.inspector.figures import (
     request_lines,
     usage_lines,
 )
-from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID, scaled, ui_font
+from playground.ui.theme import GRID, restyle, scaled, ui_font
 from playground.ui.widgets.figure_row import Bar, FigureRow, Swatch, time_pieces, usage_pieces
 from playground.ui.widgets.icons import icon_button, set_icon
 from playground.ui.widgets.labels import CopyButton, ElidedLabel, IdLabel, copy_text, push_button, toned

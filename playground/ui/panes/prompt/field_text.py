@@ -15,8 +15,7 @@ from playground.prompt.document import Json, Message, ToolCall
 from playground.ui.panes.prompt.axis_paint import SIDE_PX
 from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.panes.prompt.undo import UndoHistory
-from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID, mono_font
+from playground.ui.theme import GRID, mono_font, restyle
 from playground.ui.widgets.form import line_edit
 from playground.ui.widgets.labels import push_button, show_or_hide, toned
 from playground.ui.widgets.layouts import Panel, column_of, row_of
@@ -133,7 +132,7 @@ class CallFields(QWidget):
         self._open_calls = open_calls
         self.answers = line_edit("tool_call_id", "tool_call_id: the id of the call that this answers")
         self.answers.setFont(mono_font(12))
-        self.choose = push_button("Calls ▾", "menu", name="Choose the call that this answers")
+        self.choose = push_button("Calls", "menu", name="Choose the call that this answers")
         self.choices = QMenu(self)
         self.choices.aboutToShow.connect(self._fill)
         self.choose.setMenu(self.choices)

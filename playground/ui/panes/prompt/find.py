@@ -14,8 +14,7 @@ from PySide6.QtWidgets import QWidget
 
 from playground.prompt.document import Message
 from playground.prompt.field_errors import InputError
-from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID
+from playground.ui.theme import GRID, restyle
 from playground.ui.widgets.form import line_edit
 from playground.ui.widgets.icons import icon_button
 from playground.ui.widgets.labels import push_button, show_or_hide, toned

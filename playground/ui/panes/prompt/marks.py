@@ -375,6 +375,8 @@ class TextGeometry:
 
     def _room_of(self, start: int, count: int) -> list[float]:
         """Return for each block a width in which it certainly is one line; infinite: it has to be laid out."""
+        if count < _MANY:  # all are laid out
+            return [inf] * count
         document = self._edit.document()
         selection = QTextCursor(document.findBlockByNumber(start))
         selection.setPosition(document.findBlockByNumber(start + count - 1).position(), _KEEP)

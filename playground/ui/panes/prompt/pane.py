@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import cached_property
@@ -9,21 +10,24 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QStackedWidget, QWidget
+from PySide6.QtWidgets import QCheckBox, QStackedWidget, QWidget
 
 from playground.prompt.document import Document
 from playground.prompt.field_errors import FieldError
 from playground.prompt.limits import invalid_errors
+from playground.prompt.request import body_fields, encode
 from playground.runs.metrics import counted
 from playground.ui.panes.prompt.axis_paint import Served, axes_of, first_difference, served_place
-from playground.ui.panes.prompt.body_tab import BodyTab, go_to_field
+from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.panes.prompt.footer import ProblemBar, PromptFooter
 from playground.ui.panes.prompt.marks import Advised
 from playground.ui.panes.prompt.prompt_tab import PromptTab
 from playground.ui.panes.prompt.undo import PromptFile, UndoHistory
 from playground.ui.panes.prompt.variables_table import VariablesTable
+from playground.ui.theme import GRID
 from playground.ui.widgets.icons import icon_button
-from playground.ui.widgets.layouts import Panel, column_of, row_of
+from playground.ui.widgets.labels import CopyButton, ElidedLabel
+from playground.ui.widgets.layouts import FlowLayout, Panel, column_of, row_of, scrolled
 from playground.ui.widgets.lossless_text import Splice
 from playground.ui.widgets.notice import SlimBar
 from playground.ui.widgets.plain_table import hairline
@@ -42,7 +46,6 @@ if TYPE_CHECKING:
 
 
 PROMPT, TOOLS, PARAMETERS, BODY = range(4)
-_TABS = {"messages": PROMPT, "variables": PROMPT, "tools": TOOLS, "parameters": PARAMETERS}
 
 _PREFIX_RULE = "prefix-order"
 
@@ -170,10 +173,6 @@ class PromptPane(Panel):
     @property
     def parameters_tab(self) -> ParametersTab:
         return self._others[1]
-
-    @property
-    def body_tab(self) -> BodyTab:
-        return self._others[2]
 
     def document(self) -> Document:
         """Return the present document, exact to the character."""
@@ -316,7 +315,7 @@ class PromptPane(Panel):
 
     def _show_body(self) -> None:
         if self.tabs.currentIndex() == BODY:
-            self.body_tab.show_body(self.history.document, self._model)
+            self._others[2].show_body(self.history.document, self._model)
 
     def _show_tab(self, index: int) -> None:
         if index != PROMPT:
@@ -331,7 +330,42 @@ class PromptPane(Panel):
         self.go_to(problem)
 
     def go_to(self, problem: FieldError) -> None:
-        go_to_field(self, problem, _TABS)
+        """Show the field that a problem names, and give it the keyboard."""
+        head, *rest = problem.path or ("",)
+        if head == "messages":
+            self.tabs.setCurrentIndex(PROMPT)
+            self._go_to_message(rest, problem.offset or 0)
+        elif head == "tools":
+            self.tabs.setCurrentIndex(TOOLS)
+            if rest and isinstance(rest[0], int):
+                self.tools_tab.go_to(rest[0])
+        elif head == "variables":
+            self.tabs.setCurrentIndex(PROMPT)
+            if rest:
+                self.variables.go_to(str(rest[0]))
+        elif head:
+            self.tabs.setCurrentIndex(PARAMETERS)
+            self.parameters_tab.go_to(str(head))
+
+    def _go_to_message(self, rest: list[str | int], offset: int) -> None:
+        tab = self.prompt_tab
+        if not rest or not isinstance(rest[0], int) or rest[0] >= len(tab.cards):
+            tab.add.setFocus()
+            return
+        index, field = rest[0], rest[1] if len(rest) > 1 else "content"
+        card = tab.cards[index]
+        if field == "role":
+            card.head.role.setFocus()
+        elif field == "tool_call_id" and card.message.role == "tool":
+            card.set_collapsed(False)
+            card.calls.answers.setFocus()
+        elif field == "tool_calls" and card.message.tool_calls:
+            card.set_collapsed(False)
+            card.calls.calls.setFocus()
+        else:
+            tab.go_to(index, offset)
+            return
+        tab.area.ensureWidgetVisible(card.calls if field != "role" else card.head)
 
     def refuse(self, problem: FieldError, anyway: Callable[[], object]) -> None:
         """Show why the prompt is not sent, go to the field, and offer to send it anyway."""
@@ -383,3 +417,39 @@ class PromptPane(Panel):
     def composing(self) -> bool:
         """Whether an input method is in the middle of a composition."""
         return any(card.text.composing for card in self.prompt_tab.cards)
+
+
+class BodyTab(QWidget):
+    """Built only while visible: a body may have hundreds of kilobytes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._document: Document | None = None
+        self._model = "electron"
+        self._size = ElidedLabel("Request body", "muted", focus=False)
+        self._pretty = QCheckBox("indented, to read")
+        self._pretty.toggled.connect(self._show)
+        self._copy = CopyButton("the exact request body")
+        self._text = CardText()
+        self._text.setAccessibleName("Request body")
+        self._text.setReadOnly(True)
+        scroll = scrolled(self._text)
+        flow = FlowLayout()
+        flow.add_all((self._size, self._pretty, self._copy))
+        head = row_of(flow, margins=(GRID * 2, GRID, GRID, 0))
+        column_of(head, (scroll, 1), on=self, margins=0)
+
+    def show_body(self, document: Document, model: str) -> None:
+        if document is not self._document or model != self._model:
+            self._document, self._model = document, model
+            self._show()
+
+    def _show(self) -> None:
+        if self._document is None:
+            return
+        fields, pretty = body_fields(self._document, self._model), self._pretty.isChecked()
+        body = encode(fields)
+        text = body.decode("utf-8", "surrogatepass")
+        self._size.set_full_text("indented" if pretty else f"{len(body):,} bytes, as Send would send it")
+        self._copy.set_text_to_copy(text)
+        self._text.set_exact(json.dumps(fields, ensure_ascii=False, indent=2) if pretty else text)

@@ -23,8 +23,7 @@ from playground.prompt.limits import (
 )
 from playground.ui.panes.prompt.field_text import FieldText
 from playground.ui.panes.prompt.undo import UndoHistory
-from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID
+from playground.ui.theme import GRID, restyle
 from playground.ui.widgets.labels import show_or_hide
 from playground.ui.widgets.layouts import PageScroll, column_of, grid_of
 from playground.ui.widgets.notice import words
