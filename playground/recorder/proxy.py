@@ -66,6 +66,8 @@ _OTHER_PATHS = "Requests with other paths were answered with 404."
 MAX_AFTER_DONE_BYTES = 65_536
 MAX_RESENT_BYTES = 8_388_608
 """A request up to this size is sent again if a reused connection turns out to be closed."""
+_SAFE_METHODS = (b"GET", b"HEAD", b"OPTIONS")
+"""Others may have had their effect before the connection was closed (RFC 9110, section 9.2.2)."""
 
 
 class Recorder:
@@ -87,6 +89,7 @@ class Recorder:
         self._wrong_paths: Counter[str] = Counter()
         self.upstream, self.access, self.feed, self.key = upstream, access, feed, key
         self._servers: list[asyncio.Server] = []
+        self._is_closed = False
         self._connections: set[asyncio.Task[None]] = set()
 
     async def start(self, port: int = 0) -> int:
@@ -101,6 +104,8 @@ class Recorder:
         return chosen
 
     async def close(self) -> None:
+        """End all exchanges. None begins or goes on after this."""
+        self._is_closed = True
         for server in self._servers:
             server.close()
         if (others := self._wrong_paths.pop(_OTHER_PATHS, 0)) > 1:
@@ -111,9 +116,13 @@ class Recorder:
         self.upstream.close()
 
     def _accept(self, wire: Wire) -> None:
+        if self._is_closed:  # it was accepted before the port was closed
+            wire.abort()
+            return
         task = asyncio.get_running_loop().create_task(self._serve(wire), name="recorder: connection")
         self._connections.add(task)
         task.add_done_callback(self._connections.discard)
+        task.add_done_callback(lambda _: wire.transport.close())  # also if it was cancelled before it began
 
     async def _serve(self, wire: Wire) -> None:
         """Serve requests until either side closes the connection."""
@@ -123,8 +132,6 @@ class Recorder:
                     pass
         except asyncio.CancelledError:
             wire.abort()
-        finally:
-            wire.transport.close()
 
     async def _serve_one(self, wire: Wire) -> bool:
         """Serve a request. Returns whether the connection stays open."""
@@ -242,9 +249,11 @@ class _CallerGone(Exception):  # noqa: N818 - control flow inside this module
 class _Exchange:
     def __init__(self, recorder: Recorder, caller: Wire, request: RequestHead, framer: BodyFramer) -> None:
         self._recorder, self._caller, self._request, self._framer = recorder, caller, request, framer
+        self._is_first = not caller.has_served
+        caller.has_served = True
         self._pool = recorder.upstream
-        self._sent: list[bytes] | None = []
-        """The request's bytes, to send it again; None once they are too large."""
+        self._sent: list[bytes] | None = [] if request.method in _SAFE_METHODS else None
+        """The request's bytes, to send it again; None if it must not be, or they are too large."""
         self._sent_bytes = 0
         self._upstream: UpstreamConnection | None = None
         self._upload: asyncio.Task[None] | None = None
@@ -353,7 +362,9 @@ class _Exchange:
                 seen.request_end()
 
     async def _forward(self) -> bool:
-        self._upstream = await self._pool.acquire()
+        # A caller with a new connection would not meet the end of an old one at the endpoint: its POST must not either.
+        fresh = self._is_first and self._request.method not in _SAFE_METHODS
+        self._upstream = await self._pool.acquire(fresh=fresh)
         if self._is_gone:
             raise _CallerGone
         body, payload = self._body_piece(self._caller.received())
@@ -460,7 +471,10 @@ class _Exchange:
         seen.end("complete", "")
 
     async def _reconnect(self, reason: str) -> None:
-        """Send the request again on a new connection if a reused one was closed before any byte of the response."""
+        """Send the request again on a new connection if a reused one was closed before any byte of the response.
+
+        Never a POST: the endpoint may have received it, and bill it.
+        """
         assert self._upstream is not None
         untouched = self._upstream.reused and self._upstream.is_untouched
         self._upstream.close()
@@ -483,10 +497,12 @@ class _Exchange:
             self._is_copied = not is_chunked or request.version == b"1.1"
             stays_open = request.keeps_open and self._is_copied and not framer.until_close and self._framer.ended
             seen.response_head(response.status, response.fields)
-            if framer.ended:  # without a body, the head is what the caller waits for
-                await self._send_to_recording(seen)
-            self._has_begun = True
-            self._write_head(response, stays_open=stays_open)
+            try:
+                if framer.ended:  # without a body, the head is what the caller waits for
+                    await self._send_to_recording(seen)
+            finally:
+                self._has_begun = True
+                self._write_head(response, stays_open=stays_open)
             data, payload = await self._copy_body(seen, response, framer)
         except (FramingError, HttpError, OSError) as error:
             upstream.close()
@@ -569,7 +585,11 @@ class _Exchange:
             self._write_body(data, payload + rest)
             await self._drain()
             raise
-        await self._send_to_recording(seen)
+        try:
+            await self._send_to_recording(seen)
+        except asyncio.CancelledError:  # the record says that the caller got it
+            self._write_body(data, payload)
+            raise
         return data, payload
 
     def _closed(self, error: Exception) -> str:
@@ -579,8 +599,10 @@ class _Exchange:
         self, seen: ObservedExchange, outcome: ExchangeOutcome = "complete", detail: str = ""
     ) -> None:
         """End the record of a response before its last bytes are written."""
-        await self._receive_rest()  # an endpoint may answer before it has read the request
-        seen.end(outcome, detail)
+        try:
+            await self._receive_rest()  # an endpoint may answer before it has read the request
+        finally:
+            seen.end(outcome, detail)
         await seen.handed_over()
 
     def _write_head(self, response: ResponseHead, *, stays_open: bool) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import selectors
 import ssl
 import time
 from base64 import b64encode
@@ -76,6 +77,15 @@ class UpstreamConnection(Wire):
         self.is_tunnel = False
         """Whether each direction ends alone."""
 
+    def reuse(self) -> bool:
+        """Return whether an idle connection can take a request: neither its end nor data has arrived."""
+        if self.closed or not self.is_untouched:
+            return False
+        with selectors.DefaultSelector() as kernel:  # the event loop may not have read it yet
+            kernel.register(self.transport.get_extra_info("socket"), selectors.EVENT_READ)
+            self.reused = not kernel.select(0)
+        return self.reused
+
     def eof_received(self) -> bool:
         """Let the transport close, except a tunnel's. TLS connections cannot be half open."""
         super().eof_received()
@@ -99,8 +109,7 @@ class Upstream:
         """Return an idle connection, or open one. `fresh`: never an idle one. Raises UpstreamError."""
         while self._idle and not fresh:
             connection = self._idle.pop()
-            if time.monotonic() - connection.idle_since < IDLE_S and not connection.closed:
-                connection.reused = True
+            if time.monotonic() - connection.idle_since < IDLE_S and connection.reuse():
                 return connection
             connection.close()
         try:

@@ -323,6 +323,8 @@ class Wire(asyncio.Protocol):
         """Whether the other side sends nothing more."""
         self.lost = False
         """Whether the connection is closed in both directions."""
+        self.has_served = False
+        """Whether a request was forwarded from this connection."""
         self._error: Exception | None = None
         """Why the connection broke; None if it was closed."""
         self._received = bytearray()

@@ -220,3 +220,27 @@ def test_ctrl_c_ends_only_a_wait_for_a_lock(waits: bool, output: str, status: in
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=LIMIT_S)
     assert (done.stdout, done.returncode) == (output, status)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (("list", "-o", "x.txt"), "--output"),
+        (("list", "--format", "csv"), "--format"),
+        (("list", "--as", "curl"), "--as"),
+        (("list", "--contents", "hashed"), "--contents"),
+        (("show", "1111-4222", "--yes"), "--yes"),
+        (("show", "1111-4222", "--as", "curl", "--json"), "--json"),
+        (("export", "-o", "x.jsonl", "--json"), "--json"),
+        (("delete", "status:429", "--yes", "--limit", "1"), "--limit"),
+        (("import", "x.jsonl", "--workspace", "w"), "--workspace"),
+    ],
+)
+def test_option_of_another_action_is_refused_and_nothing_is_done(
+    run: Run, tmp_path: Path, arguments: tuple[str, ...], option: str
+) -> None:
+    done = run(*arguments)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.startswith(f"electron-playground: {option}".encode()), done.stderr
+    assert not list(tmp_path.glob("x.*"))
+    assert len(run("list", "--json").stdout.splitlines()) == 3

@@ -8,7 +8,7 @@ import socket
 import struct
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -264,6 +264,97 @@ async def test_reused_connection_that_was_closed_is_replaced_without_the_caller_
             writer.write(POST)
             await reader.readuntil(b"{}")
         assert len(server.received) == 3
+        await hang_up(writer)
+
+
+@pytest.mark.parametrize(("method", "times"), [(b"POST", 1), (b"PUT", 1), (b"GET", 2), (b"HEAD", 2)])
+async def test_post_that_a_reused_connection_may_have_delivered_is_not_sent_again(method: bytes, times: int) -> None:
+    requests: list[bytes] = []
+
+    async def answer(request: bytes, writer: asyncio.StreamWriter) -> bool:
+        requests.append(request)
+        if len(requests) == 2:  # the endpoint has read all of it, and fails
+            return False
+        writer.write(OK if request.startswith(b"POST") else b"HTTP/1.1 204 No Content\r\n\r\n")
+        return True
+
+    async with recording(answer) as (port, _server, observer):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(POST)
+        await reader.readuntil(b"{}")
+        writer.write(POST.replace(b"POST", method))
+        assert (await reader.readuntil(b"\r\n\r\n")).split()[1] == (b"502" if times == 1 else b"204")
+        assert [request.split()[0] for request in requests] == [b"POST", *[method] * times]
+        assert observer.exchanges[-1].outcome == ("upstream_invalid" if times == 1 else "complete")
+        await hang_up(writer)
+
+
+async def test_post_of_a_caller_with_a_new_connection_goes_to_a_new_connection() -> None:
+    async with recording(always(OK, keep=True)) as (port, server, _observer):
+        for method, connections in ((b"POST", 1), (b"GET", 1), (b"POST", 2)):
+            await exchange(port, POST.replace(b"POST", method), until=b"{}")
+            assert len(server.received) == connections
+
+
+async def test_idle_connection_whose_end_has_arrived_is_not_used() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        upstream = Upstream(f"http://127.0.0.1:{listening.getsockname()[1]}")
+        first = await upstream.acquire()
+        far, _ = listening.accept()
+        first.reusable = True
+        upstream.release(first)
+        far.close()  # the event loop runs not once until the connection is wanted again
+        second = await upstream.acquire()
+        assert second is not first
+        second.close()
+
+
+@pytest.mark.parametrize("steps", range(8))
+async def test_no_exchange_begins_or_goes_on_after_the_recorder_was_closed(steps: int) -> None:
+    """A connection that was accepted a moment before the port was closed is not served."""
+    async with raw_server(always(OK)) as server:
+        observer = Observer()
+        recorder = Recorder(Upstream(f"http://127.0.0.1:{server.port}/v1"), AccessPolicy("/v1"), observer)
+        port = await recorder.start()
+        with socket.create_connection(("127.0.0.1", port)) as caller:
+            caller.sendall(POST)
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            await recorder.close()
+            at_close = [seen.outcome for seen in observer.exchanges]
+            for _ in range(3):  # what went on would have ended now
+                await exchange(server.port, POST, until=b"{}")
+            assert [seen.outcome for seen in observer.exchanges] == at_close
+            assert None not in at_close
+            caller.setblocking(False)
+            with suppress(OSError):
+                assert caller.recv(65_536) == b""
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        OK,
+        b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"e\r\ndata: [DONE]\n\n\r\n",
+    ],
+    ids=["body", "empty", "stream"],
+)
+async def test_caller_has_what_the_record_says_if_the_recorder_is_stopped_in_the_handover(response: bytes) -> None:
+    async with raw_server(always(response, keep=True)) as server:
+        observer = Observer()
+        observer.next_is_held = True
+        recorder = Recorder(Upstream(f"http://127.0.0.1:{server.port}/v1"), AccessPolicy("/v1"), observer)
+        port = await recorder.start()
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(POST)
+        while not observer.exchanges:  # noqa: ASYNC110 - the Recorder sets no event
+            await asyncio.sleep(0)
+        await observer.exchanges[0].ended.wait()
+        await recorder.close()
+        assert observer.exchanges[0].outcome == "complete"
+        assert await reader.read() == response
         await hang_up(writer)
 
 
@@ -645,8 +736,11 @@ async def test_proxy_gets_requests_for_plain_http_in_absolute_form(monkeypatch: 
         monkeypatch.setenv("http_proxy", f"http://{user}127.0.0.1:{proxy.port}")
         recorder = Recorder(Upstream("http://models.test:81/v1"), AccessPolicy("/v1"), Observer())
         port = await recorder.start()
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
         for _ in range(2):
-            assert await exchange(port, POST, until=b"{}") == OK
+            writer.write(POST)
+            assert await reader.readuntil(b"{}") == OK
+        await hang_up(writer)
         (sent,) = (bytes(one) for one in proxy.received)
         assert sent.count(b"POST http://models.test:81/v1/chat/completions?q=%20x HTTP/1.1\r\n") == 2
         assert sent.count(b"Host: models.test:81\r\n") == 2

@@ -84,8 +84,8 @@ async def test_a_missing_value_is_said_and_nothing_is_sent(session: Session, han
 async def test_a_missing_key_is_said_and_nothing_is_sent(session: Session, hand: UiDriver) -> None:
     window = session.window
     window.choose_endpoint(ELECTRON_ID)
-    assert "simulated" not in window.simulated.words
-    assert urlsplit(session.workspace.endpoint.base_url).netloc in window.simulated.words
+    assert "simulated" not in window.simulated.text.full_text
+    assert urlsplit(session.workspace.endpoint.base_url).netloc in window.simulated.text.full_text
     window.requests.send_or_stop()
     await hand.until(lambda: not window.requests.running, "the refusal")
     assert window.notice_bar.isVisible()

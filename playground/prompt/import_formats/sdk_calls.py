@@ -530,7 +530,8 @@ class ParsedProgram:
         if not isinstance(value, dict) or not is_json:
             is_form = isinstance(value, dict)
             why = "the body is not sent as JSON" if is_form else "the JSON of the request is not in the program"
-            _refuse(line, f"{why} ({value.reason})" if isinstance(value, Open) else why, "Paste the JSON.")
+            reason = getattr(value, "reason", f"line {line}")
+            _refuse(line, why if reason == f"line {line}" else f"{why} ({reason})", "Paste the JSON.")
         return value
 
     def _literal(self, node: Node) -> Node:

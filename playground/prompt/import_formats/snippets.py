@@ -46,7 +46,7 @@ def open_curl(text: str, name: str = "") -> OpenedPrompt:
     if not body:
         raise InputError.of((), "the curl command has no body.", "Copy a command with -d or --data.")
     if shell.unjoined:
-        report.note(f"Line {shell.unjoined} does not continue in the next one, whose options were read all the same.")
+        report.note(f"For a shell the command ends in line {shell.unjoined}: the options behind it were read, too.")
     if not shell.is_cmd and (in_cmd := re.search(r"%[A-Za-z_]\w*%", body)):
         report.note(f"The text {in_cmd[0]} in line {shell.line} or behind is a variable in cmd: it was kept as text.")
     opened = _opened(body, values, shell)

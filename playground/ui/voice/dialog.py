@@ -260,7 +260,8 @@ class SpeechForm(QWidget):
         flow.add_labelled("Start delay", self.delay)
         flow.add_labelled("Pipeline, to the ear", self.pipeline)
         flow.add_labelled("Starts at", self.start)
-        flow.add_labelled("Speaking rate", self.rate, self.unit)
+        flow.add_labelled("Speaking rate", self.rate)
+        flow.addWidget(self.unit)
         flow.addWidget(self.defaults)
         column_of(flow, self.said, on=self, margins=0, spacing=GRID // 2)
 

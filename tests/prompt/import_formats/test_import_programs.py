@@ -777,7 +777,10 @@ def test_open_any_call_of_a_stream_keeps_that_it_streams(call: str) -> None:
     ("code", "reason"),
     [
         ('requests.post("https://a.example/login", json={})  # /chat/completions', "line 1: the address"),
-        ('requests.post("https://a.example/chat/completions", json=body)', "line 1: the JSON of the request"),
+        (
+            'requests.post("/chat/completions", json=body)',
+            r"line 1: the JSON of the request is not in the program\. Paste",
+        ),
         (
             f'b = {{"messages": [{S}]}}\nb["n"] = 2\nrequests.post("/chat/completions", json=b)',
             r"line 3: the JSON of the request is not in the program \(line 2 passes b on",
@@ -909,8 +912,8 @@ def in_double_quotes(content: str) -> str:
         ("a.ps1", "curl.exe https://a.example -d '" + in_double_quotes(r"\\\"\n")[1:-1] + "'", '"\n', ""),
         ("", 'curl https://a.example -H "K: $env:K" -d \'' + SHELL_BODY.replace("U", "it''s") + "'", "it's", ""),
         ("", "curl https://a.example -d " + in_double_quotes('$(echo "x") ${A:-${B}}'), "{{echo_x}} {{A_B}}", "became"),
-        ("", f"curl https://a.example\n  -d '{SHELL_BODY}'", "U", "Line 1 does not continue in the next one"),
-        ("", f"curl https://a.example -H 'a: b' # \\\n  -d '{SHELL_BODY}'", "U", "Line 1 does not continue"),
+        ("", f"curl https://a.example\n  -d '{SHELL_BODY}'", "U", "the command ends in line 1:"),
+        ("", f"curl https://a.example -H 'a: b' # \\\n  -d '{SHELL_BODY}'", "U", "the command ends in line 1:"),
         ("", f"curl https://a.example -d {in_double_quotes('$1')}", "{{value_1}}", "The expression $1 became"),
         ("", f"curl https://a.example -d {in_double_quotes('$#')}", "{{value}}", "The expression $# became"),
     ],

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from msgspec.structs import replace
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QScrollArea, QStyle, QVBoxLayout, QWidget
@@ -223,6 +223,25 @@ def test_second_request_id_of_a_gateway_is_shown_with_its_header(pane: Inspector
     assert not row.isHidden()
     assert row.value == "electron-2"
     assert "llm_provider-x-request-id" in row.toolTip()
+
+
+def test_rows_without_an_id_are_not_shown_for_a_moment(pane: InspectorPane) -> None:
+    """Each of these moments had the whole inspector laid out, at every frame of a completion."""
+
+    class Shown(QObject):
+        count = 0
+
+        def eventFilter(self, _watched: QObject, event: QEvent) -> bool:
+            self.count += event.type() == QEvent.Type.ShowToParent
+            return False
+
+    pane.show_model(runs.model(runs.streaming()))
+    shown = Shown()
+    for key in ("other_id", "error_id"):
+        pane.request.rows[key].installEventFilter(shown)
+    pane.show_model(runs.model(runs.done()))
+    assert pane.request.rows["finish"].value == "stop"
+    assert shown.count == 0
 
 
 def test_the_short_inspector_is_visible_while_the_pane_is_hidden_also_if_it_never_was_visible(qtbot: QtBot) -> None:

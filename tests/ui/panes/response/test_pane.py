@@ -265,7 +265,7 @@ def test_arguments_that_never_became_json(pane: ResponsePane) -> None:
 
 def test_the_text_leads_to_its_tool_calls(pane: ResponsePane) -> None:
     pane.show_state(runs.calling())
-    assert pane.text_tab.calls.line == '◆ get_account_info({"account_id": "AC-10442"})'
+    assert pane.text_tab.calls.text.full_text == '◆ get_account_info({"account_id": "AC-10442"})'
     pane.text_tab.calls.show_requested.emit()
     assert pane.tabs.currentIndex() == TOOLS
 
