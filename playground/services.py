@@ -221,7 +221,8 @@ class AppServices:
 
     async def advice(self, document: Document) -> tuple[Finding, ...]:
         """Return the lint findings of a document for the current endpoint."""
-        await asyncio.to_thread(importlib.import_module, "playground.lint.service")  # 76 ms
+        if "adviser" not in vars(self):
+            await asyncio.to_thread(importlib.import_module, "playground.lint.service")  # 76 ms
         endpoint = self.endpoint
         counter = self.sender.forecaster.counter(endpoint.id, endpoint.model)
         return await self.adviser.judge(document, endpoint, counter, self.sender.retries)

@@ -8,6 +8,7 @@ import gc
 import inspect
 import itertools
 import os
+import re
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any, TypeVar
@@ -107,6 +108,12 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     run = runner.run if isinstance(runner, asyncio.Runner) else asyncio.run
     run(test())
     return True
+
+
+def figures(text: str | bytes) -> list[float]:
+    """Return the numbers in a text for people: 1600 for 1,600."""
+    words = text.decode() if isinstance(text, bytes) else text
+    return [float(found.replace(",", "")) for found in re.findall(r"[0-9][0-9,]*(?:\.[0-9]+)?", words)]
 
 
 FAST = ("--ttft-ms", "5", "--token-ms", "1", "--plan", "none")

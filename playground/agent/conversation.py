@@ -151,10 +151,6 @@ class Conversation(Struct, frozen=True):
             turn_id = found[-1].parent
         return tuple(reversed(found))
 
-    def children(self, turn_id: str | None) -> tuple[Turn, ...]:
-        """Return the turns that continue this one, oldest first; for None the first turns."""
-        return tuple(turn for turn in self.turns.values() if turn.parent == turn_id)
-
     def ends(self) -> tuple[Turn, ...]:
         """Return the last turn of each branch, oldest first."""
         parents = {turn.parent for turn in self.turns.values()}

@@ -22,8 +22,12 @@ NOT_LOGGED = 3
 """The request succeeded, but the request log does not hold it (full disk, damaged file, lock)."""
 STOPPED = 130
 """The user stopped it."""
+MOST_SHOWN = 100
+"""Maximum number of requests in one ticket or one `log show`."""
 LOCK_WAIT_S = 60.0
 """Longest wait of a command for another program that holds the request log."""
+STOPPED_WAIT_S = 5.0
+"""The same for a command that was stopped: what stopped it may kill it ten seconds later."""
 _LOOK_S = 0.5
 """Seconds between two looks at whether the process still waits."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
 from playground import __version__
-from playground.cli import with_output
+from playground.cli import MOST_SHOWN, with_output
 from playground.cli.main import has_path_or_suffix
 
 Option: TypeAlias = Callable[[argparse.ArgumentParser], object]
@@ -46,6 +46,13 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
 
 
 class _Parser(argparse.ArgumentParser):
+    def print_help(self, file: Any = None) -> None:
+        """Print the help; argparse says nothing of a full disk."""
+        if file is not None:
+            super().print_help(file)
+        elif status := with_output(partial(print, self.format_help(), end="")):
+            super().exit(status)
+
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         """End the process, with status 1 if the help or the versions cannot be written."""
         super().exit(status or with_output(lambda: None), message)
@@ -191,7 +198,7 @@ COMMANDS: dict[str, Command] = {
         "list, show, export, import or delete logged requests",
         (
             "log [list] FILTER…       list requests, newest first\n"
-            "log show ID…             one or more requests, by any part of an id\n"
+            f"log show ID…             up to {MOST_SHOWN} requests, by any part of an id\n"
             "log ticket ID…           a support ticket, as Markdown, or as a zip with -o NAME.zip\n"
             "log export FILTER… -o F  a JSONL file that can be imported, a CSV table, or a HAR\n"
             "log import FILE          a JSONL export or a HAR; - reads standard input\n"
@@ -200,7 +207,7 @@ COMMANDS: dict[str, Command] = {
             "Write -- before one that begins with a minus sign: log list -- -tag:keep"
         ),
         # No positional argument: the words are what argparse leaves over, so options may come before and after them.
-        _option("--limit N", "list at most N requests (default 50)", type=_positive, default=50),
+        _option("--limit N", "list: at most N requests (default 50)", type=_positive),
         _option("--json", "list, show: one JSON object a line"),
         _option("-o --output FILE", "ticket, export: write there; - is standard output"),
         _option("--format {jsonl,csv,har}", "export: else by the file's ending"),
@@ -209,10 +216,8 @@ COMMANDS: dict[str, Command] = {
             "show: as a script that sends it, or as a page",
             dest="form",
         ),
-        _option(
-            "--contents {included,hashed,left-out}", "ticket: prompt and completion (default: hashed)", default="hashed"
-        ),
-        _option("--workspace ID", "ticket: the vendor's workspace id", default=""),
+        _option("--contents {included,hashed,left-out}", "ticket: prompt and completion (default: hashed)"),
+        _option("--workspace ID", "ticket: the vendor's workspace id"),
         _option("--yes", "delete: do not ask"),
         _DATA_DIR,
         usage="electron-playground log [ACTION] [options] [FILTER …]",
@@ -309,7 +314,7 @@ COMMANDS: dict[str, Command] = {
         _option(
             "--fail-on {serious,warning,hint}", "least severity for exit status 1 (default: serious)", default="serious"
         ),
-        _option("--format {text,json,sarif,github}", "output (default: text)", default="text"),
+        _option("--format {text,json,sarif,github}", "output (default: text)"),
         _option("--json", "the same as --format json"),
         _option("--rates FRESH,CACHED[,OUTPUT]", "dollars per million tokens, to compute costs"),
         _option("--fixture", "the prompt is a test fixture: report a seed beside a temperature above 0"),

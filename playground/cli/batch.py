@@ -239,7 +239,7 @@ class _Job(Struct):
         _on_signals(asked.set)  # before the figures: who reads them may stop the wait
         self._print_totals(progress, job, len(results.finished))
         status = STOPPED if stopped.is_set() else FAILED if progress.failed else FINISHED
-        await wait_for_log(services, asked)
+        await wait_for_log(services, asked, stopped=stopped.is_set())
         return status
 
     def _result_file(self) -> ResultFile:

@@ -49,7 +49,7 @@ _NO_FILES = ("-", "log")
 
 def check(options: argparse.Namespace) -> int:
     """Print the findings. Returns 0, or 1 if one is as severe as --fail-on; raises InputError (2)."""
-    rates, ignored = _rates(options.rates), _ignored(options.ignore)
+    rates, ignored, form = _rates(options.rates), _ignored(options.ignore), _format(options)
     if options.update_baseline and options.baseline is None:
         raise InputError.of(("--update-baseline",), "needs --baseline FILE.")
     inputs = read_inputs(options, options.baseline)
@@ -62,8 +62,14 @@ def check(options: argparse.Namespace) -> int:
     spans = [one for one in losses.spans if not ignored & {one.finding.rule, one.finding.key}]
     notes = _compared(options, groups, results, rates, ignored, losses) if options.baseline is not None else []
     report = CheckReport(results, spans, rates, notes, losses.retried)
-    print_report(report, "json" if options.json else options.format)
+    print_report(report, form)
     return FAILED if report.fails(options.fail_on) else FINISHED
+
+
+def _format(options: argparse.Namespace) -> str:
+    if options.json and options.format not in (None, "json"):
+        raise InputError.of(("--json",), f"is another format than --format {options.format}.", "Give one of the two.")
+    return "json" if options.json else options.format or "text"
 
 
 def _groups(inputs: Sequence[CheckedInput]) -> dict[str, list[CheckedInput]]:

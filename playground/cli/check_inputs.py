@@ -401,8 +401,9 @@ def _har(name: str, data: bytes, left_out: LeftOut) -> Iterator[CheckedInput]:
 
 def _har_item(name: str, number: int, data: bytes, entry: Mapping[str, Json]) -> CheckedInput:
     prefix: FieldPath = ("log", "entries", number, "request", "postData", "text")
-    value = _value(data, place=(name, number))
-    return CheckedInput(f"{name}#{number + 1}", name, data, 1, prefix, True, value, har_outcome(entry))
+    name_of = f"{name}#{number + 1}"
+    value = _value(data, place=(name_of,))
+    return CheckedInput(name_of, name, data, 1, prefix, True, value, har_outcome(entry))
 
 
 def _of_row(row: LogRow) -> RecordedOutcome:

@@ -212,16 +212,13 @@ def pointer(path: FieldPath) -> str:
 def _print_sarif(report: CheckReport) -> None:
     found = list(report.all())
     names = sorted({finding.rule for _, finding in found})
-    rules: list[Json] = [{"id": name, "shortDescription": {"text": _rule_text(name)}} for name in names]
+    texts = {name: OWN_RULES.get(name) or rule_named(name).title for name in names}
+    rules: list[Json] = [{"id": name, "shortDescription": {"text": text}} for name, text in texts.items()]
     results: list[Json] = [_result(item, finding, names.index(finding.rule)) for item, finding in found]
     driver: Json = {"name": "electron-playground", "version": __version__, "rules": rules}
     run: Json = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}
     schema = "https://json.schemastore.org/sarif-2.1.0.json"
     _dump({"$schema": schema, "version": "2.1.0", "runs": [run]})
-
-
-def _rule_text(name: str) -> str:
-    return OWN_RULES.get(name) or rule_named(name).title
 
 
 def _result(item: CheckedInput, finding: Finding, rule: int) -> Json:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TypeAlias, cast
 
-from playground.cli import FAILED, FINISHED, LOCK_WAIT_S, discard_output, ends_soon
+from playground.cli import FAILED, FINISHED, LOCK_WAIT_S, MOST_SHOWN, discard_output, ends_soon
 from playground.client.redact import redact
 from playground.export.jsonl import to_line
 from playground.export.log_files import FORMATS, Format, Imported, export_into, format_of, import_file
@@ -24,11 +24,12 @@ from playground.export.snippets import SCRIPTS
 from playground.export.terminal import for_stream, print_error, print_line, visible, visible_line
 from playground.export.ticket import Contents, TicketContents, bundle, tickets
 from playground.prompt.document import Json
-from playground.prompt.field_errors import InputError, writing_to
+from playground.prompt.field_errors import FieldError, InputError, writing_to
 from playground.requestlog.filter import LogFilter, parse
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import LogRow, LogUnavailableError, StoredRun
 from playground.runs.metrics import Figure, counted, input_figure, output_figure, seconds
+from playground.runs.record import RequestRecord
 from playground.runs.summary import rounded_ms
 from playground.services import recover_recordings
 from playground.storage.paths import data_folder, write_private, write_shared
@@ -36,8 +37,6 @@ from playground.storage.paths import data_folder, write_private, write_shared
 Work: TypeAlias = Callable[[RequestLog], Awaitable[int]]
 """Action on the open log; returns the exit status."""
 PAGES: dict[str, Callable[[StoredRun], str]] = {"markdown": as_markdown, "html": as_html}
-MOST_SHOWN = 100
-"""Maximum number of requests in one ticket or one `log show`."""
 MAX_PIPED_BYTES = 4 * 1024**3
 """Bound on the temporary copy of a pipe or a device."""
 
@@ -52,8 +51,10 @@ def show(words: list[str], options: argparse.Namespace) -> Work:
 
     async def work(store: RequestLog) -> int:
         runs = await _found(store, chosen)
-        if runs and options.form:
-            _print("\n".join(_in_form(run, options.form) for run in runs))
+        if runs and options.form in PAGES:
+            _print("\n".join(map(PAGES[options.form], runs)))
+        elif runs and options.form:
+            return _print_scripts(runs, SCRIPTS[options.form])
         elif runs and options.json:
             _print("\n".join(to_line(run) for run in runs))
         elif runs:
@@ -63,9 +64,21 @@ def show(words: list[str], options: argparse.Namespace) -> Work:
     return work
 
 
-def _in_form(run: StoredRun, form: str) -> str:
-    """Return a request as a page, or as a script that sends it."""
-    return PAGES[form](run) if form in PAGES else SCRIPTS[form](run.record)
+def _print_scripts(runs: Sequence[StoredRun], script: Callable[[RequestRecord], str]) -> int:
+    """Print each request as a script. Names those that cannot be one, for example without a JSON body, and fails."""
+    scripts, refused = [], []
+    for run in runs:
+        try:
+            scripts.append(script(run.record))
+        except InputError as problem:
+            name, fields = run.record.run_id, problem.problems
+            refused.append(InputError(*(FieldError((name, *one.path), one.message, one.hint) for one in fields)))
+    if not scripts:
+        raise refused[0]
+    _print("\n".join(scripts))
+    for error in refused:
+        print_error(f"Left out: {error}")
+    return FAILED if refused else FINISHED
 
 
 def _explanations(runs: Sequence[StoredRun]) -> list[str]:
@@ -83,7 +96,7 @@ def _explanations(runs: Sequence[StoredRun]) -> list[str]:
 def ticket(words: list[str], options: argparse.Namespace) -> Work:
     """Write a support ticket; as a zip if the output's name ends so."""
     chosen = _by_id(words, "log ticket")
-    choice = TicketContents(cast("Contents", options.contents.replace("-", " ")), options.workspace)
+    choice = TicketContents(cast("Contents", (options.contents or "hashed").replace("-", " ")), options.workspace or "")
 
     async def work(store: RequestLog) -> int:
         runs = await _found(store, chosen)
@@ -251,7 +264,7 @@ async def _found(store: RequestLog, chosen: LogFilter) -> list[StoredRun]:
     report_malformed(chosen)
     rows = await store.page(chosen, None, MOST_SHOWN + 1)
     if len(rows) > MOST_SHOWN:
-        raise InputError.of(("FILTER",), f"finds more than {MOST_SHOWN} requests.", "Narrow it.")
+        raise InputError.of(("ID",), f"finds more than {MOST_SHOWN} requests.", "Give fewer ids, or a narrower filter.")
     found = [await store.get(row.run_id) for row in rows]
     return [stored for stored in found if stored is not None]
 
@@ -264,12 +277,15 @@ def _status_of(runs: list[StoredRun], words: list[str]) -> int:
 
 
 PAGE = 128
+LISTED = 50
+"""Requests of `log list` without `--limit`."""
 
 
 def log(options: argparse.Namespace) -> int:
     """Run the action that the first word names, `list` by default. Returns 0, 1 (failed); raises InputError (2)."""
     words = list(options.words)
     action = words.pop(0) if words and words[0] in ACTIONS else "list"
+    _refuse_others(action, options)
     work = ACTIONS[action](words, options)
     reading = action not in CHANGES
     folder = data_folder(options.data_dir, os.environ, reading=reading)
@@ -309,7 +325,7 @@ def _list(words: list[str], options: argparse.Namespace) -> Work:
 
     async def work(store: RequestLog) -> int:
         report_malformed(chosen)
-        async for row in _rows(store, chosen, options.limit):
+        async for row in _rows(store, chosen, options.limit or LISTED):
             runs = (await store.readable([row.number]))[0] if row.is_output_estimated else []
             output = Figure.reported(row.completion_tokens)
             if runs:
@@ -329,6 +345,28 @@ ACTIONS: dict[str, Callable[[list[str], argparse.Namespace], Work]] = {
     "import": import_,
     "delete": delete,
 }
+_TAKEN_BY = {
+    "--limit": ("limit", ("list",)),
+    "--json": ("json", ("list", "show")),
+    "--output": ("output", ("ticket", "export")),
+    "--format": ("format", ("export",)),
+    "--as": ("form", ("show",)),
+    "--contents": ("contents", ("ticket",)),
+    "--workspace": ("workspace", ("ticket",)),
+    "--yes": ("yes", ("delete",)),
+}
+"""The attribute of each option, and the actions that take it."""
+
+
+def _refuse_others(action: str, options: argparse.Namespace) -> None:
+    """Refuse an option of another action: `log delete --limit 3` would delete more than three."""
+    for option, (name, takers) in _TAKEN_BY.items():
+        if getattr(options, name) not in (None, False) and action not in takers:
+            raise InputError.of((option,), f"is no option of log {action}.", f"log {' and log '.join(takers)} take it.")
+    if options.json and options.form:
+        raise InputError.of(("--json",), "is another form than --as names.", "Give one of the two.")
+
+
 CHANGES = frozenset(("import", "delete"))
 """Actions that change the log. The others also read a log whose disk is full or read-only."""
 

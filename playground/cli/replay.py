@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from playground.cli import FINISHED, discard_output
+from playground.export.terminal import print_error
 from playground.prefix_cache.block_size import Estimate
 from playground.prefix_cache.cache_profile import CacheProfile, Property
 from playground.prefix_cache.miss_explanation import MissExplanation, MissPosition
@@ -22,6 +23,7 @@ from playground.prefix_cache.replay import ReplayResult, ReplaySummary, TrafficR
 from playground.prefix_cache.traffic import TrafficError, TrafficRecord, read_traffic
 from playground.prompt.field_errors import InputError
 from playground.runs.metrics import counted
+from playground.storage.paths import write_shared
 
 
 def replay(options: argparse.Namespace) -> int:
@@ -33,20 +35,38 @@ def replay(options: argparse.Namespace) -> int:
             with _errors_of(memory):
                 learned = memory.read_bytes()
         # The whole file first: a bad line is reported before anything is printed.
-        records = list(read_traffic(options.file, exported_request))
-        found = replay_traffic(records, lifetime_s=options.lifetime, learned=learned)
+        left_out: list[str] = []
+        records = list(read_traffic(options.file, exported_request, left_out))
+        if left_out:
+            print_error(f"Left out, no chat completions: {listed(left_out)}.")
+        try:
+            found = replay_traffic(records, lifetime_s=options.lifetime, learned=learned or None)
+        except ValueError:
+            raise InputError.of(
+                ("--learned",), f"{memory} is not what a replay has learned.", "Name another file."
+            ) from None
         lines = _json_lines(found) if options.json else _text_lines(found)
         for line in lines:
             sys.stdout.write(line + "\n")
         if memory is not None:
             with _errors_of(memory):
-                memory.write_bytes(found.learned)
+                write_shared(memory, found.learned)
         sys.stdout.flush()
     except BrokenPipeError:
         discard_output()
     except TrafficError as error:
         raise InputError.of(("FILE",), str(error)) from error
     return FINISHED
+
+
+MAX_NAMED = 5
+"""Requests left out that are named one by one."""
+
+
+def listed(places: Sequence[str]) -> str:
+    """Return the first places of a list, and how many more there are."""
+    more = len(places) - MAX_NAMED
+    return ", ".join(places[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 @contextmanager

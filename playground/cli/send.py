@@ -13,7 +13,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from playground.cli import FAILED, FINISHED, LOCK_WAIT_S, NOT_LOGGED, STOPPED, ends_soon, ignore_signals
+from playground.cli import FAILED, FINISHED, LOCK_WAIT_S, NOT_LOGGED, STOPPED, STOPPED_WAIT_S, ends_soon, ignore_signals
 from playground.client.endpoint import PLANS, Endpoint, Rates, check_base_url, refuse_key
 from playground.client.events import AnyEvent, ContentDelta, Queued, RetryScheduled
 from playground.client.redact import redact
@@ -36,7 +36,7 @@ from playground.tasks import Tasks
 ADDRESS_ID = "address"
 """Begins the id of an endpoint that is only an address on the command line. It has no key in the key store."""
 NOTICE_S = 1.0
-"""Seconds of that wait after which the command says that it waits."""
+"""Seconds of a wait for the log after which the command says that it waits."""
 
 
 def send(options: argparse.Namespace) -> int:
@@ -122,7 +122,8 @@ async def _session(folder: Path, document: Document, opened: OpenedPrompt, optio
         workspace.tasks.start(workspace.recover_recordings(), "recover recorded requests")
         await workspace.remember_sent(endpoint)
         status = await _send(workspace, document, opened, endpoint, stopper, options)
-        await wait_for_log(workspace, stopper.asked)  # the answer has been written and flushed
+        # The answer has been written and flushed.
+        await wait_for_log(workspace, stopper.asked, stopped=status == STOPPED)
     finally:
         await workspace.close()
         ignore_signals()  # none changes the exit status of a command that is done
@@ -135,15 +136,16 @@ def show_log_notices(workspace: AppServices) -> None:
         workspace.log.on_notice(lambda message: print_error(message) if message != workspace.log_notice else None)
 
 
-async def wait_for_log(workspace: AppServices, asked: asyncio.Event) -> None:
-    """Wait up to LOCK_WAIT_S for another program that holds the log, or until `asked` is set: the user asked to end."""
+async def wait_for_log(workspace: AppServices, asked: asyncio.Event, *, stopped: bool) -> None:
+    """Wait for another program that holds the log, or until `asked` is set: the user asked to end."""
     log = workspace.log
     if log is None or log.read_only_reason is not None or asked.is_set():
         return
-    tasks = [asyncio.ensure_future(log.saved(LOCK_WAIT_S)), asyncio.ensure_future(asked.wait())]
+    seconds = STOPPED_WAIT_S if stopped else LOCK_WAIT_S
+    tasks = [asyncio.ensure_future(log.saved(seconds)), asyncio.ensure_future(asked.wait())]
     ended, _ = await asyncio.wait(tasks, timeout=NOTICE_S, return_when=asyncio.FIRST_COMPLETED)
     if not ended:
-        print_error(f"Waiting up to {LOCK_WAIT_S:.0f} s for the request log. Ctrl+C ends the wait without it.")
+        print_error(f"Waiting up to {seconds:.0f} s for the request log. Ctrl+C ends the wait without it.")
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in tasks:
         task.cancel()

@@ -495,12 +495,20 @@ def parse_results(data: bytes, path: Path) -> list[dict[str, Json]]:
     """Read results without a line that was cut off. Raises InputError if the file has other contents."""
     whole = data[: data.rfind(b"\n") + 1]
     try:
+        if not whole and not _may_begin(data, path):
+            raise ValueError
         found = list(_read_csv(whole)) if is_csv(path) else [json.loads(line) for line in whole.splitlines()]
         if not all(type(result["row"]) is int and result["row"] >= 0 for result in found):
             raise ValueError
     except (ValueError, KeyError, TypeError, RecursionError):
         raise _unusable(f"{path.name} is not the result of a batch.") from None
     return found
+
+
+def _may_begin(cut: bytes, path: Path) -> bool:
+    """Return whether a file without a whole line may be the beginning of results."""
+    own = format_results((), path) or _json_line({"row": 0}).partition("0")[0].encode()
+    return cut.startswith(own) or own.startswith(cut)
 
 
 def format_results(results: Iterable[Mapping[str, Json]], path: Path) -> bytes:

@@ -425,7 +425,7 @@ def _first_token_sentences(found: Findings) -> Iterator[str]:
         return
     cold, warm = zip(*found.pairs, strict=True)
     for name, times in (("cold", cold), ("warm", warm)):
-        middle, late = seconds(statistics.median(times)), seconds(_ninetieth(times))
+        middle, late = seconds(statistics.median(times)), seconds(sorted(times)[math.ceil(0.9 * len(times)) - 1])
         yield f"{name}: median {middle}, 90th percentile {late} ({counted(len(times), 'request')})."
     faster, slower = sum(w < c for c, w in found.pairs), sum(w > c for c, w in found.pairs)
     if _by_chance(max(faster, slower), len(found.pairs)) > CHANCE:
@@ -439,7 +439,3 @@ def _first_token_sentences(found: Findings) -> Iterator[str]:
 def _by_chance(most: int, pairs: int) -> float:
     """Return the probability that at least `most` of the pairs differ in one direction by chance (sign test)."""
     return sum(math.comb(pairs, n) for n in range(most, pairs + 1)) / 2.0**pairs
-
-
-def _ninetieth(times: tuple[float, ...]) -> float:
-    return sorted(times)[min(math.ceil(0.9 * len(times)) - 1, len(times) - 1)]

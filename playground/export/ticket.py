@@ -414,13 +414,16 @@ def bundle(runs: Sequence[StoredRun], choice: TicketContents = DEFAULT) -> bytes
     runs = [masked_run(stored) for stored in runs]
     held = io.BytesIO()
     with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("ticket.md", tickets(runs, choice))
+
+        def write(name: str, text: str) -> None:
+            # Half of a surrogate pair has no UTF-8; in JSON, its escape is the same text.
+            archive.writestr(name, text.encode("utf-8", "backslashreplace"))
+
+        write("ticket.md", tickets(runs, choice))
         for number, stored in enumerate(runs, 1):
             folder = f"{number:02}-{_name(stored)}"
-            archive.writestr(
-                f"{folder}/request.json", redact(outlined_body(stored.record, Outline(choice.contents)), None)
-            )
-            archive.writestr(f"{folder}/events.jsonl", _events(stored, choice))
+            write(f"{folder}/request.json", redact(outlined_body(stored.record, Outline(choice.contents)), None))
+            write(f"{folder}/events.jsonl", _events(stored, choice))
     return held.getvalue()
 
 

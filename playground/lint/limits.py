@@ -40,14 +40,14 @@ _ENDING = re.compile(r"(<\|?/?[\w-]{2,24}\|?>|\[/?[A-Z_]{2,24}\]|#{3,}|-{3,}|={3
 
 
 def _cap(facts: PromptFacts) -> Iterator[Finding]:
-    cap, seen = facts.whole("max_tokens"), _completions(facts)
+    cap, seen = facts.max_tokens, _completions(facts)
     is_set = facts.parameter("max_tokens") is not None
     if len(seen.lengths) < ENOUGH or seen.cut:
         if not is_set:
             yield _unset(seen)
         return
     longest, count = seen.lengths[-1], len(seen.lengths)
-    suggested = _suggestion(longest)
+    suggested = max(-(-int(longest * ROOM) // STEP) * STEP, STEP)
     if is_set and (cap is None or cap <= FAR * suggested):
         return
     waste = _waste(cap, facts, suggested)
@@ -94,10 +94,6 @@ def _completions(facts: PromptFacts) -> _Completions:
     return _Completions(sorted(whole), sum(r.finish_reason == "length" for r in ended))
 
 
-def _suggestion(longest: int) -> int:
-    return max(-(-int(longest * ROOM) // STEP) * STEP, STEP)
-
-
 def _unset(seen: _Completions) -> Finding:
     known = len(seen.lengths)
     if seen.cut:
@@ -119,7 +115,7 @@ def _unset(seen: _Completions) -> Finding:
 
 
 def _cut(facts: PromptFacts) -> Iterator[Finding]:
-    cap = facts.whole("max_tokens")
+    cap = facts.max_tokens
     if cap is None:
         return
     ended = [r for r in facts.history.requests if r.finish_reason is not None]
@@ -226,10 +222,10 @@ def _speak(facts: PromptFacts) -> Iterator[Finding]:
         return
     context, electron = facts.setting.context_tokens, facts.setting.electron
     most = COUNTS["messages"].high or 0 if electron else math.inf
-    talk = _Talk(starts, facts.message_tokens, sum(facts.tool_tokens) + (facts.whole("max_tokens") or 0), context, most)
+    talk = _Talk(starts, facts.message_tokens, sum(facts.tool_tokens) + (facts.max_tokens or 0), context, most)
     if talk.left >= SOON:
         return
-    kept = talk.reserved - (facts.whole("max_tokens") or 0) + sum(talk.tokens[: starts[0]])
+    kept = talk.reserved - (facts.max_tokens or 0) + sum(talk.tokens[: starts[0]])
     yield Finding(
         "warning" if talk.left < VERY_SOON else "hint",
         "The conversation is nearly full",
@@ -289,7 +285,7 @@ def _refused(facts: PromptFacts) -> Iterator[Finding]:
 
 
 def _context(facts: PromptFacts) -> Iterator[Finding]:
-    room = facts.whole("max_tokens") or 0
+    room = facts.max_tokens or 0
     most = facts.setting.context_tokens
     over = facts.prompt_tokens + room - (most or 0)
     if most is None or over <= 0:

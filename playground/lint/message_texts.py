@@ -289,13 +289,12 @@ def _not_set(facts: PromptFacts) -> Iterator[Finding]:
             "With response_format json_object the completion is one JSON object without surrounding text. An "
             "instruction in the prompt does not guarantee that.",
             places=(FindingPlace(("messages", index, "content"), *found), FindingPlace(("response_format",))),
-            fix=Fix("Set response_format to json_object", _in_json_mode(facts)),
+            fix=Fix(
+                "Set response_format to json_object",
+                with_parameter(facts.document, "response_format", {"type": "json_object"}),
+            ),
         )
         return
-
-
-def _in_json_mode(facts: PromptFacts) -> Document:
-    return with_parameter(facts.document, "response_format", {"type": "json_object"})
 
 
 def _not_said(facts: PromptFacts) -> Iterator[Finding]:

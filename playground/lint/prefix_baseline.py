@@ -99,7 +99,8 @@ def _shared(rows: Sequence[Sequence[PrefixPart]]) -> SharedPrefix:
     for at, column in enumerate(zip(*rows, strict=False)):
         if len(set(column)) > 1:
             same_role = len({part.role for part in column}) == 1
-            offset = common_prefix(*_extremes([part.text for part in column])) if same_role else 0
+            texts = [part.text for part in column]  # the extremes have the common prefix of all
+            offset = common_prefix(min(texts), max(texts)) if same_role else 0
             return _cut(rows[0], at, offset, "a difference between requests")
     shortest = min(rows, key=len)
     return _cut(shortest, len(shortest), 0, "")
@@ -162,11 +163,6 @@ def _similarity(prefix: SharedPrefix, entry: Json) -> float:
 def _sketch_of(entry: Json) -> frozenset[str]:
     text = entry.get("sketch") if isinstance(entry, dict) else None
     return frozenset(text.split()) if isinstance(text, str) else frozenset()
-
-
-def _extremes(texts: Sequence[str]) -> tuple[str, str]:
-    """Return two texts whose common prefix is the common prefix of all."""
-    return min(texts), max(texts)
 
 
 def _cut(parts: Sequence[PrefixPart], at: int, offset: int, reason: str) -> SharedPrefix:

@@ -1,6 +1,6 @@
 """Facts that the rules read: the prompt, its tool descriptions with positions, and what is known besides.
 
-Besides the prompt: rates, plan, retries, and earlier requests from the log. Everything there may be unknown;
+Besides the prompt: rates, retries, and earlier requests from the log. Everything there may be unknown;
 rules that need it report nothing then. Facts of the prompt are worked out once, when first read.
 """
 
@@ -12,7 +12,7 @@ from functools import cached_property
 
 from msgspec import Struct
 
-from playground.client.endpoint import PLANS, PlanLimits, Rates, price
+from playground.client.endpoint import Rates, price
 from playground.client.retry import RetryPolicy
 from playground.lint.language import detect
 from playground.prefix_cache.token_estimator import TokenEstimator
@@ -73,7 +73,6 @@ class LintContext(Struct, frozen=True):
     """
 
     rates: Rates = Rates()
-    plan: PlanLimits = PLANS["none"]
     history: PromptHistory = NO_HISTORY
     retries: RetryPolicy | None = None
     fixture: bool = False
@@ -183,9 +182,10 @@ class PromptFacts:
         """Return the value of a parameter; None if it is not sent."""
         return self.document.parameters.get(name)
 
-    def whole(self, name: str) -> int | None:
-        """Return an integer parameter; None if it is not sent or not an integer."""
-        value = self.parameter(name)
+    @property
+    def max_tokens(self) -> int | None:
+        """Return the parameter; None if it is not sent or not an integer."""
+        value = self.parameter("max_tokens")
         return value if isinstance(value, int) and not isinstance(value, bool) else None
 
     @cached_property

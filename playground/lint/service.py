@@ -175,7 +175,6 @@ class LintService:
             return ()
         setting = LintContext(
             rates=endpoint.rates,
-            plan=endpoint.plan,
             history=await self._past(document),
             retries=retries,
             lifetime_s=self._settings.number("cache_lifetime_s"),

@@ -331,7 +331,8 @@ class CacheForecaster:
             if earlier is not None and other is not None and own is not None:
                 answer = self.model(where[0], other[0]).requests.answer_of(other[1].sent.run_id)
                 answer = answer if one is other[1].sent else earlier.answer
-                earlier = replace(earlier, own_fields=own.fields, gap_s=max(sent.at - own.at, 0.0), answer=answer)
+                gap_s = max(sent.at - own.at, 0.0)
+                earlier = replace(earlier, own_fields=own.fields, gap_s=gap_s, answered_s=0.0, answer=answer)
             why = explain_miss(sent.view, sent.fields, earlier, usage, known, document)
             if why is None or why.reason != "more_than_shared":
                 break
@@ -358,7 +359,8 @@ class CacheForecaster:
         gap_s = max(sent.at - other.at, 0.0)
         counted, answer = cache.requests.usage_of(other.run_id), cache.requests.answer_of(other.run_id)
         return EarlierRequest(
-            other.view, other.fields, other.request_id, gap_s, lost, *counted, answer, other.cached_tokens
+            *(other.view, other.fields, other.request_id, gap_s, lost, *counted, answer, other.cached_tokens),
+            answered_s=cache.requests.answered_s(other.run_id),
         )
 
     @_one_at_a_time

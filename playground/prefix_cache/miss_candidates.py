@@ -2,17 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import partial
+from itertools import filterfalse
 from math import inf
 
 from playground.prefix_cache.block_size import EXACT
 from playground.prefix_cache.miss_case import THRESHOLDS, MissCase
+from playground.prefix_cache.miss_evidence import MissKnowledge
 from playground.prefix_cache.miss_sentences import Candidate, CandidateCode, Reason
-from playground.prefix_cache.prefix_size import NEAR
-from playground.prefix_cache.proofs import ANSWER_S, LATEST_S
+from playground.prefix_cache.prefix_size import NEAR, Size
+from playground.prefix_cache.proofs import ANSWER_S, LATEST_S, OFF
 from playground.prefix_cache.round_robin import REPLICAS
 from playground.prefix_cache.view import BASE, MOVING_ORDERS, ViewPart, arranged, results
 
+USUAL: Mapping[CandidateCode, float] = {
+    "running": 0.6,
+    "switched_off": 0.4,
+    "replica": 0.3,
+    "not_stored": 0.3,
+    "gap": 0.25,
+    "room": 0.23,
+    "date": 0.2,
+    "limit": 0.2,
+    "minimum": 0.15,
+    "points": 0.1,
+    "parameters": 0.1,
+    "bypassed": 0.09,
+    "restart": 0.06,
+    "older_rewritten": 0.05,
+    "reasoning_left_out": 0.05,
+    "rounding": 0.05,
+    "tools_moved": 0.02,
+}
+"""About how often each candidate is the cause when it is listed."""
+WEIGHED = 20.0
+"""Factor of this likelihood for a cause that alone explains the report by the weighed hypotheses."""
+TOLD, EXCLUDED = 10.0, 1e-4
+"""If the hypotheses explain a report so many times better than a loss of another kind, what explains less than this
+share of that is no candidate."""
+CERTAIN = 100.0
+"""If they explain it so many times better, the cache was not off for this request: a restart may come at any time."""
 SHORT_PAUSE_S = 20.0
 """Seconds: no server is known to forget sooner, and none to store a prefix later."""
 
@@ -25,22 +55,24 @@ def candidates_of(case: MissCase, reason: Reason = "") -> tuple[Candidate, ...]:
         return (Candidate("not_stored"),)
     known, gap_s = case.known, _unused_s(case)
     unserved = known.never_served and not case.cached
-    # Nothing is known to be served of this request, or of the earlier one, which was then not stored.
-    bypassed = not case.cached or not case.earlier.cached_tokens
+    # It was off for the earlier request, which is not stored then: the report ends where an older one does.
+    older = [*known.newer, *(Size(tokens, 0.0) for tokens in known.ended)]
+    bypassed = not case.cached or (not case.earlier.cached_tokens and any(map(case.may_have_ended, older)))
     losses: dict[CandidateCode, bool] = {
         "minimum": reason != "short_or_lost" and (case.may_be_short or _shorter_than_served(case)),
         # A request that was still running shares more with the prompt than was served.
         "running": known.running or known.running_tokens - case.cached >= known.part,
-        "not_stored": case.earlier.gap_s is not None and case.earlier.gap_s < min(known.stored_s + ANSWER_S, LATEST_S),
+        "not_stored": _may_be_late(case),
         "restart": case.used_apart,
         "room": not known.room_kept or (gap_s or inf) > known.served_pauses[1],
         # Each replica serves nothing once, and again after an edit.
-        "replica": known.reports < 2 * max(REPLICAS) or not (known.never_served and case.may_be_off),
+        "replica": known.misses < max(REPLICAS) or not (known.never_served and case.may_be_off),
         "rounding": _may_be_rounded(case),
         "limit": reason != "limit_or_lost" and case.may_be_limit,
-        "points": reason not in ("kept_points_or_lost", "whole_message_or_lost") and case.keeps_points,
+        "points": reason not in ("kept_points_or_lost", "whole_message_or_lost")
+        and (case.keeps_points or (case.at_state and not known.inside)),
     }
-    return (
+    found = (
         *([Candidate("switched_off" if unserved else "bypassed")] if unserved or bypassed else ()),
         *_gaps(case, gap_s),
         *([Candidate("parameters", text="; ".join(case.in_part))] if case.in_part else ()),
@@ -49,6 +81,39 @@ def candidates_of(case: MissCase, reason: Reason = "") -> tuple[Candidate, ...]:
         *(_by_template(case) if case.now.text != case.earlier.view.text else ()),
         *_date(case, gap_s),
     )
+    return tuple(sorted(filterfalse(partial(_excluded, known), found), key=partial(_likelihood, known), reverse=True))
+
+
+def _share(known: MissKnowledge, code: CandidateCode) -> float:
+    """Return the share of a cause in what the hypotheses that were weighed explain of the report."""
+    total = sum(known.likely.values()) - known.likely.get("lost", 0.0)
+    return known.likely.get(code, 0.0) / total if total > 0.0 else 0.0
+
+
+def _likelihood(known: MissKnowledge, one: Candidate) -> float:
+    off = one.code == "switched_off" and known.misses >= OFF
+    return USUAL[one.code] * (1.0 + WEIGHED * (1.0 if off else _share(known, one.code)))
+
+
+def _excluded(known: MissKnowledge, one: Candidate) -> bool:
+    """Return whether the hypotheses explain the report by something else. They weigh no room for saved states, and no
+    late storage of a prompt in which a template prints the time."""
+    if not known.likely or (one.code == "room" and not known.inside):
+        return False
+    # Replicas at random explain a report that ends where any older request does.
+    told = sum(share for code, share in known.likely.items() if code not in ("lost", "replica")) / known.likely["lost"]
+    if one.code in ("gap", "room"):
+        return told > TOLD and _share(known, one.code) < EXCLUDED
+    return told > CERTAIN and one.code == "bypassed"
+
+
+def _may_be_late(case: MissCase) -> bool:
+    """Return whether no prefix was served as soon after its request was sent, or after its answer."""
+    known, gap_s, answered_s = case.known, case.earlier.gap_s, case.earlier.answered_s
+    if gap_s is None:
+        return False
+    soon = gap_s < min(known.stored_s + ANSWER_S, LATEST_S)
+    return soon or bool(answered_s and gap_s - answered_s < min(known.stored_after_s, LATEST_S))
 
 
 def _unused_s(case: MissCase) -> float | None:
@@ -96,10 +161,15 @@ def _by_template(case: MissCase) -> Iterator[Candidate]:
         one.weight
         for one in case.known.orders
         if BASE.get(one.order, one.order) in MOVING_ORDERS
-        and (not case.cached or anywhere or one.longest is None or case.may_have_ended(one.longest))
+        and (one.longest is None or (anywhere and case.cached) or _may_end_at(case, one.longest))
     )
     if moving >= 0.02 and any(part.kind == "tool" or part.index > 1 for part in case.now.parts):
         yield Candidate("tools_moved")
+
+
+def _may_end_at(case: MissCase, size: Size) -> bool:
+    """Return whether the report may be all that a server has of so many tokens."""
+    return case.may_have_ended(size) if case.cached else case.known.agrees(0, size)
 
 
 def _may_end_in(case: MissCase, parts: list[ViewPart]) -> bool:

@@ -331,16 +331,21 @@ class MissCase(ComparedCase, frozen=True, dict=True, kw_only=True):
         before, the end of a message, or the last checkpoint before the difference."""
         if self.known.inside:
             return False
-        if not self.extends:
-            checkpoint = self.cached & -self.cached  # the largest power of two that divides it
-            before_next = checkpoint >= CHECKPOINT and self.shared.tokens - self.cached < checkpoint
-            if not self.cached or before_next or near_figure(self.cached, self.known.figures):
-                return True
+        if not self.extends and (not self.cached or self.at_state):
+            return True
         block = self.known.block if self.known.is_whole(self.cached, self.known.block) else 1
         if not self.cached or self.expected_less or block > EXACT_BLOCK:
             return False
         ends = message_ends(arranged(self.now, self.order))
         return any(ends_at(self.cached, self.size(end), block, PROOF) for end in ends)
+
+    @property
+    def at_state(self) -> bool:
+        """Return whether the report may be a saved state: a figure reported before, or the last checkpoint before the
+        end of what is shared."""
+        checkpoint = self.cached & -self.cached  # the largest power of two that divides it
+        before_next = checkpoint >= CHECKPOINT and self.shared.tokens - self.cached < checkpoint
+        return self.cached > 0 and (before_next or near_figure(self.cached, self.known.figures))
 
     @property
     def keeps_messages(self) -> bool:

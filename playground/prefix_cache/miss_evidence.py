@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from functools import cache, partial
 from math import inf
 
 from msgspec import Struct
@@ -12,15 +12,17 @@ from playground.prefix_cache.block_size import EXACT, CacheUnit, Estimate, Round
 from playground.prefix_cache.cache_profile import lifetime_of, replicas_proved
 from playground.prefix_cache.endpoint_model import EndpointCacheModel
 from playground.prefix_cache.forecast import CacheUsage, Prediction
-from playground.prefix_cache.hypotheses import ANSWERS, Rendering
+from playground.prefix_cache.hypotheses import ANSWERS, ROUTINGS, Hypotheses, Rendering
 from playground.prefix_cache.learned_state import LearnedParameters
 from playground.prefix_cache.message_content import OTHER_PART
 from playground.prefix_cache.prefix_size import NEAR, Size
 from playground.prefix_cache.proofs import LARGE, PART
+from playground.prefix_cache.reach import RETENTIONS, Reach, RetentionKind
 from playground.prefix_cache.view import (
     BASE,
     CLEARED,
     MOVED_ORDERS,
+    MOVING_ORDERS,
     PLAIN_ORDERS,
     SENT,
     TURN_ORDERS,
@@ -66,6 +68,8 @@ class EarlierRequest(Struct, frozen=True):
     cached_tokens: int | None = None
     own_fields: Mapping[str, Json] | None = None
     """If it went to another model: those of the own model's request that shares most, to which `gap_s` counts then."""
+    answered_s: float = 0.0
+    """How long the answer took; 0: unknown."""
 
 
 class OrderEvidence(Struct, frozen=True):
@@ -120,8 +124,8 @@ class MissKnowledge(Struct, frozen=True):
     longest: float = 0.0
     """≈ tokens of the longest beginning that any earlier request shares."""
     reuses: Sequence[ReuseEvidence] = ()
-    reports: float = inf
-    """Number of reports so far."""
+    misses: float = inf
+    """Number of prefixes that were not served though no minute had changed, which a template may print."""
     never_served: bool = False
     """Whether no report so far had cached tokens, of any model of the server."""
     figures: Sequence[int] = ()
@@ -189,9 +193,12 @@ class MissKnowledge(Struct, frozen=True):
     answers_proved: bool = True
     """Whether reports have shown that the server caches answers."""
     stored_s: float = inf
+    stored_after_s: float = inf
     """Seconds after which a prefix is stored, as reports have shown, see `CacheProofs.stored_s`."""
     late_s: float = 0.0
     """Seconds up to which none is, see `CacheProofs.late_s`."""
+    likely: Mapping[str, float] = {}
+    """Probabilities of the report together with causes, see `_likely`."""
 
     @property
     def plain(self) -> OrderEvidence | None:
@@ -266,6 +273,8 @@ def knowledge_of(
     # If the reports exclude a limited cache, only the lifetime's length is doubtful.
     reach, running = prediction.reach, prediction.running
     point = learned.kept_points.proved
+    wholes = (one.longest.tokens for one in prediction.reaches.values() if one.steps)
+    most = min(max(wholes, default=0.0), usage.prompt_tokens or inf)
     needed = CONFIDENT if learned.hypotheses.room > NO_ROOM else LENGTH
     return MissKnowledge(
         orders=[one for one in evidence.values() if one.weight >= 0.005],
@@ -276,16 +285,9 @@ def knowledge_of(
         assumed_lifetime_s=assumed_s,
         blocks=[(unit.block, unit.weight) for unit in units.likely],
         rounding=units.rounding,
-        longest=max(
-            (
-                min(one.size(one.steps[-1].depth).tokens, usage.prompt_tokens or inf)
-                for one in prediction.reaches.values()
-                if one.steps
-            ),
-            default=0.0,
-        ),
+        longest=most,
         reuses=_reuses(learned, prediction),
-        reports=learned.reports,
+        misses=learned.proofs.misses,
         never_served=learned.reports > 0 and not learned.units.figures,
         figures=learned.units.figures,
         outlived=learned.proofs.outlived(prediction.reach, learned.units.step),
@@ -324,8 +326,65 @@ def knowledge_of(
         clocks=learned.proofs.clocks,
         answers_proved=learned.proofs.excludes((ANSWERS[False],)),
         stored_s=learned.proofs.stored_s,
+        stored_after_s=learned.proofs.stored_after_s,
         late_s=learned.proofs.late_s,
+        likely=_likely(learned, prediction, usage) if most - (usage.cached_tokens or 0) >= PART else {},
     )
+
+
+def _likely(learned: LearnedParameters, prediction: Prediction, usage: CacheUsage) -> dict[str, float]:
+    """Return the probability of a report together with each of the causes that the hypotheses weigh, and with a loss of
+    another kind, by code of the cause ("lost": the other kinds)."""
+    cached, prompt = usage.cached_tokens or 0, usage.prompt_tokens or 0
+    hypotheses, units = learned.hypotheses, learned.units.likely[:6]
+    lost = (0.5 if not cached else 0.0) + 0.5 * learned.units.step / (prompt + learned.units.step)
+    found = dict.fromkeys((*_RETENTIONS.values(), "replica", *_TEMPLATES.values()), 0.0)
+    found["lost"] = hypotheses.loss_rate * lost
+
+    @cache
+    def chance(size: Size) -> float:
+        return sum(unit.weight * unit.chance(cached, size.tokens, size.error) for unit in units)
+
+    shares: dict[int, float] = {}
+    for one, reach in prediction.reaches.items():
+        weight = hypotheses.weights[one]
+        shares[id(reach)] = shares.get(id(reach), 0.0) + weight
+        if code := _TEMPLATES.get(BASE.get(one.order, one.order)):
+            found[code] += weight * chance(reach.longest)
+    for reach in {id(one): one for one in prediction.reaches.values()}.values():
+        if (share := shares[id(reach)]) >= PARTLY:
+            for code, likely in _of_losses(hypotheses, reach, chance):
+                found[code] += share * likely
+    return found
+
+
+def _of_losses(hypotheses: Hypotheses, reach: Reach, chance: Callable[[Size], float]) -> Iterator[tuple[str, float]]:
+    """Yield codes with the probability of a report under one of the ways in which a cache forgets, or with replicas."""
+    classes = reach.classes()
+    chances = [chance(size) for size, _ in classes.kinds]
+    for retention, weight, at in zip(RETENTIONS, hypotheses.retentions(), classes.members, strict=True):
+        if retention.kind in _RETENTIONS:
+            yield _RETENTIONS[retention.kind], weight * chances[at]
+    for routing, weight in zip(ROUTINGS, hypotheses.routings(), strict=True):
+        if routing.replicas > 1:
+            yield "replica", weight * sum(part * chance(size) for part, size in hypotheses.spread(reach, routing))
+
+
+_RETENTIONS: dict[RetentionKind, str] = {
+    "lifetime": "gap",
+    "fixed": "gap",
+    "tokens": "room",
+    "slots": "room",
+    "late": "not_stored",
+    "clock": "date",
+    "clock_first": "date",
+}
+_TEMPLATES: dict[Order, str] = {
+    **dict.fromkeys(MOVING_ORDERS, "tools_moved"),
+    **dict.fromkeys(CLEARED, "older_rewritten"),
+    **dict.fromkeys(TURNS, "reasoning_left_out"),
+}
+"""Codes of the candidates that a retention, or an order of the template, is evidence of."""
 
 
 def stored_ages(reports: Sequence[tuple[float, int | None, int]], at: float, cached: int) -> tuple[float, float]:
@@ -411,6 +470,7 @@ def _reuses(learned: LearnedParameters, prediction: Prediction) -> list[ReuseEvi
 
 def agreement(cached: int, size: Size, block: int) -> float:
     """Return how well a report agrees with a shared size in blocks of `block` tokens, from 0 to 1."""
-    served = size.tokens // block * block
-    apart = max(abs(cached - served) - block - 2 * size.error, 0.0)
+    slack = 2 * size.error + NEAR
+    least, most = ((size.tokens + one) // block * block for one in (-slack, slack))
+    apart = max(least - cached, cached - most, 0.0)
     return float(1.0 / (1.0 + (apart / (24.0 + 2 * size.error)) ** 2))

@@ -13,15 +13,18 @@ from playground.prefix_cache.difference import that_may_matter
 from playground.prefix_cache.forecast import Again, InFlight, Prediction
 from playground.prefix_cache.hypotheses import IRRELEVANT, ROUTINGS, Rendering, ReportOutcome
 from playground.prefix_cache.learned_state import LearnedParameters
-from playground.prefix_cache.match_tree import MatchNode, TreePath, counted_ends, most_served, prompt_ends
+from playground.prefix_cache.match_tree import MatchNode, TreePath, counted_ends, longest_prompt, most_served
 from playground.prefix_cache.prefix_size import TAIL, Anchor, ForecastInterval, Measure, PrefixSizer, Size, interval
 from playground.prefix_cache.proofs import message_ends
 from playground.prefix_cache.reach import Reach
 from playground.prefix_cache.round_robin import REPLICAS
 from playground.prefix_cache.sent_requests import SentRequests
 from playground.prefix_cache.view import (
+    BARE,
     OPENING,
     PLAIN_ORDERS,
+    SENT,
+    TOOLS,
     CacheView,
     Order,
     Reuse,
@@ -40,6 +43,7 @@ GLANCED = 4
 """Renderings that a forecast while typing weighs at most."""
 SAME_PROMPTS, SOON_S = 6, 120.0
 """Newest requests with the same text that are read; seconds in which a served prefix is hardly forgotten."""
+_PLACES: tuple[Order, ...] = ("first", "inside", "first_user", "before_last_user", "after_messages")
 ANCHORS = 48
 """Requests whose measures serve as anchors of later ones."""
 
@@ -65,6 +69,12 @@ class Predictor:
         if thorough and all(one.order not in PLAIN_ORDERS for one in chosen):
             plain = (one for one in weights if one.order in PLAIN_ORDERS)
             chosen.append(max(plain, key=lambda one: (weights[one], one.answers)))  # replicas look like other orders
+        if thorough and any(part.kind == "tool" for part in view.parts):
+            # A refuted place is looked at until a report excludes it: losses refute one as well.
+            weighed = {TOOLS.get(one.order, one.order) for one in chosen if one.reuse == best.reuse}
+            others = (one for one in _PLACES if one not in weighed and not self._learned.proofs.doubts((one,)))
+            orders = (BARE[one] if best.order in SENT else one for one in others)
+            chosen += [one for one in (Rendering(order, best.reuse) for order in orders) if one in weights]
         measures: dict[Order, Measure] = {}
         paths: dict[Order, TreePath] = {}
         sizers: dict[tuple[Order, bool], PrefixSizer] = {}
@@ -83,7 +93,7 @@ class Predictor:
             if not found.ends and (thorough or self._learned.kept_points.kind is not None):
                 found.ends = message_ends(measures[order].view)
                 found.counted = counted_ends(paths[order].nodes)
-                found.prompts = prompt_ends(paths[order].nodes)
+                found.asked = longest_prompt(paths[order].nodes)
                 found.served = most_served(paths[order].nodes)
             reaches[rendering] = found
             measures.setdefault(rendering.order, measures[order])

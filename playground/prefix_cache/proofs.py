@@ -231,8 +231,9 @@ class CacheProofs:
         self._kept: list[float] = []
         """Seconds since that request was sent, for each of these reports of this session."""
         self._losses: list[_Loss] = []
-        self.stored_s = inf
-        """Shortest time after which a prefix was served that no other request had sent before: it is stored by then."""
+        self.stored_s = self.stored_after_s = inf
+        """Shortest time after a request was sent, and after its answer ended, after which a prefix was served that no
+        other request had sent before: it is stored by then."""
         self._in_flight: list[tuple[float, bool]] = []
         """Seconds since a running request was sent, and whether what only this one shares was served."""
         self._again: list[bool] = []
@@ -299,6 +300,11 @@ class CacheProofs:
         return min(hits, default=inf), max(hits, default=0.0)
 
     @property
+    def misses(self) -> int:
+        """Return how many prefixes were not served though no minute had changed, which a template may print."""
+        return sum(not one.hit and not _changed(*one.time, 60, 0) for one in self._pauses)
+
+    @property
     def restarts_explain_losses(self) -> bool:
         """Return whether fewer than `RESTARTS` restarts explain all misses, and none of the hits."""
         misses, hits = ([one.time for one in self._pauses if one.hit is hit] for hit in (False, True))
@@ -357,11 +363,13 @@ class CacheProofs:
         sure: bool = True,
         in_turn: bool = False,
         renderings: Collection[Reach] = (),
+        answered: Sequence[float] = (),
     ) -> None:
         """Add a report with what the cache might hold; the request was sent `at`. `stored`: whether the request that
         shares most was served something, so that the cache was not off for it. `sure`: no other probable order explains
         a report of less. `in_turn`: only the requests of one of several replicas are in `reach`. `renderings`:
-        what the cache might hold in others; a server that finds only the ends of requests is no replica."""
+        what the cache might hold in others; a server that finds only the ends of requests is no replica. `answered`:
+        how many seconds the answers of the steps took, if known."""
         if reach.steps:
             size, least = reach.size(reach.steps[-1].depth), block + NEAR
             missed = size.tokens - cached
@@ -373,8 +381,7 @@ class CacheProofs:
                     ages = [age for age, found in zip(reach.ages, enough, strict=True) if found and hit]
                     age = min([*ages, reach.ages[-1]])
                     self._pauses = [*self._pauses, _Pause(age, hit, at)][-PAUSES:]
-        asked = [max((tokens for _, tokens in one.prompts), default=0.0) for one in (reach, *renderings)]
-        points = not self.inside and any(ends_at(cached, Size(tokens, 0.0), block) for tokens in asked)
+        points = not self.inside and any(ends_at(cached, Size(one.asked, 0.0), block) for one in (reach, *renderings))
         needs = reach.needs
         for step, need in zip(reach.steps, needs, strict=True):
             size = reach.size(step.depth)
@@ -394,7 +401,7 @@ class CacheProofs:
                     lost = [(age, room) for step, age, room in rows if reach.size(step.depth).tokens > cached + slack]
                     alone = None if reach.distances[-1] > block else cached
                     self.add_loss(max(age for age, _ in lost), min(room for _, room in lost), at, alone)
-        self._add_stored(reach, cached, block, in_turn=in_turn)
+        self._add_stored(reach, cached, block, answered or [0.0] * len(reach.steps), in_turn=in_turn)
         self._add_age((reach, *renderings), cached, at)
 
     def add_loss(self, age_s: float, room: float, at: float, alone: int | None) -> None:
@@ -413,15 +420,15 @@ class CacheProofs:
         if cached >= PART and age < inf:
             self._served = [*self._served, (age, cached, at)][-PAUSES:]
 
-    def _add_stored(self, reach: Reach, cached: int, block: int, *, in_turn: bool) -> None:
+    def _add_stored(self, reach: Reach, cached: int, block: int, answered: Sequence[float], *, in_turn: bool) -> None:
         """Learn how soon a prefix is stored: blocks of an older request say nothing of the newest one."""
         before = 0.0
-        for step, age in zip(reach.steps, reach.ages, strict=True):
+        for step, age, took in zip(reach.steps, reach.ages, answered, strict=True):
             size = reach.size(step.depth)
             slack = block + NEAR + 2 * size.error
             known = size.error <= NEAR and -NEAR <= size.tokens - cached <= slack  # more is served: a wrong estimate
             if known and step.count == 1 and cached > before + slack:
-                self.stored_s = min(self.stored_s, age)
+                self.stored_s, self.stored_after_s = min(self.stored_s, age), min(self.stored_after_s, age - took)
                 self.at_once = self.at_once or not in_turn
             before = size.tokens
 
@@ -561,7 +568,7 @@ class CacheProofs:
             "alone": sorted((one.at, one.alone) for one in self._losses if one.alone is not None),
             "found": self._served,
             "at_once": self.at_once,
-            "stored": [self.stored_s] if self.stored_s < inf else [],
+            "stored": [self.stored_s, self.stored_after_s] if self.stored_s < inf else [],
             "shared": sorted(self.shared),
             "inside": self.inside,
             "pauses": [(one.seconds, one.hit) for one in self._pauses],
@@ -609,4 +616,4 @@ class CacheProofs:
         tokens, pairs = dict(alone), zip(losses, times, strict=True)
         self._losses = [_Loss(age_s, room, at, tokens.get(at)) for (age_s, room), at in pairs][-PAUSES:]
         self._served, self.at_once = [*found], at_once
-        self.stored_s = min(stored, default=inf)
+        self.stored_s, self.stored_after_s = max(stored, default=inf), min(stored, default=inf)

@@ -58,12 +58,8 @@ class _Replayed(Struct):
     record: TrafficRecord
     run_id: str
     forecast: Forecast
+    ended_unix: float
     result: ReplayResult | None = None
-
-    @property
-    def ended_unix(self) -> float:
-        ended = self.record.ended_unix
-        return self.record.at_unix if ended is None else ended
 
 
 class TrafficReplay:
@@ -84,6 +80,9 @@ class TrafficReplay:
         """Yield the results in the order of the records. A report is learned from when its request has ended."""
         waiting: deque[_Replayed] = deque()
         for number, record in enumerate(self._records):
+            for one in waiting:
+                if one.ended_unix > record.at_unix and _has_answer(record, one.record):
+                    one.ended_unix = record.at_unix
             self._settle([one for one in waiting if one.ended_unix <= record.at_unix])
             waiting.append(self._send(record, f"replay-{number}"))
             if record.ended_unix is None:
@@ -107,11 +106,13 @@ class TrafficReplay:
         prediction.compared = cache.compared_with(prediction, record.tag)
         forecast = forecast_of(cache, prediction, prediction.compared)
         if not record.accepted:
-            return _Replayed(record, run_id, forecast, ReplayResult(record, forecast, record.usage, None))
+            result = ReplayResult(record, forecast, record.usage, None)
+            return _Replayed(record, run_id, forecast, record.at_unix, result)
         self._forecaster.record(*where, sent, prediction)
         self._request_ids[run_id] = record.request_id
         self._keep(record)
-        return _Replayed(record, run_id, forecast)
+        ended = record.at_unix if record.ended_unix is None else record.ended_unix
+        return _Replayed(record, run_id, forecast, ended)
 
     def _settle(self, ended: Iterable[_Replayed]) -> None:
         for one in sorted(ended, key=lambda each: each.ended_unix):
@@ -171,10 +172,10 @@ class TrafficReplay:
     def _restore(self, data: bytes) -> None:
         try:
             saved = msgspec.convert(json.loads(data), _Saved)
-        except (ValueError, RecursionError):  # msgspec's errors are ValueErrors
-            return
+        except RecursionError as error:
+            raise ValueError from error
         if saved.version != VERSION:
-            return
+            raise ValueError
         self._forecaster.load(json.dumps(saved.learned).encode())
         for number, one in enumerate(saved.requests):
             record = _saved_record(one)
@@ -189,8 +190,23 @@ class TrafficReplay:
 def replay_traffic(
     records: Iterable[TrafficRecord], *, lifetime_s: float = 300.0, learned: bytes | None = None
 ) -> TrafficReplay:
-    """Return a replay of records in the order in which they were sent, on their own clock."""
+    """Return a replay of records in the order in which they were sent, on their own clock.
+
+    Raises ValueError if `learned` is not what an earlier replay has learned.
+    """
     return TrafficReplay(records, lifetime_s, learned)
+
+
+def _has_answer(record: TrafficRecord, earlier: TrafficRecord) -> bool:
+    """Return whether a request has the answer of an earlier one, which has ended then, whatever the clocks say."""
+    answer = earlier.usage.message if earlier.usage is not None else None
+    mine, theirs = record.request.get("messages"), earlier.request.get("messages")
+    if not answer or not isinstance(mine, list) or not isinstance(theirs, list) or len(mine) <= len(theirs):
+        return False
+    sent = mine[len(theirs)]
+    if not isinstance(sent, dict) or mine[: len(theirs)] != theirs:
+        return False
+    return all((sent.get(key) or None) == (answer.get(key) or None) for key in ("content", "tool_calls"))
 
 
 def _sent(record: TrafficRecord, run_id: str, view: CacheView) -> Sent:

@@ -23,6 +23,7 @@ from playground.prefix_cache.view import (
     Order,
     alike,
     answer_text,
+    form,
     reasoned_before,
 )
 
@@ -190,6 +191,7 @@ class ReportLearner:
             sure=sure,
             in_turn=self._learned.round_robin.replicas > 0,
             renderings=prediction.reaches.values(),
+            answered=[self._requests.answered_s(self._requests[step.newest].run_id) for step in prediction.reach.steps],
         )
         if prediction.plain is not None and not self._learned.round_robin.replicas:
             sizes = {one.order: reach.longest for one, reach in prediction.reaches.items() if one.order in MOVED_ORDERS}
@@ -211,28 +213,36 @@ class ReportLearner:
         """Add the report to what excludes places of the tools, and that answers are cached or not."""
         weights, step = self._learned.hypotheses.weights, self._learned.units.step
         sizes: dict[str, list[Size]] = {}
-        compared = prediction.compared
+        alike: set[str] = set()
+        explaining = {
+            (form(one.order), one.reuse)
+            for one, reach in prediction.reaches.items()
+            if cached <= reach.longest.tokens + 3 * reach.longest.error + NEAR
+        }
+        compared, best = prediction.compared, prediction.rendering
         reasoned = compared is not None and self._requests.answer_of(compared.run_id).startswith(REASONING)
         for one, reach in prediction.reaches.items():
             names = [*PLACES[one.order], ANSWERS[one.answers]]
             if reasoned and not one.answers:
                 names.append(ANSWERS[True])  # an answer whose reasoning is left out ends as if it were not cached
-            for name in names:
-                if weights[one] >= IRRELEVANT:
-                    sizes.setdefault(name, []).append(reach.longest)
+            for name in names if weights[one] >= IRRELEVANT else PLACES[one.order]:
+                sizes.setdefault(name, []).append(reach.longest)
+            # Else what is left of a place, or of both kinds of reuse, shares less for another reason.
+            if (form(one.order), one.reuse) in explaining:
+                alike.update(PLACES[one.order])
+            if one.order == best.order and weights[one] >= IRRELEVANT:
+                alike.add(ANSWERS[one.answers])
         ages = prediction.reach.ages
         newer = [
             size for one, reach in prediction.reaches.items() if weights[one] >= IRRELEVANT for size in reach.newer
         ]
-        best = self._learned.hypotheses.rendering.order
-        for answers in (True, False):
-            if all(
-                weights[one] < IRRELEVANT for one in prediction.reaches if (one.order, one.answers) == (best, answers)
-            ):
-                sizes.pop(ANSWERS[answers], None)  # orders that share less are left
         for choices in (ANSWERS, tuple(dict.fromkeys(chain.from_iterable(PLACES.values())))):
             self._learned.proofs.exclude(
-                {name: sizes[name] for name in choices if name in sizes}, cached, step, ages[-1] if ages else 0.0, newer
+                {name: sizes[name] for name in choices if name in sizes and name in alike},
+                cached,
+                step,
+                ages[-1] if ages else 0.0,
+                newer,
             )
 
     def _prove_in_turn(self, prediction: Prediction, cached: int, shared: Size, block: int) -> None:

@@ -59,11 +59,15 @@ Foreign = Callable[[str], Sequence[TrafficRecord] | None]
 raises ValueError for a bad line."""
 
 
-def read_traffic(path: Path, foreign: Foreign | None = None) -> Iterator[TrafficRecord]:
+def read_traffic(
+    path: Path, foreign: Foreign | None = None, left_out: list[str] | None = None
+) -> Iterator[TrafficRecord]:
     """Yield the records of a file in its order. Raises TrafficError for content that is not usable.
 
-    `foreign` reads lines that have no `request`, for example of an export of the log.
+    `foreign` reads lines that have no `request`, for example of an export of the log. `left_out` gets the places of
+    the requests that are no chat completion.
     """
+    skipped: list[str] = [] if left_out is None else left_out
     try:
         with path.open("rb") as file:
             data = file.read(MAX_TRAFFIC_BYTES + 1)
@@ -76,40 +80,48 @@ def read_traffic(path: Path, foreign: Foreign | None = None) -> Iterator[Traffic
     except UnicodeDecodeError as error:
         bad = data.count(b"\n", 0, error.start) + 1
         raise TrafficError(f"line {bad}: not UTF-8.") from error
-    har = _har(text)
-    if har is not None:
-        yield from har
-        return
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            yield from _records(line, number, foreign)
+    entries = _har_entries(text)
+    found: Iterator[tuple[str, Sequence[TrafficRecord] | None]]
+    if entries is not None:
+        found = ((f"entry {number}", _har_entry(entry, number)) for number, entry in enumerate(entries, start=1))
+    else:
+        lines = ((number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip())
+        found = ((f"line {number}", _records(line, number, foreign)) for number, line in lines)
+    for place, records in found:
+        if records == ():
+            skipped.append(place)
+        yield from records or ()
 
 
-def _har(text: str) -> Iterator[TrafficRecord] | None:
+def _har_entries(text: str) -> list[Json] | None:
+    """Return the entries of a HAR; None for another file."""
     head = text.lstrip()[:4096]
     if not head.startswith("{") or '"log"' not in head:
         return None
     try:
         value = loads(text, max_bytes=MAX_TRAFFIC_BYTES, finite=False)
-        entries = value["log"]["entries"]
-    except (ValueError, KeyError, TypeError):
+    except ValueError:
         return None
+    log = _object(_field(value, "log"))
+    if log is None or "request" in value:
+        return None
+    entries = log.get("entries")
     if not isinstance(entries, list):
-        return None
-    return (record for number, entry in enumerate(entries, start=1) for record in _har_entry(entry, number))
+        raise TrafficError("log.entries is missing or not a list: this is no HAR.")
+    return entries
 
 
-def _har_entry(entry: Json, number: int) -> Iterator[TrafficRecord]:
-    """Yield the record of a HAR entry that is a chat completion; other entries are skipped."""
+def _har_entry(entry: Json, number: int) -> Sequence[TrafficRecord] | None:
+    """Return the record of a HAR entry; none for a body that is no chat completion, None for an entry that has none."""
     request, response = _object(_field(entry, "request")), _object(_field(entry, "response"))
     if request is None or response is None or request.get("method") != "POST":
-        return
+        return None
     try:
         body = loads(str((_object(request.get("postData")) or {}).get("text") or ""))
     except ValueError:
-        return
+        return ()
     if not isinstance(body, dict) or not isinstance(body.get("messages"), list):
-        return
+        return ()
     try:
         at = datetime.fromisoformat(str(_field(entry, "startedDateTime"))).timestamp()
     except (ValueError, OverflowError) as error:
@@ -119,14 +131,16 @@ def _har_entry(entry: Json, number: int) -> Iterator[TrafficRecord]:
     found = (_object(header) or {} for header in (headers if isinstance(headers, list) else ()))
     ids = [str(one.get("value")) for one in found if str(one.get("name")).lower() == "x-request-id"]
     took_ms = _field(entry, "time")
-    yield TrafficRecord(
-        at,
-        body,
-        status if isinstance(status, int) else 0,
-        ids[0] if ids else None,
-        har_usage(response),
-        endpoint=str(request.get("url") or ""),
-        ended_unix=at + took_ms / 1000 if _is_duration(took_ms) else None,
+    return (
+        TrafficRecord(
+            at,
+            body,
+            status if isinstance(status, int) else 0,
+            ids[0] if ids else None,
+            har_usage(response),
+            endpoint=str(request.get("url") or ""),
+            ended_unix=at + took_ms / 1000 if _is_duration(took_ms) else None,
+        ),
     )
 
 

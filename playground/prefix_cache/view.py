@@ -101,6 +101,14 @@ MOVED_ORDERS: frozenset[Order] = LATER_ORDERS | {one for one in (*ORDERS, *BASE)
 """Orders in which a new user message moves text or changes how messages are written."""
 TOOLS: dict[Order, Order] = {**BASE, **{one: LATER[BASE.get(one, one)] for one in LATER_ORDERS}}
 """By order that has tools where another one has them: that other order."""
+
+
+def form(order: Order) -> tuple[bool, Order | int]:
+    """Return how an order writes the parts, wherever it has the tools."""
+    base = BASE.get(order, order)
+    return order in SENT, CLEARED.get(base, base if base in TURNS else 0)
+
+
 Reuse = Literal["all", "rewritten", "alone", "name", "text", "plain", "none"]
 """What of a generated message the next prompt finds in the cache: all of it · all up to the first argument that is
 spelled in another way after it was parsed and written again · the same, and nothing of a message with text beside tool

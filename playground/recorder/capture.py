@@ -29,7 +29,7 @@ from playground.prompt.document import Document, Json, Message
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import dump, parse
 from playground.prompt.json_text import as_utf8, loads
-from playground.recorder.feed_messages import caller_credentials, header
+from playground.recorder.feed_messages import caller_credentials, encoding_of
 from playground.recorder.proxy import ExchangeOutcome
 from playground.recorder.wire import RawHeaders, is_recorded
 from playground.runs.record import RequestRecord
@@ -158,7 +158,7 @@ class CapturedExchange:
         is_post = method == "POST"
         self._recorded = is_recorded(method, target)
         self._on_end = capture.limits.count(capture.endpoint) if is_post and capture.limits else lambda: None
-        self._request = Decompressor(header(headers, b"content-encoding"))
+        self._request = Decompressor(encoding_of(headers))
         self._body = bytearray()
         self._record: RequestRecord | None = None
         self._begun = self._ended = self._request_ended = False
@@ -207,7 +207,7 @@ class CapturedExchange:
         shown = self._headers = stored_headers(pairs, self._key)
         found = request_ids(shown)
         kind = next((value for name, value in shown if name == "content-type"), "")
-        self._response = Decompressor(header(headers, b"content-encoding"))
+        self._response = Decompressor(encoding_of(headers))
         if 200 <= status < 300:
             self._decoder = ResponseDecoder(kind.split(";", 1)[0].strip().lower(), self._key)
         self._emit(HeadersReceived(at, status, found[0].value if found else None, kind, shown))

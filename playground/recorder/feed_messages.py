@@ -136,9 +136,9 @@ def caller_credentials(target: str, headers: RawHeaders, added: str | None = Non
     return credentials(target, texts, added, body)
 
 
-def header(headers: RawHeaders, wanted: bytes) -> str:
-    """Return the values of a header, separated by commas, or ""."""
-    return ", ".join(value.decode("latin-1") for name, value in headers if name.lower() == wanted)
+def encoding_of(headers: RawHeaders) -> str:
+    """Return the values of Content-Encoding, separated by commas, or ""."""
+    return ", ".join(value.decode("latin-1") for name, value in headers if name.lower() == b"content-encoding")
 
 
 def masked_exchange(messages: Sequence[ExchangeMessage], key: str | None) -> list[ExchangeMessage]:
@@ -150,11 +150,11 @@ def masked_exchange(messages: Sequence[ExchangeMessage], key: str | None) -> lis
     Raises TooLargeError if a decompressed body has more than MAX_EXCHANGE_BYTES.
     """
     begin = next(message for message in messages if isinstance(message, Begin))
-    request = Decompressor(header(begin.headers, b"content-encoding"))
+    request = Decompressor(encoding_of(begin.headers))
     body = b"".join(request.feed(message.data) for message in messages if isinstance(message, RequestData))
     pieces = [one for one in messages if isinstance(one, ResponseData)]
     head = next((one for one in messages if isinstance(one, ResponseStart)), None)
-    response = Decompressor(header(head.headers, b"content-encoding") if head is not None else "")
+    response = Decompressor(encoding_of(head.headers) if head is not None else "")
     plain = [(piece, response.feed(piece.data)) for piece in pieces]
     if max(len(body), sum(len(data) for _, data in plain)) > MAX_EXCHANGE_BYTES:
         raise TooLargeError
@@ -178,7 +178,7 @@ def masked_exchange(messages: Sequence[ExchangeMessage], key: str | None) -> lis
 def _masked_fields(head: ResponseStart, key: str | None) -> RawHeaders:
     texts = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers]
     # The pieces that follow are decompressed.
-    left_out = "" if Decompressor(header(head.headers, b"content-encoding")).unreadable else "content-encoding"
+    left_out = "" if Decompressor(encoding_of(head.headers)).unreadable else "content-encoding"
     kept = [(name, value) for name, value in stored_headers(texts, key) if name != left_out]
     # The mask has a character outside Latin-1.
     return [(name.encode("latin-1", "replace"), value.encode("latin-1", "replace")) for name, value in kept]

@@ -116,7 +116,6 @@ class Leak(Struct, frozen=True):
 
     program: int
     span: VaryingSpan
-    run_id: str
     body: Mapping[str, Json]
     place: str
     run_ids: tuple[str, ...] = ()
@@ -275,7 +274,6 @@ def _costs(losses: ProgramLosses, program: int, requests: Sequence[RecordedReque
             Leak(
                 program=program,
                 span=span,
-                run_id=member.row.run_id,
                 body=member.body,
                 place=_place(member.body, span),
                 run_ids=tuple(requests[index].row.run_id for index in span.changed),

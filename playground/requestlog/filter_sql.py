@@ -28,8 +28,7 @@ from playground.requestlog.filter import (
 )
 from playground.requestlog.index import ID_PIECES, PIECES, RUNS, SHIFT, TEXTS, any_of, column_text, fold, pieces, query
 from playground.requestlog.log_queries import FEW_IDS
-from playground.requestlog.rows import both_ids, microseconds
-from playground.requestlog.summary import TRAITS
+from playground.requestlog.rows import TRAITS, both_ids, microseconds
 
 Value: TypeAlias = str | int | bytes
 

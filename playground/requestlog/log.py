@@ -26,8 +26,8 @@ from playground.requestlog.filter import EVERYTHING, LogFilter
 from playground.requestlog.log_reads import LogReads, Worker
 from playground.requestlog.records import AddedRuns, EndedRun, LogUnavailableError, RecoveryProgress, StoredRun
 from playground.requestlog.recovery import Ready, advance, open_log, recovery_steps, reopen
+from playground.requestlog.rows import summarize
 from playground.requestlog.store import FILE_NAME, identity, is_busy, is_damage, is_undecodable
-from playground.requestlog.summary import summarize
 from playground.requestlog.writer import BATCH, IDLE_BATCH, SEALED_AT_ONCE, Writer
 from playground.runs.record import RequestRecord
 from playground.runs.state import RunState

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from playground import asset
 from playground.requestlog.codec import decode_events
-from playground.requestlog.summary import hidden_text, traits_of
+from playground.requestlog.rows import hidden_text, traits_of
 from playground.runs.state import fold
 from playground.runs.summary import further_choices
 

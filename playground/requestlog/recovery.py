@@ -22,6 +22,7 @@ from playground.requestlog.codec import decode_events
 from playground.requestlog.log_queries import add_id_indexes
 from playground.requestlog.migrations import OLD_SEARCH
 from playground.requestlog.records import LogUnavailableError, RecoveryProgress
+from playground.requestlog.rows import summarize
 from playground.requestlog.salvage import Salvage
 from playground.requestlog.store import (
     FILE_NAME,
@@ -39,7 +40,6 @@ from playground.requestlog.store import (
     unfinished_copies,
 )
 from playground.requestlog.stored_runs import DAMAGE
-from playground.requestlog.summary import summarize
 from playground.runs.state import ENDED, RunState
 from playground.storage.file_lock import Owner, is_alive, opening, sweep
 

@@ -20,6 +20,7 @@ from playground.requestlog import index, ordered, retention, rows
 from playground.requestlog.blob_store import Keeper
 from playground.requestlog.prompt_index import PromptIndex, deletions_of, unsealed_elements
 from playground.requestlog.records import AddedRuns, EndedRun
+from playground.requestlog.rows import Summary, summarize
 from playground.requestlog.sent_body import SentBody
 from playground.requestlog.store import (
     FILE_NAME,
@@ -34,7 +35,6 @@ from playground.requestlog.store import (
     set_busy_timeout,
     transaction,
 )
-from playground.requestlog.summary import Summary, summarize
 from playground.runs.metrics import counted
 from playground.runs.record import RequestRecord
 from playground.runs.state import RunState

@@ -104,21 +104,17 @@ class Destination(QFrame):
     def __init__(self) -> None:
         super().__init__()
         self.setAccessibleName("Destination of requests")
-        self._text = ElidedLabel("Destination", "muted", focus=False)
-        self._text.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
-        self._text.setMinimumWidth(1)  # the action is whole in the narrowest window
+        self.text = ElidedLabel("Destination", "muted", focus=False)
+        self.text.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        self.text.setMinimumWidth(1)  # the action is whole in the narrowest window
         self._button = push_button("", "link", lambda: self._run())
         self._run: Callable[[], object] = lambda: None
-        row_of(IconLabel("bolt"), self._text, self._button, on=self, margins=(0, 0, GRID, 0), spacing=6)
+        row_of(IconLabel("bolt"), self.text, self._button, on=self, margins=(0, 0, GRID, 0), spacing=6)
         self.hide()
-
-    @property
-    def words(self) -> str:
-        return self._text.full_text
 
     def show_message(self, text: str, actions: Sequence[tuple[str, Callable[[], object]]] = ()) -> None:
         """Show a text with an optional action (label, handler)."""
-        self._text.set_full_text(text)
+        self.text.set_full_text(text)
         self._button.setVisible(bool(actions))
         if actions:
             label, self._run = actions[0]

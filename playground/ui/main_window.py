@@ -24,12 +24,11 @@ from playground.ui.controllers.files import Files
 from playground.ui.edges import MenuRow, RecentFilesMenu, StatusBar
 from playground.ui.modes import Modes, OtherModes
 from playground.ui.panes.prompt.pane import PromptPane
-from playground.ui.side_panel import WorkArea
 from playground.ui.theme import mono_font
 from playground.ui.topbar import TopBar
 from playground.ui.widgets.layouts import Panel, column_of
 from playground.ui.widgets.notice import EndNotice, SlimBar
-from playground.ui.window_state import COLUMNS, GROWTH, ROWS, Places
+from playground.ui.window_state import COLUMNS, GROWTH, ROWS, Places, WorkArea
 
 if TYPE_CHECKING:
     from pathlib import Path

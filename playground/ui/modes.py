@@ -58,7 +58,7 @@ class Modes(QStackedWidget):
         self._top = top
         self._builders: dict[str, Callable[[], ModeView]] = {}
         page = prompt_page(self)
-        self._views: dict[str, ModeView] = {PROMPT: ModeView(page)}
+        self.views: dict[str, ModeView] = {PROMPT: ModeView(page)}
         self.current = PROMPT
         self.addWidget(page)
         self.currentChanged.connect(lambda _index: self.updateGeometry())
@@ -87,36 +87,32 @@ class Modes(QStackedWidget):
         self._top.modes.show_mode(mode)
         view.take_focus()
 
-    def view(self, mode: str) -> ModeView | None:
-        """Return the widgets of a mode, or None before it was first displayed."""
-        return self._views.get(mode)
-
     def send(self) -> bool:
         """Run the current mode's command for Ctrl+Enter. Returns False in Prompt mode, which has none."""
-        self._views[self.current].send()
+        self.views[self.current].send()
         return self.current != PROMPT
 
     def run(self, action_id: str, default: Callable[[], object]) -> object:
         """Run the current mode's handler of an action, or the window's own."""
-        return self._views[self.current].commands.get(action_id, default)()
+        return self.views[self.current].commands.get(action_id, default)()
 
     def panes(self) -> Sequence[Pane] | None:
         """Return the panes of the current mode; None: it has the window's."""
-        return self._views[self.current].panes()
+        return self.views[self.current].panes()
 
     def show_zoom(self) -> None:
-        for view in self._views.values():
+        for view in self.views.values():
             view.take_zoom()
 
     def rest(self) -> None:
-        for view in self._views.values():
+        for view in self.views.values():
             view.close()
 
     def _view(self, mode: str) -> ModeView:
-        if mode not in self._views:
-            view = self._views[mode] = self._builders[mode]()
+        if mode not in self.views:
+            view = self.views[mode] = self._builders[mode]()
             self.addWidget(view.page)
-        return self._views[mode]
+        return self.views[mode]
 
 
 class OtherModes:
@@ -135,6 +131,7 @@ class OtherModes:
         window = self._window
         compare = window.compare = CompareController(
             window,
+            window.modes,
             window.workspace,
             window.prompt.document,
             window.actions_table.shortcut("send"),
@@ -164,6 +161,7 @@ class OtherModes:
         window = self._window
         batch = window.batch = BatchController(
             window,
+            window.modes,
             window.workspace,
             prompt=window.prompt.document,
             prompt_name=lambda: window.files.name,
@@ -181,7 +179,7 @@ class OtherModes:
         from playground.ui.controllers.recorder import RecorderController
 
         window = self._window
-        recorder = window.recorder = RecorderController(window, window.workspace)
+        recorder = window.recorder = RecorderController(window, window.modes, window.workspace)
         recorder.notice.connect(window.show_notice)
         recorder.open_wanted.connect(window.open_logged)
         recorder.prompt_wanted.connect(self._open_recorded)

@@ -42,17 +42,13 @@ class ContextMeter(QAbstractButton):
 
     def __init__(self) -> None:
         super().__init__()
-        self._parts: Composition | None = None
+        self.parts: Composition | None = None
         self.label = ""
         """The figure."""
         self._words_shown = True
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         self.clicked.connect(self.open)
-
-    @property
-    def over(self) -> bool:
-        return self._parts is not None and self._parts.over
 
     def show_words(self, shown: bool) -> None:
         """Show the figure beside the bar, or the bar alone; the tooltip has the figure then."""
@@ -67,9 +63,9 @@ class ContextMeter(QAbstractButton):
             scale = total / parts.prompt
             scaled = {name: getattr(parts, name) * scale for name in ("tools", "system", "history", "rest")}
             parts = replace(parts, **scaled)
-        if parts == self._parts:
+        if parts == self.parts:
             return
-        self._parts = parts
+        self.parts = parts
         mark = "over the limit: " if parts.over else ""
         room = "—" if parts.room is None else f"{parts.room:,}"
         label = f"{mark}context ≈ {round(parts.prompt):,} of {room}"
@@ -84,10 +80,10 @@ class ContextMeter(QAbstractButton):
 
     @property
     def words(self) -> str:
-        if self._parts is None:
+        if self.parts is None:
             return ""
-        lines = [f"{name}: {amount_words(name, amount)}" for name, amount in self._parts.parts if amount]
-        return "\n".join([*lines, left_words(self._parts)])
+        lines = [f"{name}: {amount_words(name, amount)}" for name, amount in self.parts.parts if amount]
+        return "\n".join([*lines, left_words(self.parts)])
 
     def sizeHint(self) -> QSize:
         metrics = QFontMetricsF(ui_font(12, tabular=True))
@@ -96,22 +92,22 @@ class ContextMeter(QAbstractButton):
         return QSize(words + BAR_WIDTH_PX + GRID, round(metrics.height()) + 13)
 
     def open(self) -> None:
-        if self._parts is None:
+        if self.parts is None:
             return
-        popup = ContextTable(self._parts, self)
+        popup = ContextTable(self.parts, self)
         popup.move(self.mapToGlobal(QPoint(0, self.height() + 2)))
         popup.open()
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         painter, theme = QPainter(self), current_theme()
         painter.setFont(ui_font(12, tabular=True))
-        painter.setPen(theme.failure if self._parts is not None and self._parts.over else theme.muted)
+        painter.setPen(theme.failure if self.parts is not None and self.parts.over else theme.muted)
         if self._words_shown:
             area = QRectF(GRID / 2, 0, self.width() - BAR_WIDTH_PX - GRID * 2, self.height())
             painter.drawText(area, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, self.label)
-        if self._parts is not None:
+        if self.parts is not None:
             left, top = self.width() - BAR_WIDTH_PX - GRID / 2, (self.height() - BAR_PX) / 2
-            paint_parts(painter, theme, QRectF(left, top, BAR_WIDTH_PX, BAR_PX), self._parts)
+            paint_parts(painter, theme, QRectF(left, top, BAR_WIDTH_PX, BAR_PX), self.parts)
 
 
 def paint_parts(painter: QPainter, theme: Theme, area: QRectF, parts: Composition) -> None:
@@ -209,6 +205,8 @@ class ModeSwitch(Panel):
         self._buttons: dict[str, QPushButton] = {}
         self._group = QButtonGroup(self)
         self._row = row_of(on=self, margins=1, spacing=1)
+        self._worded: bool | None = None
+        """Whether all buttons show their words; None: not all were asked to."""
         self.hide()
 
     def add_mode(self, mode: str, label: str, icon: str) -> None:
@@ -221,6 +219,7 @@ class ModeSwitch(Panel):
         self._group.addButton(button)
         self._row.addWidget(button)
         self._buttons[mode] = button
+        self._worded = None
         self.setVisible(len(self._buttons) > 1)
 
     def show_mode(self, mode: str) -> None:
@@ -228,6 +227,9 @@ class ModeSwitch(Panel):
 
     def show_words(self, shown: bool) -> None:
         """Show labels beside the icons, or icons only with the labels as tooltips."""
+        if shown == self._worded:
+            return
+        self._worded = shown
         for mode, button in self._buttons.items():
             label = button.accessibleName() or button.text()
             button.setAccessibleName(label)

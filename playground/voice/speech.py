@@ -82,7 +82,7 @@ def cuts(text: str, start: Start, pieces: Sequence[int] = ()) -> tuple[Cut, ...]
     found: list[Cut] = []
     at = 0
     for end, known in _ends(text, start, pieces):
-        if end > at and _speakable(text[at:end]):
+        if any(character.isalnum() for character in text[at:end]):
             found.append(Cut(at, end, known))
             at = end
     return tuple(found)
@@ -134,10 +134,6 @@ def _is_abbreviation(text: str, match: re.Match[str]) -> bool:
     if word is None:
         return False
     return word[0].lower() in _ABBREVIATIONS or (len(word[0]) == 1 and "A" <= word[0] <= "Z" and word[0] != "I")
-
-
-def _speakable(text: str) -> bool:
-    return any(character.isalnum() for character in text)
 
 
 Unit: TypeAlias = Literal["characters", "words"]

@@ -68,7 +68,7 @@ def test_an_edited_result_is_a_branch_and_the_old_one_stays() -> None:
     before = grown()
     after, branch = before.edit_result("t1", "c1", "6")
     assert before.turns == grown().turns
-    assert [turn.id for turn in after.children(None)] == ["t1", branch]
+    assert [turn.id for turn in after.turns.values() if turn.parent is None] == ["t1", branch]
     assert after.document(branch).messages[2].content == "6"
     assert after.document("t1").messages[2].content == "5"
     made = after.turns[branch]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -20,6 +21,8 @@ from tests.cache_engines.sessions import Client, Clock, Step
 pytestmark = pytest.mark.exhaustive
 KIND = AgentKind(new_ids=True, spelling="spaced")
 BLOCK = 16
+STEPS = 100
+"""Most requests of a session: a template is learned from the first ones."""
 
 
 def records(family: Family, steps: Iterable[Step]) -> list[TrafficRecord]:
@@ -43,7 +46,7 @@ def within_a_block(results: Sequence[ReplayResult]) -> float:
 
 
 def test_template_without_call_ids_is_still_known_after_a_restart() -> None:
-    session = records("hermes", agents(KIND, 1))
+    session = records("hermes", islice(agents(KIND, 1), STEPS))
     first, second = session[: len(session) // 2], session[len(session) // 2 :]
     before = TrafficReplay(first, 300.0, None)
     list(before)
@@ -52,13 +55,13 @@ def test_template_without_call_ids_is_still_known_after_a_restart() -> None:
 
 @pytest.mark.parametrize("family", ["mistral", "kimi"])
 def test_template_that_writes_call_ids_behind_or_before_arguments_is_learned_from_new_ids(family: Family) -> None:
-    session = records(family, agents(AgentKind(new_ids=True), 1))
+    session = records(family, islice(agents(AgentKind(new_ids=True), 1), STEPS))
     assert within_a_block(list(TrafficReplay(session, 300.0, None))) >= 0.97
 
 
 @pytest.mark.parametrize("kind", [AgentKind(new_ids=True), AgentKind(respelled=True, spelling="spaced")])
 def test_template_that_leaves_out_text_beside_calls_after_the_turn_is_learned(kind: AgentKind) -> None:
-    session = records("harmony", agents(kind, 1))
+    session = records("harmony", islice(agents(kind, 1), STEPS))
     assert within_a_block(list(TrafficReplay(session, 300.0, None))) >= 0.95
 
 

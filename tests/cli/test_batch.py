@@ -19,6 +19,7 @@ import pytest
 from playground.experiments.batch_results import ResultFile
 from playground.simulator.process import SimulatorProcess
 from playground.versions.service import VersionStore, history_key
+from tests.conftest import figures
 from tests.forked_program import run_text, start_text
 
 LIMIT_S = 120
@@ -174,9 +175,9 @@ def test_batch_failed_rows_alone_are_sent_again_by_resume(project: MakeProject) 
     assert every["prompt_tokens"] == sum(prompts)
     assert 0 < totals["prompt_tokens"] < every["prompt_tokens"]
     again = made.run("-o", str(out), "--resume")
-    assert again.stderr.splitlines()[-4].startswith("this run: 0 of 0 rows answered, 0 failed, 0 requests;")
-    assert again.stderr.splitlines()[-3].startswith("all runs: 12 of 12 rows answered, 0 failed, 14 requests;")
-    assert again.stderr.splitlines()[-2] == "all runs: 2 requests without reported tokens are not in these sums"
+    this_run, all_runs, unreported, _ = map(figures, again.stderr.splitlines()[-4:])
+    assert this_run[:4] == [0, 0, 0, 0]  # answered, rows, failed, requests
+    assert (all_runs[:4], unreported) == ([12, 12, 0, 14], [2])
     with out.open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     assert sorted(int(row["row"]) for row in rows) == list(range(12))
@@ -271,7 +272,7 @@ def test_batch_merge_of_shards_has_every_row_once_in_order(project: MakeProject,
     # The last shard is missing.
     first = [*arguments[:3], "-o", str(made.folder / "first.jsonl"), "--data", str(made.folder / "data.csv")]
     done = run_text(first, os.environ)
-    assert (done.returncode, done.stderr) == (1, "8 rows, 0 failed, 4 missing\n")
+    assert (done.returncode, figures(done.stderr)) == (1, [8, 0, 4])  # rows, failed, missing
 
 
 def test_batch_output_in_use_by_another_process_is_refused(project: MakeProject) -> None:

@@ -294,3 +294,24 @@ def _end_when_logged(
             time.sleep(0.002)
             process.send_signal(number)
         return process.communicate(timeout=LIMIT_S)
+
+
+@pytest.mark.parametrize("contents", [b"my thesis", b"my,table", b'{"messages": []}', b"\xff\xfe\x00"])
+def test_resume_does_not_replace_a_file_of_another_program_that_has_no_line_end(
+    project: Project, contents: bytes
+) -> None:
+    project.out.write_bytes(contents)
+    done = run_text(project.arguments, project.environment)
+    assert (done.returncode, "-o: " in done.stderr) == (2, True), done.stderr
+    assert project.out.read_bytes() == contents
+    assert Server.requests == 0
+
+
+def test_resume_takes_a_first_result_that_was_cut_anywhere(project: Project) -> None:
+    project.run()
+    first = project.out.read_bytes()
+    end = first.index(b"\n")
+    for cut in (0, 1, 5, 12, end):
+        project.out.write_bytes(first[:cut])
+        project.run()
+        assert len(project.rows()) == 2

@@ -583,3 +583,9 @@ def test_entries_of_har_are_counted_from_one(run: Run, tmp_path: Path) -> None:
     value = json.loads(run("check", path, "--json").stdout)
     assert [one["file"] for one in value["files"]] == [f"{path}#{number}" for number in (1, 2, 3)]
     assert [one["kind"] for one in value["varying"]] == ["time"]
+
+
+def test_check_two_formats_are_refused(run: Run, tmp_path: Path) -> None:
+    done = run("check", _file(tmp_path, _body("Be brief.")), "--json", "--format", "sarif")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--json: " in done.stderr

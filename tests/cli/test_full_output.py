@@ -82,6 +82,7 @@ def test_full_standard_output_of_a_new_interpreter_is_told_with_status_1() -> No
         ("completion bash", ""),
         ("--version", ""),
         ("send --help", ""),
+        ("check --help", "1"),
         ("log list", ""),
         ("batch", ""),
     ],

@@ -7,6 +7,8 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests import forked_program
 
 TRAFFIC = Path(__file__).parents[1] / "data" / "cache_traffic"
@@ -106,3 +108,34 @@ def test_replay_learned_state_is_written_and_read(tmp_path: Path) -> None:
     before = json.loads(memory.read_text("utf-8"))
     assert before["version"] == 1
     assert replay(str(FILE), "--learned", str(memory)).returncode == 0
+
+
+@pytest.mark.parametrize("contents", [b"# My notes\n", b'{"version": 1, "learned": {', b'{"version": 99}'])
+def test_replay_does_not_replace_a_file_that_no_replay_has_written(tmp_path: Path, contents: bytes) -> None:
+    memory = tmp_path / "notes.md"
+    memory.write_bytes(contents)
+    done = replay(str(FILE), "--learned", str(memory))
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"--learned" in done.stderr
+    assert memory.read_bytes() == contents
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits of a process")
+def test_replay_full_disk_keeps_what_was_learned_earlier(tmp_path: Path) -> None:
+    memory, full = tmp_path / "memory.json", FILE.read_text("utf-8").splitlines()
+    (tmp_path / "first.jsonl").write_text("\n".join(full[:2]) + "\n", "utf-8")
+    assert replay(str(tmp_path / "first.jsonl"), "--learned", str(memory)).returncode == 0
+    before = memory.read_bytes()
+    arguments = ["replay", str(FILE), "--learned", str(memory)]
+    done = forked_program.run_text(arguments, dict(os.environ), file_limit=len(before) + 1)
+    assert done.returncode == 2
+    assert "--learned" in done.stderr
+    assert memory.read_bytes() == before
+
+
+def test_replay_har_without_entries_is_named_so(tmp_path: Path) -> None:
+    path = tmp_path / "bad.har"
+    path.write_text('{"log":{}}', "utf-8")
+    done = replay(str(path))
+    assert done.returncode == 2
+    assert b"log.entries" in done.stderr

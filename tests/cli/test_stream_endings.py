@@ -482,7 +482,8 @@ def test_batch_waits_for_the_log_that_another_program_holds(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
-def test_batch_stopped_by_two_signals_does_not_wait_for_the_log(base_url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("signals", [1, 2])
+def test_batch_that_was_stopped_waits_less_for_the_log(base_url: str, tmp_path: Path, signals: int) -> None:
     (tmp_path / "p.json").write_text(_body("{{name}}"))
     (tmp_path / "rows.csv").write_text("name\n" + "whole\n" * 500)
     assert run_text(["log", "list"], _environment(tmp_path)).returncode == 0
@@ -494,7 +495,7 @@ def test_batch_stopped_by_two_signals_does_not_wait_for_the_log(base_url: str, t
         process = start_text(command, _environment(tmp_path))
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())["phase"] == "done"
-        for _ in range(2):
+        for _ in range(signals):
             process.send_signal(signal.SIGINT)
             time.sleep(0.2)  # else the system joins them
         _, errors = process.communicate(timeout=45)  # the wait is longer

@@ -273,9 +273,7 @@ def test_how_the_connection_ends_after_done_is_no_error(how: str) -> None:
 
     seen = asyncio.Event()
     told = asyncio.run(main())
-    assert [type(event) for event in told[-3:]] == [RawEvent, ContentDelta, Completed] or isinstance(
-        told[-1], Completed
-    )
+    assert isinstance(told[-1], Completed)
     assert not any(isinstance(event, AttemptFailed) for event in told)
 
 
@@ -439,7 +437,7 @@ def test_nothing_answers() -> None:
     events, endpoint = asyncio.run(main())
     assert isinstance(events[-1], AttemptFailed)
     assert events[-1].error.kind == "connect"
-    assert events[-1].error.detail == f"Nothing answers at {endpoint.base_url}: is the server running?"
+    assert endpoint.base_url in events[-1].error.detail
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from playground.client.events import AttemptStarted, Completed, ContentDelta, He
 from playground.experiments.repeats import drift, repeat
 from playground.runs.state import RunState, fold
 from playground.ui.dialogs.repeat import Ahead, seconds_of, what_it_takes
+from tests.conftest import figures
 
 
 def _done(text: str, request_id: str, arguments: str = "") -> RunState:
@@ -24,8 +25,8 @@ STOPPED = fold((AttemptStarted(0.0, 1), Stopped(0.1)))
 
 def test_equal_answers() -> None:
     found = drift([_done("Hello", "1"), _done("Hello", "2")])
-    assert found.sentence == "All 2 answers are equal."
-    assert found.share_equal == 1.0
+    assert (found.answered, found.failed, found.share_equal) == (2, 0, 1.0)
+    assert figures(found.sentence) == [2]
 
 
 def test_answers_that_drift_apart_name_their_requests_and_the_place() -> None:
@@ -34,9 +35,8 @@ def test_answers_that_drift_apart_name_their_requests_and_the_place() -> None:
     assert found.answers[0].request_ids == ("1", "3")
     assert found.differs_at(0) is None
     assert found.differs_at(1) == 6
-    assert found.sentence == (
-        "2 of 3 answers are equal (66.7 %); there are 2 different ones. 1 ended without an answer."
-    )
+    assert (found.answered, found.failed, found.share_equal) == (3, 1, 2 / 3)
+    assert figures(found.sentence) == [2, 3, 66.7, 2, 1]
 
 
 def test_one_that_merely_goes_on_differs_at_its_end() -> None:
@@ -52,7 +52,7 @@ def test_tool_calls_are_part_of_an_answer_and_their_ids_are_not() -> None:
 def test_no_answer_is_no_share() -> None:
     found = drift([STOPPED])
     assert found.share_equal is None
-    assert found.sentence == "None of 1 requests got an answer."
+    assert (found.asked, found.answered, found.failed) == (1, 0, 1)
 
 
 def test_no_more_than_asked_for_are_side_by_side() -> None:

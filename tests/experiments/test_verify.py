@@ -13,6 +13,7 @@ from playground.client.events import (
 )
 from playground.experiments.repeats import verdict
 from playground.runs.state import RunState, fold
+from tests.conftest import figures
 
 
 def _done(cached: int | None, first_token_at: float = 0.2, prompt: int | None = 1000) -> RunState:
@@ -28,11 +29,8 @@ def _done(cached: int | None, first_token_at: float = 0.2, prompt: int | None = 
 
 
 def test_it_works() -> None:
-    words = verdict(_done(0, 0.4), _done(960, 0.2))
-    assert words == (
-        "Caching works: 960 of 1,000 tokens of the second request came from the cache (96.0 %). "
-        "Time to first token 400 ms, then 200 ms."
-    )
+    cached, prompt, percent, *first_tokens_ms = figures(verdict(_done(0, 0.4), _done(960, 0.2)))
+    assert (cached, prompt, percent, first_tokens_ms) == (960, 1000, 96, [400, 200])
 
 
 def test_what_was_cached_before_is_not_hidden() -> None:

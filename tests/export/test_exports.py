@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from playground.client.endpoint import PUBLISHED_RATES, Endpoint, cost
 from playground.client.events import Usage
 from playground.experiments.batch_results import format_results, result_of
-from playground.export.log_files import COLUMNS, Format, export, import_file, to_row
+from playground.export.log_files import COLUMNS, Format, Imported, export, import_file, to_row
 from playground.prompt.document import Document, Message
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import dump
@@ -100,8 +100,8 @@ def imported(folder: Path, data: bytes, name: str) -> Any:
 def test_what_was_exported_comes_back_whole_in_another_log(folder: Path) -> None:
     data = exported(folder, "jsonl")
     other = folder.parent / "other"
-    assert imported(other, data, "in.jsonl").sentence == "4 requests imported."
-    assert imported(other, data, "in.jsonl").sentence == "0 requests imported; 4 were there already."
+    assert imported(other, data, "in.jsonl") == Imported(added=4, replaced=0, skipped=0)
+    assert imported(other, data, "in.jsonl") == Imported(added=0, replaced=0, skipped=4)
     before, after = all_of(folder), all_of(other)
     assert {stored.record.run_id: _comparable(stored) for stored in before} == {
         stored.record.run_id: _comparable(stored) for stored in after

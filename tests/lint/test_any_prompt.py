@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from playground.client.endpoint import PLANS, PUBLISHED_RATES
+from playground.client.endpoint import PUBLISHED_RATES
 from playground.client.retry import RetryPolicy
 from playground.lint.engine import advise
 from playground.lint.prompt_facts import LintContext, PastRequest, PromptHistory
@@ -59,7 +59,6 @@ PAST = st.builds(
 SETTINGS = st.builds(
     LintContext,
     rates=st.just(PUBLISHED_RATES),
-    plan=st.sampled_from(tuple(PLANS.values())),
     history=st.builds(
         PromptHistory, requests=st.lists(PAST, max_size=30).map(tuple), tools_offered_in=st.integers(0, 99)
     ),

@@ -75,7 +75,7 @@ def test_the_filler_is_known_again_in_a_prompt_of_two_languages() -> None:
 
 def test_no_filler_is_offered_in_a_language_that_cannot_be_told() -> None:
     (advice,) = said(with_tools("ABC-12 / XK"), "no-filler")
-    assert advice.fix is None or detect("Hello?") is not None
+    assert advice.fix is None
     assert advice.severity == "hint"
 
 

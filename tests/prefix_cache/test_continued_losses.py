@@ -249,7 +249,7 @@ def test_earlier_request_that_was_not_stored_is_a_candidate_unless_it_was_served
     bodies: tuple[list[Json], list[Json]] = parts, [*parts, parts[1]]
     earlier, now = (view_of_fields({"messages": messages}) for messages in bodies)
     before = EarlierRequest(earlier, None, "id", 5.0, cached_tokens=served)
-    why = explain_miss(now, None, before, CacheUsage(830, 320), knowledge(0.6))
+    why = explain_miss(now, None, before, CacheUsage(830, 320), replace(knowledge(0.6), ended=(330.0,)))
     assert why is not None
     assert ("bypassed" in {one.code for one in why.candidates}) is bypassed
 

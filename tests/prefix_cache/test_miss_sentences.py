@@ -51,7 +51,8 @@ def test_sentence_says_what_reason_and_candidates_say(path: Path, explanations: 
         assert all(one.words in found.sentence for one in found.candidates)
         assert ("The text of the prompt is not the cause" in found.sentence) == (found.reason in CLEARING)
         assert ("Either " in found.sentence) == ("_or_" in found.reason)
-        unknown = "_or_" in found.reason or found.reason in ("more_than_shared", "foreign_tokens")
+        others = found.reason in ("more_than_shared", "foreign_tokens", "template_and_lost")
+        unknown = "_or_" in found.reason or others
         assert (found.cause == "unknown") == unknown
         if found.position is not None and found.position.part == "message" and found.part == "content":
             where = f"message {found.position.index + 1}"

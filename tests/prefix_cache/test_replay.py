@@ -47,6 +47,26 @@ def test_prefix_of_a_request_that_is_still_running_may_not_be_stored(took_s: flo
     assert (replicas == 1) == running
 
 
+def test_request_whose_answer_is_in_the_next_prompt_has_ended_whatever_the_clocks_say() -> None:
+    traffic: list[TrafficRecord] = []
+    messages: list[Json] = [{"role": "system", "content": RULES}]
+    size = SIZE
+    for number in range(8):
+        messages = [*messages, {"role": "user", "content": f"{number}: is it open?"}]
+        answer: dict[str, Json] = {
+            "role": "assistant",
+            "content": " ".join(f"It is open on day {day}." for day in range(40)),
+        }
+        usage = CacheUsage(size + 10, size - size % 16 if number else 0, 320, 0, answer)
+        body: dict[str, Json] = {"model": "electron", "messages": messages}
+        at = START + 20.0 * number
+        traffic.append(TrafficRecord(at, body, 200, f"r{number}", usage, ended_unix=at + 30.0))
+        messages, size = [*messages, answer], size + 330
+    for result in list(replay_traffic(traffic))[4:]:
+        assert result.usage is not None
+        assert abs(result.forecast.cached_tokens - (result.usage.cached_tokens or 0)) <= 16
+
+
 @pytest.mark.parametrize(("took_s", "running"), [(20.0, True), (3.0, False)])
 def test_running_request_and_the_pause_before_it_are_candidates_where_an_older_one_had_the_prefix_and_lost_it(
     took_s: float, running: bool
@@ -80,14 +100,14 @@ def test_request_that_failed_with_cached_tokens_alone_was_accepted() -> None:
 
 def test_template_is_no_candidate_if_the_same_prompt_is_sent_again() -> None:
     """It writes the same prompt in the same way."""
-    texts = [RULES, "Yes.", "And on Sunday?", "No.", "Why?"]
-    roles = ["user", "assistant"] * 3
+    texts = [RULES, "Yes?", "No.", "And on Sunday?"]
+    roles = ["system", "user", "assistant", "user"]
     messages: list[Json] = [{"role": role, "content": text} for role, text in zip(roles, texts, strict=False)]
     traffic = [
         TrafficRecord(
             START + 5.0 * number, {"messages": messages[:count]}, 200, f"r{number}", CacheUsage(SIZE, 0, 5, 0, {})
         )
-        for number, count in enumerate((3, 3, 5))
+        for number, count in enumerate((2, 2, 4))
     ]
     _, again, continued = replay_traffic(traffic)
     assert "tools_moved" not in codes(again)

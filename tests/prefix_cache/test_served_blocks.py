@@ -304,12 +304,7 @@ def test_explanation_is_corrected_if_a_later_report_shows_that_the_cache_had_the
     assert before is not None
     assert {"restart", "room", "bypassed"} <= {candidate.code for candidate in before.candidates}
     assert found.kept
-    assert [candidate.code for candidate in found.candidates] == [
-        "bypassed",
-        "not_stored",
-        "replica",
-        "tools_moved",
-    ]
+    assert [candidate.code for candidate in found.candidates] == ["bypassed", "replica", "not_stored"]
     assert found.title != before.title
 
 

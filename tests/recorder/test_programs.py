@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from playground.client.endpoint import Rates
+from playground.client.endpoint import Rates, cost
 from playground.recorder.programs import ADVICE, RecordedRequest, analyse, figures, program_names, rewrites
 from tests.leaks.agent_truth import Case, cases
 from tests.recorder.rows import RULES, body, request, row
@@ -198,6 +198,13 @@ def test_figures_hit_rate_is_weighted_by_tokens_and_unknown_is_none() -> None:
     assert found.priced == 4
     none = figures(rows[4:])
     assert (none.hit_rate, none.ttft_cold_s, none.ttft_warm_s, none.dollars) == (None, None, None, None)
+
+
+def test_figures_of_the_same_rows_compute_each_cost_once() -> None:
+    rows = [row(number, 900_000 + number, number) for number in range(2_000)]
+    before = cost.cache_info().misses
+    assert figures(rows) == figures(rows)
+    assert cost.cache_info().misses - before == len(rows)
 
 
 def test_program_names_are_the_first_sentence_that_varies_in_no_request_and_belongs_to_one_program() -> None:

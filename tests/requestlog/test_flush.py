@@ -90,7 +90,7 @@ async def test_further_choices_are_read_once_at_the_end_and_then_searched(
         read.append(state)
         return further_choices(state)
 
-    monkeypatch.setattr("playground.requestlog.summary.further_choices", spy)
+    monkeypatch.setattr("playground.requestlog.rows.further_choices", spy)
 
     log, live, state = await RequestLog.open(tmp_path), record(), RunState()
     await log.begin(live)

@@ -58,25 +58,27 @@ async def test_open_pipe_or_device_is_reported_and_never_waited_for(
 
 
 def test_undo_of_an_open_gives_save_the_previous_file(tell: Tell, tmp_path: Path) -> None:
-    a, b = prompt_file(tmp_path, "a", "text of a"), prompt_file(tmp_path, "b", "text of b")
+    a = prompt_file(tmp_path, "a", "text of a")
+    pasted = '{"model": "electron", "messages": [{"role": "user", "content": "pasted"}]}'
 
     async def story(session: Session, hand: UiDriver) -> None:
         window = session.window
         await window.files.open_file(a)
         await type_first(window, hand, "edited ")
-        await window.files.open_file(b)
-        assert window.files.name == "b"
+        await window.files.offer_import(pasted)
+        window.prompt.paste_bar.press("Open as prompt")
+        assert window.files.file.path is None
         window.prompt.undo()
         assert window.files.name == "a"
         assert window.files.dirty
         window.files.save()
         await hand.until(lambda: not window.files.dirty, "saved")
         window.prompt.redo()
-        assert window.files.name == "b"
+        assert window.files.file.path is None
         assert not window.files.dirty
 
     tell(story)
-    assert (content(a), content(b)) == ("edited text of a", "text of b")
+    assert content(a) == "edited text of a"
 
 
 async def test_a_logged_prompt_in_the_editor_has_no_file(session: Session, hand: UiDriver, tmp_path: Path) -> None:
@@ -84,9 +86,9 @@ async def test_a_logged_prompt_in_the_editor_has_no_file(session: Session, hand:
     window = session.window
     window.requests.send_or_stop()
     await hand.until(lambda: window.requests.current is not None and not window.requests.running, "the request")
-    await window.files.open_file(a)
     run_id = window.requests.shown_run_id
     assert run_id is not None
+    await window.files.open_file(a)
     recalled = await session.workspace.recall(run_id)
     assert recalled is not None
     window.requests.looking_back.emit(recalled)
@@ -231,12 +233,13 @@ async def test_the_question_about_unsaved_changes_can_save(session: Session, han
     await type_first(window, hand, "edited ")
     window.files.open_path(b)
     await hand.until(lambda: window.files.name == "b", "the other file is open")
+    before = len(window.files.tabs.pages)
     window.files.close_tab(window.files.tabs.find(a))
     box = window.findChild(QMessageBox)
     assert box is not None
     press(box, "Save")
-    await hand.until(lambda: len(window.files.tabs.pages) == 1, "the tab is closed")
-    assert window.files.name == "b"
+    await hand.until(lambda: len(window.files.tabs.pages) == before - 1, "the tab is closed")
+    assert (window.files.tabs.find(a), window.files.tabs.find(b) is None) == (None, False)
     assert content(a) == "edited text of a"
 
 

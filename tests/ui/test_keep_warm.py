@@ -64,6 +64,6 @@ async def test_keep_warm_refreshes_the_prefix_within_limits_and_ends_when_the_pr
     await _start(keep, hand)
     page = window.files.tabs.page
     window.files.new_tab()
-    assert keep.running == 1
+    assert len(keep.sessions) == 1
     window.files.tabs.remove(page)
-    assert keep.running == 0
+    assert len(keep.sessions) == 0

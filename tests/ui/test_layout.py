@@ -39,6 +39,7 @@ from playground.ui.theme import PROMPT_PX, ZOOM, apply_theme, load_theme, ui_fon
 from playground.ui.widgets.figure_row import FigureRow
 from playground.ui.widgets.labels import ElidedLabel, IdLabel
 from playground.ui.widgets.layouts import FlowLayout
+from playground.ui.widgets.plain_table import LEAST_PX, plain_table
 from tests.pictures import States
 
 SIZES = ((1280, 800, 150), (1280, 800, 200), (900, 600, 200), (900, 600, 100), (1280, 800, 100))
@@ -270,6 +271,16 @@ def test_flow_layout_height_follows_its_items_and_their_text(qapp: QApplication)
     assert flow.heightForWidth(width) == first.sizeHint().height() > 2 * row
 
 
+def test_a_narrow_table_keeps_its_main_column_and_scrolls(qapp: QApplication) -> None:
+    table = plain_table("Causes", ("what ended the prefix", "times", "cost"), 0, {1: 100, 2: 120})
+    table.show()
+    header = table.horizontalHeader()
+    for width, first in ((600, 380), (300, LEAST_PX), (600, 380)):
+        table.resize(width, 200)
+        assert header.sectionSize(0) - first in range(-4, 1), "less a frame"
+        assert (header.length() > table.viewport().width()) == (width == 300)
+
+
 def _shown_in(widget: QWidget, area: QWidget) -> bool:
     """Return whether a widget is visible to its edges."""
     return widget.isVisible() and widget.visibleRegion().boundingRect() == widget.rect() and area.isAncestorOf(widget)
@@ -280,6 +291,26 @@ async def _small(session: Session, hand: UiDriver) -> None:
     endpoints.change(replace(endpoints.get("simulator"), plan=PLANS["none"]))
     session.window.resize(900, 600)
     await hand.until(lambda: (session.window.width(), session.window.height()) == (900, 600), "the size")
+
+
+@pytest.mark.parametrize(("fault", "buttons", "text"), [("401", 2, ""), ("cut=8", 1, "Hello Priya! This is a simula")])
+@pytest.mark.parametrize("height", [600, 540])
+async def test_a_small_window_shows_the_buttons_of_an_error_and_the_text_before_it(
+    session: Session, hand: UiDriver, tmp_path: Path, height: int, fault: str, buttons: int, text: str
+) -> None:
+    await _small(session, hand)
+    session.window.resize(960, height)
+    await States(session, tmp_path, "").send(simulate=fault)
+    pane = session.window.response
+    await hand.until(lambda: pane.notice is not None, "the error")
+    assert pane.notice is not None
+    found = pane.notice.findChildren(QPushButton)
+    assert len(found) == buttons
+    await hand.until(lambda: all(_shown_in(button, pane) for button in found), "whole buttons")
+    view = pane.text_tab.text
+    line = QFontMetrics(view.font()).height()
+    assert view.toPlainText() == text
+    assert not text or view.visibleRegion().boundingRect().height() > 2 * line
 
 
 async def test_a_small_window_shows_eight_lines_of_completions_that_are_compared(

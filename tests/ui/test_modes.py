@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+from PySide6.QtCore import QEvent, QObject
 from PySide6.QtGui import QFont, QFontMetrics
-from PySide6.QtWidgets import QLabel, QPushButton, QStyle, QStyleOptionButton
+from PySide6.QtWidgets import QApplication, QLabel, QPushButton, QStyle, QStyleOptionButton, QWidget
 
 from playground.cli.selftest import UiDriver
 from playground.ui.modes import ModeView
@@ -40,6 +42,30 @@ async def test_modes_added_mode_is_built_at_first_display_only(session: Session,
     assert session.window.prompt.isVisible()
     assert top.context.isVisible()
     assert not tools.isVisible()
+
+
+class StyleChanges(QObject):
+    """Counts how often a widget of the application was styled again."""
+
+    count = 0
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        self.count += event.type() == QEvent.Type.StyleChange and isinstance(watched, QWidget)
+        return False
+
+
+@pytest.mark.parametrize("action", ["mode_compare", "mode_batch", "mode_recorder", "voice"])
+async def test_first_opening_styles_each_new_widget_few_times(
+    session: Session, qapp: QApplication, action: str
+) -> None:
+    """Placed when they are filled, the parts of a page were styled 5 to 9 times."""
+    changes, before = StyleChanges(), len(qapp.allWidgets())
+    qapp.installEventFilter(changes)
+    session.window.actions_table[action].trigger()
+    qapp.removeEventFilter(changes)
+    new = len(qapp.allWidgets()) - before
+    assert new > 100
+    assert changes.count < 4.5 * new
 
 
 async def test_modes_open_logged_returns_to_the_prompt(session: Session, hand: UiDriver) -> None:

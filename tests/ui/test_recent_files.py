@@ -114,6 +114,7 @@ async def test_recent_files_newest_first_without_duplicates(session: Session, ha
     window = session.window
     for file in (*files, files[5]):
         await window.files.open_file(file)
+        window.files.close_tab()
     expected = [files[5], *(file for file in reversed(files) if file != files[5])][:10]
     assert window.recent.paths == expected
     window.recent.aboutToShow.emit()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtGui import QColor, QGuiApplication, QPainter, QPaintEvent
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QLabel
+from PySide6.QtWidgets import QApplication, QLabel, QWidget
 from pytestqt.qtbot import QtBot
 
 from playground.agent.conversation import Turn
@@ -18,6 +18,7 @@ from playground.ui.widgets.figure_row import FigureRow
 from playground.ui.widgets.labels import ElidedLabel
 from playground.ui.widgets.notice import Notice
 from playground.ui.widgets.plain_table import fill_table, plain_table
+from playground.ui.widgets.row_table import RowFont, paint_text
 
 ID = "6301\u202ed429\x07"
 SHOWN = "6301\\u202ed429\\x07"
@@ -88,3 +89,24 @@ def test_elided_label_paints_its_short_text_where_the_whole_has_no_room(qtbot: Q
     other.set_full_text(painted)
     assert label.grab().toImage() == other.grab().toImage()
     assert label.full_text == "14:02:11 · finished"
+
+
+class _Cell(QWidget):
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self._text = text
+        self.resize(400, 24)
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.fillRect(self.rect(), Qt.GlobalColor.white)
+        paint_text(painter, self.rect(), self._text, RowFont(), QColor("black"), right=False)
+
+
+@pytest.mark.parametrize(("text", "at_start"), [("א   WWWWWW", False), ("W   אאאאאא", True)])
+def test_a_cell_has_the_direction_of_its_text(qapp: QApplication, text: str, at_start: bool) -> None:
+    """Else the end of a shortened Arabic answer, with its dots, is where its beginning belongs."""
+    image = _Cell(text).grab().toImage()
+    ink = [x for x in range(400) if any(image.pixelColor(x, y).lightness() < 128 for y in range(24))]
+    widest = max(range(1, len(ink)), key=lambda at: ink[at] - ink[at - 1])
+    assert (ink[widest] < (ink[0] + ink[-1]) / 2) == at_start, "the place of the spaces"

@@ -84,8 +84,8 @@ async def test_a_missing_value_is_said_and_nothing_is_sent(session: Session, han
 async def test_a_missing_key_is_said_and_nothing_is_sent(session: Session, hand: UiDriver) -> None:
     window = session.window
     window.choose_endpoint(ELECTRON_ID)
-    assert "simulated" not in window.simulated.words
-    assert urlsplit(session.workspace.endpoint.base_url).netloc in window.simulated.words
+    assert "simulated" not in window.simulated.text.full_text
+    assert urlsplit(session.workspace.endpoint.base_url).netloc in window.simulated.text.full_text
     window.requests.send_or_stop()
     await hand.until(lambda: not window.requests.running, "the refusal")
     assert window.notice_bar.isVisible()
@@ -398,7 +398,7 @@ async def test_what_the_server_would_refuse_is_said_while_typing_and_sent_only_a
     window.requests.send_or_stop()
     assert not window.requests.running
     assert await _logged(session) == 0
-    assert "so it was not sent" in window.prompt.problem_bar.text
+    assert "so it was not sent" in window.prompt.problem_bar.words.text()
     window.prompt.problem_bar.anyway.click()
     await hand.until(lambda: not window.requests.running, "the server's answer")
     state = window.requests.current.run.state if window.requests.current else None
@@ -426,9 +426,10 @@ async def test_the_context_meter_says_what_the_prompt_is_made_of(session: Sessio
         "rest",
         "max_tokens",
     ]
-    assert not meter.over
+    assert meter.parts is not None
+    assert not meter.parts.over
     window.prompt.set_document(Document(messages=talk, parameters={"max_tokens": 32_768}))
-    await hand.until(lambda: meter.over, "the warning")
+    await hand.until(lambda: meter.parts is not None and meter.parts.over, "the warning")
     assert "tokens too many" in meter.words
     assert "do not fit into 32,768" in window.prompt.check_bar.text
     window.requests.send_or_stop()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from functools import partial
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,7 @@ from playground.ui.batch.model import WIDTHS
 from playground.ui.dialogs.palette import KeysSheet
 from playground.ui.main_window import MainWindow
 from playground.ui.panes.inspector.sections import STRIP_PX, InspectorStrip
+from playground.ui.panes.prompt.marks import GAP_PX
 from playground.ui.panes.response.pane import FOOTER_PX, ResponseFooter
 from playground.ui.session import Session
 from playground.ui.theme import PROMPT_PX, ZOOM, apply_theme, load_theme, scaled, zoom_factor
@@ -79,6 +82,10 @@ def clipped(window: QWidget) -> list[str]:
     return found
 
 
+def _is_zoomed(percent: int) -> bool:
+    return zoom_factor() == percent / 100
+
+
 async def zoom(window: MainWindow, hand: UiDriver, action: str, percent: int) -> None:
     window.actions_table[action].trigger()
     await hand.until(lambda: zoom_factor() == percent / 100, f"{percent} %")
@@ -86,6 +93,8 @@ async def zoom(window: MainWindow, hand: UiDriver, action: str, percent: int) ->
 
 async def test_zoom_in_and_back_restores_every_size(session: Session, hand: UiDriver) -> None:
     window = session.window
+    edit = window.prompt.variables.rows["caller_name"].value
+    left = edit.x()
     window.resize(1440, 900)
     before = sizes(window)
     await zoom(window, hand, "zoom_in", 110)
@@ -96,6 +105,9 @@ async def test_zoom_in_and_back_restores_every_size(session: Session, hand: UiDr
     assert larger["top"] == 55
     assert larger["rows"] == 31
     assert session.workspace.settings.number("zoom") == 125
+    # The value of a variable stays beside its name. Without the focus only the first line is visible, and that whole.
+    await hand.until(lambda: edit.x() == round(left * 1.25), "the value's place")
+    await hand.until(lambda: edit.text.mask().boundingRect().height() >= edit.text.fontMetrics().height(), "a line")
     await zoom(window, hand, "zoom_reset", 100)
     after = sizes(window)
     assert after.pop("id column") == pytest.approx(before.pop("id column"), abs=2)  # the rest of the header's width
@@ -141,16 +153,6 @@ async def test_zoom_and_back_restores_the_columns_of_the_log(session: Session, h
     assert columns().count(0) > before.count(0)
     await zoom(window, hand, "zoom_reset", 100)
     await hand.until(lambda: columns() == before, f"the columns {before}")
-
-
-async def test_zoom_value_of_a_variable_stays_beside_its_name(session: Session, hand: UiDriver) -> None:
-    edit = session.window.prompt.variables.rows["caller_name"].value
-    left = edit.x()
-    await zoom(session.window, hand, "zoom_in", 110)
-    await zoom(session.window, hand, "zoom_in", 125)
-    await hand.until(lambda: edit.x() == round(left * 1.25), "the value's place")
-    # Without the focus only the first line is visible, and that whole.
-    await hand.until(lambda: edit.text.mask().boundingRect().height() >= edit.text.fontMetrics().height(), "a line")
 
 
 async def test_zoom_at_150_percent_clips_no_control(session: Session, hand: UiDriver) -> None:
@@ -295,6 +297,20 @@ async def test_versions_beside_the_prompt_of_a_low_window_with_large_text_overla
     await hand.until(lambda: not outside(), "everything in its place")
 
 
+async def test_the_boundary_inside_a_message_has_a_row_for_larger_text(session: Session, hand: UiDriver) -> None:
+    window = session.window
+    window.files.open_tools_sample()
+
+    def gap_is(px: int) -> bool:
+        layout = window.prompt.prompt_tab.cards[-1].text.document().firstBlock().layout()
+        lines = [layout.lineAt(index) for index in range(layout.lineCount())]
+        return bool(lines) and lines[-1].y() - sum(line.height() for line in lines[:-1]) == px
+
+    for percent, px in ((100, GAP_PX), (200, 2 * GAP_PX), (100, GAP_PX)):
+        session.workspace.settings.set("zoom", percent)
+        await hand.until(partial(gap_is, px), f"a row of {px} px")
+
+
 @pytest.mark.parametrize(("percent", "px"), [(100, 2), (200, 4)])
 async def test_a_field_with_the_focus_has_a_wider_ring_in_large_text(
     session: Session, hand: UiDriver, percent: int, px: int
@@ -308,26 +324,12 @@ async def test_a_field_with_the_focus_has_a_wider_ring_in_large_text(
         assert (ring_px(), needs_ring(field)) == (px, px > 2), field
 
 
-async def test_a_table_that_is_made_in_large_text_has_its_sizes_once(session: Session, hand: UiDriver) -> None:
-    session.workspace.settings.set("zoom", 200)
-    await hand.until(lambda: zoom_factor() == 2, "the larger text")
-    table = plain_table("A table", ("what", "figure"), 0, {1: 100})
-    fill_table(table, [("rows", "1")])
-    table.setParent(session.window)
-    table.show()
-    assert table.rowHeight(0) == 2 * ROW_PX
-    assert table.columnWidth(1) == 200
-
-
-@pytest.mark.parametrize("percent", [150, 200])
-async def test_dialogs_that_are_opened_in_large_text_cut_nothing(
-    session: Session, hand: UiDriver, percent: int
-) -> None:
+async def test_dialogs_that_are_opened_in_large_text_cut_nothing(session: Session, hand: UiDriver) -> None:
     window = session.window
     window.resize(1280, 800)
-    session.workspace.settings.set("zoom", percent)
-    await hand.until(lambda: zoom_factor() == percent / 100, "the larger text")
-    for action in ("keys", "connect", "settings"):
+    for percent, action in product((150, 200), ("keys", "connect", "settings")):
+        session.workspace.settings.set("zoom", percent)
+        await hand.until(partial(_is_zoomed, percent), "the larger text")
         window.actions_table[action].trigger()
         found: list[QDialog] = []
 
@@ -355,7 +357,7 @@ async def test_dialogs_that_are_opened_in_large_text_cut_nothing(
         await hand.until(lambda: not opened(), "no dialog")
 
 
-async def test_marks_beside_text_are_as_large_as_the_text(session: Session, hand: UiDriver) -> None:
+async def test_marks_and_new_tables_are_as_large_as_the_text(session: Session, hand: UiDriver) -> None:
     window = session.window
     for mode in ("compare", "prompt"):
         window.modes.show_mode(mode)
@@ -385,6 +387,11 @@ async def test_marks_beside_text_are_as_large_as_the_text(session: Session, hand
     await hand.until(lambda: zoom_factor() == 2.0, "the larger text")
     window.modes.show_mode("compare")
     assert widths() == [2 * px for px in before]
+    table = plain_table("A table", ("what", "figure"), 0, {1: 100})
+    fill_table(table, [("rows", "1")])
+    table.setParent(window)
+    table.show()
+    assert (table.rowHeight(0), table.columnWidth(1)) == (2 * ROW_PX, 200)
 
 
 def test_figures_beside_a_chart_in_large_text_are_whole(qapp: QApplication) -> None:

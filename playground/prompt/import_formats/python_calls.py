@@ -82,6 +82,9 @@ def _shape(native: object) -> Shape:  # noqa: C901 - one case per kind of syntax
             | ast.AnnAssign(target=ast.Attribute(value=ast.Name(id="self" as me), attr=name), value=ast.expr() as value)
         ):
             return "set", name, line, native, (("name", me, ()), value)
+        case ast.AugAssign(target=ast.Name(id=name), op=ast.Add(), value=ast.List() as value):
+            method = ("member", "extend", (("name", name, ()),))
+            return "expression", "", line, native, (("call", "", (method, value)),)
         case ast.Import(names=found) | ast.ImportFrom(names=found):
             module = "." if isinstance(native, ast.ImportFrom) and native.level else ""
             module += f"{native.module or ''}." if isinstance(native, ast.ImportFrom) else ""

@@ -71,7 +71,6 @@ _TRANSPORT = words("http_client httpClient fetch fetchOptions event_hooks hooks 
 """Options that may change what a client sends."""
 _NETWORK = tuple(words("requests. httpx. aiohttp. urllib. urllib3. http.client. socket. axios. got. ky. undici."))
 _METHODS = words("post patch request send sendall stream urlopen fetch")
-_AXIOS = words("axios axios.request")
 _REQUESTS = (".request", ".stream")
 _SAYING = words("info debug warning error urljoin URL")
 _ADDRESSES = words("const list template")
@@ -241,12 +240,9 @@ class ParsedProgram:
         mentioned = {one.name for one in self._nodes if one.kind in ("name", "member")}
         found.sort(key=lambda one: not self._is_used(one, mentioned))
         if len(found) > 1:
-            lines, plural = [one.line for one in found[1:]], "s" if len(found) > 2 else ""
-            others = _listed(lines)
-            self._report.note(
-                f"The call in line {found[0].line} was imported. {len(lines)} other call{plural} "
-                f"(line{plural} {others}) {'were' if plural else 'was'} left out."
-            )
+            others, plural = _listed([one.line for one in found[1:]]), "s were" if len(found) > 2 else " was"
+            left = f"{len(found) - 1} other call{plural} left out ({others})"
+            self._report.note(f"The call in line {found[0].line} was imported. {left}.")
         return found[0]
 
     def _is_prompt(self, call: Node) -> bool:
@@ -259,7 +255,7 @@ class ParsedProgram:
         path, methods = self._path(call.parts[0]), [one.parts[0] for one in call.parts if one.name == "method"]
         is_request = path.endswith(_REQUESTS) and any(one.value == "POST" for one in (*methods, *call.parts[1:2]))
         is_request = is_request or (path.endswith("Request") and self._origin(call.parts[0]).startswith("urllib."))
-        return is_request or path in _AXIOS or path == "fetch" or path.endswith(".post")
+        return is_request or path in ("axios", "axios.request") or path == "fetch" or path.endswith(".post")
 
     def _is_reached(self, call: Node) -> bool:
         inner = call
@@ -416,8 +412,7 @@ class ParsedProgram:
         self._has_network = any(f"{one}.".startswith(_NETWORK) for one in modules)
         found = sorted({one.line for one in self._nodes if one.at not in called and self._is_other_request(one)})
         if found:
-            lines = f"line{'s' if len(found) > 1 else ''} {_listed(found)}"
-            self._report.note(f"Code in {lines} may send another request, which is not imported.")
+            self._report.note(f"Code in {_listed(found)} may send another request, which is not imported.")
 
     def _is_other_request(self, node: Node) -> bool:
         if node.kind in ("member", "name"):
@@ -498,7 +493,7 @@ class ParsedProgram:
         is_known = re.split(r"[.(]", path)[0] in self._bindings
         if self._is_python and (path == "fetch" or (len(rest) > 1 and not given and not is_known)):
             raise SyntaxError("a function of JavaScript")
-        if not self._is_python and rest and (path == "fetch" or path in _AXIOS):
+        if not self._is_python and rest and (path == "fetch" or path in ("axios", "axios.request")):
             options = self._literal(rest.pop())
             given = {_key(one): one.parts[1] for one in options.parts} if {*_kinds(options)} == {"pair"} else {}
         return given, rest[1:] if path.endswith(_REQUESTS) and "method" not in given else rest
@@ -535,7 +530,8 @@ class ParsedProgram:
         if not isinstance(value, dict) or not is_json:
             is_form = isinstance(value, dict)
             why = "the body is not sent as JSON" if is_form else "the JSON of the request is not in the program"
-            _refuse(line, f"{why} ({value.reason})" if isinstance(value, Open) else why, "Paste the JSON.")
+            reason = getattr(value, "reason", f"line {line}")
+            _refuse(line, why if reason == f"line {line}" else f"{why} ({reason})", "Paste the JSON.")
         return value
 
     def _literal(self, node: Node) -> Node:
@@ -756,7 +752,8 @@ class ParsedProgram:
         if outer.kind == "member" and node is mention:  # a method
             call = outer.parent
             is_plain = all(one.kind not in ("spread", "keyword") for one in call.parts[1:])
-            if outer.name == ("append" if self._is_python else "push") and is_plain and call.parent is not None:
+            grows = outer.name in (("append", "extend") if self._is_python else ("push",))
+            if grows and is_plain and call.parent is not None:
                 return ("grow" if call.parent.kind == "expression" else "other"), call
             return ("read" if outer.name in _TEXT_METHODS else "other"), call
         if outer.kind in ("template", "expression") or (outer.kind == "if" and outer.parts[0] is node):
@@ -775,7 +772,9 @@ class ParsedProgram:
             is_direct = one.parent is not None and one.parent.parent is block
             around = [outer for outer in one.outer() if outer.kind in _RUNS and outer.at > run.at]
             if is_direct and block.has(call) and one.at < call.at and self._is_certain(binding, one):
-                items += self._items(one.parts[1:], depth)
+                added = self._items(one.parts[1:], depth)
+                whole = added[0] if one.parts[0].name == "extend" and added else added
+                items += whole if isinstance(whole, list) else [self._gap(one, whole)]
                 if around:
                     self._report.left_out(f"What line {one.line} adds to {binding.name} in later turns")
             else:
@@ -797,7 +796,8 @@ def _fields_of(call: Node) -> set[str]:
 
 
 def _listed(lines: Sequence[int]) -> str:
-    return ", ".join(map(str, lines[:5])) + (" …" if len(lines) > 5 else "")
+    some = ", ".join(map(str, lines[:5])) + (" …" if len(lines) > 5 else "")
+    return f"line{'s' if len(lines) > 1 else ''} {some}"
 
 
 def _is_plain(options: Sequence[Node]) -> bool:

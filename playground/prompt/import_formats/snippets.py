@@ -20,6 +20,7 @@ from playground.prompt.secret_names import is_secret
 
 _DATA = ("-d", "--data", "--data-raw", "--data-ascii", "--data-binary", "--data-urlencode", "--json")
 _OTHER_BODIES = ("-F", "--form", "--form-string", "-T", "--upload-file", "-K", "--config")
+_POWERSHELL_OPTIONS = ("-Uri", "-Method", "-Body", "-Headers", "-ContentType")
 _SHORT_WITH_VALUE = frozenset("AbcCdDeEFHKmoPQrtTuUwxXyYz")
 _OPTIONS = "--header --request --output --user --user-agent --cookie --max-time --connect-timeout --proxy --url"
 _WITH_VALUE = frozenset(f"{_OPTIONS} --referer --write-out --cacert --cert --key --retry --retry-delay".split())
@@ -45,7 +46,7 @@ def open_curl(text: str, name: str = "") -> OpenedPrompt:
     if not body:
         raise InputError.of((), "the curl command has no body.", "Copy a command with -d or --data.")
     if shell.unjoined:
-        report.note(f"Line {shell.unjoined} does not continue in the next one, whose options were read all the same.")
+        report.note(f"For a shell the command ends in line {shell.unjoined}: the options behind it were read, too.")
     if not shell.is_cmd and (in_cmd := re.search(r"%[A-Za-z_]\w*%", body)):
         report.note(f"The text {in_cmd[0]} in line {shell.line} or behind is a variable in cmd: it was kept as text.")
     opened = _opened(body, values, shell)
@@ -106,6 +107,8 @@ def _option(word: str) -> tuple[str, str | None]:
         end = next((at for at, letter in enumerate(word) if at and letter in _SHORT_WITH_VALUE), len(word))
         name, equals, value = f"-{word[end : end + 1]}", word[end + 1 :], word[end + 1 :]
         flag = next((f"-{letter}" for letter in word[1:end] if letter in "GI"), "")
+    if word in _POWERSHELL_OPTIONS:
+        raise InputError.of((word,), "belongs to Invoke-WebRequest, not to curl.", "Paste the body.")
     if name in _OTHER_BODIES:
         raise InputError.of((name,), "gives the request another body or options of a file.", "Use -d or --data alone.")
     if flag or name == "--data-urlencode":

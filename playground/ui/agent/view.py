@@ -136,7 +136,7 @@ class CutText(QWidget):
         super().__init__()
         self._name, self._whole = name, ""
         self._label = _mono("") if mono else words("", tone)
-        self.all = push_button("", "link", self._show_all)
+        self.all = push_button("", "link", lambda: open_once(WholeText(self._name, self._whole, self)))
         column_of(self._label, (self.all, 0, Qt.AlignmentFlag.AlignLeft), on=self, margins=0, spacing=0)
         self.all.hide()
         self.hide()
@@ -156,9 +156,6 @@ class CutText(QWidget):
     def text(self) -> str:
         """Return the text as displayed."""
         return self._label.text()
-
-    def _show_all(self) -> None:
-        open_once(WholeText(self._name, self._whole, self))
 
 
 class WholeText(QDialog):

@@ -198,17 +198,12 @@ class BatchModel(RowModel):
             self._displayed = displayed
             self.endResetModel()
         else:
-            self.repaint_all()
+            self.repaint_rows()
 
     def repaint(self, position: int | None) -> None:
         row = None if position is None else (self._displayed.rows or {}).get(position)
         if row is not None:
-            self.dataChanged.emit(self.index(row, 0), self.index(row, len(self.columns) - 1))
-
-    def repaint_all(self) -> None:
-        if self._displayed.positions:
-            last = len(self._displayed.positions) - 1
-            self.dataChanged.emit(self.index(0, 0), self.index(last, len(self.columns) - 1))
+            self.repaint_rows(row, row)
 
     def tick(self) -> None:
         """Update the display of running rows."""

@@ -194,9 +194,9 @@ class BatchPage(QWidget):
     displayed = Signal()
     """The page became visible."""
 
-    def __init__(self, start: Begin) -> None:
+    def __init__(self, start: Begin, parent: QWidget | None = None) -> None:
         """`start` starts a task."""
-        super().__init__()
+        super().__init__(parent)
         self.setAcceptDrops(True)
         self.model = BatchModel(start)
         self.notice = SlimBar("Batch")
@@ -208,13 +208,17 @@ class BatchPage(QWidget):
         self._filter_timer = single_timer(self, FILTER_MS, self._apply_filter)
         self._selected: int | None = None
         self.stack = QStackedWidget()
-        self.stack.addWidget(self._empty_page())
-        self.stack.addWidget(self._batch_page())
+        # Each part is placed while it is empty: with a style sheet, a new parent costs time for every widget below.
         column_of(self.notice, (self.stack, 1), on=self, margins=0, spacing=0)
+        empty, page = Panel("pane"), QWidget()
+        self.stack.addWidget(empty)
+        self.stack.addWidget(PageArea(page))
+        self._lay_out_empty(empty)
+        self._lay_out_batch(page)
         self.table.selectionModel().currentRowChanged.connect(lambda *_: self.show_selected())
         self.model.modelReset.connect(self._restore_selection)
 
-    def _empty_page(self) -> QWidget:
+    def _lay_out_empty(self, page: QWidget) -> None:
         title = toned("Send this prompt for every row of a table", "title", wraps=True)
         text = words(
             "Columns fill the variables of the same name. Before anything is sent, you see the forecast of tokens, "
@@ -225,32 +229,27 @@ class BatchPage(QWidget):
         self.paste = push_button("Paste rows…", icon=("paste", "text"))
         self.logged = push_button("Use logged requests…", icon=("history", "text"))
         buttons.add_all((self.first_button, self.paste, self.logged))
-        page = Panel("pane")
         box = column_of(title, text, buttons, spacing=GRID * 2)
         self._holder = QWidget()
         self._holder.setMaximumWidth(scaled(_EMPTY_PX))
         self._holder.setLayout(box)
         middle = row_of(STRETCH, (self._holder, 100), STRETCH)
         column_of(Space(stretch=2), middle, Space(stretch=3), on=page)
-        return page
 
-    def _batch_page(self) -> QWidget:
+    def _lay_out_batch(self, page: QWidget) -> None:
         self.bar = BatchBar()
-        self.progress = Panel("pane")
-        column_of(self.bar, on=self.progress, margins=(14, GRID, 14, 0))
-        self.progress.hide()
-        self.order_text = words("", "muted")
-        order = Panel("pane")
-        self.gaps = words("", "variable")
-        self.gaps.hide()
-        column_of(self.gaps, self.order_text, on=order, margins=(14, 2, 14, 2), spacing=2)
+        self.progress, order = Panel("pane"), Panel("pane")
+        self.order_text, self.gaps = words("", "muted"), words("", "variable")
         self.body = split_of(Qt.Orientation.Vertical, self.table, self.detail, sizes=(10_000, HINT_PX), shares=(1, 0))
         self.body.setMinimumHeight(DETAIL_PX + TABLE_PX)
         self.body.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)  # shrinks first
-        page, above = QWidget(), QWidget()
-        column_of(self.setup, self.progress, order, self._filter_row(), on=above, margins=0, spacing=0)
+        above = QWidget()
         column_of(FittedScroll(above), (self.body, 1), on=page, margins=0, spacing=0)
-        return PageArea(page)
+        column_of(self.setup, self.progress, order, self._filter_row(), on=above, margins=0, spacing=0)
+        column_of(self.bar, on=self.progress, margins=(14, GRID, 14, 0))
+        self.progress.hide()
+        column_of(self.gaps, self.order_text, on=order, margins=(14, 2, 14, 2), spacing=2)
+        self.gaps.hide()
 
     def panes(self) -> Sequence[Pane]:
         """Return the settings, the rows and the detail of a selected row; without rows, the buttons that add some."""
@@ -292,7 +291,10 @@ class BatchPage(QWidget):
         self.totals.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.retry = push_button("Retry failed", icon=("restore", "text"))
         self.copy = push_button("Copy request_id", clicked=self.table.copy_row, icon=("copy", "text"))
-        row.add_all((self.totals, self.retry, self.copy))
+        together = QWidget()  # in the next row, if there is no room in this one
+        together.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        row_of((self.totals, 1), self.retry, self.copy, on=together, margins=0, spacing=GRID)
+        row.addWidget(together)
         return frame
 
     def show_counts(self, *, can_retry: bool) -> None:

@@ -221,11 +221,12 @@ class BatchSetup(Panel):
     def _arrange(self) -> None:
         columns = 4 if not self.isVisible() or self.width() >= scaled(WIDE_PX) else 2
         height = scaled(HEIGHT_PX * 4 // columns)
+        shares = (11, 12 if self.check_rows else 0, 12, 12) if columns == 4 else (1, 1, 0, 0)
+        for at, share in enumerate(shares):
+            self._grid.setColumnStretch(at, share)
         if self.minimumHeight() != height:
             for at, section in enumerate(self._sections):
                 self._grid.addWidget(section, at // columns, at % columns)
-            for at, share in enumerate((11, 0, 12, 12) if columns == 4 else (1, 1, 0, 0)):
-                self._grid.setColumnStretch(at, share)
             self.setProperty("zoomApplied", zoom_factor())  # the height is in the present text size
             self.setFixedHeight(height)
 
@@ -252,7 +253,8 @@ class BatchSetup(Panel):
             self._columns_grid.addWidget(combo, line, 1)
             self.combos[name] = combo
         if not variables:
-            self._columns_grid.addWidget(words("The prompt has no variables: every row sends the same request."), 0, 0)
+            none = words("The prompt has no variables: every row sends the same request.")
+            self._columns_grid.addWidget(none, 0, 0, 1, 2)
 
     def mapping(self) -> dict[str, str]:
         """Return the chosen column of each variable that has one."""
@@ -264,10 +266,12 @@ class BatchSetup(Panel):
         row.removed.connect(lambda: self._remove(row))
         self._checks.addWidget(row)
         self.check_rows.append(row)
+        self._soon.start()
         return row
 
     def _remove(self, row: CheckRow) -> None:
         self.check_rows.remove(row)
+        self._soon.start()
         row.deleteLater()
         self.changed.emit()
 

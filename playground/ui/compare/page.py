@@ -398,8 +398,8 @@ class ComparePage(QWidget):
     displayed = Signal()
     """The page became visible."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
         self.notice = SlimBar("Compare")
         self.values = ValueRow()
         self.strip = PrefixStrip()
@@ -408,6 +408,8 @@ class ComparePage(QWidget):
         self.row.setHandleWidth(1)
         self.summary: QTableWidget = plain_table("Summary", ("",), 0, {})
         self.caption = ElidedLabel("Summary", "muted")
+        inside = QWidget()
+        column_of(PageArea(inside), on=self, margins=0)
         columns = scrolled(self.row)
         columns.setFrameShape(QFrame.Shape.NoFrame)
         self.body = split_of(Qt.Orientation.Vertical, columns, self._summary_pane(), sizes=(600, 150), shares=(1, 0))
@@ -415,9 +417,7 @@ class ComparePage(QWidget):
         self.body.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)  # shrinks first
         columns.setMinimumHeight(COLUMNS_PX)
         parts = self.notice, self.values, FittedScroll(self.strip), (self.body, 1)
-        inside = QWidget()
         column_of(*parts, on=inside, margins=0, spacing=0)
-        column_of(PageArea(inside), on=self, margins=0)
 
     def _summary_pane(self) -> QFrame:
         pane = _SummaryPane()

@@ -37,6 +37,7 @@ class BatchController(QObject):
     def __init__(
         self,
         window: QWidget,
+        pages: QWidget,
         services: AppServices,
         prompt: Callable[[], Document],
         prompt_name: Callable[[], str],
@@ -49,6 +50,7 @@ class BatchController(QObject):
         """Connect the mode with the window.
 
         Args:
+            pages: the parent of the page.
             row_logged: called with the run_id of each request that is sent.
             identify: returns the identity of the prompt in the editor; None for another document.
             prompt_sent: called when a batch ends, with the run_ids of its prompt.
@@ -70,7 +72,7 @@ class BatchController(QObject):
         self._start_wanted = False
         """Whether Start was pressed while a plan is being made: the batch begins with that plan."""
         self._dirty = False
-        self.page, self.tools = BatchPage(services.tasks.start), BatchTools()
+        self.page, self.tools = BatchPage(services.tasks.start, pages), BatchTools()
         self.files = BatchFiles(window, services)
         self._planner = BatchPlanner(self, services)
         self._tick = repeating_timer(self, TICK_MS, self._show_tick)
@@ -229,6 +231,8 @@ class BatchController(QObject):
         session = self.session
         if self.running and session is not None:
             session.pause_or_resume()
+            self.page.model.active = not session.paused  # a paused row has no time at which it is sent
+            self.page.model.repaint_rows()
             self._show_tools()
         elif session is not None and session.unfinished:
             self._run(session, None)

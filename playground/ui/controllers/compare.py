@@ -62,20 +62,16 @@ class ColumnPainter(QObject):
         """The column that was painted last."""
         self._figures_at: dict[ColumnSlot, float] = {}
         self._stopped = False
-        self._frame = single_timer(self, FRAME_MS, self._paint)
-
-    @property
-    def active(self) -> bool:
-        return self._frame.isActive()
+        self.frame = single_timer(self, FRAME_MS, self._paint)
 
     def mark(self, slot: ColumnSlot, *, figures: bool = False) -> None:
         """Paint a column in the next frame, or when the page is displayed. `figures`: its figures too, at once."""
         self._dirty.add(slot)
         if figures:
             self._figures_at.pop(slot, None)
-        waits_longer = self._frame.interval() != FRAME_MS
-        if not self._stopped and self._page.isVisible() and (waits_longer or not self._frame.isActive()):
-            self._frame.start(FRAME_MS)
+        waits_longer = self.frame.interval() != FRAME_MS
+        if not self._stopped and self._page.isVisible() and (waits_longer or not self.frame.isActive()):
+            self.frame.start(FRAME_MS)
 
     def mark_all(self) -> None:
         self._figures_at.clear()
@@ -84,7 +80,7 @@ class ColumnPainter(QObject):
 
     def stop(self) -> None:
         self._stopped = True
-        self._frame.stop()
+        self.frame.stop()
 
     def _paint(self) -> None:
         if not self._page.isVisible():
@@ -102,9 +98,9 @@ class ColumnPainter(QObject):
                 self.show(slot, self._page.columns[at])
                 break
         if self._dirty:
-            self._frame.start(FRAME_MS)
+            self.frame.start(FRAME_MS)
         elif any(slot.running for slot in slots):
-            self._frame.start(WAIT_MS // count)
+            self.frame.start(WAIT_MS // count)
 
     def show(self, slot: ColumnSlot, view: ColumnView) -> None:
         pending = slot.pending
@@ -140,15 +136,16 @@ class CompareController(QObject):
     def __init__(
         self,
         window: QWidget,
+        pages: QWidget,
         workspace: AppServices,
         prompt: Callable[[], Document],
         shortcut: str,
     ) -> None:
-        """`prompt` returns the editor's document."""
+        """`pages`: the parent of the page. `prompt` returns the editor's document."""
         super().__init__(window)
         self._window, self._workspace, self._prompt = window, workspace, prompt
         self._shortcut, self._start = shortcut, workspace.tasks.start
-        self.page, self.tools = ComparePage(), CompareTools()
+        self.page, self.tools = ComparePage(pages), CompareTools()
         self.session = ComparisonSession(workspace.sender, lambda: workspace.log)
         self.files = CompareFiles(window, workspace, self.session, self.tools.sources, self._from_editor)
         self.dialog: VariantDialog | None = None

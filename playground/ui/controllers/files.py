@@ -43,7 +43,7 @@ from playground.ui.controllers.tabs import (
 from playground.ui.panes.prompt.undo import PromptFile, PromptPage
 from playground.ui.widgets.layouts import single_timer
 from playground.ui.widgets.notice import write_errors
-from playground.ui.widgets.task_dialog import ask_open, ask_which, open_once
+from playground.ui.widgets.task_dialog import ask_open, ask_which, open_once, read_watched
 
 if TYPE_CHECKING:
     from playground.tasks import Tasks
@@ -216,29 +216,24 @@ class Files(QObject):
             elif path.suffix.lower() in (".csv", ".tsv"):
                 self.rows_requested.emit(path)
             else:
-                await self.open_file(path, in_tab=True)
+                await self.open_file(path)
         self.notice.disconnect(said.append)
         if len(said) > 1:  # each replaced the one before
             self.notice.emit(" ".join(dict.fromkeys(said)))
 
-    async def open_file(self, path: Path, *, in_tab: bool = False) -> None:
-        """Open a file; a file that is not a prompt changes nothing. Reports errors through `notice`.
+    async def open_file(self, path: Path) -> None:
+        """Display the tab in which a file is open, or open it in a new tab unless the one on display is empty.
 
-        `in_tab`: display the tab in which the file is open, or open it in a new tab unless the one on display is empty.
-        Otherwise it replaces the prompt on display, which Undo brings back.
+        A file that is not a prompt changes nothing. Reports errors through `notice`.
         """
-        shown = self.tabs.page
         path, same = await asyncio.to_thread(absolute_and_open, path, [page.file.path for page in self.tabs.pages])
-        if in_tab and (page := self.tabs.find(same or path)) is not None:
+        if (page := self.tabs.find(same or path)) is not None:
             self.tabs.show_page(page)
             return
         read = await self._read(path)
         if read is None:
             return
-        if in_tab:
-            self._need_tab()
-        elif shown in self.tabs.pages:
-            self.tabs.show_page(shown)
+        self._need_tab()
         opened, digest = read
         # A prompt of another tool gets no file: Save must not replace the other tool's file with this program's format.
         file = PromptFile(None if opened.imported else path, opened.format, opened.document, digest)
@@ -257,8 +252,6 @@ class Files(QObject):
 
             data = read_regular(path, MAX_FILE_BYTES)
             return open_any_bytes(data, path.name), digest_of(data)
-
-        from playground.ui.widgets.task_dialog import read_watched
 
         return await read_watched(self._window, path, read, self.notice.emit)
 
@@ -561,7 +554,7 @@ class Files(QObject):
     async def _open_lines(self, path: Path) -> None:
         """Open JSON lines of requests (OpenAI batch input) as a prompt; import other lines into the log."""
         if path.suffix.lower() == ".jsonl" and await asyncio.to_thread(has_requests, path):
-            await self.open_file(path, in_tab=True)
+            await self.open_file(path)
         else:
             self.import_requested.emit(path)
 

@@ -91,7 +91,7 @@ class KeepWarmController(QObject):
     def __init__(self, window: QWidget, services: AppServices, prompt: PromptPane, tabs: PromptTabs) -> None:
         super().__init__(window)
         self._window, self._services, self._prompt, self._tabs = window, services, prompt, tabs
-        self._sessions: dict[int, _Session] = {}
+        self.sessions: dict[int, _Session] = {}
         """Running sessions by the id of their page."""
         self._ended: WeakKeyDictionary[PromptPage, str] = WeakKeyDictionary()
         self._tick = repeating_timer(self, TICK_MS, self.refresh)
@@ -102,12 +102,7 @@ class KeepWarmController(QObject):
 
     @property
     def active(self) -> bool:
-        return id(self._tabs.page) in self._sessions
-
-    @property
-    def running(self) -> int:
-        """Number of prompts that are kept warm, in any tab."""
-        return len(self._sessions)
+        return id(self._tabs.page) in self.sessions
 
     def ask(self) -> KeepWarmDialog | None:
         """Ask for the limits and start; with a session of this prompt running, end it. None: no question."""
@@ -164,7 +159,7 @@ class KeepWarmController(QObject):
             requests=requests,
             hours=hours,
         )
-        session = self._sessions[id(page)] = _Session(page, work, offered)
+        session = self.sessions[id(page)] = _Session(page, work, offered)
         self._ended.pop(page, None)
         self._tick.start()
         session.task = services.tasks.start(self._run(session), "keep the cache warm")
@@ -177,18 +172,18 @@ class KeepWarmController(QObject):
         except SimulatorError as failed:
             reason = str(failed)
         finally:
-            if self._sessions.get(id(session.page)) is session:
+            if self.sessions.get(id(session.page)) is session:
                 session.task = None  # this one, which has ended
                 self._end(session.page, reason)
 
     def stop_all(self, reason: str) -> None:
         """End every session, for example because another endpoint was chosen."""
-        for session in list(self._sessions.values()):
+        for session in list(self.sessions.values()):
             self._end(session.page, reason)
 
     def _check(self) -> None:
         """End the sessions whose prompt changed or was closed."""
-        for session in list(self._sessions.values()):
+        for session in list(self.sessions.values()):
             if session.page not in self._tabs.pages:
                 self._end(session.page, "")
             elif session.page.document is not session.work.document and session.page.document != session.work.document:
@@ -197,20 +192,20 @@ class KeepWarmController(QObject):
 
     def _end(self, page: PromptPage, reason: str) -> None:
         """End the session of a prompt. The bar shows the reason; without one, nothing any more."""
-        session = self._sessions.pop(id(page), None)
+        session = self.sessions.pop(id(page), None)
         if session is not None and session.task is not None:
             session.task.cancel()
         self._ended.pop(page, None)
         if session is not None and reason and page in self._tabs.pages:
             self._ended[page] = reason
-        if not self._sessions:
+        if not self.sessions:
             self._tick.stop()
         self.refresh()
 
     def refresh(self) -> None:
         """Show the session of the prompt on display, the reason for its end, or nothing."""
         page, bar = self._tabs.page, self._prompt.warm_bar
-        session, reason = self._sessions.get(id(page)), self._ended.get(page)
+        session, reason = self.sessions.get(id(page)), self._ended.get(page)
         if session is None and reason is None:
             bar.hide()
             return

@@ -333,7 +333,7 @@ class LogPaths(QObject):
         pane.table.asked.connect(self.ask)
         pane.ids_pasted.connect(lambda ids: self.start(self._find(ids), "look for pasted ids"))
         pane.filter_line.words_wanted.connect(lambda: self.start(self._read_words(), "read the filter's words"))
-        self._ago = repeating_timer(self, AGO_MS, pane.model.repaint)
+        self._ago = repeating_timer(self, AGO_MS, pane.model.repaint_rows)
         self._bounds = repeating_timer(self, HOUR_MS, self.keep_bounds)
         self._bounds.start()
         pane.displayed.connect(lambda _shown: self._follow_clock())
@@ -406,7 +406,7 @@ class LogPaths(QObject):
 
     def _follow_clock(self) -> None:
         """Repaint now, and again at an interval while visible rows have relative times."""
-        self._pane.model.repaint()
+        self._pane.model.repaint_rows()
         if self._pane.model.clock == "relative" and self._pane.isVisible():
             self._ago.start()
         else:

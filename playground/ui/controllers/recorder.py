@@ -66,11 +66,12 @@ class RecorderController(QObject):
     compare_wanted = Signal(list)
     """run_ids that are to be displayed in Compare mode."""
 
-    def __init__(self, window: QWidget, workspace: AppServices) -> None:
+    def __init__(self, window: QWidget, pages: QWidget, workspace: AppServices) -> None:
+        """`pages`: the parent of the page."""
         super().__init__(window)
         self._window, self._workspace, self._begin = window, workspace, workspace.tasks.start
         self._loop = asyncio.get_running_loop()
-        self.page = RecorderPage()
+        self.page = RecorderPage(pages)
         self.tools = RecorderTools()
         self.process: ServerProcess | None = None
         """The recorder's process while it runs."""

@@ -170,7 +170,7 @@ class Answers:
         when = recalled.stored.record.started_utc.astimezone()
         day = "" if when.date() == datetime.now().astimezone().date() else f"{when:%a %d %b} · "
         name = visible_line(recalled.document.name) or "Untitled"
-        bar.show_message(f"Logged {day}{when:%H:%M:%S} · {name}", [("Use its prompt", use_prompt), back])
+        bar.show_message(f"{day}{when:%H:%M:%S} · {name}", [("Use its prompt", use_prompt), back])
 
     def rest(self) -> None:
         for part in (self.requests, self.adviser, self.log, self.log_paths):

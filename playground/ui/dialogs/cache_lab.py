@@ -44,7 +44,7 @@ from playground.ui.widgets.notice import words, write_errors
 from playground.ui.widgets.plain_table import fill_table, plain_table
 from playground.ui.widgets.task_dialog import ANY_FILE, TaskDialog, ask_save, button_box, fill_dialog
 
-_COLUMNS = ("what ended the prefix", "in", "times", "≈ tokens lost", "cost")
+_COLUMNS = ("cause", "times", "≈ tokens lost", "cost")
 
 
 class ReplayDialog(QDialog):
@@ -72,7 +72,7 @@ class ReplayDialog(QDialog):
         self.chart = Chart("Cached against fresh tokens over time", start)
         self.chart.notice.connect(self.said.setText)
         name = "What ended prefixes, the costliest first"
-        self.table = plain_table(name, _COLUMNS, 0, {1: 110, 2: 70, 3: 120, 4: 120})
+        self.table = plain_table(name, _COLUMNS, 0, {1: 76, 2: 108, 3: 116})
         self.table.cellActivated.connect(self._open)
         self._lay_out()
 
@@ -124,7 +124,7 @@ class ReplayDialog(QDialog):
 def _cells(one: Breaker, rates: Rates) -> tuple[str, ...]:
     less = rates.saved(one.lost)
     cost = "not priced" if less is None else f"≈ {dollars(less)}"
-    return one.title, one.place, f"{len(one.runs):,}", f"{one.lost:,.0f}", cost
+    return " · ".join(filter(None, (one.title, one.place))), f"{len(one.runs):,}", f"{one.lost:,.0f}", cost
 
 
 def _unit(span_s: float) -> tuple[float, str]:

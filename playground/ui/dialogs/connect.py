@@ -277,7 +277,7 @@ class ConnectDialog(QDialog):
             self.list.clear()
             for endpoint in (*self._endpoints.all(), *([NEW] if NEW_ID in (chosen, *self._drafts) else [])):
                 item = QListWidgetItem(endpoint.name or "New endpoint", self.list)
-                item.setSizeHint(QSize(0, ROW_PX))
+                item.setSizeHint(QSize(0, scaled(ROW_PX)))
                 item.setData(Qt.ItemDataRole.UserRole, endpoint.id)
                 if endpoint.id == chosen:
                     self.list.setCurrentItem(item)

@@ -177,7 +177,7 @@ class RepeatDialog(SendsInSeries, TaskDialog):
         self._second = repeating_timer(self, SECOND_MS, self._show_wait)
         self.build_series(start, "repeat the prompt", lambda: ahead, send, "In parallel")
         self.found = self.said = words("", "strong")
-        self.table = plain_table("Different answers", _COLUMNS, 2, {0: 60, 1: 150})
+        self.table = plain_table("Different answers", _COLUMNS, 2, {0: 76, 1: 110})
         self.copy = push_button("Copy request_ids", clicked=self._copy)
         self.copy.setEnabled(False)
         self._lay_out()

@@ -15,7 +15,6 @@ from PySide6.QtWidgets import (
     QListWidget,
     QListWidgetItem,
     QMenu,
-    QPushButton,
     QSizePolicy,
     QStyle,
     QStyledItemDelegate,
@@ -261,7 +260,7 @@ class VersionsPanel(Panel):
         self.against.setAccessibleName("Compare against")
         self.against.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.subject = QLabel()
-        self.answers = QPushButton("Answers")
+        self.answers = push_button("Answers", "menu")
         self.answers.setMenu(QMenu(self.answers))
         self.restore = push_button("Restore", icon=("restore", "muted"))
         for button in (self.answers, self.restore):

@@ -77,8 +77,8 @@ class RecorderPage(QWidget):
     """The selected row or the chosen tab has changed."""
     visible_changed = Signal(bool)
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
         self.notice, self.paused = SlimBar("Recorder"), SlimBar("Paused display")
         self.programs = ProgramList()
         self.title = toned("All requests", "strong")
@@ -119,6 +119,15 @@ class RecorderPage(QWidget):
         self.show_requests(Shown())
 
     def _lay_out(self) -> None:
+        # Each part is placed while it is empty: with a style sheet, a new parent costs time for every widget below.
+        middle, requests = Panel("pane"), QWidget()
+        self._middle, self._list = QStackedWidget(), QStackedWidget()
+        self._split = split_of(Qt.Orientation.Horizontal, self.programs, middle, self.tabs, shares=(0, 1, 0))
+        self._split.setHandleWidth(1)
+        column_of(self.notice, (self._split, 1), on=self, margins=0, spacing=0)
+        column_of(self._middle, on=middle, margins=0)
+        self._middle.addWidget(scrolled(self._empty(), sideways=False))
+        self._middle.addWidget(PageArea(requests))
         self._head = head = row_of(self.title, (self.summary, 1), spacing=GRID * 2)
         self.filter_line.setPlaceholderText("Filter: cached:0, any text")
         self.filter_line.setAccessibleName("Filter the recorded requests")
@@ -129,16 +138,11 @@ class RecorderPage(QWidget):
         row = FlowLayout()
         row.add_all((self.filter_line, self.scope, *self.buttons.values(), self.more))
         top = column_of(head, self.bars, row, self.wrong, margins=(FIRST_PAD_PX, GRID, FIRST_PAD_PX, GRID), spacing=6)
+        column_of(top, self.paused, (self._list, 1), self.strip, on=requests, margins=0, spacing=0)
         self.wrong.hide()
         self.no_match.show_message(NO_MATCH, clear=True)
-        self._list = QStackedWidget()
         self._list.addWidget(self.table)
         self._list.addWidget(self.no_match)
-        requests = QWidget()
-        column_of(top, self.paused, (self._list, 1), self.strip, on=requests, margins=0, spacing=0)
-        self._middle = QStackedWidget()
-        self._middle.addWidget(scrolled(self._empty(), sideways=False))
-        self._middle.addWidget(PageArea(requests))
         self.tabs.addTab(self.leaks, "Leaks")
         self.tabs.addTab(self.request, "Request")
         self.tabs.addTab(self.inspector, "Inspector")
@@ -149,11 +153,6 @@ class RecorderPage(QWidget):
         for part in (self.tabs, self.inspector):
             part.setMinimumWidth(240)
             part.setProperty("keepsWidth", True)  # larger text wraps
-        middle = Panel("pane")
-        column_of(self._middle, on=middle, margins=0)
-        self._split = split_of(Qt.Orientation.Horizontal, self.programs, middle, self.tabs, shares=(0, 1, 0))
-        self._split.setHandleWidth(1)
-        column_of(self.notice, (self._split, 1), on=self, margins=0, spacing=0)
 
     def _empty(self) -> QWidget:
         page = QWidget()

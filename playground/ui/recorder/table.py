@@ -112,10 +112,6 @@ class RecordedModel(RowModel):
             self.titles[_STATUS] = heading
             self.headerDataChanged.emit(Qt.Orientation.Horizontal, _STATUS, _STATUS)
 
-    def repaint_rows(self) -> None:
-        if self.rows:
-            self.dataChanged.emit(self.index(0, 0), self.index(len(self.rows) - 1, _CAUSE))
-
     def rowCount(self, parent: Index = _NOWHERE) -> int:
         return 0 if parent.isValid() else len(self.rows)
 

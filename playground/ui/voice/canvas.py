@@ -21,7 +21,7 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from playground.ui.theme import GRID, current_theme, ui_font
+from playground.ui.theme import GRID, current_theme, scaled, ui_font
 from playground.ui.voice.picture import EMPTY, HEARD, Item, Picture, milliseconds
 
 LEAST_TICK_PX = 84
@@ -97,7 +97,7 @@ class Canvas(QWidget):
     def __init__(self, name: str, *, brief: bool = False, axis: bool = True) -> None:
         super().__init__()
         self._brief = brief
-        self._axis_px = AXIS_PX if axis else NO_AXIS_PX
+        self._has_axis = axis
         self._picture = EMPTY
         self._axis_s = 0.0
         self._zoom, self._from = 1.0, 0.0
@@ -142,13 +142,13 @@ class Canvas(QWidget):
     @property
     def _scale(self) -> Scale:
         begins, length, _ = self.view
-        return Scale(begins, begins + max(length, 1e-6), GUTTER, max(self.width() - GUTTER - GRID, 1))
+        return Scale(begins, begins + max(length, 1e-6), scaled(GUTTER), max(self.width() - scaled(GUTTER) - GRID, 1))
 
     def _place(self) -> None:
         scale, metrics = self._scale, self.fontMetrics()
         shown = [item for item in self._picture.moments if not self._brief and self._visible(scale, item)]
         wanted = [(scale.x(item.starts_at) + 3, metrics.horizontalAdvance(item.label) + 4.0) for item in shown]
-        self._shown = list(zip(shown, pack(wanted, GUTTER, self.width() - 2), strict=True))
+        self._shown = list(zip(shown, pack(wanted, scaled(GUTTER), self.width() - 2), strict=True))
         self.setFixedHeight(self.sizeHint().height())
 
     def _visible(self, scale: Scale, item: Item) -> bool:
@@ -157,19 +157,28 @@ class Canvas(QWidget):
 
     def sizeHint(self) -> QSize:
         label_rows = max((place.row for _, place in self._shown), default=-1) + 1
-        return QSize(640, int(self._labels_top() + label_rows * LABEL_PX + GRID))
+        return QSize(640, int(self._labels_top() + label_rows * scaled(LABEL_PX) + GRID))
+
+    @property
+    def _axis_px(self) -> int:
+        return scaled(AXIS_PX) if self._has_axis else NO_AXIS_PX
 
     def _labels_top(self) -> float:
-        return self._axis_px + CAPTION_PX + len(self._picture.lanes) * LANE_PX + GRID
+        return self._axis_px + scaled(CAPTION_PX) + len(self._picture.lanes) * scaled(LANE_PX) + GRID
 
     def _top(self, lane: int) -> float:
-        return self._axis_px + lane * LANE_PX + (CAPTION_PX if lane > HEARD else 0) + (LANE_PX - BAR_PX) / 2
+        return (
+            self._axis_px
+            + lane * scaled(LANE_PX)
+            + (scaled(CAPTION_PX) if lane > HEARD else 0)
+            + (scaled(LANE_PX) - scaled(BAR_PX)) / 2
+        )
 
     def _box(self, scale: Scale, item: Item) -> QRectF:
-        begins = max(scale.x(item.starts_at), GUTTER - 2.0)
+        begins = max(scale.x(item.starts_at), scaled(GUTTER) - 2.0)
         end = scale.ends_at if item.ends_at is None else item.ends_at
         width = max(min(scale.x(end), self.width() - 2.0) - begins, 2.0)
-        return QRectF(begins, self._top(item.lane), width, BAR_PX)
+        return QRectF(begins, self._top(item.lane), width, scaled(BAR_PX))
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         painter = QPainter(self)
@@ -197,22 +206,24 @@ class Canvas(QWidget):
             x = scale.x(at)
             painter.setPen(QPen(current_theme().line, 1))
             painter.drawLine(QPointF(x, self._axis_px - 4), QPointF(x, bottom))
-            if self._axis_px == NO_AXIS_PX:
+            if not self._has_axis:
                 continue
             painter.setPen(current_theme().muted)
             words = milliseconds(at)
             width = painter.fontMetrics().horizontalAdvance(words) + 2.0
-            painter.drawText(QRectF(max(x - width / 2, GUTTER - 2), 2, width, self._axis_px - 8), words)
+            painter.drawText(QRectF(max(x - width / 2, scaled(GUTTER) - 2), 2, width, self._axis_px - 8), words)
 
     def _paint_names(self, painter: QPainter) -> None:
-        painter.fillRect(QRectF(0, 0, GUTTER - 4, self.height()), current_theme().surface)
+        painter.fillRect(QRectF(0, 0, scaled(GUTTER) - 4, self.height()), current_theme().surface)
         side = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
         for lane, name in enumerate(self._picture.lanes):
             painter.setFont(ui_font(11, bold=lane == HEARD))
             painter.setPen(current_theme().text if lane == HEARD else current_theme().muted)
-            painter.drawText(QRectF(GRID, self._top(lane), GUTTER - GRID * 2, BAR_PX), side, name)
+            painter.drawText(QRectF(GRID, self._top(lane), scaled(GUTTER) - GRID * 2, scaled(BAR_PX)), side, name)
         if self._shown:
-            painter.drawText(QRectF(GRID, self._labels_top(), GUTTER - GRID * 2, LABEL_PX), side, "Moments")
+            painter.drawText(
+                QRectF(GRID, self._labels_top(), scaled(GUTTER) - GRID * 2, scaled(LABEL_PX)), side, "Moments"
+            )
         painter.setFont(ui_font(11, tabular=True))
 
     def _paint_bar(self, painter: QPainter, scale: Scale, item: Item) -> None:
@@ -257,10 +268,12 @@ class Canvas(QWidget):
             box, width = self._box(scale, item), metrics.horizontalAdvance(item.label) + 4.0
             wanted.append((box.center().x() - width / 2, width))
         painter.setPen(current_theme().text)
-        top = self._top(HEARD) + BAR_PX
-        for item, place, (_, width) in zip(silences, pack(wanted, GUTTER, self.width() - 2), wanted, strict=True):
+        top = self._top(HEARD) + scaled(BAR_PX)
+        for item, place, (_, width) in zip(
+            silences, pack(wanted, scaled(GUTTER), self.width() - 2), wanted, strict=True
+        ):
             if place.row == 0:  # lengths that would overlap are omitted; selection and table show them
-                box = QRectF(place.x, top, width, CAPTION_PX)
+                box = QRectF(place.x, top, width, scaled(CAPTION_PX))
                 whole = f"{item.label} silence"
                 words = whole if metrics.horizontalAdvance(whole) <= self._box(scale, item).width() else item.label
                 painter.drawText(
@@ -275,7 +288,7 @@ class Canvas(QWidget):
             color.setAlpha(130)
             painter.setPen(QPen(color, 1, style))
             top = self._top(item.lane) if item.lane <= len(self._picture.lanes) else self._axis_px
-            middle = self._labels_top() + place.row * LABEL_PX + LABEL_PX / 2
+            middle = self._labels_top() + place.row * scaled(LABEL_PX) + scaled(LABEL_PX) / 2
             painter.drawLine(QPointF(x, top), QPointF(x, middle))
             if place.x > x + 4:
                 painter.drawLine(QPointF(x, middle), QPointF(place.x, middle))
@@ -289,7 +302,7 @@ class Canvas(QWidget):
 
     def _label_box(self, item: Item, place: CanvasPlace) -> QRectF:
         width = self.fontMetrics().horizontalAdvance(item.label) + 2.0
-        return QRectF(place.x, self._labels_top() + place.row * LABEL_PX, width, LABEL_PX)
+        return QRectF(place.x, self._labels_top() + place.row * scaled(LABEL_PX), width, scaled(LABEL_PX))
 
     def _paint_ring(self, painter: QPainter, scale: Scale) -> None:
         if self._at is None or not self._visible(scale, self._at):

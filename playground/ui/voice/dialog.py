@@ -129,7 +129,7 @@ class SideBySideTab(QWidget):
         self.canvases = {
             variant: Canvas(NAMES[variant], brief=True, axis=variant == VARIANTS[0]) for variant in VARIANTS
         }
-        self.table = plain_table(TABLE, VARIANT_COLUMNS, 0, dict.fromkeys(range(1, 6), 128))
+        self.table = plain_table(TABLE, VARIANT_COLUMNS, 0, {1: 140, 2: 148, 3: 104, 4: 104, 5: 104})
         self.table.setFixedHeight(142)
         self.copy = push_button("Copy the table", clicked=self._copy)
         self._rows: list[tuple[str, ...]] = []
@@ -260,7 +260,8 @@ class SpeechForm(QWidget):
         flow.add_labelled("Start delay", self.delay)
         flow.add_labelled("Pipeline, to the ear", self.pipeline)
         flow.add_labelled("Starts at", self.start)
-        flow.add_labelled("Speaking rate", self.rate, self.unit)
+        flow.add_labelled("Speaking rate", self.rate)
+        flow.addWidget(self.unit)
         flow.addWidget(self.defaults)
         column_of(flow, self.said, on=self, margins=0, spacing=GRID // 2)
 
@@ -344,7 +345,7 @@ class VoiceDialog(TaskDialog):
         self._task: asyncio.Task[None] | None = None
         self.title = words("", "strong")
         self.note = words("", "muted")
-        self.current = push_button("Current run", clicked=self.show_current_run)
+        self.current = push_button("Current run", clicked=lambda: self.show_source(current_run.source))
         self.example = push_button("The vendor's example", clicked=self.play_example)
         self.example.setToolTip("Plays filler, tool and answer against the built-in simulator: two requests in the log")
         for button in (self.current, self.example):
@@ -352,7 +353,7 @@ class VoiceDialog(TaskDialog):
         self.form = SpeechForm(settings)
         self.form.changed.connect(self._other_speech)
         self.timeline, self.beside = TimelineTab(), SideBySideTab()
-        self.tabs = QTabWidget()
+        self.tabs = QTabWidget(self)
         self.tabs.setProperty("look", "inside")
         self.tabs.tabBar().setAccessibleName("Views of the voice timeline")
         self.readiness = ReadinessTab(settings, services)
@@ -385,9 +386,9 @@ class VoiceDialog(TaskDialog):
         buttons = FlowLayout()
         buttons.add_all((self.current, self.example, self.speech))
         head = QWidget()
-        column_of(self.title, self.note, buttons, self.form, on=head, margins=0, spacing=GRID)
         parts = FittedScroll(head), (self.tabs, 1), button_box(self.close)
         column_of(*parts, on=self, margins=GRID * 2, spacing=GRID)
+        column_of(self.title, self.note, buttons, self.form, on=head, margins=0, spacing=GRID)
         self.note.hide()
         resize_dialog(self, 1120, 780)
 
@@ -405,9 +406,6 @@ class VoiceDialog(TaskDialog):
         self._source = source
         show_or_hide(self.note, note)
         self.refresh()
-
-    def show_current_run(self) -> None:
-        self.show_source(self._current_run.source)
 
     def refresh_soon(self) -> None:
         """Schedule a redraw in the next frame; repeated calls are merged."""

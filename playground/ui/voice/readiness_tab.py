@@ -179,7 +179,7 @@ class ReadinessTab(SendsInSeries, QWidget):
         self.said, self.small = words("", "strong"), words("", "variable")
         self.copy = push_button("Copy the table", clicked=self._copy)
         self.spreads = [Spread(name) for name, _ in METRICS]
-        self.table = plain_table("Voice readiness", COLUMNS, 0, {1: 100, **dict.fromkeys(range(2, 8), 92)})
+        self.table = plain_table("Voice readiness", COLUMNS, 0, {1: 76, 2: 64, **dict.fromkeys(range(3, 8), 84)})
         self._lay_out()
         self.limit.valueChanged.connect(self._other_limit)
         self._show()

@@ -93,10 +93,6 @@ class IconLabel(QWidget):
         self.setFixedSize(ICON_PX, ICON_PX + 2)
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
 
-    @property
-    def shown(self) -> tuple[str, str]:
-        return self._name, self._role
-
     def show_icon(self, name: str, role: str) -> None:
         """Show another icon; an empty name shows none."""
         if (name, role) != (self._name, self._role):

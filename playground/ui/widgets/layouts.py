@@ -144,12 +144,12 @@ class PageScroll(QScrollArea):
 class PageArea(PageScroll):
     """Holds a page, which scrolls in a window too low for it: for its minimum height, or `least_px` at 100 %."""
 
-    def __init__(self, page: QWidget, least_px: int = 0) -> None:
-        super().__init__()
-        self.page, self._holder, self._least_px = page, QWidget(), least_px
-        page.setParent(self._holder)
-        page.installEventFilter(self)
+    def __init__(self, page: QWidget, least_px: int = 0, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.page, self._holder, self._least_px = page, QWidget(self.viewport()), least_px
         self.setWidget(self._holder)
+        page.setParent(self._holder, Qt.WindowType.Widget)
+        page.installEventFilter(self)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt
@@ -13,6 +14,7 @@ from playground.ui.theme import scaled, zoom_factor
 from playground.ui.widgets.layouts import Panel
 
 if TYPE_CHECKING:
+    from PySide6.QtGui import QResizeEvent
     from PySide6.QtWidgets import QTableView, QTableWidget
 
 # Imported in the functions: the first frame has no table.
@@ -70,12 +72,42 @@ def set_list_look(table: QTableView, name: str, row_px: int, widths: Sequence[in
     header.setStretchLastSection(True)
 
 
+LEAST_PX = 128
+"""Least width of the column that takes the room that is left; in a narrower table the columns scroll sideways."""
+
+
+@cache
+def _table_class(stretched: int) -> type[QTableWidget]:
+    from PySide6.QtWidgets import QHeaderView, QTableWidget
+
+    modes = QHeaderView.ResizeMode
+
+    class Table(QTableWidget):
+        is_narrow = False
+
+        def resizeEvent(self, event: QResizeEvent) -> None:
+            super().resizeEvent(event)
+            header = self.horizontalHeader()
+            if not self.is_narrow and header.sectionResizeMode(stretched) != modes.Stretch:
+                return  # an owner divides the room
+            others = sum(header.sectionSize(at) for at in range(header.count()) if at != stretched)
+            narrow = self.viewport().width() - others < scaled(LEAST_PX)
+            if narrow != self.is_narrow:
+                self.is_narrow = narrow
+                header.setSectionResizeMode(stretched, modes.Interactive if narrow else modes.Stretch)
+            if narrow:
+                header.resizeSection(stretched, scaled(LEAST_PX))
+
+    return Table
+
+
 def plain_table(name: str, columns: Sequence[str], stretched: int, widths: Mapping[int, int]) -> QTableWidget:
     """`stretched` is the column that takes the room that is left; `widths` are others' in device-independent pixels."""
     from PySide6.QtWidgets import QHeaderView, QTableWidget
 
-    table = QTableWidget(0, len(columns))
+    table = _table_class(stretched)(0, len(columns))
     show_as_list(table, name, ROW_PX)
+    table.setWordWrap(False)  # a row has one line
     # Names of fields are written as in the protocol.
     table.setHorizontalHeaderLabels([one if "_" in one else one[:1].upper() + one[1:] for one in columns])
     table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)

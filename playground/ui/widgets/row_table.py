@@ -65,6 +65,12 @@ class RowModel(QAbstractTableModel):
     def columnCount(self, parent: Index = _NOWHERE) -> int:
         return 0 if parent.isValid() else len(self.titles)
 
+    def repaint_rows(self, first: int = 0, last: int | None = None) -> None:
+        """Repaint the visible rows from `first` to `last`; None: to the end."""
+        last = self.rowCount() - 1 if last is None else last
+        if 0 <= first <= last:
+            self.dataChanged.emit(self.index(first, 0), self.index(last, self.columnCount() - 1))
+
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> object:
         if orientation != Qt.Orientation.Horizontal or not 0 <= section < self.columnCount():
             return None
@@ -180,6 +186,8 @@ def paint_text(painter: QPainter, room: QRect, text: str, font: RowFont, color: 
     px = scaled(font.px)
     painter.setFont(_font(font, px))
     painter.setPen(color)
+    if not text.isascii():  # dots at the end of a text from right to left are at its left
+        painter.setLayoutDirection(Qt.LayoutDirection.LayoutDirectionAuto)
     painter.drawText(room, _LINE_RIGHT if right else _LINE_LEFT, _elided(text, room.width(), font, px))
 
 

@@ -30,6 +30,8 @@ def imported(code: str) -> tuple[list[str | None], list[int]]:
 # The code, the texts of the messages, and the lines that the report names.
 PYTHON: dict[str, tuple[str, list[str | None], list[int]]] = {
     "append": (f"m = [{S}]\nm.append({U})\n{SEND}", ["S", "U"], []),
+    "extend": (f"m = [{S}]\nm.extend([{U}, *more])\nm += [{U}]\nm.extend(rest)\n{SEND}", ["S", "U", "U"], [3, 5]),
+    "added in a branch": (f"m = [{S}]\nif x:\n    m += [{U}]\n{SEND}", ["S"], [4]),
     "added text": (f't = "S"\nt += "U"\nm = [{{"role": "user", "content": t}}]\n{SEND}', ["{{t}}"], [2, 3]),
     "spread": (f"h = [{S}]\nm = [*h, {U}]\n{SEND}", ["S", "U"], []),
     "unknown spread": (f"m = [{S}, *history(), {U}]\n{SEND}", ["S", "U"], [2]),
@@ -515,7 +517,8 @@ def test_open_any_javascript_program_that_may_send_other_messages_is_refused_wit
 
 MIDDLES: dict[str, dict[str, tuple[str, int]]] = {
     "python": {
-        "added list": (f"m += [{U}]", 2),
+        "added name": ("m += more", 2),
+        "extended by its own name": ("m.extend(m)", 3),
         "list in a dict": (f'd = {{"m": m}}\nd["m"].append({U})', 4),
         "list read in a loop": ('for x in m:\n    print(x["content"], len(m))', 3),
         "name set in an annotation": (f"x: (m := [{U}])", 2),
@@ -538,7 +541,7 @@ MIDDLES: dict[str, dict[str, tuple[str, int]]] = {
         "exec": ("exec(x)", 3),
         "globals": ("globals()['m'] = []", 3),
         "modules": ("sys.modules[__name__].m = []", 3),
-        "other name that is extended": (f"n = m\nn += [{U}]", 3),
+        "other name that is extended": (f"n = m\nn += [{U}]", 4),
         "attribute of a class": (f"class K:\n    n = m\nK.n.append({U})", 4),
     },
     "javascript": {
@@ -644,6 +647,7 @@ REFUSED_SHELL = {
         "A=ab\n" + "A=${A}${A}\n" * 40 + f"curl https://a.example -d '{SHELL_BODY}'",
         "too large to be evaluated",
     ),
+    "command of PowerShell": ("curl -Uri https://a.example -Body '{}'", "-Uri: belongs to Invoke-WebRequest"),
     "form": (f"curl https://a.example -F a=b -d '{SHELL_BODY}'", "-F: gives the request another body"),
     "standard input": ("curl https://a.example -d @- <<< '{}'", "the body is on standard input"),
     "output of a command": (
@@ -773,7 +777,10 @@ def test_open_any_call_of_a_stream_keeps_that_it_streams(call: str) -> None:
     ("code", "reason"),
     [
         ('requests.post("https://a.example/login", json={})  # /chat/completions', "line 1: the address"),
-        ('requests.post("https://a.example/chat/completions", json=body)', "line 1: the JSON of the request"),
+        (
+            'requests.post("/chat/completions", json=body)',
+            r"line 1: the JSON of the request is not in the program\. Paste",
+        ),
         (
             f'b = {{"messages": [{S}]}}\nb["n"] = 2\nrequests.post("/chat/completions", json=b)',
             r"line 3: the JSON of the request is not in the program \(line 2 passes b on",
@@ -905,8 +912,8 @@ def in_double_quotes(content: str) -> str:
         ("a.ps1", "curl.exe https://a.example -d '" + in_double_quotes(r"\\\"\n")[1:-1] + "'", '"\n', ""),
         ("", 'curl https://a.example -H "K: $env:K" -d \'' + SHELL_BODY.replace("U", "it''s") + "'", "it's", ""),
         ("", "curl https://a.example -d " + in_double_quotes('$(echo "x") ${A:-${B}}'), "{{echo_x}} {{A_B}}", "became"),
-        ("", f"curl https://a.example\n  -d '{SHELL_BODY}'", "U", "Line 1 does not continue in the next one"),
-        ("", f"curl https://a.example -H 'a: b' # \\\n  -d '{SHELL_BODY}'", "U", "Line 1 does not continue"),
+        ("", f"curl https://a.example\n  -d '{SHELL_BODY}'", "U", "the command ends in line 1:"),
+        ("", f"curl https://a.example -H 'a: b' # \\\n  -d '{SHELL_BODY}'", "U", "the command ends in line 1:"),
         ("", f"curl https://a.example -d {in_double_quotes('$1')}", "{{value_1}}", "The expression $1 became"),
         ("", f"curl https://a.example -d {in_double_quotes('$#')}", "{{value}}", "The expression $# became"),
     ],

@@ -237,6 +237,7 @@ async def test_batch_paused_sends_nothing_and_stopped_continues_with_the_rest(
     batch.start_or_pause()
     await hand.until(lambda: not model.lines.counts["running"], "the requests in flight")
     assert batch.tools.run.text() == "Resume"
+    assert {model.cell(line, model.columns[-1]) for line in model.lines if line.status == "queued"} == {"queued"}
     sent = await served(session)
     await asyncio.sleep(0.2)  # longer than several requests take
     assert await served(session) == sent
@@ -680,7 +681,7 @@ async def test_table_dropped_in_another_mode_is_planned_with_the_prompts_own_tok
     left, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
     QApplication.sendEvent(window, QDragEnterEvent(QPoint(5, 5), Qt.DropAction.CopyAction, dropped, left, none))
     QApplication.sendEvent(window, QDropEvent(QPointF(5, 5), Qt.DropAction.CopyAction, dropped, left, none))
-    await hand.until(lambda: window.modes.view("batch") is not None, "Batch mode")
+    await hand.until(lambda: "batch" in window.modes.views, "Batch mode")
     await hand.until(lambda: window.batch.tools.run.isEnabled(), "the plan")
     found = session.workspace.sender.forecast(window.prompt.document(), session.workspace.endpoint).forecast
     assert f"context ≈ {round(found.prompt_tokens):,} of " in window.top.context.label

@@ -461,13 +461,13 @@ async def test_compare_hidden_page_is_not_painted_and_is_current_when_displayed(
     compare.send()
     await hand.until(lambda: bool(compare.slots[0].runs) and compare.slots[1].running, "the answer of A")
     session.window.modes.show_mode("prompt")
-    await hand.until(lambda: not compare.painter.active, "the end of the frames")
+    await hand.until(lambda: not compare.painter.frame.isActive(), "the end of the frames")
     await hand.until(lambda: not compare.running, "the answer of B")
-    assert not compare.painter.active
+    assert not compare.painter.frame.isActive()
     session.window.modes.show_mode("compare")
     for slot, view in zip(compare.slots, compare.page.columns, strict=True):
         await hand.until(lambda s=slot, v=view: v.text.exact_text == s.runs[0].text, "the text")  # type: ignore[misc]
-    await hand.until(lambda: not compare.painter.active, "the end of the frames")
+    await hand.until(lambda: not compare.painter.frame.isActive(), "the end of the frames")
 
 
 def test_piece_view_line_for_line_shows_the_changed_words(qtbot: QtBot) -> None:

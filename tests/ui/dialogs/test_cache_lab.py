@@ -126,7 +126,7 @@ async def test_the_past_is_replayed_and_leads_to_the_request(session: Session, h
     assert dialog.table.rowCount() == 1
     item = dialog.table.item(0, 0)
     assert item is not None
-    assert item.text() == "Date"
+    assert item.text() == "Date · message 1"
     dialog.table.cellActivated.emit(0, 0)
     dialog.line.setText("status:")
     dialog.run()

@@ -71,7 +71,7 @@ def alive(pid: int) -> bool:
 
 
 async def test_recorder_mode_before_start_is_empty_and_focuses_start(session: Session, hand: UiDriver) -> None:
-    assert session.window.modes.view("recorder") is None
+    assert "recorder" not in session.window.modes.views
     session.window.actions_table["mode_recorder"].trigger()
     recorder = session.window.recorder
     assert recorder.page.start_button.isVisible()
@@ -195,7 +195,7 @@ async def test_recorder_mode_unreadable_body_is_forwarded_and_reported(session: 
     recorder = await recording(session, hand)
     async with httpx.AsyncClient(trust_env=False) as client:
         answer = await client.post(f"{recorder.tools.url.text()}/chat/completions", content=b"no JSON")
-    assert answer.status_code in (400, 401)
+    assert answer.status_code == 400
     await hand.until(recorder.page.notice.isVisible, "the notice")
     assert "not recorded" in recorder.page.notice.words
 

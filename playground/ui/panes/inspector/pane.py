@@ -152,11 +152,6 @@ class AttemptsSection(Section):
                 ids.show_id(attempt.request_id or "", "" if attempt.request_id else "No request_id came")
         show_or_hide(self._next, coming(state))
 
-    @property
-    def lines(self) -> list[str]:
-        """What the rows say."""
-        return [row.value for row, _ in self._rows if not row.isHidden()]
-
 
 def line(state: RunState, number: int) -> str:
     """`503 · then waited 250 ms`: status, and the wait before the next attempt."""

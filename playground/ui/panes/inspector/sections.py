@@ -318,12 +318,14 @@ class RequestSection(Section):
     def show_model(self, model: InspectorModel) -> None:
         """Ids, finish reason and endpoint."""
         lines = request_lines(model)
-        self.show_lines(lines)
+        absent = {key for key in self._copies if key != "body_id" and not lines[key].text}
+        # A row that is shown and hidden again has the whole inspector laid out twice.
+        self.show_lines({key: line for key, line in lines.items() if key not in absent})
         for key, copy in self._copies.items():
             text = (model.state.body_id or "") if key == "body_id" else lines[key].text
             copy.set_text_to_copy(text)
             copy.setVisible(bool(text))
-            self.rows[key].setVisible(key == "body_id" or bool(text))
+            self.rows[key].setVisible(key not in absent)
 
 
 FEW = 3

@@ -224,13 +224,7 @@ class LogModel(RowModel):
             self._set(count, pages)
             self.endRemoveRows()
         self._set(count, pages)
-        self.repaint()
-
-    def repaint(self, first: int = 0, last: int | None = None) -> None:
-        """Repaint the visible rows from `first` to `last`; None: to the end."""
-        last = self._count - 1 if last is None else last
-        if 0 <= first <= last:
-            self.dataChanged.emit(self.index(first, 0), self.index(last, len(COLUMNS) - 1))
+        self.repaint_rows()
 
     def detail(self, row: LogRow) -> RowDetail:
         """Return further facts about a row, and how it is to be displayed."""
@@ -252,7 +246,7 @@ class LogModel(RowModel):
         rows = self._pages.get(0, [])
         going = [place for place, row in enumerate(rows) if row.phase not in ENDED]
         for place in going:
-            self.repaint(place, place)
+            self.repaint_rows(place, place)
         return bool(going)
 
     def unfold(self, run_id: str, unfolded: bool) -> None:
@@ -262,7 +256,7 @@ class LogModel(RowModel):
 
     def _detail_came(self, run_id: str) -> None:
         if (place := self.find(run_id)) is not None:
-            self.repaint(place, place)
+            self.repaint_rows(place, place)
         if run_id in self.unfolded:
             self.loaded.emit()
 
@@ -289,7 +283,7 @@ class LogModel(RowModel):
         self._pages[page] = rows
         while len(self._pages) > MAX_PAGES:
             self._asked.discard(self._pages.popitem(last=False)[0])
-        self.repaint(page * PAGE, min((page + 1) * PAGE, self._count) - 1)
+        self.repaint_rows(page * PAGE, min((page + 1) * PAGE, self._count) - 1)
         self.loaded.emit()
 
     def day_changes(self, day_of: Callable[[LogRow], date]) -> Iterator[tuple[int, date]]:

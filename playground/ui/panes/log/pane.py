@@ -400,7 +400,7 @@ class LogPane(QWidget):
             self.table.go_to(0)
 
     def show_zoom(self) -> None:
-        self.model.repaint()
+        self.model.repaint_rows()
         self.table.fit_rows()
         self.zoomed.emit()
 

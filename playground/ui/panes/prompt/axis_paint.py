@@ -87,10 +87,11 @@ def paint_boundary(painter: QPainter, theme: Theme, area: QRectF, end: StableEnd
     inner, start = _begin_row(painter, area, theme.surface, boundary_text(end))
     chip = f"{{{{{end.name}}}}}"
     painter.setFont(mono_font(12))
-    width = QFontMetricsF(painter.font()).horizontalAdvance(chip) + 8
+    metrics = QFontMetricsF(painter.font())
+    width, height = metrics.horizontalAdvance(chip) + 8, max(metrics.height(), 18)
     stop = inner.right()
     if stop - start - width > _SHORTEST_DASHES:
-        box = QRectF(stop - width, area.center().y() - 9, width, 18)
+        box = QRectF(stop - width, area.center().y() - height / 2, width, height)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(theme.chip)

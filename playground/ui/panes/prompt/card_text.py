@@ -27,10 +27,10 @@ from PySide6.QtWidgets import QTextEdit, QToolTip, QWidget
 
 from playground.ui.panes.prompt.axis_paint import RIGHT_PX, SIDE_PX
 from playground.ui.panes.prompt.marks import (
-    GAP_PX,
     Advised,
     TextGeometry,
     TextMark,
+    gap_px,
     ink,
     marks_between,
     marks_near,
@@ -232,7 +232,7 @@ class CardText(Recolored, ExactEdit):
         if unit is None:
             return None
         above = [other for other, gap in self._gaps.items() if gap == unit]
-        return self._lines.spot(unit).top - GAP_PX * (len(above) - above.index(name))
+        return self._lines.spot(unit).top - gap_px() * (len(above) - above.index(name))
 
     def set_values(self, values: Mapping[str, str]) -> None:
         """Set the variables that have a value."""

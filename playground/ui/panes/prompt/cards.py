@@ -26,7 +26,7 @@ from playground.ui.panes.prompt.axis_paint import (
 )
 from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.panes.prompt.field_text import CallFields
-from playground.ui.panes.prompt.marks import GAP_PX, TextSpot
+from playground.ui.panes.prompt.marks import TextSpot, gap_px
 from playground.ui.theme import GRID, Theme, current_theme, fill_area, mono_font, ui_font
 from playground.ui.widgets.icons import icon_button
 from playground.ui.widgets.labels import keyed_actions, push_button
@@ -371,12 +371,12 @@ class MessageCard(QWidget):
     def _paint_rows(self, painter: QPainter, theme: Theme) -> None:
         top = self.text.gap_top("end")
         if self._end is not None and top is not None:
-            row = QRectF(0, self.text.y() + top, self.width(), GAP_PX)
+            row = QRectF(0, self.text.y() + top, self.width(), gap_px())
             paint_boundary(painter, theme, row, self._end, self._spot(self._end.offset).x + SIDE_PX)
         top = self.text.gap_top("served")
         if self._served is not None and top is not None and self.axes is not None:
             variable = self.axes.variable_from is not None and self._served.offset >= self.axes.variable_from
-            row = QRectF(0, self.text.y() + top, self.width(), GAP_PX)
+            row = QRectF(0, self.text.y() + top, self.width(), gap_px())
             paint_served(painter, theme, row, self._served, fill_color(theme, variable=variable))
 
     def _spot(self, offset: int) -> TextSpot:

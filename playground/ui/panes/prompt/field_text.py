@@ -132,7 +132,7 @@ class CallFields(QWidget):
         self._open_calls = open_calls
         self.answers = line_edit("tool_call_id", "tool_call_id: the id of the call that this answers")
         self.answers.setFont(mono_font(12))
-        self.choose = push_button("Calls ▾", "menu", name="Choose the call that this answers")
+        self.choose = push_button("Calls", "menu", name="Choose the call that this answers")
         self.choices = QMenu(self)
         self.choices.aboutToShow.connect(self._fill)
         self.choose.setMenu(self.choices)

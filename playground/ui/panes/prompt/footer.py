@@ -43,22 +43,18 @@ class ProblemBar(Panel):
 
     def __init__(self) -> None:
         super().__init__("error")
-        self._words = words("")
+        self.words = words("")
         self._overrule: Callable[[], object] | None = None
         self.anyway = push_button("Send anyway", clicked=self._go_on, tip="To see what the server says")
         dismiss = push_button("Dismiss", "quiet", self.hide)
-        row_of((self._words, 1), self.anyway, dismiss, on=self, margins=(GRID + 4, GRID // 2, GRID, GRID // 2))
+        row_of((self.words, 1), self.anyway, dismiss, on=self, margins=(GRID + 4, GRID // 2, GRID, GRID // 2))
         self.hide()
-
-    @property
-    def text(self) -> str:
-        return self._words.text()
 
     def show_message(self, sentence: str, anyway: Callable[[], object] | None = None) -> None:
         """Show a message; `anyway` is offered as a button."""
         self._overrule = anyway
         self.anyway.setVisible(anyway is not None)
-        self._words.setText(sentence)
+        self.words.setText(sentence)
         self.setAccessibleName(f"Not sent: {sentence}")
         self.show()
 

@@ -30,7 +30,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QPlainTextEdit
 
 from playground.prompt.document import places
-from playground.ui.theme import Theme
+from playground.ui.theme import Theme, scaled
 from playground.ui.widgets.form import aligned
 from playground.ui.widgets.lossless_text import ExactText, name_of, utf16_length
 
@@ -182,7 +182,11 @@ _KEEP = QTextCursor.MoveMode.KeepAnchor
 _MANY = 300
 """Blocks from which on those of one line are measured without a layout."""
 GAP_PX = 22
-"""Height of a row (boundary, served rule) inside a text."""
+"""Height of a row (boundary, served rule) inside a text of 100 %."""
+
+
+def gap_px() -> int:
+    return scaled(GAP_PX)
 
 
 class TextSpot(Struct, frozen=True):
@@ -298,7 +302,7 @@ class TextGeometry:
         return document.findBlockByNumber(first).position(), end.position() + end.length()
 
     def open_gaps(self, units: Sequence[int]) -> None:
-        """Move the lines of these units, and those below them, down by GAP_PX each; no units: close all gaps.
+        """Move the lines of these units, and those below them, down by a gap each; no units: close all gaps.
 
         QPlainTextEdit has no space between lines, but it takes a line's position from its layout, so the position is
         changed there. It forgets that whenever it lays a block out again: call this after every change.
@@ -324,7 +328,7 @@ class TextGeometry:
         y, moved = 0.0, False
         for index in range(layout.lineCount()):
             line = layout.lineAt(index)
-            y += GAP_PX * numbers.count(index)
+            y += gap_px() * numbers.count(index)
             if line.y() != y:
                 line.setPosition(QPointF(line.x(), y))
                 moved = True

@@ -174,10 +174,6 @@ class PromptPane(Panel):
     def parameters_tab(self) -> ParametersTab:
         return self._others[1]
 
-    @property
-    def body_tab(self) -> BodyTab:
-        return self._others[2]
-
     def document(self) -> Document:
         """Return the present document, exact to the character."""
         return self.history.document
@@ -319,7 +315,7 @@ class PromptPane(Panel):
 
     def _show_body(self) -> None:
         if self.tabs.currentIndex() == BODY:
-            self.body_tab.show_body(self.history.document, self._model)
+            self._others[2].show_body(self.history.document, self._model)
 
     def _show_tab(self, index: int) -> None:
         if index != PROMPT:

@@ -44,18 +44,14 @@ class JsonText(CardText):
 
     def __init__(self) -> None:
         super().__init__()
-        self._faults: tuple[tuple[int, int], ...] = ()
+        self.faults: tuple[tuple[int, int], ...] = ()
         self._rest = single_timer(self, _REST_MS, self._color_marks)
 
     def mark_faults(self, faults: Sequence[tuple[int, int]]) -> None:
         """Underline code points [start, end) of the text."""
-        if tuple(faults) != self._faults:
-            self._faults = tuple(faults)
+        if tuple(faults) != self.faults:
+            self.faults = tuple(faults)
             self._color_marks()
-
-    @property
-    def faults(self) -> tuple[str, ...]:
-        return tuple(self.exact.text[start:end] for start, end in self._faults)
 
     def settled(self) -> None:
         """Invisible characters remain marked; syntax colors follow shortly."""
@@ -76,7 +72,7 @@ class JsonText(CardText):
             for at, length, color in spans(text, "json", theme)
         ]
         found += [self._colored_mark(mark) for mark in self._marks]
-        for start, end in self._faults:
+        for start, end in self.faults:
             first, last = self.exact.unit(start), self.exact.unit(min(max(end, start + 1), len(text)))
             # At the end of the text, underline the preceding character.
             over = cursor_over(document, min(first, max(last - 1, 0)), last)
@@ -147,8 +143,8 @@ class ToolJson(QWidget):
         super().__init__()
         self._tool: Tool | None = None
         self._read = Read(None)
-        self._text = JsonText()
-        self.edit = FieldText(history, f"Definition of {name} as JSON", text=self._text)
+        self.text = JsonText()
+        self.edit = FieldText(history, f"Definition of {name} as JSON", text=self.text)
         self.edit.edited.connect(self._typed)
         self.wrong = words("", "failure")
         self.go = push_button("Go there", "link", self._go)
@@ -170,11 +166,6 @@ class ToolJson(QWidget):
     def unused(self) -> bool:
         """Return whether the text differs from the prompt."""
         return self._read.tool != self._tool
-
-    @property
-    def faults(self) -> tuple[str, ...]:
-        """The text at each place that is underlined."""
-        return self._text.faults
 
     def _typed(self, text: str) -> None:
         self._read = read(text)
@@ -202,14 +193,14 @@ class ToolJson(QWidget):
         for widget in (self.wrong, self.go):
             widget.setVisible(bool(faults))
         self.anyway.setVisible(bool(faults) and self._read.tool is not None and self.unused)
-        self._text.mark_faults([(start, end) for start, end, _ in faults])
+        self.text.mark_faults([(start, end) for start, end, _ in faults])
         self.edit.mark(bool(faults))
 
     def _go(self) -> None:
         if self._read.faults:
             start = min(self._read.faults[0][0], len(self.edit.exact))
-            self._text.select(start, start)
-            self._text.setFocus()
+            self.text.select(start, start)
+            self.text.setFocus()
 
 
 RULE = "Sent in this order, before the messages: order is part of the prefix."

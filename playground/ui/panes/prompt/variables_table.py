@@ -114,8 +114,8 @@ class _Value(QFrame):
             painter.drawRoundedRect(QRectF(self.rect()).adjusted(1, 1, -1, -1), 4, 4)
         if not self.open and self.text.height() > row_px():
             painter.setPen(theme.muted)
-            flags = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-            painter.drawText(self.rect().adjusted(0, 0, -2, 0), flags, "…")
+            base = self.text.y() + QFontMetrics(self.text.font()).ascent()
+            painter.drawText(self.width() - 2 - painter.fontMetrics().horizontalAdvance("…"), base, "…")
 
 
 class _Row(QWidget):
@@ -172,12 +172,15 @@ class _Row(QWidget):
         painter.setFont(mono_font(12))
         painter.setPen(theme.muted if self._unused else theme.variable_edge)
         name = painter.fontMetrics().elidedText(self.name, Qt.TextElideMode.ElideRight, self._name_px - _SIDE - 6)
-        painter.drawText(QRectF(_SIDE, 0, self._name_px, row_px()), Qt.AlignmentFlag.AlignVCenter, name)
+        base = (
+            self.value.y() + self.edit.y() + QFontMetrics(self.edit.font()).ascent()
+        )  # that of the value's first line
+        painter.drawText(_SIDE, base, name)
         painter.setFont(ui_font(12, tabular=True))
         painter.setPen(theme.muted)
-        area = QRectF(0, 0, self.width() - _SIDE, row_px())
-        if painter.fontMetrics().horizontalAdvance(self.tokens) + _SIDE <= self._tokens_px:
-            painter.drawText(area, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, self.tokens)
+        tokens_px = painter.fontMetrics().horizontalAdvance(self.tokens)
+        if tokens_px + _SIDE <= self._tokens_px:
+            painter.drawText(self.width() - _SIDE - tokens_px, base, self.tokens)
 
 
 class _Head(QAbstractButton):

@@ -173,8 +173,8 @@ class LiveText(ReadOnlyText):
         """`follows`: keep the view at the end while the user is there; otherwise show a new text from its start."""
         super().__init__(name, parent)
         self._map = DisplayMap()
-        self._follow = FollowEnd(self)
-        self._follows = self._follow.following = follows
+        self.follow = FollowEnd(self)
+        self._follows = self.follow.following = follows
         self.streaming = False
         """Whether more text is expected: a block marks the end."""
 
@@ -194,16 +194,16 @@ class LiveText(ReadOnlyText):
             return
         if not self._map.text:
             # A text that is complete at once, such as one from the log, is read from its top.
-            self._follow.following = self._follows and not final
+            self.follow.following = self._follows and not final
         with self.appending() as cursor:
             # One insertion, not one a line: U+2029 is how Qt spells a new paragraph.
             cursor.insertText("\u2029".join(self._map.take(text, final=final)))
-        self._follow.follow()
+        self.follow.follow()
 
     def scroll_to_start(self) -> None:
         """Show the start of the text, unless the user has scrolled to another part."""
-        if self._follow.following:
-            self._follow.following = False
+        if self.follow.following:
+            self.follow.following = False
             self.verticalScrollBar().setValue(0)
 
     def caret_rect(self) -> QRect:
@@ -234,7 +234,7 @@ class LiveText(ReadOnlyText):
         if offset is None:
             self.setExtraSelections([])
             return
-        self._follow.following = False
+        self.follow.following = False
         cursor, ground = self._around(offset), QColor(color)
         ground.setAlphaF(0.3)
         self.setExtraSelections([marked(cursor, wave=color, ground=ground)])
@@ -255,10 +255,6 @@ class LiveText(ReadOnlyText):
     def createMimeDataFromSelection(self) -> QMimeData:
         """Copy the exact text: no break that is for display only, no no-break space turned into a blank."""
         return text_data(self.selected_exact_text())
-
-    @property
-    def following(self) -> bool:
-        return self._follow.following
 
     def _exact(self, position: int) -> int:
         block = self.document().findBlock(position)

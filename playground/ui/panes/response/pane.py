@@ -20,7 +20,7 @@ from playground.ui.panes.response.labels import LOOKS, outcome
 from playground.ui.panes.response.live_text import SlowSteps
 from playground.ui.panes.response.raw_tabs import DisplayedRequest, JsonTab, RequestTab
 from playground.ui.panes.response.text_tab import TextTab, ToolCallsTab
-from playground.ui.theme import GRID, mono_font, restyle, ui_font
+from playground.ui.theme import GRID, mono_font, restyle, scaled, ui_font
 from playground.ui.widgets.icons import IconLabel
 from playground.ui.widgets.labels import CopyButton
 from playground.ui.widgets.layouts import (
@@ -230,6 +230,16 @@ class _Tab(Protocol):
 _Created = TypeVar("_Created", bound=QWidget)
 
 
+_LEAST_TEXT_PX = 60
+"""Room for the text that came before an error, of which the notice scrolls in a low window."""
+
+
+class _Pages(QStackedWidget):
+    def hasHeightForWidth(self) -> bool:
+        """Return that no width needs a height: a layout takes that height for the least one, also from a notice."""
+        return False
+
+
 class ResponsePane(Panel):
     """Shows the state of one run. The run changes the state; `refresh` updates the view."""
 
@@ -250,7 +260,7 @@ class ResponsePane(Panel):
         self._phase: str | None = None
         self._since = QElapsedTimer()
         self._labels = SlowSteps()
-        self._stack = QStackedWidget(self)
+        self._stack = _Pages(self)
         self._stack.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Ignored)  # a notice keeps its size
         self.text_tab = TextTab(self._stack)
         self.request_tab = RequestTab(self._stack)
@@ -406,10 +416,12 @@ class ResponsePane(Panel):
         # Where it happened: after the text that had come, or in the place where text would be.
         above = self._stack if not self._state.text else self.footer
         self._notice_area = FittedScroll(notice)
+        self._stack.setMinimumHeight(scaled(_LEAST_TEXT_PX) if self._state.text else 0)
         self._column.insertWidget(self._column.indexOf(above), self._notice_area)
         self._notice_area.show()
 
     def _drop_notice(self) -> None:
         if self.notice is not None:
             discard(self._column, self._notice_area)
+            self._stack.setMinimumHeight(0)
             self.notice = None

@@ -221,20 +221,15 @@ class JsonTab(Recolored, Panel):
         self._titled: tuple[RunState | None, str] = None, "JSON"
         self._fault: JsonFault | None = None
         self._steps = SlowSteps()
-        self._what = toned(NO_ANSWER, "muted", wraps=True)
+        self.what = toned(NO_ANSWER, "muted", wraps=True)
         self._copy = CopyButton("the answer's JSON")
         self.place = push_button("Go to the fault", "link", lambda: self._mark())
         self.switch = push_button(WHOLE, "link", lambda: self._switch())
         for button in (self.place, self.switch):
             button.setVisible(False)
-        row = row_of((self._what, 1), self.place, self.switch, self._copy, margins=(GRID * 2, GRID, GRID, 0))
+        row = row_of((self.what, 1), self.place, self.switch, self._copy, margins=(GRID * 2, GRID, GRID, 0))
         column_of(row, (self.text, 1), on=self, margins=0, spacing=0)
         self.colored()
-
-    @property
-    def caption(self) -> str:
-        """What the JSON below is, and whether it is JSON."""
-        return self._what.text()
 
     def set_asked(self, asked: Asked | None) -> None:
         """Set the options of the request, None if unknown. Applies to the next state shown."""
@@ -280,8 +275,8 @@ class JsonTab(Recolored, Panel):
     ) -> None:
         if self._colors is None and text:
             self._colors = JsonHighlighter(self.text.document())
-        self._what.setText(what)
-        restyle(self._what, tone=tone)
+        self.what.setText(what)
+        restyle(self.what, tone=tone)
         self._copy.set_text_to_copy(text)
         self.text.show_text(text, final=final)
         if fault != self._fault:

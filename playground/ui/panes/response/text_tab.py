@@ -41,22 +41,17 @@ class CallStrip(QFrame):
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
-        self._calls = ElidedLabel("tool calls", middle=True, parent=self)
-        self._calls.setFont(mono_font())
-        self._calls.setProperty("mono", True)
+        self.text = ElidedLabel("tool calls", middle=True, parent=self)
+        self.text.setFont(mono_font())
+        self.text.setProperty("mono", True)
         self._show = push_button("show", "link", self.show_requested, name="Show the tool calls")
-        row_of((self._calls, 1), self._show, on=self, margins=(GRID * 2, GRID // 2, GRID, GRID // 2), spacing=GRID)
+        row_of((self.text, 1), self._show, on=self, margins=(GRID * 2, GRID // 2, GRID, GRID // 2), spacing=GRID)
         self.setVisible(False)
-
-    @property
-    def line(self) -> str:
-        """What it says; empty while hidden."""
-        return self._calls.full_text
 
     def show_state(self, state: RunState | None) -> None:
         calls = state.calls if state else []
         line = "  ".join(f"◆ {call.name or 'tool'}({call.arguments})" for call in calls)
-        self._calls.set_full_text(line)
+        self.text.set_full_text(line)
         self.setVisible(bool(line))
 
 
@@ -327,11 +322,6 @@ class ToolCallsTab(PageScroll):
         self._column = column_of(*items, on=inside, margins=GRID * 2, spacing=GRID)
         self.setWidget(inside)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-
-    @property
-    def words_shown(self) -> str:
-        """Return the placeholder shown without calls."""
-        return "" if self.cards else self._words.text()
 
     def set_asked(self, asked: Asked | None) -> None:
         """Set the options of the request, None if unknown. Applies to the next state shown."""

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from msgspec.structs import replace
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QScrollArea, QStyle, QVBoxLayout, QWidget
@@ -21,6 +21,7 @@ from playground.runs.metrics import seconds
 from playground.runs.state import RunState, fold
 from playground.ui.panes.inspector.figures import attempts_text
 from playground.ui.panes.inspector.pane import InspectorPane
+from playground.ui.widgets.figure_row import FigureRow
 from playground.ui.widgets.labels import IdRow
 from tests.ui import runs_on_show as runs
 
@@ -200,8 +201,8 @@ def test_each_attempt_has_a_row_with_its_own_id(pane: InspectorPane) -> None:
     state = runs.retried()
     pane.show_model(runs.model(state))
     assert pane.attempts.isVisibleTo(pane)
-    assert len(pane.attempts.lines) == 2
-    assert [words.split(" · ")[0] for words in pane.attempts.lines] == ["503", "200"]
+    rows = [row for row in pane.attempts.findChildren(FigureRow) if not row.isHidden()]
+    assert [row.value.split(" · ")[0] for row in rows] == ["503", "200"]
     shown = [row.id for row in pane.attempts.findChildren(IdRow)]
     assert [label.displayed for label in shown] == [attempt.request_id for attempt in state.attempts]
     for label in shown:
@@ -222,6 +223,25 @@ def test_second_request_id_of_a_gateway_is_shown_with_its_header(pane: Inspector
     assert not row.isHidden()
     assert row.value == "electron-2"
     assert "llm_provider-x-request-id" in row.toolTip()
+
+
+def test_rows_without_an_id_are_not_shown_for_a_moment(pane: InspectorPane) -> None:
+    """Each of these moments had the whole inspector laid out, at every frame of a completion."""
+
+    class Shown(QObject):
+        count = 0
+
+        def eventFilter(self, _watched: QObject, event: QEvent) -> bool:
+            self.count += event.type() == QEvent.Type.ShowToParent
+            return False
+
+    pane.show_model(runs.model(runs.streaming()))
+    shown = Shown()
+    for key in ("other_id", "error_id"):
+        pane.request.rows[key].installEventFilter(shown)
+    pane.show_model(runs.model(runs.done()))
+    assert pane.request.rows["finish"].value == "stop"
+    assert shown.count == 0
 
 
 def test_the_short_inspector_is_visible_while_the_pane_is_hidden_also_if_it_never_was_visible(qtbot: QtBot) -> None:

@@ -100,7 +100,7 @@ def test_not_sent_is_said_and_can_be_overruled(open_pane: Open) -> None:
     pane = open_pane(TALK).pane
     sent: list[bool] = []
     pane.refuse(FieldError(("temperature",), "is wrong."), lambda: sent.append(True))
-    assert "was not sent" in pane.problem_bar.text
+    assert "was not sent" in pane.problem_bar.words.text()
     assert pane.problem_bar.anyway.isVisible()
     pane.problem_bar.anyway.click()
     assert sent == [True]

@@ -240,8 +240,8 @@ def test_a_missing_variable_is_gone_to_and_named(open_pane: Open) -> None:
     (problem,) = missing_variables(document)
     pane.show_problem(problem)
     assert pane.tabs.currentIndex() == PROMPT
-    assert "{{question}} has no value" in pane.problem_bar.text
-    assert not any(word in pane.problem_bar.text for word in ("--var", "messages[", "variables."))
+    assert "{{question}} has no value" in pane.problem_bar.words.text()
+    assert not any(word in pane.problem_bar.words.text() for word in ("--var", "messages[", "variables."))
     assert [mark.kind for mark in pane.prompt_tab.cards[1].text.marks] == ["value", "missing"]
     value = pane.variables.rows["question"]
     assert value.edit.hasFocus()
@@ -271,7 +271,7 @@ def test_a_problem_leads_to_its_tab(open_pane: Open, path: tuple[str | int, ...]
     pane.tabs.setCurrentIndex(BODY)
     pane.show_problem(FieldError(path, "is wrong."))
     assert pane.tabs.currentIndex() == tab
-    assert "is wrong." in pane.problem_bar.text
+    assert "is wrong." in pane.problem_bar.words.text()
 
 
 def test_a_name_in_the_prompt_is_asked_for_under_variables(open_pane: Open) -> None:

@@ -121,7 +121,7 @@ def test_wrong_json_is_marked_at_its_place_and_the_last_right_one_kept(open_pane
     view.edit.text.select(at, at + 8)
     view.edit.text.insert_exact('"text"')
     assert opened.pane.document() == before
-    assert view.faults == ('"text"',)
+    assert [view.text.exact.text[start:end] for start, end in view.text.faults] == ['"text"']
     assert "function.parameters.properties.query.type" in view.wrong.text()
     assert "✗" in tab.cards[0].head.note
     tab.cards[0].views.setCurrentIndex(0)

@@ -33,7 +33,7 @@ def _marked(pane: ResponsePane) -> list[str]:
 
 def test_a_good_answer_is_said_to_be_one(pane: ResponsePane) -> None:
     pane.show_state(runs.done('{"city": "Delhi"}'), asked=AS_JSON)
-    assert pane.json_tab.caption == "✓ The answer is a JSON object, as asked"
+    assert pane.json_tab.what.text() == "✓ The answer is a JSON object, as asked"
     assert pane.json_tab.text.exact_text == '{"city": "Delhi"}'
     assert _marked(pane) == []
     assert not pane.json_tab.place.isVisible()
@@ -42,7 +42,7 @@ def test_a_good_answer_is_said_to_be_one(pane: ResponsePane) -> None:
 
 def test_a_broken_answer_says_where_and_marks_it(pane: ResponsePane) -> None:
     pane.show_state(runs.done('{"न": "🙂",\r\n "city" §"Delhi"}'), asked=AS_JSON)
-    assert pane.json_tab.caption == "✗ Not JSON: line 2, column 9: expecting ':' delimiter"
+    assert pane.json_tab.what.text() == "✗ Not JSON: line 2, column 9: expecting ':' delimiter"
     assert _marked(pane) == ["§"]
     assert pane.json_tab.place.isVisible()
     assert pane.tabs.tabText(JSON) == "JSON ✗"
@@ -56,7 +56,7 @@ def test_the_mark_is_right_where_long_lines_are_broken_for_display(pane: Respons
 def test_an_answer_cut_at_the_limit_says_so(pane: ResponsePane) -> None:
     events = [*runs.sent(), ContentDelta(0.2, '{"a": [1'), Finished(0.3, "length"), *runs.ending("length")]
     pane.show_state(runs.grown(RunState(), events), asked=AS_JSON)
-    assert pane.json_tab.caption == (
+    assert pane.json_tab.what.text() == (
         "✗ Not JSON: line 1, column 9: the text ends before the JSON does · cut at the token limit "
         "(finish_reason length)"
     )
@@ -65,12 +65,12 @@ def test_an_answer_cut_at_the_limit_says_so(pane: ResponsePane) -> None:
 
 def test_an_array_is_not_what_was_asked(pane: ResponsePane) -> None:
     pane.show_state(runs.done("[1]"), asked=AS_JSON)
-    assert pane.json_tab.caption.startswith("✗ JSON, but not an object")
+    assert pane.json_tab.what.text().startswith("✗ JSON, but not an object")
 
 
 def test_nothing_is_judged_before_it_is_whole(pane: ResponsePane) -> None:
     pane.show_state(runs.streaming('{"a": '), asked=AS_JSON)
-    assert pane.json_tab.caption == COMING
+    assert pane.json_tab.what.text() == COMING
     assert _marked(pane) == []
 
 
@@ -88,14 +88,14 @@ def test_the_whole_response_is_one_click_away(pane: ResponsePane) -> None:
 def test_without_the_wish_for_json_nothing_is_judged(pane: ResponsePane) -> None:
     for asked in (None, Asked()):
         pane.show_state(runs.done("Hello"), asked=asked)
-        assert pane.json_tab.caption.startswith("Put together from")
+        assert pane.json_tab.what.text().startswith("Put together from")
         assert not pane.json_tab.switch.isVisible()
         assert pane.tabs.tabText(JSON) == "JSON"
 
 
 def test_a_filler_before_a_call_is_no_answer(pane: ResponsePane) -> None:
     pane.show_state(runs.calling(), asked=AS_JSON)
-    assert pane.json_tab.caption.startswith("Put together from")
+    assert pane.json_tab.what.text().startswith("Put together from")
 
 
 def test_one_run_after_another_with_the_same_fault(pane: ResponsePane) -> None:

@@ -61,14 +61,14 @@ def test_it_follows_at_the_end_and_only_there(qtbot: QtBot) -> None:
     text.show_text("begin\n" + LINES, final=False)
     assert bar.value() == bar.maximum() > 0
     QTest.keyClick(text.viewport(), Qt.Key.Key_PageUp)
-    qtbot.waitUntil(lambda: not text.following)
+    qtbot.waitUntil(lambda: not text.follow.following)
     place = bar.value()
     assert place < bar.maximum()
     text.show_text("begin\n" + LINES * 2, final=False)
     assert bar.value() == place
     for _ in range(60):
         QTest.keyClick(text.viewport(), Qt.Key.Key_PageDown)
-    qtbot.waitUntil(lambda: text.following)
+    qtbot.waitUntil(lambda: text.follow.following)
     text.show_text("begin\n" + LINES * 3, final=False)
     assert bar.value() == bar.maximum()
 
@@ -80,7 +80,7 @@ def test_live_text_rows_that_wrap_when_the_scroll_bar_appears_still_follow(qtbot
         words += f"word{number} "
         text.show_text(words, final=False)
         qtbot.wait(0)
-        assert text.following
+        assert text.follow.following
     bar = text.verticalScrollBar()
     assert bar.value() == bar.maximum() > 0
     text.resize(200, 150)

@@ -265,7 +265,7 @@ def test_arguments_that_never_became_json(pane: ResponsePane) -> None:
 
 def test_the_text_leads_to_its_tool_calls(pane: ResponsePane) -> None:
     pane.show_state(runs.calling())
-    assert pane.text_tab.calls.line == '◆ get_account_info({"account_id": "AC-10442"})'
+    assert pane.text_tab.calls.text.full_text == '◆ get_account_info({"account_id": "AC-10442"})'
     pane.text_tab.calls.show_requested.emit()
     assert pane.tabs.currentIndex() == TOOLS
 
@@ -310,7 +310,7 @@ def test_events_are_copied_as_they_came(pane: ResponsePane) -> None:
 def test_json_is_put_together(pane: ResponsePane) -> None:
     pane.show_state(runs.calling())
     pane.show_tab(JSON)
-    assert pane.json_tab.caption == "Put together from 9 events"
+    assert pane.json_tab.what.text() == "Put together from 9 events"
     assert '"cached_tokens": 1152' in pane.json_tab.text.exact_text
     assert '"name": "get_account_info"' in pane.json_tab.text.exact_text
 
@@ -318,7 +318,7 @@ def test_json_is_put_together(pane: ResponsePane) -> None:
 def test_json_of_an_error_is_its_body(pane: ResponsePane) -> None:
     pane.show_state(runs.refused())
     pane.show_tab(JSON)
-    assert pane.json_tab.caption == "The error's body, as received"
+    assert pane.json_tab.what.text() == "The error's body, as received"
     assert '"type": "invalid_request_error"' in pane.json_tab.text.exact_text
 
 
