@@ -124,7 +124,7 @@ class RecordingFeed:
                 *self._command, stdin=pipe, stdout=pipe, start_new_session=True, limit=MAX_REPORT_BYTES
             )
         except OSError as error:
-            self._give_up(f"The recording process did not start: {error}. Nothing is recorded.")
+            self._give_up(f"The recording process did not start: {error.strerror or error}. Nothing is recorded.")
             self._ready.set()
             return
         self._process, self._written, self._stuck_at, self._ready_at = process, 0, None, None
