@@ -36,6 +36,9 @@ from playground.storage.paths import data_folder
 from playground.tasks import Tasks
 
 SWITCH_S = 0.0005
+SILENT_S = 1.0
+"""Longest wait for the log at the end about which nothing is said."""
+STILL_WRITING = "Requests are still being written to the log. Ctrl+C again does not wait for that."
 
 
 def record(options: argparse.Namespace) -> int:
@@ -70,8 +73,12 @@ async def _serve(folder: Path, options: argparse.Namespace) -> int:
         setup = Setup(str(folder), endpoint, key)
         return await _run(Recorder(upstream, access, feed, key, _print_notice), access, feed, setup, options)
     finally:
+        closing = asyncio.create_task(feed.close())
         try:
-            await feed.close()
+            done, _ = await asyncio.wait([closing], timeout=SILENT_S)
+            if not done and not options.stop_with_stdin:
+                _print_notice(STILL_WRITING)
+            await closing
         finally:
             await services.close()
 

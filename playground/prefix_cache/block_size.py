@@ -37,7 +37,7 @@ SURE = 0.7
 UNPROVED = 0.65
 """Confidence is not higher for a block while all figures are multiples of a larger one, and for a minimum while reports
 above and below it do not bracket it."""
-CHANCE = 0.1
+CHANCE = 0.05
 """Probability that all figures are multiples of a block by chance, up to which it is stated as more than a guess."""
 _ODD = 1e-5
 """Probability of a report that is no multiple of the true block."""

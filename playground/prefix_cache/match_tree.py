@@ -158,10 +158,9 @@ def counted_ends(path: Iterable[tuple[MatchNode, int]]) -> list[tuple[int, float
     return [(depth, tokens) for depth, tokens in counts if tokens is not None]
 
 
-def prompt_ends(path: Iterable[tuple[MatchNode, int]]) -> list[tuple[int, float]]:
-    """Return the same of prompts alone, without their answers."""
-    whole = (node for node, shared in path if shared == node.depth)
-    return [(node.depth, node.exact_prompt) for node in whole if node.exact_prompt is not None]
+def longest_prompt(path: Iterable[tuple[MatchNode, int]]) -> float:
+    """Return the tokens of the longest prompt that ends on a path, without its answer."""
+    return max((node.exact_prompt or 0.0 for node, shared in path if shared == node.depth), default=0.0)
 
 
 def most_served(path: Iterable[tuple[MatchNode, int]]) -> int:

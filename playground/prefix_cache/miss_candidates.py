@@ -96,11 +96,12 @@ def _likelihood(known: MissKnowledge, one: Candidate) -> float:
 
 
 def _excluded(known: MissKnowledge, one: Candidate) -> bool:
-    """Return whether the hypotheses explain the report by something else. They weigh no lifetime from the time at which
-    text was first stored, and no late storage of a prompt in which a template prints the time."""
-    if not known.likely or one.stored:
+    """Return whether the hypotheses explain the report by something else. They weigh no room for saved states, and no
+    late storage of a prompt in which a template prints the time."""
+    if not known.likely or (one.code == "room" and not known.inside):
         return False
-    told = sum(known.likely.values()) / known.likely["lost"] - 1.0
+    # Replicas at random explain a report that ends where any older request does.
+    told = sum(share for code, share in known.likely.items() if code not in ("lost", "replica")) / known.likely["lost"]
     if one.code in ("gap", "room"):
         return told > TOLD and _share(known, one.code) < EXCLUDED
     return told > CERTAIN and one.code == "bypassed"

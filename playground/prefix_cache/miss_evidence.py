@@ -372,6 +372,7 @@ def _of_losses(hypotheses: Hypotheses, reach: Reach, chance: Callable[[Size], fl
 
 _RETENTIONS: dict[RetentionKind, str] = {
     "lifetime": "gap",
+    "fixed": "gap",
     "tokens": "room",
     "slots": "room",
     "late": "not_stored",

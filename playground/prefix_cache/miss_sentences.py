@@ -109,7 +109,7 @@ _CANDIDATES: dict[CandidateCode, str] = {
     "replica": "another replica, or another region (after travel, or through a VPN)",
     "reasoning_left_out": "a template that leaves out the reasoning of earlier turns",
     "older_rewritten": "a template that shortens or clears older results of tools",
-    "tools_moved": "a template that puts tools or system text before the last user message",
+    "tools_moved": "a template that moves tools or system text to the last user message, or tools behind all messages",
     "not_stored": "a prefix that was not stored yet (some servers need seconds after an answer)",
     "limit": "a limit on what this server caches or reports of a prompt (no report was larger so far)",
     "points": "a server that finds only whole messages, whole requests or saved states again",
@@ -324,6 +324,8 @@ def _why(case: MissCase) -> str:
     if kept:
         newest = "the newest" if kept == 1 else f"the newest {kept}"
         return f"this server's template probably clears the results of tools before {newest}"
+    if case.moved in ("after_messages", "after_messages/bare"):
+        return "this server's template probably puts tools behind all messages, so that each new message moves them"
     if case.moved not in TURN_ORDERS:
         return (
             "this server's template probably puts tools or system text before the last user message, so that each new "

@@ -13,7 +13,7 @@ from playground.prefix_cache.difference import that_may_matter
 from playground.prefix_cache.forecast import Again, InFlight, Prediction
 from playground.prefix_cache.hypotheses import IRRELEVANT, ROUTINGS, Rendering, ReportOutcome
 from playground.prefix_cache.learned_state import LearnedParameters
-from playground.prefix_cache.match_tree import MatchNode, TreePath, counted_ends, most_served, prompt_ends
+from playground.prefix_cache.match_tree import MatchNode, TreePath, counted_ends, longest_prompt, most_served
 from playground.prefix_cache.prefix_size import TAIL, Anchor, ForecastInterval, Measure, PrefixSizer, Size, interval
 from playground.prefix_cache.proofs import message_ends
 from playground.prefix_cache.reach import Reach
@@ -93,7 +93,7 @@ class Predictor:
             if not found.ends and (thorough or self._learned.kept_points.kind is not None):
                 found.ends = message_ends(measures[order].view)
                 found.counted = counted_ends(paths[order].nodes)
-                found.prompts = prompt_ends(paths[order].nodes)
+                found.asked = longest_prompt(paths[order].nodes)
                 found.served = most_served(paths[order].nodes)
             reaches[rendering] = found
             measures.setdefault(rendering.order, measures[order])

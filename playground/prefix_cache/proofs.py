@@ -381,8 +381,7 @@ class CacheProofs:
                     ages = [age for age, found in zip(reach.ages, enough, strict=True) if found and hit]
                     age = min([*ages, reach.ages[-1]])
                     self._pauses = [*self._pauses, _Pause(age, hit, at)][-PAUSES:]
-        asked = [max((tokens for _, tokens in one.prompts), default=0.0) for one in (reach, *renderings)]
-        points = not self.inside and any(ends_at(cached, Size(tokens, 0.0), block) for tokens in asked)
+        points = not self.inside and any(ends_at(cached, Size(one.asked, 0.0), block) for one in (reach, *renderings))
         needs = reach.needs
         for step, need in zip(reach.steps, needs, strict=True):
             size = reach.size(step.depth)

@@ -174,22 +174,23 @@ class Classes(Struct, frozen=True):
 class Reach(Struct):
     """How far the cache may hold a prompt under one rendering.
 
-    `steps` are shared prefixes, the shortest first: the newest request that uses each, and how many do. `size` gives
-    the tokens of a depth. `ages` are the seconds since each step was used, `distances` the tokens of other traffic
-    since. `held`: depths by retention of `BY_DEPTH`. `groups` are the last steps of those that the same request used.
-    `ends` are depths at which messages end, `counted` those at which earlier requests end, with their tokens, `prompts`
-    the same without their answers; `served` are the most tokens that were served of a beginning that the prompt shares.
+    `steps` are shared prefixes, the shortest first: the newest request that uses each, and how many do. `size`
+    gives the tokens of a depth. `ages` are the seconds since each step was used, `distances` the tokens of other
+    traffic since. `held`: depths for each of `BY_DEPTH`. `groups` are the last steps of those that the same request
+    used. `ends` are depths at which messages end, `counted` those at which earlier requests end, with their tokens,
+    `asked` the tokens of the longest prompt that ends there; `served` are the most tokens that were served of a
+    beginning that the prompt shares.
     """
 
     steps: Sequence[MatchStep]
     size: Callable[[int], Size]
     ages: Sequence[float]
     distances: Sequence[float]
-    held: Mapping[Retention, int] = field(default_factory=dict)
+    held: Sequence[int] = ()
     groups: Sequence[int] = ()
     ends: Sequence[int] = ()
     counted: Sequence[tuple[int, float]] = ()
-    prompts: Sequence[tuple[int, float]] = ()
+    asked: float = 0.0
     served: int = 0
     _classes: dict[int, Classes] = field(default_factory=dict)
 
@@ -249,8 +250,7 @@ class Reach(Struct):
         members += [number_of(*kept) for kept in self._within(CAPACITIES[:short], count)]
         members += [whole] * (len(CAPACITIES) - short)
         depths: dict[int, int] = {}
-        for one in BY_DEPTH:
-            depth = self.held.get(one, 0)
+        for depth in self.held or (0,) * len(BY_DEPTH):
             if depth not in depths:
                 depths[depth] = len(kinds)
                 kinds.append((self.size(depth), depth))
@@ -284,15 +284,15 @@ class Reach(Struct):
 
     def cut(self, limit: int) -> Reach:
         """Return the reach of a prompt of which only the first `limit` code points can be shared; itself if all is."""
-        if all(step.depth <= limit for step in self.steps) and all(depth <= limit for depth in self.held.values()):
+        if all(step.depth <= limit for step in self.steps) and all(depth <= limit for depth in self.held):
             return self
         steps = cut_steps(self.steps, limit)
         count = len(steps)
         groups = [at for at in self.groups if at < count - 1]
-        held = {one: min(depth, limit) for one, depth in self.held.items()}
+        held = [min(depth, limit) for depth in self.held]
         ends = [*groups, count - 1] if count else []
         ages, distances = self.ages[:count], self.distances[:count]
-        return Reach(steps, self.size, ages, distances, held, ends, self.ends, self.counted, self.prompts, self.served)
+        return Reach(steps, self.size, ages, distances, held, ends, self.ends, self.counted, self.asked, self.served)
 
     def _within(self, capacities: Sequence[float], count: int) -> Iterator[tuple[int, float]]:
         """Yield for each capacity how many steps are among the last tokens, and how many tokens of the last of them.

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from playground.prefix_cache.hypotheses import Rendering
 from playground.prefix_cache.index import PrefixIndex, Sent
 from playground.prefix_cache.match_tree import FIXED, MatchNode, MatchStep, MatchTree, TreePath
-from playground.prefix_cache.reach import CLOCKS, DELAYS, SLOTS, UNITS, Reach, Retention
+from playground.prefix_cache.reach import DELAYS, SLOTS, UNITS, Reach
 from playground.prefix_cache.round_robin import COMPARED
 from playground.prefix_cache.view import (
     BARE,
@@ -278,49 +278,41 @@ class SentRequests:
 
     def held(
         self, path: TreePath, order: Order, reuse: Reuse, steps: Sequence[MatchStep], now: float, text: ViewPart
-    ) -> dict[Retention, int]:
-        """Return up to which depth of a prompt a server finds it, by `BY_DEPTH`. `steps`: the text shared with earlier
-        requests; `text`: that of the first message."""
-        found = self._by_slots(path, order, reuse)
+    ) -> list[int]:
+        """Return up to which depth of a prompt a server finds it, for each of `BY_DEPTH`. `steps`: the text shared with
+        earlier requests; `text`: that of the first message."""
+        whole = steps[-1].depth if steps else 0
         numbers = range(len(self) - 1, max(len(self) - 1 - COMPARED, -1), -1)
-        known = [number for number in numbers if self.since is None or self[number].at >= self.since]
         shared = [
             (now - (self[number].ended or self[number].at), path.tree.reused(path.shared(number), number, reuse))
-            for number in known
-            if number not in self.running
+            for number in numbers
+            if number not in self.running and self._is_known(number)
         ]
         # A prefix that no newer request has.
         shared += [(now - self[step.newest].at, step.depth) for step in steps if step.newest < len(self) - COMPARED]
-        for seconds in DELAYS:
-            found[Retention("late", seconds)] = max((depth for age, depth in shared if age >= seconds), default=0)
-        for unit in UNITS:
-            same = (step.depth for step in steps if self[step.newest].at // unit == now // unit)
-            whole = steps[-1].depth if steps else 0
-            newest = max(same, default=0)
-            for kind, at in zip(CLOCKS, (text.end, text.start), strict=True):
-                found[Retention(kind, unit)] = max(min(whole, at), newest)
+        late = [max((depth for age, depth in shared if age >= seconds), default=0) for seconds in DELAYS]
+        same = [
+            max((step.depth for step in steps if self[step.newest].at // unit == now // unit), default=0)
+            for unit in UNITS
+        ]
+        clocks = [max(min(whole, at), newest) for at in (text.end, text.start) for newest in same]
         alive: Sequence[int] = range(len(FIXED))
-        before = MatchStep(0, -1, 0)
-        fixed = [steps[-1].depth if steps else 0] * len(FIXED)
+        before, fixed = MatchStep(0, -1, 0), [whole] * len(FIXED)
         for step in steps:
             if step.stored is not before.stored:
                 for at in (at for at in alive if now - step.stored[at] > FIXED[at]):
                     fixed[at] = before.depth
                 alive = [at for at in alive if now - step.stored[at] <= FIXED[at]]
             before = step
-        return found | {Retention("fixed", seconds): depth for seconds, depth in zip(FIXED, fixed, strict=True)}
+        return [*(self._in_slots(path, order, reuse, count) for count in SLOTS), *late, *clocks, *fixed]
 
-    def _by_slots(self, path: TreePath, order: Order, reuse: Reuse) -> dict[Retention, int]:
-        tree, slots = path.tree, {}
-        for count in SLOTS:
-            held = self._slots.get((order, count), [])
-            if not count:
-                held = self._states.get(order, SlotStates()).held(path)[:1]
-            known_by = (one for one in held if self.since is None or self._requests[one].at >= self.since)
-            slots[Retention("slots", count)] = max(
-                (tree.reused(path.shared(one), one, reuse) for one in known_by), default=0
-            )
-        return slots
+    def _is_known(self, number: int) -> bool:
+        return self.since is None or self[number].at >= self.since
+
+    def _in_slots(self, path: TreePath, order: Order, reuse: Reuse, count: int) -> int:
+        held = self._slots.get((order, count), []) if count else self._states.get(order, SlotStates()).held(path)[:1]
+        known = (path.tree.reused(path.shared(one), one, reuse) for one in held if self._is_known(one))
+        return max(known, default=0)
 
     def in_flight(self, path: TreePath, reuse: Reuse) -> tuple[float, int] | None:
         """Return when the oldest running request was sent that shares more of a prompt than all ended ones, and how

@@ -215,19 +215,19 @@ class RecordingFeed:
         An exchange that cannot be spooled waits until its messages are in the pipe. So does a program that sends faster
         than the log can be written, so that messages do not pile up.
         """
+        until = time.monotonic() + HOLD_S
         if spooled is not None:
             done, _ = await asyncio.wait([spooled], timeout=HOLD_S)
             if done and spooled.result() and self._backlog() < HOLD_BYTES:
                 return
-        await self._in_pipe()
+        await self._in_pipe(until)
 
-    async def _in_pipe(self) -> None:
-        """Return when all messages are in the pipe, at most HOLD_S later; at once while the process reads nothing."""
+    async def _in_pipe(self, until: float) -> None:
+        """Return when all messages are in the pipe, or at `until`; at once while the process reads nothing."""
         self._flush()
         process, target, first = self._process, self._written, self._taken()
         if first == self._stuck_at:
             return
-        until = time.monotonic() + HOLD_S
         while process is not None and self._process is process and (taken := self._taken()) < target:
             if time.monotonic() >= until:
                 self._stuck_at = first if taken == first else None

@@ -27,6 +27,12 @@ from playground.recorder.proxy import ExchangeOutcome
 from playground.recorder.wire import RawHeaders
 
 LENGTH_BYTES = 4
+MAX_EXCHANGE_BYTES = 2 * 1024 * 1024
+"""Size above which an exchange is not spooled: while it is searched for keys, others wait for the interpreter."""
+
+
+class TooLargeError(Exception):
+    """The exchange is not spooled."""
 
 
 class Setup(msgspec.Struct, array_like=True, tag=0):
@@ -136,14 +142,22 @@ def encoding_of(headers: RawHeaders) -> str:
 
 
 def masked_exchange(messages: Sequence[ExchangeMessage], key: str | None) -> list[ExchangeMessage]:
-    """Return the messages of an ended exchange with its key masked, bodies decompressed, and no request headers.
+    """Return the messages of an exchange with its key masked, bodies decompressed, and no request headers.
 
     Args:
         key: the key that the Recorder adds, if it does; the caller's credentials are masked in any case.
+
+    Raises TooLargeError if a decompressed body has more than MAX_EXCHANGE_BYTES.
     """
     begin = next(message for message in messages if isinstance(message, Begin))
     request = Decompressor(encoding_of(begin.headers))
     body = b"".join(request.feed(message.data) for message in messages if isinstance(message, RequestData))
+    pieces = [one for one in messages if isinstance(one, ResponseData)]
+    head = next((one for one in messages if isinstance(one, ResponseStart)), None)
+    response = Decompressor(encoding_of(head.headers) if head is not None else "")
+    plain = [(piece, response.feed(piece.data)) for piece in pieces]
+    if max(len(body), sum(len(data) for _, data in plain)) > MAX_EXCHANGE_BYTES:
+        raise TooLargeError
     key = caller_credentials(begin.target, begin.headers, key, body)
     whole = any(isinstance(message, End) and message.outcome == "complete" for message in messages)
     target = masked_address(redact(begin.target, key))
@@ -151,14 +165,9 @@ def masked_exchange(messages: Sequence[ExchangeMessage], key: str | None) -> lis
     if body:
         found.append(RequestData(begin.exchange, _masked_body(body, key, whole=whole)))
     found += [message for message in messages if isinstance(message, RequestEnd)]
-    encoding = ""
-    for message in messages:
-        if isinstance(message, ResponseStart):
-            encoding = encoding_of(message.headers)
-            found.append(ResponseStart(message.exchange, message.at, message.status, _masked_fields(message, key)))
-    pieces = [one for one in messages if isinstance(one, ResponseData)]
-    response = Decompressor(encoding)
-    found += _masked_response(pieces, response, key, whole=whole)
+    if head is not None:
+        found.append(ResponseStart(head.exchange, head.at, head.status, _masked_fields(head, key)))
+    found += _masked_response(plain, key, whole=whole)
     for message in messages:
         if isinstance(message, End):
             outcome = "upstream_cut" if whole and not response.is_whole else message.outcome
@@ -176,14 +185,13 @@ def _masked_fields(head: ResponseStart, key: str | None) -> RawHeaders:
 
 
 def _masked_response(
-    pieces: Sequence[ResponseData], body: Decompressor, key: str | None, *, whole: bool
+    plain: Sequence[tuple[ResponseData, bytes]], key: str | None, *, whole: bool
 ) -> list[ExchangeMessage]:
-    """Return the pieces as they are if they do not have the key, else one piece with the time of the first."""
-    plain = [(piece, body.feed(piece.data)) for piece in pieces]
+    """Return decompressed pieces as they are if they do not have the key, else one with the time of the first."""
     joined = b"".join(data for _, data in plain)
     masked = _masked_body(joined, key, whole=whole, is_response=True)
     if masked != joined:
-        return [ResponseData(pieces[0].exchange, pieces[0].at, masked)]
+        return [ResponseData(plain[0][0].exchange, plain[0][0].at, masked)]
     return [ResponseData(piece.exchange, piece.at, data) for piece, data in plain if data]
 
 

@@ -22,11 +22,13 @@ from msgspec import Struct, field
 
 from playground.child_process import program_command
 from playground.recorder.feed_messages import (
+    MAX_EXCHANGE_BYTES,
     Begin,
     Closed,
     ExchangeMessage,
     MessageReader,
     Setup,
+    TooLargeError,
     frame,
     masked_exchange,
 )
@@ -84,10 +86,13 @@ class Spool:
 
         `is_open`: as it is at present; a later record of it counts instead. Half of the spool is left to ended ones.
         """
-        if self._lock is None:
+        if self._lock is None or sum(map(len, frames)) > MAX_EXCHANGE_BYTES:
             return False
         messages = [one for one in MessageReader().feed(b"".join(frames)) if not isinstance(one, Setup | Closed)]
-        data = _record(masked_exchange(messages, self._key))
+        try:
+            data = _record(masked_exchange(messages, self._key))
+        except TooLargeError:
+            return False
         if len(data) + sum(segment.size for segment in self._segments.values()) > MAX_BYTES // (1 + is_open):
             return False
         try:

@@ -471,6 +471,10 @@ def test_forecasts_are_within_a_block(name: str, block: int, least: int) -> None
 
 def test_place_of_the_tools_may_be_behind_all_messages() -> None:
     assert profile_of("s28_tools_after_messages").tools_position.value == "after_messages"
+    found = explained("s28_tools_after_messages")
+    assert found is not None
+    assert (found.cause, found.reason) == ("server", "template_moves")
+    assert "behind all messages" in found.sentence
 
 
 def test_place_of_the_tools_is_sure_once_reports_exclude_each_other_one() -> None:

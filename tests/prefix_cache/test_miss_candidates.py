@@ -102,6 +102,7 @@ LIKELY = {"gap": 0.0, "room": 0.0, "not_stored": 0.2, "date": 0.0, "replica": 0.
         (LIKELY, "not_stored", False),
         ({**LIKELY, "lost": 0.3}, "not_stored", True),
         ({**LIKELY, "room": 0.5}, "room", True),
+        ({**LIKELY, "not_stored": 0.0, "replica": 0.2}, "replica", True),
     ],
 )
 def test_candidates_are_listed_by_likelihood_without_those_that_the_hypotheses_exclude(
@@ -110,6 +111,17 @@ def test_candidates_are_listed_by_likelihood_without_those_that_the_hypotheses_e
     found = codes(continued(replace(known(), likely=likely), 400))
     assert found[0] == first
     assert ("room" in found) is room
+
+
+@pytest.mark.parametrize(("inside", "room"), [(True, False), (False, True)])
+def test_hypotheses_exclude_no_room_of_a_server_that_may_keep_saved_states(inside: bool, room: bool) -> None:
+    found = codes(continued(replace(known(), likely=LIKELY, inside=inside), 400))
+    assert ("room" in found) is room
+
+
+@pytest.mark.parametrize(("off", "listed"), [(0.2, False), (0.02, True)])
+def test_cache_was_not_off_for_a_request_that_the_hypotheses_explain(off: float, listed: bool) -> None:
+    assert ("bypassed" in codes(continued(replace(known(), likely={**LIKELY, "not_stored": off}), 0))) is listed
 
 
 @pytest.mark.parametrize(("cached", "inside", "listed"), [(400, False, True), (400, True, False), (336, False, False)])

@@ -97,7 +97,7 @@ def test_cache_that_always_keeps_the_same_is_not_called_many_replicas() -> None:
     """Of three requests, the older two share less. The newest is never found, as in a cache with little room."""
     proofs = CacheProofs()
     steps = [MatchStep(depth, number, 1) for depth, number in ((1_000, 2), (2_000, 1), (3_000, 0))]
-    found = Reach(steps, lambda depth: Size(float(depth), 0.0), [30.0, 20.0, 10.0], [0.0] * 3, {}, [0, 1, 2])
+    found = Reach(steps, lambda depth: Size(float(depth), 0.0), [30.0, 20.0, 10.0], [0.0] * 3, (), [0, 1, 2])
     for number in range(9):
         proofs.add_served(found, 1_000, 16, 100.0 * number)
     spread = [proofs.spread]
@@ -109,7 +109,7 @@ def test_cache_that_always_keeps_the_same_is_not_called_many_replicas() -> None:
 def test_losses_that_one_restart_explains_are_not_called_many_replicas(apart_s: float, spread: bool) -> None:
     proofs = CacheProofs()
     steps = [MatchStep(depth, number, 1) for depth, number in ((1_000, 1), (2_000, 0))]
-    found = Reach(steps, lambda depth: Size(float(depth), 0.0), [80.0, 60.0], [0.0] * 2, {}, [0, 1])
+    found = Reach(steps, lambda depth: Size(float(depth), 0.0), [80.0, 60.0], [0.0] * 2, (), [0, 1])
     proofs.add_served(found, 1_984, 16, 0.0)
     for number in range(3):
         proofs.add_served(found, 1_000, 16, 100.0 + apart_s * number)
@@ -119,7 +119,7 @@ def test_losses_that_one_restart_explains_are_not_called_many_replicas(apart_s: 
 def test_text_that_newer_requests_share_needs_room_once() -> None:
     """A tree of 3,000 tokens holds two prompts that share 1,000: 4,000 would not fit."""
     steps = [MatchStep(depth, number, 1) for depth, number in ((1_000, 1), (2_000, 0))]
-    found = Reach(steps, lambda depth: Size(float(depth), 0.0), [10.0, 20.0], [0.0, 2_000.0], {}, [0, 1])
+    found = Reach(steps, lambda depth: Size(float(depth), 0.0), [10.0, 20.0], [0.0, 2_000.0], (), [0, 1])
     assert found.needs == [1_000.0, 3_000.0]
     proofs = CacheProofs()
     proofs.add_served(found, 1_984, 16, 100.0)
@@ -168,7 +168,7 @@ def test_place_is_not_excluded_by_losses_where_newer_requests_end_or_by_wrong_es
 def test_replicas_at_random_are_excluded_by_reports_of_all_that_the_newest_request_has(whole: int, one: bool) -> None:
     proofs = CacheProofs()
     steps = [MatchStep(1_000, 1, 2), MatchStep(2_000, 0, 1)]
-    found = Reach(steps, lambda depth: Size(float(depth), 0.0), [80.0, 60.0], [0.0] * 2, {}, [0, 1])
+    found = Reach(steps, lambda depth: Size(float(depth), 0.0), [80.0, 60.0], [0.0] * 2, (), [0, 1])
     for number in range(whole):
         proofs.add_served(found, 1_984, 16, 100.0 * number)
     assert proofs.one_cache is one
@@ -189,7 +189,7 @@ def test_replicas_at_random_are_proved_by_losses_that_no_slot_and_no_second_sigh
     steps = [MatchStep(1_000, 1, count + 1), MatchStep(2_000, 0, count)]
     for number in range(4):
         distances = [0.0, other_tokens if number else 0.0]
-        found = Reach(steps, lambda depth: Size(float(depth), 0.0), [80.0, 60.0], distances, {}, [0, 1])
+        found = Reach(steps, lambda depth: Size(float(depth), 0.0), [80.0, 60.0], distances, (), [0, 1])
         proofs.add_served(found, cached if number else 1_984, 16, 100.0 * number)
     kept = Reach([MatchStep(100, 0, count)], lambda _depth: Size(900.0, 0.0), [5.0], [9_000.0])
     proofs.add_served(kept, 896, 16, 900.0)
@@ -270,7 +270,7 @@ def test_prefix_is_late_if_all_losses_are_younger_than_what_was_served(lost_s: f
     steps = [MatchStep(1_000, 1, 2), MatchStep(2_000, 0, 1)]
 
     def found(age_s: float) -> Reach:
-        return Reach(steps, lambda depth: Size(float(depth), 0.0), [age_s, age_s], [0.0] * 2, {}, [0, 1])
+        return Reach(steps, lambda depth: Size(float(depth), 0.0), [age_s, age_s], [0.0] * 2, (), [0, 1])
 
     for number in range(5):
         proofs.add_served(found(60.0), 1_984, 16, 100.0 * number)
@@ -403,7 +403,7 @@ def test_cache_that_is_off_for_some_requests_is_not_called_many_replicas(cached:
     """Nothing is served, only what a request shares that was not stored, or what room was left for."""
     proofs = CacheProofs()
     steps = [MatchStep(1_000, 0, 1), MatchStep(2_000, 1, 1)]
-    found = Reach(steps, lambda depth: Size(float(depth), 0.0), [20.0, 10.0], [0.0] * 2, {}, [0, 1])
+    found = Reach(steps, lambda depth: Size(float(depth), 0.0), [20.0, 10.0], [0.0] * 2, (), [0, 1])
     for _ in range(9):
         proofs.add_served(found, 1_992, 16, 100.0)
         proofs.add_served(found, cached, 16, 100.0, stored=stored)

@@ -20,6 +20,7 @@ import httpx
 import psutil  # type: ignore[import-untyped]
 import pytest
 
+from playground.cli.record import STILL_WRITING
 from playground.requestlog.records import StoredRun
 from playground.services import AppServices
 from playground.simulator.process import SimulatorProcess
@@ -50,7 +51,7 @@ class Recording:
         self._process.send_signal(number)
         _, errors = self._process.communicate(timeout=60)
         assert self._process.returncode == 0
-        return errors
+        return errors.replace(f"electron-playground: {STILL_WRITING}\n", "")  # the machine is slow
 
     def runs(self) -> list[StoredRun]:
         """Return the recorded requests, the oldest first."""
@@ -102,6 +103,23 @@ def test_recording_process_is_forked_without_a_new_interpreter(recording: Record
     (child,) = psutil.Process(recording._process.pid).children()
     assert "--recording-process" not in child.cmdline()
     recording.end()
+
+
+def test_second_ctrl_c_ends_a_recorder_whose_log_is_still_written_without_loss(recording: Recording) -> None:
+    post(recording, BODY)
+    process = recording._process
+    (child,) = psutil.Process(process.pid).children()
+    child.suspend()
+    post(recording, BODY)
+    process.send_signal(signal.SIGINT)
+    assert process.stderr is not None
+    assert process.stderr.readline() == f"electron-playground: {STILL_WRITING}\n"
+    process.send_signal(signal.SIGINT)
+    process.wait(60)
+    assert process.returncode == -signal.SIGINT
+    child.resume()
+    process.communicate(timeout=60)  # the recording process has ended, too
+    assert [stored.phase for stored in recording.runs()] == ["done", "done"]
 
 
 def test_record_errors_and_cut_streams_are_logged_as_failed(recording: Recording) -> None:

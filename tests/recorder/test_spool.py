@@ -103,6 +103,18 @@ def file_size_limit(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+@pytest.mark.parametrize("is_compressed", [False, True])
+def test_spool_takes_no_body_whose_search_for_keys_would_delay_others(tmp_path: Path, is_compressed: bool) -> None:
+    spool = Spool(tmp_path, setup_of(tmp_path))
+    assert spool.open()
+    encoding, packed = (b"gzip", gzip.compress) if is_compressed else (b"", bytes)
+    for size in (1_000_000, 3_000_000):
+        body = b'{"messages": [{"role": "user", "content": "' + b"a" * size + b'"}]}'
+        frames = frames_of("a", packed(body), (packed(PLAIN_ANSWER),), encoding=encoding)
+        assert spool.add("a", frames) == (size == 1_000_000)
+    spool.close()
+
+
 def split_stream(text: str) -> bytes:
     """Return a stream in which each event has one character of `text`, in content and in tool arguments."""
     events: list[dict[str, Any]] = []
