@@ -36,7 +36,7 @@ def replay(options: argparse.Namespace) -> int:
                 learned = memory.read_bytes()
         # The whole file is read first: a bad line is reported before anything is printed.
         left_out: list[str] = []
-        records = list(read_traffic(options.file, exported_request, left_out))
+        records = list(read_traffic(options.file, exported_request, left_out.append))
         if left_out:
             print_error(f"Left out, no chat completions: {listed(left_out)}.")
         try:

@@ -1,4 +1,4 @@
-"""Conditions that keep a window from opening, checked before Qt is loaded, and the versions for bug reports."""
+"""Before Qt is loaded: what keeps a window from opening, and imports that the start skips; versions for bug reports."""
 
 from __future__ import annotations
 
