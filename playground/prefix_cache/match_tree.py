@@ -271,7 +271,7 @@ class MatchTree(TextTree[MatchNode]):
 
 
 def _store(node: MatchNode | None, upto: MatchNode | None, at: float) -> None:
-    """Note when the texts of a node and of those above it, below `upto`, were stored: `at`, if they were forgotten."""
+    """Note when the texts of a node and of those above it, up to `upto`, were stored: `at`, if they were forgotten."""
     # By the id of the old times, which most nodes share. These are kept beside the new ones: the id of an object that is
     # deleted may be given to another.
     made: dict[int, tuple[Sequence[float], Sequence[float]]] = {}
