@@ -6,11 +6,12 @@ import signal
 import sys
 
 if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-    # Until a command begins: an exception in the middle of an import prints a traceback, or ends msgspec with a fault
-    # of memory. Nothing has been done yet. 130 is `playground.cli.STOPPED`.
+    # While modules are imported, Ctrl+C ends the process at once, when nothing has been done yet: a KeyboardInterrupt
+    # would print a traceback, or crash msgspec. `playground.cli.main` sets Python's own handler again when the command
+    # begins. 130 is `playground.cli.STOPPED`.
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))
 
-# Imports leave no garbage; `playground.cli.main` enables collections when all is imported.
+# Imports leave no garbage to collect; `playground.cli.main` enables the collector when all is imported.
 gc.disable()
 from playground.cli.main import main  # noqa: E402
 

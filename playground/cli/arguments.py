@@ -6,7 +6,7 @@ import argparse
 import math
 import os
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
@@ -206,7 +206,7 @@ COMMANDS: dict[str, Command] = {
             "FILTER is the same as in the log pane: plain text, or status:429 cached:0 since:1h is:marked and so on.\n"
             "Write -- before one that begins with a minus sign: log list -- -tag:keep"
         ),
-        # No positional argument: the words are what argparse leaves over, so options may come before and after them.
+        # No positional argument: `parse` takes the words that argparse leaves over, before and after options.
         _option("--limit N", "list: at most N requests (default 50)", type=_positive),
         _option("--json", "list, show: one JSON object a line"),
         _option("-o --output FILE", "ticket, export: write there; - is standard output"),
@@ -379,7 +379,7 @@ RUN = {name: one.run for name, one in COMMANDS.items()}
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Parse the command line. Words of `log` and its options come in any order; after `--` all are words."""
-    arguments = _with_open_file(arguments, COMMANDS)
+    arguments = _with_open_file(arguments)
     parser = build_parser(_command(arguments))
     if "log" not in arguments:
         return parser.parse_args(arguments)
@@ -394,7 +394,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return options
 
 
-def _with_open_file(arguments: Sequence[str], commands: Collection[str]) -> list[str]:
+def _with_open_file(arguments: Sequence[str]) -> list[str]:
     """Return the arguments with a leading FILE as --open-file.
 
     A word that is no command is a file if it has a path or a suffix, or if the file exists.
@@ -405,7 +405,7 @@ def _with_open_file(arguments: Sequence[str], commands: Collection[str]) -> list
         at += 2 if words[at] == "--data-dir" else 1
     if words[at : at + 1] == ["--"]:
         del words[at]
-    elif at < len(words) and (words[at] in commands or not _looks_like_a_file(words[at])):
+    elif at < len(words) and (words[at] in COMMANDS or not _looks_like_a_file(words[at])):
         return list(arguments)
     return [*words[:at], "--open-file", *words[at:]] if at < len(words) else words
 

@@ -362,7 +362,9 @@ def _refuse_others(action: str, options: argparse.Namespace) -> None:
     """Refuse an option of another action: `log delete --limit 3` would delete more than three."""
     for option, (name, takers) in _TAKEN_BY.items():
         if getattr(options, name) not in (None, False) and action not in takers:
-            raise InputError.of((option,), f"is no option of log {action}.", f"log {' and log '.join(takers)} take it.")
+            raise InputError.of(
+                (option,), f"is no option of log {action}.", f"It belongs to log {' and log '.join(takers)}."
+            )
     if options.json and options.form:
         raise InputError.of(("--json",), "is another form than --as names.", "Give one of the two.")
 

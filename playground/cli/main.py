@@ -59,9 +59,9 @@ def _window_options(words: Sequence[str]) -> SimpleNamespace | None:
         if word == "--exit-after-first-paint":
             found.exit_after_first_paint = True
         elif option == "--data-dir":
-            found.data_dir = value if joined else next(rest, "-")
-            if found.data_dir.startswith("-") and not joined:
-                return None
+            found.data_dir = value if joined else next(rest, None)
+            if found.data_dir is None or (found.data_dir.startswith("-") and not joined):
+                return None  # the value is missing
         elif not word.startswith("-") and has_path_or_suffix(word) and found.open_file is None:
             found.open_file = Path(word)
         else:
@@ -99,7 +99,7 @@ def _run(options: Namespace | SimpleNamespace) -> int:
     module, _, function = target.partition(":")
     run = getattr(importlib.import_module(module), function)
     gc.enable()
-    if callable(signal.getsignal(signal.SIGINT)):  # it ended the process at once so far, see `playground.__main__`
+    if callable(signal.getsignal(signal.SIGINT)):  # the handler of `playground.__main__`, which ends the process
         signal.signal(signal.SIGINT, signal.default_int_handler)
     return int(run(options))
 

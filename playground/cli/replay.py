@@ -34,12 +34,13 @@ def replay(options: argparse.Namespace) -> int:
         if memory is not None and memory.exists():
             with _errors_of(memory):
                 learned = memory.read_bytes()
-        # The whole file first: a bad line is reported before anything is printed.
+        # The whole file is read first: a bad line is reported before anything is printed.
         left_out: list[str] = []
-        records = list(read_traffic(options.file, exported_request, left_out))
+        records = list(read_traffic(options.file, exported_request, left_out.append))
         if left_out:
             print_error(f"Left out, no chat completions: {listed(left_out)}.")
         try:
+            # An empty file has nothing to read, as one that `mktemp` made.
             found = replay_traffic(records, lifetime_s=options.lifetime, learned=learned or None)
         except ValueError:
             raise InputError.of(

@@ -37,8 +37,9 @@ if TYPE_CHECKING:
 
 
 PATIENCE_S = 120.0
-"""A step that has not happened by then has failed; 20 s are too few on a machine with a load of 18."""
+"""Longest wait for a step: a test machine may run dozens of programs at once."""
 LOOK_S = 0.01
+"""Seconds between two looks at a condition."""
 
 
 class StepFailed(Exception):  # noqa: N818 - what a step reports
@@ -235,7 +236,7 @@ class Steps:
         await self._driver.press(Qt.Key.Key_C, CONTROL | SHIFT)
         await self._driver.until(lambda: clipboard.text() == oldest, "its request_id on the clipboard, by key")
         clipboard.clear()
-        button = next(b for b in self._window.log.findChildren(QPushButton) if "request_id" in b.text())
+        button = next(one for one in self._window.log.findChildren(QPushButton) if "request_id" in one.text())
         button.click()
         await self._driver.until(lambda: clipboard.text() == oldest, "its request_id on the clipboard, by button")
 
@@ -293,8 +294,8 @@ async def _run(
 
 def _print(outcomes: list[StepOutcome], *, as_json: bool) -> None:
     if as_json:
-        steps = [{"step": o.name, "passed": o.passed, "saw": o.saw} for o in outcomes]
-        print(json.dumps({"passed": all(o.passed for o in outcomes), "steps": steps}, ensure_ascii=True))
+        steps = [{"step": one.name, "passed": one.passed, "saw": one.saw} for one in outcomes]
+        print(json.dumps({"passed": all(one.passed for one in outcomes), "steps": steps}, ensure_ascii=True))
         return
     for outcome in outcomes:
         print(f"{'ok  ' if outcome.passed else 'FAIL'} {outcome.name}: {outcome.saw}")

@@ -46,6 +46,7 @@ __all__ = (
 
 MASK = secret_names.MASK
 _KNOWN_FORM = re.compile(r"sk(?:(?<=\bsk)|(?<=\\[nrt]sk))[_-][A-Za-z0-9_\-]{12,}")
+"""`sk_…` or `sk-…` at the beginning of a word, also behind an escape in JSON, as in `\\nsk_…`."""
 _TOKEN = re.compile(r'(?:[^\s"\\,:\[\]{}]|\\+(?!["\\]))+')
 
 

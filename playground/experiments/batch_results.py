@@ -506,7 +506,7 @@ def parse_results(data: bytes, path: Path) -> list[dict[str, Json]]:
 
 
 def _may_begin(cut: bytes, path: Path) -> bool:
-    """Return whether a file without a whole line may be the beginning of results."""
+    """Return whether a file without a whole line may be the beginning of results: a cut CSV header, or `{"row": `."""
     own = format_results((), path) or _json_line({"row": 0}).partition("0")[0].encode()
     return cut.startswith(own) or own.startswith(cut)
 

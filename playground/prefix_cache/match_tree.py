@@ -262,7 +262,7 @@ class MatchTree(TextTree[MatchNode]):
         return ends[0].depth + (self._lead + cut if cut else 0)
 
     def reused(self, shared: int, number: int, reuse: Reuse) -> int:
-        """Return how much of what a path shares with one request is found again. `shared`: see there."""
+        """Return how much of what a path shares with one request is found again. `shared`: see `TreePath.shared`."""
         ends = self._ends.get(number)
         if ends is None:
             return 0
@@ -271,8 +271,10 @@ class MatchTree(TextTree[MatchNode]):
 
 
 def _store(node: MatchNode | None, upto: MatchNode | None, at: float) -> None:
-    """Store the texts of a node and of those above it again, as far as they were forgotten."""
-    made: dict[int, tuple[Sequence[float], Sequence[float]]] = {}  # with the key, whose id stays its own
+    """Note when the texts of a node and of those above it, up to `upto`, were stored: `at`, if they were forgotten."""
+    # By the id of the old times, which most nodes share. They are kept beside the new ones: the id of a deleted object
+    # may be given to another.
+    made: dict[int, tuple[Sequence[float], Sequence[float]]] = {}
     while node is not upto and node is not None:
         before = node.stored
         if id(before) not in made:

@@ -38,10 +38,10 @@ USUAL: Mapping[CandidateCode, float] = {
 """About how often each candidate is the cause when it is listed."""
 WEIGHED = 20.0
 """Factor of this likelihood for a cause that alone explains the report by the weighed hypotheses."""
-TOLD, EXCLUDED = 10.0, 1e-4
-"""If the hypotheses explain a report so many times better than a loss of another kind, what explains less than this
-share of that is no candidate."""
-CERTAIN = 100.0
+WEIGHED_ODDS, LEAST_SHARE = 10.0, 1e-4
+"""If the hypotheses explain a report so many times better than a loss of another kind, a cause that they weigh is no
+candidate below this share of the explanation."""
+NOT_OFF_ODDS = 100.0
 """If they explain it so many times better, the cache was not off for this request: a restart may come at any time."""
 SHORT_PAUSE_S = 20.0
 """Seconds: no server is known to forget sooner, and none to store a prefix later."""
@@ -101,14 +101,16 @@ def _excluded(known: MissKnowledge, one: Candidate) -> bool:
     if not known.likely or (one.code == "room" and not known.inside):
         return False
     # Replicas at random explain a report that ends where any older request does.
-    told = sum(share for code, share in known.likely.items() if code not in ("lost", "replica")) / known.likely["lost"]
+    odds = sum(share for code, share in known.likely.items() if code not in ("lost", "replica")) / known.likely["lost"]
     if one.code in ("gap", "room"):
-        return told > TOLD and _share(known, one.code) < EXCLUDED
-    return told > CERTAIN and one.code == "bypassed"
+        return odds > WEIGHED_ODDS and _share(known, one.code) < LEAST_SHARE
+    return odds > NOT_OFF_ODDS and one.code == "bypassed"
 
 
 def _may_be_late(case: MissCase) -> bool:
-    """Return whether no prefix was served as soon after its request was sent, or after its answer."""
+    """Return whether the prefix may not have been stored yet: none was served so soon after its request was sent, or
+    after the end of its answer.
+    """
     known, gap_s, answered_s = case.known, case.earlier.gap_s, case.earlier.answered_s
     if gap_s is None:
         return False

@@ -41,10 +41,11 @@ LATE = 0.01
 """Probability that ages separate served from other prefixes by chance, up to which storage is late."""
 SPREAD = 3
 """Losses that neither a prefix stored late, lack of room nor few restarts explain, from which replicas are named."""
-STORED_S, LATEST_S, ANSWER_S = 30.0, 120.0, 5.0
-"""Seconds after a request was sent: few servers store its prefix later, 20 s after its answer, and none is known to do
-so later than the second figure, as a disk that is written in the background; and by which the times of two answers may
-differ."""
+STORED_S, LATEST_S = 30.0, 120.0
+"""Seconds after a request was sent: few servers store its prefix later than the first, 20 s after its answer, and none
+is known to do so later than the second, as one that writes to a disk in the background."""
+ANSWER_S = 5.0
+"""Seconds by which the times of two answers may differ."""
 CLOCKS: Mapping[str, tuple[int, Sequence[int]]] = {
     "minute": (60, (0,)),
     "hour": (3600, range(0, 3600, 900)),

@@ -60,14 +60,13 @@ raises ValueError for a bad line."""
 
 
 def read_traffic(
-    path: Path, foreign: Foreign | None = None, left_out: list[str] | None = None
+    path: Path, foreign: Foreign | None = None, on_left_out: Callable[[str], object] = lambda _place: None
 ) -> Iterator[TrafficRecord]:
     """Yield the records of a file in its order. Raises TrafficError for content that is not usable.
 
-    `foreign` reads lines that have no `request`, for example of an export of the log. `left_out` gets the places of
-    the requests that are no chat completion.
+    `foreign` reads lines that have no `request`, for example of an export of the log. `on_left_out` is called
+    with the place of each request that is no chat completion.
     """
-    skipped: list[str] = [] if left_out is None else left_out
     try:
         with path.open("rb") as file:
             data = file.read(MAX_TRAFFIC_BYTES + 1)
@@ -89,7 +88,7 @@ def read_traffic(
         found = ((f"line {number}", _records(line, number, foreign)) for number, line in lines)
     for place, records in found:
         if records == ():
-            skipped.append(place)
+            on_left_out(place)
         yield from records or ()
 
 

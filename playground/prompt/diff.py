@@ -13,10 +13,9 @@ from msgspec import Struct
 from playground.prompt.document import Document, Message
 
 Sign = Literal["head", "same", "gone", "come", "skipped"]
+"""The name of a part; an unchanged, removed or added line; unchanged lines that are not displayed."""
 AROUND = 2
 """Number of unchanged lines displayed before and after a change."""
-
-
 MOST_STEPS = 100_000
 """Steps (pairs of equal items, times the items of the shorter part) up to which difflib compares two parts."""
 
@@ -113,7 +112,7 @@ class DiffRow(Struct, frozen=True):
 
 
 def changes(before: Document, after: Document) -> tuple[DiffRow, ...]:
-    """Yield the differences in `after`, message by message and tool by tool, without the parts that stay the same."""
+    """Return the differences in `after`, message by message and tool by tool, without the parts that stay the same."""
     return (*_tools(before, after), *_messages(before, after), *_parameters(before, after))
 
 

@@ -51,6 +51,7 @@ _QUOTED = re.compile(
 _ELEMENT = re.compile(
     rf"<(?:\w{{1,40}}:)?{_NAME}(?:\s[^<>]{{0,200}})?>(?:<!\[CDATA\[)?\s{{0,64}}(?P<value>[^<>\]\s][^<>\]]{{0,4096}})(?=\]\]>|</)"
 )
+"""`<password>...</password>`, also with a prefix, attributes or CDATA"""
 _PAIR = re.compile(
     rf"\b(?:name|key|variable|param)(?:\\?[\"']|>|\s{{0,4}}[=:]?\s{{0,4}}\\?[\"']){_NAME}(?:\\?[\"']|</\w+>)"
     r"(?:[\s{,]{0,8}\b(?:value|default)\s{0,4}=\s{0,4}\\?[\"']|\s{0,64}<\w+>|[^<>\"']{0,40}>|(?:\r?\n|\\n){2})(?P<value>[^\"'<\n\\]{1,4096})"
@@ -285,6 +286,7 @@ _BEHIND_VERB = re.compile(rf"\b(?:{'|'.join(TABLES.verbs)})[ \t]{{1,8}}[\"'`]?(?
 _HEXADECIMAL_ONLY = re.compile(r"[0-9a-f-]+|[0-9A-F-]+")
 _BREAK = re.compile(r"[.;:=,!?()\[\]{}|&\\]")
 _BEFORE_GENERATED, _WORDS_BETWEEN, _SHORT_WORD = 64, 5, 12
+"""Characters before a value in which a name is searched; words from the name to the value; letters of such a word."""
 
 
 def _of_generated(text: str) -> Iterator[SecretText]:

@@ -132,7 +132,7 @@ class Capture:
         self.conversations = Conversations()
         self._adds_key, self._salt = key is not None, os.urandom(16)
         self._api_keys: set[bytes] = set()
-        """Hashes of the callers' keys: none, one, or two, which was reported."""
+        """Hashes of the first two API keys; the user is told of the second one, and others are not kept."""
 
     def note_api_key(self, headers: RawHeaders) -> None:
         """Report once that requests are forwarded with different API keys."""

@@ -362,7 +362,8 @@ class _Exchange:
                 seen.request_end()
 
     async def _forward(self) -> bool:
-        # A caller with a new connection would not meet the end of an old one at the endpoint: its POST must not either.
+        # Without the Recorder, the first request on a caller's connection would go to the endpoint on a new one too. A
+        # connection that is reused may be closed there at this moment, and a POST cannot be sent again.
         fresh = self._is_first and self._request.method not in _SAFE_METHODS
         self._upstream = await self._pool.acquire(fresh=fresh)
         if self._is_gone:

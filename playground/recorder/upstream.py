@@ -78,7 +78,7 @@ class UpstreamConnection(Wire):
         """Whether each direction ends alone."""
 
     def reuse(self) -> bool:
-        """Return whether an idle connection can take a request: neither its end nor data has arrived."""
+        """Return whether an idle connection can take a request: neither its end nor data has arrived. Sets `reused`."""
         if self.closed or not self.is_untouched:
             return False
         with selectors.DefaultSelector() as kernel:  # the event loop may not have read it yet

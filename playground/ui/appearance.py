@@ -32,8 +32,11 @@ ZOOMS = (80, 90, 100, 110, 125, 150, 175, 200)
 ZOOM_MS = 80
 """Steps of the wheel within this time are one change: the style sheet of the whole window is applied again."""
 _APPLIED = "zoomApplied"
+"""Property of a widget: the zoom at which its sizes are."""
 _UNLIMITED_PX = 16_777_215
+"""Qt's maximum size of a widget that has none of its own (QWIDGETSIZE_MAX)."""
 MOST_SECTIONS = 64
+"""Maximum number of sections of a header that keep their own widths at a zoom."""
 
 
 class Appearance(QObject):

@@ -28,6 +28,13 @@ from playground.ui.theme import STYLED
 from playground.ui.widgets.layouts import repeating_timer, single_timer
 
 EVERY_MS = 250
+"""Interval at which the collector looks at its thresholds."""
+LOOK_MS = 500
+"""Wait after a change in the data folder, after which the window looks whether the folder was deleted."""
+DELETED = (
+    "The data folder was deleted while this window was open. It was created again: your prompts and settings are saved "
+    "in it, earlier requests are lost."
+)
 
 
 class Collector(QObject):
@@ -70,7 +77,7 @@ FIRST_VIEWS = (
 """Modules of panels and the modes that would hold the window at the first click. None of them needs an extra."""
 ICON_SIZES = (16, 24, 32, 48, 64, 128, 256, 512)
 WORKERS = 10
-"""Most threads for work that would block the event loop."""
+"""Maximum number of threads for work that would block the event loop."""
 _M_ARENA_MAX = -8
 """The number of the parameter in glibc's malloc.h."""
 SWITCH_S = 0.0005
@@ -141,13 +148,6 @@ async def _in_worker(module: str, function: str = "", *arguments: str) -> None:
             getattr(found, function)(*arguments)
 
     await asyncio.to_thread(work)
-
-
-LOOK_MS = 500
-DELETED = (
-    "The data folder was deleted while this window was open. It was created again: your prompts and settings are saved "
-    "in it, earlier requests are lost."
-)
 
 
 class Session:

@@ -1,4 +1,4 @@
-"""Conditions that keep a window from opening, checked before Qt is loaded, and the versions for bug reports."""
+"""Before Qt is loaded: what keeps a window from opening, and imports that the start skips; versions for bug reports."""
 
 from __future__ import annotations
 
@@ -81,10 +81,11 @@ def skip_unused_imports() -> None:
     try:
         import PySide6.QtCore  # noqa: F401
     finally:
+        # Others may hold the list that Python made: it stays the same object, with the finders that PySide has added.
         before[:] = [other for other in sys.meta_path if other is not finder]
         sys.meta_path = before
 
-    # PySide's own looks at each import for its features, of which none is used.
+    # At each import PySide's own function looks for `from __feature__ import …`, which this program does not use.
     builtins.__import__ = vars(builtins).get("__orig_import__", builtins.__import__)
 
 
@@ -123,7 +124,7 @@ def obstacle(environment: Mapping[str, str], platform: str = sys.platform) -> st
         return None
     headless = environment.get("QT_QPA_PLATFORM", "").split(":")[0] in _HEADLESS_PLATFORMS
     if headless or _reaches_wayland(environment):
-        return None  # `missing_qt` finds what is missing then
+        return None  # a library that is missing is found by `missing_qt`, if Qt cannot be imported
     if not display_reachable(environment):
         return _no_display(environment)
     missing = missing_libraries({**LIBRARIES, **X11_LIBRARIES})

@@ -41,7 +41,7 @@ def style_sheet(chevron: str, check: str, zoom: float = 1.0) -> str:
     `chevron`, `check`: paths of the list arrow and the check mark. `zoom`: factor of sizes of text, and of the controls
     that hold it.
 
-    It is the same in every theme: a change of theme sets the palette and polishes the widgets (`theme.apply_theme`).
+    It is the same in every theme: a change of theme sets the palette and polishes the widgets (`apply_theme`).
     Widgets choose a look by dynamic property and set no colors:
       QLabel      tone = "muted" | "caption" (section head) | "title" (empty state) | "headline" (the one figure) |
                          "strong" | "failure" | "warm" | "variable" | "output" | "link"
@@ -70,9 +70,10 @@ def style_sheet(chevron: str, check: str, zoom: float = 1.0) -> str:
 
 
 MARK_PX = 12
+"""Width of the arrow of a button with a menu, at 100 %."""
 _OF_TEXT = re.compile(r"((?:font-size|min-height): )(\d+)px")
 _OF_MENU = re.compile(r'(QPushButton\[look="menu"\](?::focus)? { padding: \dpx )(\d+)px')
-"""The room at the right of a button with a menu, in which its arrow of MARK_PX is."""
+"""The room at the right of a button with a menu, which has its arrow."""
 _OF_MARK = re.compile(r"::(?:indicator|menu-indicator|down-arrow|drop-down)[^{}]*{[^}]*}")
 """The rule of a mark beside text: a check box, or the arrow of a list."""
 _LENGTH = re.compile(r"(\b(?:width|height|border-radius|border): )(\d+)px")

@@ -41,11 +41,20 @@ LOW_PX = 360
 """Below this height at 100 %, which only larger text can give, the log is hidden."""
 ONE_COLUMN_PX = 780
 """Below this width at 100 %, which the work has only beside the side panel, the prompt is the only column."""
+MIN_WORK_PX = 480
+"""Width that the work keeps when a page of the side panel is opened."""
+MIN_PANEL_PX = 320
+"""Minimum width of the side panel."""
+ALONE_PX = 520
+"""Below this width at 100 %, which only larger text can give, the side panel takes the place of the work."""
+LEAST_PAGE_PX = 340
+"""Height at 100 % below which a page of the side panel scrolls, which only larger text can give."""
 PANES = {"prompt": 0, "response": 1, "inspector": 2}
+"""Places of the panes in the columns."""
 
 
 class Places:
-    """Of one window: `columns` holds prompt, response and inspector; `rows` these and the log.
+    """The panes of one window: `columns` holds prompt, response and inspector; `rows` the columns and the log.
 
     Which panes are visible follows from the width, the user's choice, the maximised pane, and a widget beside the
     prompt, which takes the place of response and inspector.
@@ -186,19 +195,6 @@ class Places:
         width = self._columns.width()
         prompt = max(min(self._sizes[0] * 4 // 5, width // 2), MIN_PROMPT_PX)
         self._columns.setSizes([prompt, 0, 0, max(width - prompt, 1)])
-
-
-MIN_WORK_PX = 480
-"""Width that the work keeps when a page is opened."""
-
-
-MIN_PANEL_PX = 320
-ALONE_PX = 520
-"""Below this width at 100 %, which only larger text can give, the panel takes the place of the work."""
-
-
-LEAST_PAGE_PX = 340
-"""Height at 100 % below which a page scrolls, which only larger text can give."""
 
 
 class SidePanel(Panel):

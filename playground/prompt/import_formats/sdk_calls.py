@@ -487,7 +487,10 @@ class ParsedProgram:
         return {self._source(node): self._gap(node)}
 
     def _given(self, path: str) -> tuple[dict[str, Node], list[Node]]:
-        """Return the named arguments of a request without an SDK, or its options, and the other arguments."""
+        """Return the named arguments of a request without an SDK, or its options, and the other arguments.
+
+        Raises SyntaxError for a call of JavaScript in what was read as Python: the caller reads it as JavaScript then.
+        """
         given = {one.name: one.parts[0] for one in self._call.parts[1:] if one.kind == "keyword"}
         rest = [one for one in self._call.parts[1:] if one.kind != "keyword"]
         is_known = re.split(r"[.(]", path)[0] in self._bindings

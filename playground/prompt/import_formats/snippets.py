@@ -213,7 +213,8 @@ class _Shell:
         unjoined = 0
         word: str | None = None
         here: re.Match[str] | None = None
-        drop, bare = False, ""  # what is not quoted of the word
+        drop = False  # the word is where the output is redirected to
+        bare = ""  # the part of the word that is not quoted
         while piece := _PIECE.match(self._source, self._at):
             kind, text = str(piece.lastgroup), piece[str(piece.lastgroup)]
             if kind == "plain" and text == "#" and word is None and not self.is_cmd:

@@ -121,7 +121,6 @@ class CompareFiles(QObject):
         )
 
     async def export(self, path: Path, form: Form, report: ComparisonReport) -> None:
-
         def write() -> None:
             write_shared(path, export_comparison(report, form).encode("utf-8", "backslashreplace"))
 

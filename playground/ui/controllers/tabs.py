@@ -1,4 +1,4 @@
-"""Open prompts as tabs above the prompt pane: each has a document, file, undo steps and newest request. Its file."""
+"""Open prompts as tabs, each with its document, file, undo steps and newest request; files of prompts on disk."""
 
 from __future__ import annotations
 

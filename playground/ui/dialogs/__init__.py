@@ -1,1 +1,1 @@
-"""Dialogs: endpoints and keys, settings, all keys. Opened with open(), never exec()."""
+"""Dialogs: endpoints, settings, commands, guide, experiments, tickets, tools. Opened with open(), never exec()."""

@@ -41,10 +41,8 @@ FIGURES = (
 TABLE_S = 0.5
 """Minimum interval between updates of the table during a run."""
 LEGEND = "Solid edge: measured. Dashed edge and ≈: computed from text and speech settings. Arrow keys move, + − 0 zoom."
-
-
 LEAST_PX = 260
-"""Height for the picture and the table."""
+"""Height from which the table and the legend are shown below the picture, at 100 %."""
 
 
 class TimelineTab(QWidget):
@@ -53,7 +51,6 @@ class TimelineTab(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.picture = EMPTY
-        """The drawing."""
         self._filled_at = 0.0
         self.figures = words("", "strong")
         self.canvas = Canvas("Voice timeline")

@@ -172,9 +172,8 @@ class _Row(QWidget):
         painter.setFont(mono_font(12))
         painter.setPen(theme.muted if self._unused else theme.variable_edge)
         name = painter.fontMetrics().elidedText(self.name, Qt.TextElideMode.ElideRight, self._name_px - _SIDE - 6)
-        base = (
-            self.value.y() + self.edit.y() + QFontMetrics(self.edit.font()).ascent()
-        )  # that of the value's first line
+        # On the base line of the value's first line.
+        base = self.value.y() + self.edit.y() + QFontMetrics(self.edit.font()).ascent()
         painter.drawText(_SIDE, base, name)
         painter.setFont(ui_font(12, tabular=True))
         painter.setPen(theme.muted)

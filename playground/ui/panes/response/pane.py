@@ -236,7 +236,7 @@ _LEAST_TEXT_PX = 60
 
 class _Pages(QStackedWidget):
     def hasHeightForWidth(self) -> bool:
-        """Return that no width needs a height: a layout takes that height for the least one, also from a notice."""
+        """Return False: a layout would take the height for its width as the least height, also that of a notice."""
         return False
 
 
