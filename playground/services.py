@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import sys
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -221,7 +222,7 @@ class AppServices:
 
     async def advice(self, document: Document) -> tuple[Finding, ...]:
         """Return the lint findings of a document for the current endpoint."""
-        if "adviser" not in vars(self):
+        if "playground.lint.service" not in sys.modules:
             await asyncio.to_thread(importlib.import_module, "playground.lint.service")  # 76 ms
         endpoint = self.endpoint
         counter = self.sender.forecaster.counter(endpoint.id, endpoint.model)

@@ -16,6 +16,7 @@ from playground.experiments.batch_rows import MAX_DATA_BYTES, read_rows
 from playground.experiments.comparison import LETTERS, ComparisonReport, Variant
 from playground.experiments.comparison_session import ComparisonSession
 from playground.export.pages import Form, export_comparison
+from playground.export.terminal import visible_line
 from playground.prompt.files import MAX_FILE_BYTES
 from playground.prompt.import_formats import open_any_bytes
 from playground.requestlog.filter import EVERYTHING
@@ -74,7 +75,7 @@ class CompareFiles(QObject):
         self.logged.clear()
         for row in rows:
             label = f"{row.started_utc.astimezone():%H:%M:%S}  {row.request_id or row.phase}  {row.question[:40]}"
-            self.logged.addAction(label.replace("&", "&&"), partial(self._add, row.run_id))
+            self.logged.addAction(visible_line(label).replace("&", "&&"), partial(self._add, row.run_id))
         if not rows:
             self.logged.addAction("The log has no requests").setEnabled(False)
 

@@ -12,6 +12,7 @@ from PySide6.QtCore import QObject, Signal
 
 from playground.client.error_body import too_long
 from playground.client.events import AnyEvent, HeadersReceived
+from playground.export.terminal import visible_line
 from playground.prefix_cache.forecast import ago
 from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError
@@ -471,7 +472,8 @@ class Requests(QObject):
         return [
             (
                 match.sent.run_id,
-                f"{match.sent.shown_id}   {ago(began - match.sent.at)}   shares {match.length / whole:.0%}",
+                visible_line(match.sent.shown_id)
+                + f"   {ago(began - match.sent.at)}   shares {match.length / whole:.0%}",
             )
             for match in found
         ]

@@ -323,7 +323,9 @@ class ElidedLabel(QLabel):
 
         `why` is added to the tooltip and read out, for a figure that is not known.
         """
-        self._short = visible_line(short)
+        if self._short != visible_line(short):
+            self._short = visible_line(short)
+            self.update()
         if text == self._full and why == self.accessibleDescription():
             return
         self._full = text

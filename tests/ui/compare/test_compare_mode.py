@@ -19,10 +19,12 @@ from playground.prompt.diff import DiffRow
 from playground.prompt.document import Document, Message
 from playground.prompt.files import dump
 from playground.requestlog.filter import EVERYTHING
+from playground.requestlog.records import EndedRun
 from playground.ui.compare.column import PieceView
 from playground.ui.compare.page import VariantDialog
 from playground.ui.controllers.compare import CompareController
 from playground.ui.session import Session
+from tests.requestlog.samples import answered, body_of, record
 
 SYSTEM = (
     "You are the agent of a phone company.\nQuote prices in rupees.\n" + "Be brief and kind to every caller.\n" * 60
@@ -441,6 +443,16 @@ async def test_compare_values_are_taken_from_a_row_of_a_file(session: Session, h
     await compare.files.read_values(file)
     assert "city" in said[0]
     assert values.fields["question"].text() == "When?"
+
+
+async def test_compare_menu_of_logged_requests_shows_line_ends_and_tabs_of_a_question(session: Session) -> None:
+    log = session.workspace.log
+    assert log is not None
+    await log.add([EndedRun(record(body=body_of("one\ttwo\nthree \u202e four")), tuple(answered()))])
+    compare = compare_of(session, edited())
+    await compare.files.list_logged()
+    (label,) = [action.text() for action in compare.files.logged.actions() if "one" in action.text()]
+    assert not {"\t", "\n", "\u202e"} & set(label)
 
 
 async def test_compare_source_menu_opened_many_times_keeps_one_submenu(session: Session) -> None:

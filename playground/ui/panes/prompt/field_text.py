@@ -11,6 +11,7 @@ from PySide6.QtCore import QEvent, Qt, Signal
 from PySide6.QtGui import QAction, QContextMenuEvent, QKeyEvent, QKeySequence
 from PySide6.QtWidgets import QLineEdit, QMenu, QWidget
 
+from playground.export.terminal import visible_line
 from playground.prompt.document import Json, Message, ToolCall
 from playground.ui.panes.prompt.axis_paint import SIDE_PX
 from playground.ui.panes.prompt.card_text import CardText
@@ -164,8 +165,8 @@ class CallFields(QWidget):
     def _fill(self) -> None:
         self.choices.clear()
         for call in self._open_calls():
-            label = f"{call.id}   {call.name}({call.arguments[:_ARGUMENT_CHARS]})".replace("&", "&&")
-            self.choices.addAction(label, partial(self._on_answers, call.id))
+            label = visible_line(f"{call.id}   {call.name}({call.arguments[:_ARGUMENT_CHARS]})")
+            self.choices.addAction(label.replace("&", "&&"), partial(self._on_answers, call.id))
         if self.choices.isEmpty():
             self.choices.addAction("No assistant message before this one makes a call").setEnabled(False)
 
