@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import logging
 import os
 import signal
@@ -12,6 +13,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
+from typing import TextIO
 
 FINISHED = 0
 FAILED = 1
@@ -114,7 +116,12 @@ def ignore_signals() -> None:
 
 
 def install_masking() -> None:
-    """Mask every traceback that the interpreter, threads, destructors and loggers print."""
+    """Mask the keys of this process in standard error, and every secret in the tracebacks of threads and loggers, too.
+
+    A message may repeat an argument, which the user may have mistaken for the one of the key.
+    """
+    if sys.stderr is not None:
+        sys.stderr = _MaskingStream(sys.stderr)
     sys.excepthook = _print_error
     threading.excepthook = _print_thread_error
     sys.unraisablehook = _print_unraisable
@@ -122,15 +129,31 @@ def install_masking() -> None:
         logging.lastResort.setFormatter(_MaskingFormatter())
 
 
-def masked_report(text: str) -> str:
-    """Return a report with the keys of this process, and everything that looks like a key, masked."""
+def without_keys(text: str) -> str:
+    """Return a text with the keys of this process, and everything that looks like a key, masked."""
     # Imported here: an error is rare, and every command starts with this module.
     from playground.client.redact import redact
-    from playground.prompt.secret_texts import masked_secrets
-    from playground.storage.credentials import VARIABLE, known_secrets
+    from playground.storage.credentials import known_secrets
 
-    known = [*known_secrets(), os.environ.get(VARIABLE, "").strip()]
-    return masked_secrets(redact(text, "\n".join(known)))
+    return redact(text, "\n".join(known_secrets()))
+
+
+def masked_report(text: str) -> str:
+    """Return a report without keys, nor what stands where secrets do."""
+    from playground.prompt.secret_texts import masked_secrets
+
+    return masked_secrets(without_keys(text))
+
+
+class _MaskingStream(io.TextIOWrapper):
+    """Standard error without keys."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream.buffer, stream.encoding, stream.errors, line_buffering=True)
+
+    def write(self, text: str) -> int:
+        super().write(text if text.isspace() else without_keys(text))
+        return len(text)
 
 
 class _MaskingFormatter(logging.Formatter):

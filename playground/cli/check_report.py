@@ -13,10 +13,10 @@ from urllib.parse import quote
 from msgspec import Struct, field
 
 from playground import __version__
+from playground.cli import without_keys
 from playground.cli.check_inputs import CheckedInput
 from playground.cli.check_losses import SpanFinding, span_fields
 from playground.client.endpoint import Rates
-from playground.client.redact import redact
 from playground.export.terminal import for_stream, print_line
 from playground.lint.engine import rule_named
 from playground.lint.model import SEVERITIES, Evidence, Finding, FindingPlace, Severity
@@ -73,7 +73,7 @@ def print_report(report: CheckReport, output: str) -> None:
 
 
 def _dump(value: Json) -> None:
-    print(redact(json.dumps(value, ensure_ascii=True), None))
+    print(without_keys(json.dumps(value, ensure_ascii=True)))
 
 
 # Text
@@ -93,7 +93,7 @@ def _print_text(report: CheckReport) -> None:
         again = f" ({report.retried:,} sent again after a failure, counted once)" if report.retried else ""
         lines.append(f"{len(report.results):,} checked{again}: {_summary([finding for _, finding in report.all()])}")
     for line in lines:
-        print_line(redact(for_stream(line, sys.stdout), None))
+        print_line(without_keys(for_stream(line, sys.stdout)))
 
 
 def _summary(found: Sequence[Finding]) -> str:
@@ -259,7 +259,7 @@ def _print_github(report: CheckReport) -> None:
             f"{name}={_data(value).replace(':', '%3A').replace(',', '%2C')}" for name, value in fields.items()
         )
         text = _data(_message(finding, item))
-        print_line(redact(f"::{_LEVELS[finding.severity][1]} {head}::{text}", None))
+        print_line(without_keys(f"::{_LEVELS[finding.severity][1]} {head}::{text}"))
 
 
 def _data(text: str) -> str:

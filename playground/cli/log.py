@@ -14,8 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TypeAlias, cast
 
-from playground.cli import FAILED, FINISHED, LOCK_WAIT_S, MOST_SHOWN, discard_output, ends_soon
-from playground.client.redact import redact
+from playground.cli import FAILED, FINISHED, LOCK_WAIT_S, MOST_SHOWN, discard_output, ends_soon, without_keys
 from playground.export.jsonl import to_line
 from playground.export.log_files import FORMATS, Format, Imported, export_into, format_of, import_file
 from playground.export.log_files import export as export_to
@@ -90,7 +89,7 @@ def _explanations(runs: Sequence[StoredRun]) -> list[str]:
             name = run.state().request_id or run.record.run_id
             words = (f"{name}:", f"{found.get('cause', 'unknown')}.", sentence)
             lines.append(f"- {' '.join(map(visible_line, words))}")
-    return ["# Cache, as this program explains it", "", *(redact(line, None) for line in lines), ""] if lines else []
+    return ["# Cache, as this program explains it", "", *(without_keys(line) for line in lines), ""] if lines else []
 
 
 def ticket(words: list[str], options: argparse.Namespace) -> Work:
@@ -331,7 +330,7 @@ def _list(words: list[str], options: argparse.Namespace) -> Work:
             if runs:
                 output = output_figure(await asyncio.to_thread(runs[0].state), "")
             line = json.dumps(_fields(row, output), ensure_ascii=True) if options.json else _line(row, output)
-            print_line(redact(line, None))
+            print_line(without_keys(line))
         return FINISHED
 
     return work

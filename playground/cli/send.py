@@ -13,10 +13,19 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from playground.cli import FAILED, FINISHED, LOCK_WAIT_S, NOT_LOGGED, STOPPED, STOPPED_WAIT_S, ends_soon, ignore_signals
+from playground.cli import (
+    FAILED,
+    FINISHED,
+    LOCK_WAIT_S,
+    NOT_LOGGED,
+    STOPPED,
+    STOPPED_WAIT_S,
+    ends_soon,
+    ignore_signals,
+    without_keys,
+)
 from playground.client.endpoint import PLANS, Endpoint, Rates, check_base_url, refuse_key
 from playground.client.events import AnyEvent, ContentDelta, Queued, RetryScheduled
-from playground.client.redact import redact
 from playground.export.terminal import for_stream, print_error, print_task_error, visible_line
 from playground.prompt.document import Document, names
 from playground.prompt.field_errors import FieldError, InputError
@@ -180,7 +189,7 @@ async def _send(
     note_version(workspace, options.file, opened, (dispatch.run.id,))
     state = dispatch.run.state
     if options.json:
-        print(redact(json.dumps(summary(dispatch.run), ensure_ascii=True), None), flush=True)
+        print(without_keys(json.dumps(summary(dispatch.run), ensure_ascii=True)), flush=True)
     else:
         output.end(dispatch.run)
     return {"done": FINISHED, "stopped": STOPPED}.get(state.phase, FAILED)
@@ -274,8 +283,8 @@ class _Output:
             print_error(f"The response has {count} further {choices}: see “log show {run.id}”, or send with --json.")
         for problem in (*warnings(state), *((state.error,) if state.error is not None else ())):
             words = (problem.title, problem.detail, problem.advice)
-            print_error(redact(" ".join(_sentence(word) for word in words if word), None))
-        print(f"request_id {visible_line(redact(state.request_id or '—', None))}", file=sys.stderr)
+            print_error(without_keys(" ".join(_sentence(word) for word in words if word)))
+        print(f"request_id {visible_line(without_keys(state.request_id or '—'))}", file=sys.stderr)
 
 
 def _sentence(text: str) -> str:

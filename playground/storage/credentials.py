@@ -6,6 +6,7 @@ A key is stored under its endpoint's id *and* origin, so that a changed address 
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -136,8 +137,8 @@ def note_secret(text: str) -> None:
 
 
 def known_secrets() -> tuple[str, ...]:
-    """Return all secrets that this process has read, for the masking of error reports."""
-    return tuple(_known)
+    """Return all secrets that this process has read or has in VARIABLE, for the masking of its output."""
+    return (*_known, os.environ.get(VARIABLE, "").strip())
 
 
 class Secret:

@@ -88,3 +88,28 @@ def test_prompt_with_the_key_of_the_environment_is_not_converted(tmp_path: Path)
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert KEY not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["send", "p.json", "--endpoint", KEY],
+        ["send", "p.json", "--var", f"{KEY}=1"],
+        ["send", "p.json", "--base-url", KEY],
+        ["send", "p.json", f"--{KEY}"],
+        ["convert", "p.json", "--to", KEY],
+        ["log", "show", KEY],
+        ["check", f"{KEY}.json"],
+        [KEY],
+    ],
+)
+def test_key_given_as_another_argument_is_masked_in_the_error(words: list[str], tmp_path: Path) -> None:
+    key = "sk_Zq8rT2mWx5Lb9KcVn3Yp7Jd"
+    (tmp_path / "p.json").write_text('{"messages": [{"role": "user", "content": "hi"}]}')
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "SMALLEST_API_KEY": key}
+    command = [sys.executable, "-m", "playground", "--data-dir", "data", *(word.replace(KEY, key) for word in words)]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode in (1, 2)
+    assert "electron-playground" in done.stderr
+    assert "sk_…" in done.stderr
+    assert key not in done.stdout + done.stderr
