@@ -17,6 +17,7 @@ from string import ascii_letters, digits
 
 from playground.client.key_readings import (
     BLOB,
+    BLOB_LEAST,
     NO_TAGS,
     NOISE,
     NOTHING,
@@ -45,9 +46,9 @@ from playground.client.key_search import GRAM, LAST_LETTERS, MARK_CHARS, KeySear
 
 _ALNUM = f"{ascii_letters}{digits}"
 _BLOB_CHARS = f"{_ALNUM}+/_-"
-_BLOB_BEGIN, _BLOB_LEAST = 32, 16
-"""Characters of base64 that show whether it is a text; and from which it may be one."""
-_RUN = re.compile(f"[A-Za-z0-9+/_-]{{{_BLOB_LEAST}}}").search
+_BLOB_BEGIN = 32
+"""Characters of base64 that show whether it is a text."""
+_RUN = re.compile(f"[A-Za-z0-9+/_-]{{{BLOB_LEAST}}}").search
 _WORD, _SIGN_CODES = re.compile("([A-Za-z0-9]+)"), SIGNS.encode()
 _SPACED = bytes(ord(chr(code).lower()) if chr(code) in _ALNUM else 10 if code == 10 else 32 for code in range(256))
 """Translates a text so that its words in lower case are between spaces and line ends."""
@@ -102,7 +103,7 @@ class SeenText:
             # An escape or a tag whose first character is escaped goes on.
             begun = begun[: in_source([(len(plain) - 1, len(plain))], layers)[0][1]] if plain else ""
         run = self.run + plain
-        blob = BLOB.search(run) if len(run) >= _BLOB_LEAST else None
+        blob = BLOB.search(run) if len(run) >= BLOB_LEAST else None
         if blob and encoded_text(blob[0][:_BLOB_BEGIN]):
             return None
         ends = ends_of(self._search, self.ends, self._letters({begun, plain}))
@@ -197,7 +198,7 @@ def open_ends(search: KeySearch, text: str) -> Iterator[tuple[int, int]]:
             if removed is NOTHING:
                 yield from ((skipped + begin, skipped + begin) for begin in _open_words(search, plain, layers))
     run = len(text.rstrip(_BLOB_CHARS))
-    if len(text) - run >= _BLOB_LEAST and encoded_text(text[run : run + _BLOB_BEGIN]):
+    if len(text) - run >= BLOB_LEAST and encoded_text(text[run : run + _BLOB_BEGIN]):
         yield len(text), run  # decoded from its beginning
 
 
