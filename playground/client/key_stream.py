@@ -104,7 +104,7 @@ class SeenText:
             begun = begun[: in_source([(len(plain) - 1, len(plain))], layers)[0][1]] if plain else ""
         run = self.run + plain
         blob = BLOB.search(run) if len(run) >= BLOB_LEAST else None
-        if blob and encoded_text(blob[0][:_BLOB_BEGIN]):
+        if blob and _text_at(blob[0]) is not None:
             return None
         ends = ends_of(self._search, self.ends, self._letters({begun, plain}))
         plain = with_controls(folded(plain))
@@ -118,7 +118,8 @@ class SeenText:
             if not ends_of(self._search, ends, letters):
                 return None
         run = self.run + plain
-        self.run = run[len(run.rstrip(_BLOB_CHARS)) :][:_BLOB_BEGIN]
+        run = run[len(run.rstrip(_BLOB_CHARS)) :]
+        self.run = (run if len(run) <= _BLOB_BEGIN else run[run.rfind("/") + 1 :])[:_BLOB_BEGIN]
         self.ends, self.open = ends, rest
         return begun
 
@@ -198,8 +199,16 @@ def open_ends(search: KeySearch, text: str) -> Iterator[tuple[int, int]]:
             if removed is NOTHING:
                 yield from ((skipped + begin, skipped + begin) for begin in _open_words(search, plain, layers))
     run = len(text.rstrip(_BLOB_CHARS))
-    if len(text) - run >= BLOB_LEAST and encoded_text(text[run : run + _BLOB_BEGIN]):
-        yield len(text), run  # decoded from its beginning
+    if len(text) - run >= BLOB_LEAST and (at := _text_at(text[run:])) is not None:
+        yield len(text), run + at  # decoded from its beginning
+
+
+def _text_at(run: str) -> int | None:
+    """Return where a text in base64 or hex begins in a run of its characters: with it, or with a part of a path."""
+    for at in dict.fromkeys((0, run.rfind("/") + 1)):
+        if len(run) - at >= BLOB_LEAST and encoded_text(run[at : at + _BLOB_BEGIN]):
+            return at
+    return None
 
 
 def _open_words(search: KeySearch, text: str, layers: list[Layer]) -> Iterator[int]:

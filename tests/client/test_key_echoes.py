@@ -150,6 +150,16 @@ def test_every_part_of_a_key_that_holds_an_encoded_text_is_masked(key: str, size
             assert (each[:6], [part for part in parts if part in letters]) == ("It is ", []), (echo, each)
 
 
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_key_encoded_twice_in_the_path_of_a_url_is_masked_in_a_stream(size: int) -> None:
+    key = "Gx7.pQ2_vN9-tK4.wL8~Zm3"
+    echo = b64encode(b64encode(key.encode())).decode()
+    text = f"It is at http://h.example:18399/v1/models/{echo} now."
+    shown = _shown([text[at : at + size] for at in range(0, len(text), size)], key)
+    assert [echo[at : at + PART] for at in range(20, len(echo) - PART) if echo[at : at + PART] in shown] == []
+    assert (shown.startswith("It is at http://h.example:18399/v1/models/"), shown.endswith(" now.")) == (True, True)
+
+
 def test_header_that_tokens_have_in_common_is_no_part_of_a_key() -> None:
     header = '{"alg":"HS256","typ":"JWT"}'
     encoded = b64encode(header.encode()).decode()
