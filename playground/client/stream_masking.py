@@ -28,6 +28,9 @@ _IS_CHUNK = re.compile(r'(?s)(?!.*"(?:error|token|finish_reason"\s*:\s*")).*"cho
 """Matches an event that is no more than its texts."""
 _ID_WORD = re.compile(r"[A-Za-z]+[_-](?![0-9]+$)")
 """What the ids of tool calls begin with, as `call_`. Numbers behind it only count the calls."""
+_WHOLE = frozenset(("id", "model", "name", "role", "type", "finish_reason"))
+"""Fields that are not joined over events: less than PIECE_CHARS of a key at their end are chance and not delayed, but
+for a public prefix with its next character. With its end in another event, an id is that of another call."""
 _LONE = re.compile("[\ud800-\udfff]")
 _decode = msgspec.json.Decoder().decode
 
@@ -38,19 +41,21 @@ class _Path:
     `tail` is the end of the text that was passed on, `seen` the letters found in it, with the text that is read again
     with the next piece. `held` is the delayed text, `names` the joined names of an object. `numbered` has one path for
     all names that differ only in the number at their end.
-    `id_word` is what the last id of a tool call began with, None elsewhere.
+    `wait`: the least length of a part of a key that waits at its end. `id_word` is what the last id of a tool call
+    began with, None elsewhere.
     `same` is a text that has passed twice, which passes without another search. `is_secret`: its name ends a key.
     """
 
-    __slots__ = ("below", "held", "id_word", "is_secret", "names", "numbered", "previous", "same", "seen", "tail")
+    __slots__ = ("below", "held", "id_word", "is_secret", "last", "names", "numbered", "same", "seen", "tail", "wait")
 
-    def __init__(self, search: KeySearch) -> None:
+    def __init__(self, search: KeySearch, wait: int = 0) -> None:
+        self.wait = wait
         self.below: dict[str | int | None, _Path] = {}
         self.numbered: dict[str, _Path] = {}
         self.is_secret = False
         self.id_word: str | None = None
         self.seen = SeenText(search)
-        self.held = self.tail = self.names = self.previous = self.same = ""
+        self.held = self.tail = self.names = self.last = self.same = ""
 
     @property
     def holds(self) -> bool:
@@ -173,7 +178,7 @@ class StreamMasker:
             if one is None:
                 one = path.below[step] = _Path(self._search)
                 if step is not None:  # the ids of tool calls may each have a piece
-                    one.below["id"] = ids = path.below.setdefault("id", _Path(self._search))
+                    one.below["id"] = ids = path.below.setdefault("id", _Path(self._search, PIECE_CHARS))
                     ids.id_word = ids.id_word or ""
             if item.__class__ is dict:
                 self._object(item, one)
@@ -238,7 +243,7 @@ class StreamMasker:
     def _new_path(self, path: _Path, name: str) -> _Path:
         is_secret, label = self._ends_key(path, name), name.rstrip(digits)
         if label == name or is_secret:
-            one = _Path(self._search)
+            one = _Path(self._search, PIECE_CHARS if name in _WHOLE else 0)
         else:  # `{"0": "s", "1": "k"}` may have a key in pieces
             one = path.numbered.setdefault(label, _Path(self._search))
         one.is_secret, path.below[name] = is_secret, one
@@ -269,14 +274,14 @@ class StreamMasker:
         if not text.held and len(text.seen.open) + len(piece) <= _LONG_PIECE:
             read = text.seen.passes(piece)
         if read is None:
-            text.same = text.previous = ""
+            text.same = text.last = ""
             shown = self._suspect(text, piece)
             self._has_held = self._has_held or bool(text.held)
         else:
             shown, text.tail = piece, (text.tail + read)[-_MOST_KNOWN:]
             # Repeated once, its beginning was seen after its own end.
-            text.same = piece if piece == text.previous and len(piece) >= GRAM else ""
-            text.previous = piece
+            text.same = piece if piece == text.last and len(piece) >= GRAM else ""
+            text.last = piece
         if shown == piece:
             return piece
         self._changed = True
@@ -287,8 +292,9 @@ class StreamMasker:
         known, whole = len(before), before + text.held + piece
         can_wait = not text.tail and len(whole) - known <= self._search.window
         end = context = len(whole)
+        least = 0 if whole.lower().endswith(self._search.begun) else text.wait
         for one, before_it in open_ends(self._search, whole):
-            end, context = min(end, one), min(context, before_it)
+            end, context = min(end, one if len(whole) - one >= least else end), min(context, before_it)
             if end <= known and can_wait:
                 text.held = whole[known:]
                 return ""

@@ -475,3 +475,17 @@ def test_ids_of_tool_calls_without_a_key_are_unchanged() -> None:
     lines = [json.dumps({"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]}) for call in calls]
     masker = StreamMasker("sk_1234567890123456")
     assert ([masker.masked(line) for line in lines], masker.rest()) == (lines, ("", ""))
+
+
+@pytest.mark.parametrize(
+    "id_", ["req-78e7289c0b10617d-1613", "call_MwU47f5e3UWRKfCw1zm7rGy3-263", "d8cd6-93-264", "7f02"]
+)
+def test_field_that_is_not_joined_comes_whole_if_its_end_is_in_the_key(id_: str) -> None:
+    key = "9e4b7f02c5d81a36fb20e7936ad4c85b1f07e2d9"
+    call = {"index": 0, "id": id_, "type": "function", "function": {"name": "look_7f02", "arguments": '{"a": 1}'}}
+    delta = {"role": "assistant", "tool_calls": [call]}
+    line = json.dumps({"id": id_, "model": "m-fb20e7", "choices": [{"index": 0, "delta": delta}]})
+    events = _decoded([line], key)
+    calls = [(one.index, one.id, one.name) for one in events if isinstance(one, ToolCallDelta)]
+    assert calls == [(0, id_, "look_7f02")]
+    assert _raw(events)[0] == line
