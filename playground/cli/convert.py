@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from playground.cli import FINISHED
@@ -14,7 +13,7 @@ from playground.export.snippets import WRITERS, left_out
 from playground.export.terminal import for_stream, print_error, visible_line
 from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError, writing_to
-from playground.prompt.files import FileFormat, dump, missing_in, read_input
+from playground.prompt.files import PROMPT_FORMAT, FileFormat, dump, missing_in, read_input
 from playground.prompt.import_formats import open_any_bytes
 from playground.storage.credentials import VARIABLE
 from playground.storage.paths import write_shared
@@ -28,7 +27,7 @@ def convert(options: argparse.Namespace) -> int:
     opened = open_any_bytes(read_input(source), "" if source == "-" else Path(source).name)
     kind = options.to or _kind_of(output or "")
     refuse_key_in(dump(opened.document, FileFormat()).encode(), os.environ.get(VARIABLE, "").strip())
-    text, notes = converted(opened.document, kind, opened.model or "electron", opened.format.keys)
+    text, notes = converted(opened.document, kind, opened.model or "electron", opened.format)
     for note in (*opened.notes, *notes):
         print_error(visible_line(note))
     if output and output != "-":
@@ -49,18 +48,19 @@ def _kind_of(output: str) -> str:
     return kind or "prompt"
 
 
-def converted(document: Document, kind: str, model: str, keys: Sequence[str] = ()) -> tuple[str, tuple[str, ...]]:
+def converted(
+    document: Document, kind: str, model: str, source: FileFormat = PROMPT_FORMAT
+) -> tuple[str, tuple[str, ...]]:
     """Return the text of a document in a format, and sentences about what the format does not hold.
 
-    `keys`: those of the source, of which a body keeps `stream`.
+    `source`: how it was written; a body keeps its `stream` and `stream_options`.
     """
     if kind in ("github", "prompty"):
         ending = next(end for end, name in _ENDINGS.items() if name == kind)
         text = WRITERS[ending](document, model)
         return text, left_out(document, text, f"x{ending}")
-    file_format = (
-        FileFormat("request_body", model, ("model", *(key for key in keys if key == "stream")))
-        if kind == "body"
-        else FileFormat()
-    )
+    file_format = PROMPT_FORMAT
+    if kind == "body":
+        kept = (key for key in source.keys if key in ("stream", "stream_options"))
+        file_format = FileFormat("request_body", model, ("model", *kept), source.stream_options)
     return dump(document, file_format) + "\n", missing_in(document, file_format)

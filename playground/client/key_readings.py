@@ -44,9 +44,10 @@ _OCTAL = 2
 """The groups up to this one of `_ESCAPE` have octal digits, the others hex."""
 _BYTES = re.compile("[\xc2-\xf4][\x80-\xbf]{1,3}|[\ud800-\udbff][\udc00-\udfff]")
 """A character that was escaped as its bytes in UTF-8, or as its two halves in UTF-16."""
-BLOB = re.compile("[A-Za-z0-9+/_-]{16,}={0,2}")
-"""What may be a text in base64 or hex."""
-_HEX, _STANDARD = re.compile("[0-9A-Fa-f]{16,}"), str.maketrans("-_", "+/", "=")
+BLOB_LEAST = 16
+BLOB = re.compile(f"[A-Za-z0-9+/_-]{{{BLOB_LEAST},}}={{0,2}}")
+"""What may be a text in base64 or hex, and from how many characters."""
+_HEX, _STANDARD = re.compile(f"[0-9A-Fa-f]{{{BLOB_LEAST},}}"), str.maketrans("-_", "+/", "=")
 """The alphabet of URLs as the one that `b64decode` reads."""
 _BEGINS_TEXT = re.compile(
     r"(?:[2-7][0-9A-Fa-f]|0[09AaDd]){8}|.{0,3}?(?:[A-Za-f][A-HQ-Xg-nw-z0-3][ABEFIJMNQRUVYZcdghklopstwx014589].){3}"
@@ -156,7 +157,10 @@ def _character(found: re.Match[str]) -> str:
             return found[0].encode("latin-1").decode("utf-8", "replace")
         return found[0].encode("utf-16", "surrogatepass").decode("utf-16")
     if found.re is BLOB:
-        return encoded_text(found[0]) or found[0]
+        if (plain := encoded_text(found[0])) or "/" not in found[0]:
+            return plain or found[0]
+        # The path of a URL: any of its parts may be encoded.
+        return "/".join([(len(part) >= BLOB_LEAST and encoded_text(part)) or part for part in found[0].split("/")])
     if found.re is not _ESCAPE:
         return ""
     group = found.lastindex or 0

@@ -54,8 +54,10 @@ PART_CHARS, PIECE_CHARS = 12, 8
 server's, and of a part of which the rest may be elsewhere."""
 _PUBLIC_PREFIX = re.compile(
     r"(?:sk[-_](?:proj-|svcacct-|admin-|ant-(?:api\d\d-)?|or-(?:v1-)?|live_|test_)?|gh[a-z]_|github_pat_|glpat-|xox[a-z]-"
-    r"|hf_|gsk_|r8_|pplx-|npm_|pypi-|AKIA|ASIA|AIza|[a-z]{2,6}_(?:live|test)_|eyJ[\w-]*\.)?"
+    r"|hf_|gsk_|r8_|pplx-|npm_|pypi-|AKIA|ASIA|AIza|[a-z]{2,6}_(?:live|test)_|eyJraWQi"
+    r"|eyJ(?:0eXAiOiJKV1QiLCJ)?hbGciOiJ\w{7}(?:IsInR5cCI6IkpXVC)?(?:J9\.|IsImtpZCI6I))?"
 )
+"""What many keys begin with; of a JWT, the header, or what is before the `kid` in it."""
 _WORDS_ONLY = re.compile(r"[A-Z]*[a-z]*(?:[^A-Za-z0-9]+[A-Za-z]?[a-z]*)*|[0-9]{1,9}|[A-Z]+(?:[^A-Za-z0-9]+[A-Z]*)*")
 """Parts of a key that any text may have: words with signs between them, a short number."""
 _PHRASE_CHARS = 20
@@ -90,19 +92,27 @@ class KeyForm(NamedTuple):
 
 
 def _forms(key: str) -> Iterator[KeyForm]:
-    plain = decode(folded(key))[0]
-    beside = BESIDE if plain.isascii() else BESIDE_ANY
-    found = _PUBLIC_PREFIX.match(plain)
-    prefix = found.end() if found else 0
-    for turned, secret in ((plain, prefix), (plain[::-1], 0), (str(encode(plain, "rot13")), prefix)):
-        at = [place for place, one in enumerate(turned) if not beside.fullmatch(one)]
-        yield KeyForm(letters_of(turned, beside), turned, [-1, *at, len(plain)], secret, turned is plain)
+    whole = folded(key)
+    public = _prefix_end(whole)
+    # A JWT is base64: in pieces it is not decoded, in a whole text it is.
+    for plain in dict.fromkeys((whole, decode(whole)[0])):
+        beside = BESIDE if plain.isascii() else BESIDE_ANY
+        prefix = max(_prefix_end(plain), len(decode(whole[:public])[0]) if plain != whole else 0)
+        for turned, secret in ((plain, prefix), (plain[::-1], 0), (str(encode(plain, "rot13")), prefix)):
+            at = [place for place, one in enumerate(turned) if not beside.fullmatch(one)]
+            yield KeyForm(letters_of(turned, beside), turned, [-1, *at, len(plain)], secret, turned is plain)
     data = key.encode("utf-8", "surrogatepass")  # a damaged file has any character
     for text in dict.fromkeys(
         (*map(letters_of, _in_base64(data)), data.hex(), *((letters_of(quote(data, safe="")),) * (not key.isascii())))
     ):
-        scale = len(text) / len(plain)
-        yield KeyForm(text, plain, [-1, *(int(place / scale) for place in range(len(text))), len(plain)], prefix, False)
+        scale = len(text) / len(whole)
+        at = [-1, *(int(place / scale) for place in range(len(text))), len(whole)]
+        yield KeyForm(text, whole, at, public, False)
+
+
+def _prefix_end(key: str) -> int:
+    found = _PUBLIC_PREFIX.match(key)
+    return found.end() if found else 0
 
 
 def _in_base64(key: bytes) -> Iterator[str]:

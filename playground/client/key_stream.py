@@ -17,6 +17,7 @@ from string import ascii_letters, digits
 
 from playground.client.key_readings import (
     BLOB,
+    BLOB_LEAST,
     NO_TAGS,
     NOISE,
     NOTHING,
@@ -45,9 +46,9 @@ from playground.client.key_search import GRAM, LAST_LETTERS, MARK_CHARS, KeySear
 
 _ALNUM = f"{ascii_letters}{digits}"
 _BLOB_CHARS = f"{_ALNUM}+/_-"
-_BLOB_BEGIN, _BLOB_LEAST = 32, 16
-"""Characters of base64 that show whether it is a text; and from which it may be one."""
-_RUN = re.compile(f"[A-Za-z0-9+/_-]{{{_BLOB_LEAST}}}").search
+_BLOB_BEGIN = 32
+"""Characters of base64 that show whether it is a text."""
+_RUN = re.compile(f"[A-Za-z0-9+/_-]{{{BLOB_LEAST}}}").search
 _WORD, _SIGN_CODES = re.compile("([A-Za-z0-9]+)"), SIGNS.encode()
 _SPACED = bytes(ord(chr(code).lower()) if chr(code) in _ALNUM else 10 if code == 10 else 32 for code in range(256))
 """Translates a text so that its words in lower case are between spaces and line ends."""
@@ -102,8 +103,8 @@ class SeenText:
             # An escape or a tag whose first character is escaped goes on.
             begun = begun[: in_source([(len(plain) - 1, len(plain))], layers)[0][1]] if plain else ""
         run = self.run + plain
-        blob = BLOB.search(run) if len(run) >= _BLOB_LEAST else None
-        if blob and encoded_text(blob[0][:_BLOB_BEGIN]):
+        blob = BLOB.search(run) if len(run) >= BLOB_LEAST else None
+        if blob and _text_at(blob[0]) is not None:
             return None
         ends = ends_of(self._search, self.ends, self._letters({begun, plain}))
         plain = with_controls(folded(plain))
@@ -117,7 +118,8 @@ class SeenText:
             if not ends_of(self._search, ends, letters):
                 return None
         run = self.run + plain
-        self.run = run[len(run.rstrip(_BLOB_CHARS)) :][:_BLOB_BEGIN]
+        run = run[len(run.rstrip(_BLOB_CHARS)) :]
+        self.run = (run if len(run) <= _BLOB_BEGIN else run[run.rfind("/") + 1 :])[:_BLOB_BEGIN]
         self.ends, self.open = ends, rest
         return begun
 
@@ -197,8 +199,16 @@ def open_ends(search: KeySearch, text: str) -> Iterator[tuple[int, int]]:
             if removed is NOTHING:
                 yield from ((skipped + begin, skipped + begin) for begin in _open_words(search, plain, layers))
     run = len(text.rstrip(_BLOB_CHARS))
-    if len(text) - run >= _BLOB_LEAST and encoded_text(text[run : run + _BLOB_BEGIN]):
-        yield len(text), run  # decoded from its beginning
+    if len(text) - run >= BLOB_LEAST and (at := _text_at(text[run:])) is not None:
+        yield len(text), run + at  # decoded from its beginning
+
+
+def _text_at(run: str) -> int | None:
+    """Return where a text in base64 or hex begins in a run of its characters: with it, or with a part of a path."""
+    for at in dict.fromkeys((0, run.rfind("/") + 1)):
+        if len(run) - at >= BLOB_LEAST and encoded_text(run[at : at + _BLOB_BEGIN]):
+            return at
+    return None
 
 
 def _open_words(search: KeySearch, text: str, layers: list[Layer]) -> Iterator[int]:

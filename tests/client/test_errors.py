@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from datetime import UTC, datetime
 
 import msgspec
@@ -72,6 +73,14 @@ def test_429_says_how_long_to_wait_or_that_it_was_not_said() -> None:
 def test_a_redirect_says_where_to() -> None:
     error = http_error(308, {"location": "https://elsewhere.example/v1"}, "", None)
     assert "https://elsewhere.example/v1" in error.advice
+
+
+def test_key_encoded_twice_in_the_path_of_a_redirect_is_masked_in_the_advice() -> None:
+    key = "Gx7.pQ2_vN9-tK4.wL8~Zm3"
+    for echo in (b64encode(b64encode(key.encode())), b64encode(key.encode()).hex().encode()):
+        for path in ("18399/", "18399/v1/models/", "18399/v1/"):
+            error = http_error(308, {"location": f"http://h.example:{path}{echo.decode()}"}, "", key)
+            assert f"to http://h.example:{path}sk_…" in error.advice
 
 
 @pytest.mark.parametrize(

@@ -131,6 +131,43 @@ def test_key_with_marks_between_its_pieces_is_masked(mark: str, size: int) -> No
     assert (shown[:11], shown[-1:]) == ("The key is ", ".")
 
 
+JWT = "eyJraWQiOiJwNCIsImFsZyI6IkVTMjU2In0.eyJvcmciOiI1NTE5MCIsInRpZXIiOiJwcm8ifQ.Qv7Lm2Xz9Kc4Tb8Wp1Yd6Hs3Nf5Gj0Ra"
+CREDENTIALS = b64encode(b"tenant:acme-7:pw=Xy8kQ2zLm+4Rt9").decode()
+
+
+@pytest.mark.parametrize("key", [JWT, CREDENTIALS, b"tenant acme7 secret Xy8kQ2z".hex()])
+@pytest.mark.parametrize("size", [1, 2, 7, 1000])
+def test_every_part_of_a_key_that_holds_an_encoded_text_is_masked(key: str, size: int) -> None:
+    pieces = (key[at : at + 5] for at in range(0, len(key), 5))
+    bare = re.sub("[^a-z0-9]", "", key.lower())
+    parts = [turned[at : at + BEGINNING] for turned in (bare, bare[::-1]) for at in range(len(bare) - BEGINNING + 1)]
+    forms = (key, key.upper(), key[::-1], " ".join(key), "*".join(key), '" + "'.join(pieces), key[5:45], f"key_{key}_")
+    for echo in forms:
+        text = f"It is {echo}."
+        shown = _shown([text[at : at + size] for at in range(0, len(text), size)], key)
+        for each in (shown, redact(text, key)):
+            letters = re.sub("[^a-z0-9]", "", each.lower())
+            assert (each[:6], [part for part in parts if part in letters]) == ("It is ", []), (echo, each)
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_key_encoded_twice_in_the_path_of_a_url_is_masked_in_a_stream(size: int) -> None:
+    key = "Gx7.pQ2_vN9-tK4.wL8~Zm3"
+    echo = b64encode(b64encode(key.encode())).decode()
+    text = f"It is at http://h.example:18399/v1/models/{echo} now."
+    shown = _shown([text[at : at + size] for at in range(0, len(text), size)], key)
+    assert [echo[at : at + PART] for at in range(20, len(echo) - PART) if echo[at : at + PART] in shown] == []
+    assert (shown.startswith("It is at http://h.example:18399/v1/models/"), shown.endswith(" now.")) == (True, True)
+
+
+def test_header_that_tokens_have_in_common_is_no_part_of_a_key() -> None:
+    header = '{"alg":"HS256","typ":"JWT"}'
+    encoded = b64encode(header.encode()).decode()
+    key = f"{encoded}.eyJvcmciOiI1NTE5MCJ9.Qv7Lm2Xz9Kc4Tb8Wp1Yd6Hs3"
+    text = f"The header {encoded} is {header}."
+    assert (redact(text, key), _shown([*text], key)) == (text, text)
+
+
 @pytest.mark.parametrize("size", [1, 2, 5])
 def test_key_whose_characters_are_read_as_escapes_is_masked(size: int) -> None:
     key = "3f726df0050c6e8d2046e7f1a3c5d9b80e62f4a7"

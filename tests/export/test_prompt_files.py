@@ -188,6 +188,20 @@ def test_convert_command_keeps_stream_of_a_command_or_body(
         assert ("stream" in json.loads(capfd.readouterr().out)) is bool(stream)
 
 
+@pytest.mark.parametrize("options", [{"include_usage": True}, {"include_usage": False, "include_obfuscation": False}])
+def test_convert_command_keeps_options_of_the_stream(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], options: dict[str, bool]
+) -> None:
+    body = {"model": "electron", "stream": True, "stream_options": options}
+    body |= {"messages": [{"role": "user", "content": "hi"}]}
+    call = ", ".join(f"{name}={value!r}" for name, value in body.items())
+    texts = {"x.json": json.dumps(body), "x.py": f"client.chat.completions.create({call})\n"}
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+        assert main(["convert", str(tmp_path / name), "--to", "body"]) == 0
+        assert json.loads(capfd.readouterr().out) == body
+
+
 @pytest.mark.parametrize(("name", "status"), [("x.foo", 2), ("x.yml", 2), ("x", 0), ("x.PROMPTY", 0)])
 def test_convert_command_unknown_ending_names_the_known_ones(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str, status: int

@@ -60,7 +60,8 @@ def opened_body(
         document = document.with_variable(variable, text)
     if name:
         document = replace(document, name=name)
-    return OpenedPrompt(document, FileFormat(keys=tuple(value)), (*opened.notes, *report.notes), imported=True)
+    kept = FileFormat(keys=tuple(value), stream_options=opened.format.stream_options)
+    return OpenedPrompt(document, kept, (*opened.notes, *report.notes), imported=True)
 
 
 def _message(item: Json, index: int, report: Report) -> Json:

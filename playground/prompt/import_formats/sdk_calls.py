@@ -40,6 +40,9 @@ _READING = words(
     "console.debug console.table JSON.stringify Array.isArray String Number"
 )
 """Functions that do not change their arguments."""
+_BUILT_IN = words("len str int float bool repr type dict JSON Array String Number Object Math console")
+_JSON_MODULES = words("json simplejson ujson orjson rapidjson")
+"""Python modules whose `dumps` writes JSON."""
 _TEXT_METHODS = words(
     "strip lstrip rstrip lower upper title startswith endswith split splitlines isdigit trim trimEnd trimStart "
     "toLowerCase toUpperCase startsWith endsWith includes toString"
@@ -190,16 +193,29 @@ class ParsedProgram:
         found = self._bindings.get(mention.name, ())
         if not 0 < len(found) <= _MAX_BINDINGS:
             return None
+        scope, direct = self._seen(mention)
+        return direct[0] if direct and sum(scope.has(one) for one in found) == 1 else None
+
+    def _seen(self, mention: Node) -> tuple[Node, list[Node]]:
+        """Return the innermost scope around a mention in which code sets the name, and that code."""
+        found = self._bindings.get(mention.name, ())
         scopes = [one for one in mention.outer() if one.kind in self._scope_kinds and one.kind != "class"]
         for scope in (*scopes, self._nodes[0]):
-            direct = [one for one in found if self._scope_of[one.at] is scope]
-            if direct:
-                return direct[0] if sum(scope.has(one) for one in found) == 1 else None
-        return None
+            if direct := [one for one in found if self._scope_of[one.at] is scope]:
+                return scope, direct
+        return self._nodes[0], []
 
     def _is_own(self, path: str) -> bool:
-        """Whether the program sets the first name of a path, other than by an import."""
-        return any(one.kind != "import" for one in self._bindings.get(re.split(r"[.(]", path)[0], ()))
+        """Whether the program sets the first name of a path, by an import only if that name is a built-in one."""
+        name = re.split(r"[.(]", path)[0]
+        return any(one.kind != "import" or name in _BUILT_IN for one in self._bindings.get(name, ()))
+
+    def _writes_json(self, call: Node) -> bool:
+        """Whether a call is of the function that writes JSON: `json` and `JSON` may be names of the program's own."""
+        if self._path(call.parts[0]) not in ("json.dumps", "JSON.stringify"):
+            return False
+        root = call.parts[0].parts[0] if call.parts[0].parts else call.parts[0]
+        return all(one.kind == "import" and str(one.value) in _JSON_MODULES for one in self._seen(root)[1])
 
     def _path(self, node: Node, depth: int = 0) -> str:
         """Return an expression of names as `a.b().c`, with a name that stands for a part of a client replaced."""
@@ -524,7 +540,7 @@ class ParsedProgram:
         if body is not None and body.kind == "call" and body.parts[0].name == "encode" and body.parts[0].parts:
             is_utf8 = all(str(one.value).lower() in ("utf-8", "utf8") for one in body.parts[1:])
             body = self._literal(body.parts[0].parts[0]) if is_utf8 else None
-        if body is not None and body.kind == "call" and self._path(body.parts[0]) in ("json.dumps", "JSON.stringify"):
+        if body is not None and body.kind == "call" and self._writes_json(body):
             body, is_json = (body.parts[1] if len(body.parts) > 1 and _is_plain(body.parts[2:]) else None), True
         value = self._value(body, 0) if body is not None else None
         if isinstance(value, str) and not isinstance(value, Open) and bodies != ["json"]:
@@ -750,7 +766,8 @@ class ParsedProgram:
             path = self._path(outer.parts[0])
             known = path in _READING and not self._is_own(path)
             if path in ("json.dumps", "JSON.stringify"):
-                known = known and _is_plain([one for one in outer.parts[1:] if not one.has(mention)])
+                is_plain = _is_plain([one for one in outer.parts[1:] if not one.has(mention)])
+                known = is_plain and self._writes_json(outer)
             return ("read" if known or outer in self._calls or outer is self._call else "other"), outer
         if outer.kind == "member" and node is mention:  # a method
             call = outer.parent

@@ -951,6 +951,43 @@ def test_request_whose_body_is_not_the_literal_is_refused_with_its_line(code: st
     assert lines_in(str(refused.value)) == [line]
 
 
+DUMPED = f'requests.post("{ADDRESS}", data=json.dumps({{"messages": [{U}]}}))'
+STRINGIFIED = f"fetch('{ADDRESS}', {{method: 'POST', body: JSON.stringify({{messages: [{U}]}})}});"
+
+
+@pytest.mark.parametrize(
+    ("code", "line"),
+    [
+        (f"import requests\nimport mylib as json\n{DUMPED}", 3),
+        (f"import requests\nfrom mylib import json\n{DUMPED}", 3),
+        (f"import requests\nclass json:\n    dumps = str\n{DUMPED}", 4),
+        (f"import requests\ndef send(json):\n    {DUMPED}\nsend(x)", 3),
+        (f"import requests\nfor json in (a, b):\n    {DUMPED}", 3),
+        (f"const JSON = {{stringify: (x) => ''}};\n{STRINGIFIED}", 2),
+        (f"import {{ JSON }} from './mine';\n{STRINGIFIED}", 2),
+        (f"import JSON from 'mine';\n{STRINGIFIED}", 2),
+        (f"function send(JSON) {{\n{STRINGIFIED}\n}}\nsend(x);", 2),
+        (f"const {{ JSON }} = mine;\n{STRINGIFIED}", 2),
+    ],
+)
+def test_json_that_is_a_name_of_the_program_is_refused_with_its_line(code: str, line: int) -> None:
+    with pytest.raises(InputError) as refused:
+        open_any(code)
+    assert lines_in(str(refused.value)) == [line]
+
+
+@pytest.mark.parametrize("module", ["json", "ujson as json", "simplejson as json"])
+def test_json_of_a_module_that_writes_json_is_read_beside_a_parameter_of_that_name(module: str) -> None:
+    code = f"import requests\nimport {module}\ndef other(json=None):\n    return json\n{DUMPED}"
+    assert [message.role for message in open_any(code).document.messages] == ["user"]
+
+
+@pytest.mark.parametrize("name", ["len", "str", "repr"])
+def test_built_in_name_that_is_imported_may_change_what_it_gets(name: str) -> None:
+    with pytest.raises(InputError):
+        open_any(f"from helpers import {name}\nm = [{U}]\n{name}(m)\n{SEND}")
+
+
 def test_long_text_in_a_part_is_read_as_one_that_is_the_content() -> None:
     text = "word " * 96_000
     for content in (f'"{text}"', f'[{{"type": "text", "text": "{text}"}}]'):

@@ -234,7 +234,8 @@ def test_what_cannot_be_read_is_marked_and_not_added(dialog: PasteDialog) -> Non
     dialog.text.setPlainText('{"name": "get", "parameters": }')
     dialog.look()
     assert "not JSON" in dialog.wrong.text()
-    assert dialog.text.extraSelections()[0].cursor.selectedText() == "}"
+    (marked,) = dialog.text.extraSelections()
+    assert marked.cursor.selectedText() == "}"
     assert not dialog.add.isEnabled()
 
 
