@@ -12,7 +12,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from operator import attrgetter
-from typing import Literal, NamedTuple, cast
+from typing import Literal, NamedTuple, cast, get_args
 
 from msgspec import Struct
 
@@ -24,13 +24,9 @@ from playground.prompt.request import message_fields
 PartKind = Literal["tool", "role", "content", "tool_calls", "tool_call_id", "extra", "reasoning"]
 MESSAGE_PARTS: tuple[PartKind, ...] = ("role", "tool_call_id", "reasoning", "content", "tool_calls", "extra")
 """Parts of a message in the order of a canonical view."""
+ToolsPlace = Literal["first", "inside", "first_user", "before_last_user", "system_last", "after_messages"]
 Order = Literal[
-    "first",
-    "inside",
-    "first_user",
-    "before_last_user",
-    "system_last",
-    "after_messages",
+    ToolsPlace,
     "last_turn",
     "last_calls",
     "cleared_1",
@@ -76,15 +72,7 @@ CLEARED: dict[Order, int] = {
 """How many results of tools each of these orders writes as sent."""
 LATER: dict[Order, Order] = {one: "first" if one.startswith("first") else "inside" for one in (*TURNS, *CLEARED)}
 """By order: the one that it is until some messages are written in another way than before."""
-ORDERS: tuple[Order, ...] = (
-    "first",
-    "inside",
-    "first_user",
-    "before_last_user",
-    "system_last",
-    "after_messages",
-    *LATER,
-)
+ORDERS: tuple[Order, ...] = (*get_args(ToolsPlace), *LATER)
 BARE: dict[Order, Order] = {order: cast("Order", f"{order}/bare") for order in ORDERS}
 LATE: dict[Order, Order] = {"before_last_user": "before_last_user/late", "system_last": "system_last/late"}
 SENT: dict[Order, Order] = {bare: order for order, bare in BARE.items()}
