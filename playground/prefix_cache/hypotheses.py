@@ -47,7 +47,7 @@ _CLEARED_PRIOR = 0.02
 """The same of an order that clears results."""
 _BARE_PRIOR = 0.6
 """Probability that a template leaves out ids and names and writes arguments in one spelling."""
-_BY_SIZE = 0.1
+_BY_SIZE = 0.5
 """Share of both probabilities if only the tokens of prompts tell such orders apart."""
 _LATE_PRIOR = 0.2
 """Probability that a template writes ids behind the arguments, of the orders in which some do."""

@@ -215,6 +215,19 @@ class MatchTree(TextTree[MatchNode]):
         """Return the nodes at which a request's prompt and its whole sequence end."""
         return self._ends.get(number)
 
+    def served_beyond(self, number: int, depth: int) -> tuple[int, int, int] | None:
+        """Return the first depth behind another one of a request at which a report ended, see `MatchNode.served`."""
+        ends = self._ends.get(number)
+        found = None
+        node: MatchNode | None = None if ends is None else ends[1]
+        while node is not None and node.depth > depth:
+            inside = [at for at in node.served or () if at > depth]
+            if inside:
+                at = min(inside)
+                found = at, *(node.served or {})[at]
+            node = node.parent
+        return found
+
     def length(self, number: int) -> int:
         """Return the code points of a request's whole sequence; 0 if it was removed."""
         ends = self._ends.get(number)

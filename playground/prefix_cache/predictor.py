@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Mapping
-from math import inf
+from math import inf, sqrt
 from operator import attrgetter
 
 from playground.prefix_cache.block_size import SMALL_BLOCK
@@ -230,12 +230,16 @@ class Predictor:
         self, measure: Measure, path: list[tuple[MatchNode, int]], order: Order, *, answers: bool
     ) -> PrefixSizer:
         anchors: list[Anchor] = []
-        for node, _ in reversed(path[1:]):
+        for node, shared in reversed(path[1:]):
             number = node.newest if answers else node.newest_prompt
             if number < 0 or self._requests[number].prompt_tokens is None:
                 number = node.counted  # the newest one is still running
             if number >= 0:
                 anchors = self._anchors_of(number, order, answers=answers)
+                next_mark = self._requests.trees[order].served_beyond(number, shared)
+                if anchors and next_mark is not None:
+                    depth, tokens, block = next_mark
+                    anchors.append(Anchor(anchors[0].measure, depth, tokens + block / 2, block / sqrt(12)))
                 break
         step, width = self._learned.units.step, self._learned.residuals.width
         return PrefixSizer(measure, path, step, width, answers=answers, anchors=anchors)

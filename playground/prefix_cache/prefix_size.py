@@ -125,11 +125,13 @@ def _equal_parts(view: CacheView, other: CacheView) -> int:
 
 
 class Anchor(Struct, frozen=True):
-    """An earlier request that begins alike: its measure, where its prompt ends, and the tokens counted there."""
+    """An earlier request that begins alike: its measure, and a depth at which its tokens are known: where its prompt
+    ends, or where a report for a beginning of it ended, with the standard deviation."""
 
     measure: Measure
     depth: int
     tokens: float
+    error: float = 0.0
 
 
 class _Mark(Struct, frozen=True):
@@ -218,7 +220,7 @@ class PrefixSizer:
         best = self._bridge(counts, before, after, tokens, error)
         for anchor in self._anchors:
             if anchor.depth > depth:
-                end = _Mark(anchor.depth, anchor.measure.counts_upto(anchor.depth), Size(anchor.tokens, 0.0))
+                end = _Mark(anchor.depth, anchor.measure.counts_upto(anchor.depth), Size(anchor.tokens, anchor.error))
                 found = self._bridge(counts, before, end, tokens, error)
             else:
                 found = self._behind(counts, depth, anchor)
@@ -232,7 +234,8 @@ class PrefixSizer:
         upto = self._measure.counts_upto(shared)
         mine, my_error = self._estimate(counts, upto)
         theirs, their_error = self._estimate(anchor.measure.counts_upto(anchor.depth), upto)
-        return Size(max(anchor.tokens - theirs + mine - CUT[0], 0.0), hypot(my_error, their_error, CUT[1]))
+        error = hypot(my_error, their_error, anchor.error, CUT[1])
+        return Size(max(anchor.tokens - theirs + mine - CUT[0], 0.0), error)
 
     def _bridge(self, counts: Counts, before: _Mark, after: _Mark | None, tokens: float, error: float) -> Size:
         """Between two marks with a known distance, what both estimates miss of it is divided by their variances."""

@@ -7,7 +7,7 @@ from itertools import chain
 from playground.prefix_cache.block_size import SMALL_BLOCK, common_unit
 from playground.prefix_cache.difference import differing, that_may_matter
 from playground.prefix_cache.forecast import CacheUsage, Prediction
-from playground.prefix_cache.hypotheses import ANSWERS, IRRELEVANT, PLACES, ReportOutcome
+from playground.prefix_cache.hypotheses import ANSWERS, IRRELEVANT, PLACES, Rendering, ReportOutcome
 from playground.prefix_cache.index import Sent
 from playground.prefix_cache.learned_state import LearnedParameters
 from playground.prefix_cache.prefix_size import MISJUDGED, NEAR, Measure, Size
@@ -33,6 +33,19 @@ POSSIBLE = 0.1
 """Probability of a block, or an order, from which it may explain a report."""
 SOON_S = 120.0
 """Seconds after which a whole prompt that is not served says nothing about its size: it may be forgotten."""
+
+
+WHOLE = (0, False)
+"""A prompt of which all results of tools and all reasoning is written as sent."""
+
+
+def _left_out(prediction: Prediction) -> dict[Rendering, tuple[int, bool]]:
+    """Return how many results of tools each rendering writes (0: all), and whether it leaves out reasoning."""
+    reasoned = reasoned_before(prediction.view)
+    return {
+        one: (CLEARED.get(BASE.get(one.order, one.order), 0), reasoned and one.order in SENT)
+        for one in prediction.reaches
+    }
 
 
 class ReportLearner:
@@ -83,11 +96,7 @@ class ReportLearner:
     def _weigh_sizes(self, prediction: Prediction, prompt: int) -> None:
         """Weigh orders that clear results of tools or leave out reasoning: a prompt has fewer tokens then."""
         fits: dict[tuple[int, bool], float] = {}
-        reasoned = reasoned_before(prediction.view)
-        kept = {
-            one: (CLEARED.get(BASE.get(one.order, one.order), 0), reasoned and one.order in SENT)
-            for one in prediction.reaches
-        }
+        kept = _left_out(prediction)
         if len(set(kept.values())) < 2:
             return
         for one, reach in prediction.reaches.items():
@@ -97,11 +106,15 @@ class ReportLearner:
         self._learned.hypotheses.weigh({one: fits[parts] for one, parts in kept.items()})
 
     def _learn_tokens(self, prediction: Prediction, usage: CacheUsage, prompt: int) -> None:
-        best = self._learned.hypotheses.rendering.order
         order: Order = "first" if "first" in prediction.measures else self._requests.order_of(prediction.rendering)
-        shorter = (best in SENT and reasoned_before(prediction.view)) or BASE.get(best, best) in CLEARED
-        if shorter and best in prediction.measures and best in self._requests.trees:
-            order = best
+        # What is left out costs nothing: counted with it, the other text seems to cost less than it does.
+        weights, shares = self._learned.hypotheses.weights, dict[tuple[int, bool], float]()
+        kept = {one: parts for one, parts in _left_out(prediction).items() if one.order in self._requests.trees}
+        for one, parts in kept.items():
+            shares[parts] = shares.get(parts, 0.0) + weights[one]
+        likely = max(shares, key=shares.__getitem__, default=WHOLE)
+        if likely != WHOLE:
+            order = max((one for one in kept if kept[one] == likely), key=weights.__getitem__).order
         measure = prediction.measures.get(order, prediction.measure)
         start, tokens = self._counted(order, measure.view.text, len(measure.view.text) - 1)
         if prompt > tokens and len(measure.view.text) - start >= 8:

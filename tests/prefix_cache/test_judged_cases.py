@@ -456,11 +456,18 @@ def test_answers_are_not_excluded_by_orders_that_share_less() -> None:
 
 @pytest.mark.parametrize(
     ("name", "block", "least"),
-    [("s28_tools_after_messages", 16, 14), ("s28_fixed_lifetime", 16, 12), ("s28_users", 32, 13)],
+    [
+        ("s28_tools_after_messages", 16, 14),
+        ("s28_fixed_lifetime", 16, 12),
+        ("s28_users", 32, 13),
+        ("u30_reasoning_left_out", 16, 11),
+        ("u30_catalogue", 16, 8),
+    ],
 )
 def test_forecasts_are_within_a_block(name: str, block: int, least: int) -> None:
     """A template that puts the tools behind all messages; a lifetime that no use renews; requests of three users, which
-    share a cache."""
+    share a cache; a template that leaves out earlier reasoning, which prompts without it tell; a tool that changes in
+    front of where another one changed before."""
     found = [
         one.usage.cached_tokens is not None and abs(one.forecast.cached_tokens - one.usage.cached_tokens) <= block
         for one in replay_traffic(read_traffic(CASES / f"{name}.jsonl"))
