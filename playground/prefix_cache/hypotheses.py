@@ -173,7 +173,7 @@ class Hypotheses:
     """The posterior of one endpoint and model."""
 
     def __init__(self, assumed_s: float) -> None:
-        priors = retention_priors(assumed_s)
+        priors = self._priors = retention_priors(assumed_s)
         self._logs: dict[Rendering, list[float]] = {}
         for rendering in RENDERINGS:
             if rendering.order in _ORDER_PRIOR and rendering.reuse in _STORED:
@@ -297,11 +297,13 @@ class Hypotheses:
     def assume_round_robin(self, replicas: int) -> None:
         """Assume that requests reach so many replicas in turn; 0: one cache, or replicas by other rules.
 
-        What was learned of renderings before is doubtful: other replicas looked like another order.
+        What was learned of renderings before is doubtful: other replicas looked like another order. What was learned of
+        retentions is wrong: what other replicas have looked forgotten.
         """
         if replicas and replicas != self.replicas_in_turn:
-            for rendering, logs in self._logs.items():
-                self._logs[rendering] = [_DOUBT * value for value in logs]
+            for rendering, weight in self.weights.items():
+                known = _DOUBT * log(max(weight, 1e-9))
+                self._logs[rendering] = [known + prior for prior in self._priors]
             self._lost, self._kept = _LOST_PRIOR
             self._normalize()
         self.replicas_in_turn = replicas
@@ -519,9 +521,13 @@ class Hypotheses:
         if self._surprise < 2.2:
             return
         self._surprise = 0.0
-        for rendering, logs in self._logs.items():
-            self._logs[rendering] = [0.6 * value for value in logs]
+        self._doubt(0.6)
         self._routing_logs = [0.6 * value for value in self._routing_logs]
+
+    def _doubt(self, share: float) -> None:
+        """Keep a share of what reports have told of renderings and retentions; rare retentions stay rare."""
+        for rendering, logs in self._logs.items():
+            self._logs[rendering] = [p + share * (value - p) for value, p in zip(logs, self._priors, strict=True)]
 
     def _normalize(self, *, learned: bool = False) -> None:
         """Make the best log weight 0. `learned`: refuted rows were not multiplied, and do not change."""

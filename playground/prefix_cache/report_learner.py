@@ -154,20 +154,10 @@ class ReportLearner:
                 self._learned.units.learn(cached)
                 return  # tokens that were not served are no evidence of a loss
         self._prove(prediction, cached)
-        plain = prediction.plain
         self._learned.add_forecast(wrong=abs(cached - prediction.interval.tokens) > max(step, NEAR))
-        if prediction.shared_in_turn and plain is not None:
-            blocks = (
-                unit.block
-                for unit in units
-                if unit.weight >= POSSIBLE and self._learned.units.is_whole(cached, unit.block)
-            )
-            block = max(blocks, default=step)
-            self._learned.round_robin.add(cached, prediction.shared_in_turn, prediction.reaches[plain].size, block)
-            hypotheses.assume_round_robin(self._learned.round_robin.replicas)
-            self._prove_in_turn(
-                prediction, cached, prediction.reaches[plain].size(prediction.shared_in_turn[1][1]), block
-            )
+        if self._learn_turns(prediction, cached, step):
+            self._learn_unit(prediction, cached, best)
+            return  # it was predicted for the requests of other replicas
         if prediction.off and not cached:
             self._learn_unit(prediction, cached, best)
             return  # no evidence of points, lifetime or room
@@ -179,6 +169,19 @@ class ReportLearner:
             missed = [one for one in reach.steps if reach.size(one.depth).tokens > cached + step]
             if missed:
                 hypotheses.clear(missed[0].newest, 0.8)
+
+    def _learn_turns(self, prediction: Prediction, cached: int, step: int) -> bool:
+        """Learn whether replicas answer in turn. Returns whether another number of them is assumed than before."""
+        plain, shared, units = prediction.plain, prediction.shared_in_turn, self._learned.units
+        if not shared or plain is None:
+            return False
+        likely = (one.block for one in units.likely[:6] if one.weight >= POSSIBLE and units.is_whole(cached, one.block))
+        block, size = max(likely, default=step), prediction.reaches[plain].size
+        before = self._learned.hypotheses.replicas_in_turn
+        self._learned.round_robin.add(cached, shared, size, block)
+        self._learned.hypotheses.assume_round_robin(self._learned.round_robin.replicas)
+        self._prove_in_turn(prediction, cached, size(shared[1][1]), block)
+        return self._learned.hypotheses.replicas_in_turn != before
 
     def _add_off(self, prediction: Prediction, cached: int, run_id: str) -> None:
         shared, ages = prediction.shared, prediction.reach.ages
