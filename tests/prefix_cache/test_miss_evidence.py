@@ -403,6 +403,25 @@ def test_text_is_not_cleared_if_a_template_that_moves_only_the_system_text_gives
     assert why.reason == reason
 
 
+@pytest.mark.parametrize(
+    ("longest", "cached", "reason"),
+    [
+        (4.4, 6, "first_beside_other"),
+        (4.4, 12, "foreign_tokens"),
+        (300.0, 340, "foreign_tokens"),
+        (0.0, 2, "foreign_tokens"),
+    ],
+)
+def test_head_of_a_template_that_another_prompt_shares_is_no_foreign_text(
+    longest: float, cached: int, reason: str
+) -> None:
+    """A real engine reported 6 tokens of a beginning that is estimated with 4.4."""
+    server = replace(known(), longest=longest, block=1)
+    why = explain_miss(view(("user", "Which crate? " * 60)), {}, None, CacheUsage(208, cached), server)
+    assert why is not None
+    assert why.reason == reason
+
+
 @pytest.mark.parametrize(("cached", "stored"), [(0, True), (1_000, False), (1_400, True)])
 def test_cache_that_is_off_for_some_requests_is_not_called_many_replicas(cached: int, stored: bool) -> None:
     """Nothing is served, only what a request shares that was not stored, or what room was left for."""
