@@ -437,8 +437,9 @@ class Hypotheses:
         if not self.replicas_in_turn:
             self._weigh_routings(reaches, chance, fitting, lost, stray)
         self._normalize(learned=True)
-        now = self.weights
-        self.weigh({one: weight / now[one] for one, weight in before.items() if weight and now[one]})
+        if before:
+            now = self.weights
+            self.weigh({one: weight / now[one] for one, weight in before.items() if weight and now[one]})
         by_loss = single * rate * lost / total if total else 0.0
         forget = 0.985
         self._lost = self._lost * forget + by_loss + 0.6 * (1 - forget)

@@ -38,6 +38,7 @@ from playground.prefix_cache.miss_case import MissCase, case_of
 from playground.prefix_cache.miss_evidence import CONFIDENT, LARGE_BLOCK, EarlierRequest, MissKnowledge, agreement
 from playground.prefix_cache.miss_order import PROVED, served_beyond
 from playground.prefix_cache.miss_sentences import AFTER_FIX, Candidate, Reason, part_before, sentence
+from playground.prefix_cache.prefix_size import NEAR
 from playground.prefix_cache.proofs import PART
 from playground.prefix_cache.text_compare import common_prefix, common_suffix, snippet
 from playground.prefix_cache.view import (
@@ -353,7 +354,9 @@ def _is_first(case: MissCase) -> bool:
 
 
 def _first(cached: int, known: MissKnowledge) -> MissExplanation:
-    beside: Reason = "first_beside_other" if cached <= known.longest + known.block else "foreign_tokens"
+    # The tokens of a short beginning are an estimate, which may be half of what they are.
+    most = known.longest + max(known.block, min(known.longest, NEAR))
+    beside: Reason = "first_beside_other" if cached <= most else "foreign_tokens"
     reason = beside if cached else "first"
     kind, cause = _KINDS[reason]
     return MissExplanation(kind, miss_sentences.first(cached, reason), cause=cause, reason=reason)

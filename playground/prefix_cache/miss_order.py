@@ -296,8 +296,8 @@ class ComparedCase(Struct, frozen=True, dict=True):
         """Return where the prefix ends under a template that writes the system text in the last user message and leaves
         the tools before all messages, which is none of `ORDERS`; None if this does not explain the report."""
         plain = self.known.plain
-        if plain is None or not self.extends or not self.cached:
-            return None
+        if plain is None or not self.extends or not self.cached or all(part.kind != "tool" for part in self.now.parts):
+            return None  # without tools it is "system_last"
         mine, theirs = self._arranged(plain.order)
         found = difference(*(arranged(_message(view), "system_last") for view in (self.now, self.earlier.view)))
         asked = [part for part in theirs.parts if part.kind == "role" and theirs.text_of(part) == "user"]

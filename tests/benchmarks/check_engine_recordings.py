@@ -41,7 +41,9 @@ def shared(first: Tokens, second: Tokens) -> int:
 class Renderer:
     """Renders requests with a chat template, as `transformers` does."""
 
-    def __init__(self, template: str, tokenizer: TrueTokenizer) -> None:
+    def __init__(self, engine: str, template: str, tokenizer: TrueTokenizer) -> None:
+        # SGLang gives each tool one more field.
+        self._fields: dict[str, None] = {"defer_loading": None} if engine == "sglang" else {}
         sandbox = importlib.import_module("jinja2.sandbox")
         environment = sandbox.ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
         environment.filters["tojson"] = lambda value, indent=None: json.dumps(value, ensure_ascii=False, indent=indent)
@@ -66,7 +68,7 @@ class Renderer:
     def _text(self, request: dict[str, Any], messages: list[Any]) -> str:
         text: str = self._template.render(
             messages=[parsed(message) for message in messages],
-            tools=request.get("tools"),
+            tools=[tool | self._fields for tool in request["tools"]] if request.get("tools") else None,
             add_generation_prompt=True,
         )
         return text
@@ -132,6 +134,26 @@ class LlamaSlot:
 
 
 @dataclass
+class LlamaSlots:
+    """Several slots of llama.cpp: the one that shares most of a prompt, or else the one used least recently."""
+
+    slots: list[LlamaSlot]
+    """The one used least recently first."""
+
+    def cached(self, prompt: Tokens) -> int:
+        """Return the cached tokens; the chosen slot becomes the newest."""
+        common = [shared(one.slot, prompt) for one in self.slots]
+        most = max(common)
+        chosen = self.slots.pop(common.index(most) if most > SLOT_SIMILARITY * len(prompt) else 0)
+        self.slots.append(chosen)
+        return chosen.cached(prompt)
+
+    def finish(self, computed: Tokens) -> None:
+        """Keep the tokens in the chosen slot."""
+        self.slots[-1].finish(computed)
+
+
+@dataclass
 class VllmBlocks:
     """Full blocks of vLLM, found by all tokens up to their end; least recently freed blocks are reused first."""
 
@@ -160,6 +182,32 @@ class VllmBlocks:
 
 
 @dataclass
+class RadixTokens:
+    """The radix tree of SGLang in pages of tokens; the leaf that was used least recently goes first."""
+
+    page: int = 1
+    pool: int = 1_000_000
+    _held: list[list[int]] = field(default_factory=list)
+    """Computed tokens, the sequence used least recently first."""
+
+    def cached(self, prompt: Tokens) -> int:
+        """Return the tokens of the leading known pages; the last token of a prompt is never among them."""
+        most = max((shared(one, prompt) for one in self._held), default=0)
+        return self._whole(min(most, len(prompt) - 1))
+
+    def finish(self, computed: Tokens) -> None:
+        """Hold the whole pages of a request, and forget the oldest ends that have no room."""
+        new = list(computed[: self._whole(len(computed))])
+        self._held = [one for one in self._held if shared(one, new) < len(one)]
+        self._held.append(new)
+        while len({tuple(one[:end]) for one in self._held for end in range(1, len(one) + 1)}) > self.pool:
+            del self._held[0]
+
+    def _whole(self, tokens: int) -> int:
+        return tokens // self.page * self.page
+
+
+@dataclass
 class Found:
     """The comparison for one request."""
 
@@ -173,7 +221,11 @@ class Found:
 def rule_for(engine: str, recording: Recording) -> Rule:
     """Return the rule that matches the flags of a recording."""
     if engine == "llamacpp":
-        return LlamaSlot(ram="--cache-ram" not in recording.flags)
+        count = int(recording.flags[recording.flags.index("-np") + 1]) if "-np" in recording.flags else 1
+        return LlamaSlots([LlamaSlot(ram="--cache-ram" not in recording.flags) for _ in range(count)])
+    if engine == "sglang":
+        flags = dict(zip(recording.flags[::2], map(int, recording.flags[1::2]), strict=True))
+        return RadixTokens(flags.get("--page-size", 1), flags.get("--max-total-tokens", 1_000_000))
     if "--num-gpu-blocks-override" in recording.flags:
         # One block of the pool is reserved by vLLM.
         return VllmBlocks(int(recording.flags[recording.flags.index("--num-gpu-blocks-override") + 1]) - 1)
@@ -182,7 +234,7 @@ def rule_for(engine: str, recording: Recording) -> Rule:
 
 def check(engine: str, recording: Recording, path: Path, tokenizer: TrueTokenizer) -> list[Found]:
     """Compare the rule with every report of a file."""
-    renderer = Renderer(recording.template, tokenizer)
+    renderer = Renderer(engine, recording.template, tokenizer)
     rule, prompts_only = rule_for(engine, recording), rule_for(engine, recording)
     found = []
     for number, text in enumerate(path.read_text(encoding="utf-8").splitlines()):

