@@ -437,9 +437,7 @@ class Hypotheses:
         if not self.replicas_in_turn:
             self._weigh_routings(reaches, chance, fitting, lost, stray)
         self._normalize(learned=True)
-        if before:
-            now = self.weights
-            self.weigh({one: weight / now[one] for one, weight in before.items() if weight and now[one]})
+        self._weigh_as(before)
         by_loss = single * rate * lost / total if total else 0.0
         forget = 0.985
         self._lost = self._lost * forget + by_loss + 0.6 * (1 - forget)
@@ -447,6 +445,12 @@ class Hypotheses:
         if self.cleared:
             self.cleared = min(with_clear / fitting if fitting > 1e-9 else self.cleared, 0.97)
         return min(by_loss, 1.0)
+
+    def _weigh_as(self, before: Mapping[Rendering, float]) -> None:
+        """Give renderings the probabilities that they had before; none: they keep theirs."""
+        if before:
+            now = self.weights
+            self.weigh({one: weight / now[one] for one, weight in before.items() if weight and now[one]})
 
     def _likelihoods(
         self, reaches: Mapping[Rendering, Reach], chance: Callable[[Size], float], cleared: float
