@@ -61,7 +61,7 @@ def check(options: argparse.Namespace) -> int:
     results = [(item, measured(found, item, losses) if item.recorded else found) for item, found in results]
     spans = [one for one in losses.spans if not ignored & {one.finding.rule, one.finding.key}]
     notes = _compared(options, groups, results, rates, ignored, losses) if options.baseline is not None else []
-    report = CheckReport(results, spans, rates, notes, losses.retried)
+    report = CheckReport(results, spans, rates, losses.sums, notes, losses.retried)
     print_report(report, form)
     return FAILED if report.fails(options.fail_on) else FINISHED
 

@@ -52,10 +52,27 @@ class SpanFinding(Struct, frozen=True):
     held: float
 
 
+class ProgramSums(Struct, frozen=True):
+    """Tokens of the recorded requests of a program. `name` is empty if there is only one.
+
+    Prompt and cached tokens are those of the `reported` requests, which reported both. `lost`, `lost_between`: ≈ tokens
+    of its findings, and their interval.
+    """
+
+    name: str
+    requests: int
+    reported: int
+    prompt_tokens: int
+    cached_tokens: int
+    lost: float
+    lost_between: tuple[float, float]
+
+
 class Losses(Struct, frozen=True):
     """Spans of all programs, most serious programs first as recorded. `retried`: requests that were sent again."""
 
     spans: Sequence[SpanFinding]
+    sums: Sequence[ProgramSums]
     programs: Mapping[int, ProgramLosses]
     """By identity of an input: what its program lost."""
     members: Mapping[int, Sequence[CheckedInput]]
@@ -91,15 +108,31 @@ def find_losses(
     found: list[SpanFinding] = []
     programs: dict[int, ProgramLosses] = {}
     members: dict[int, list[CheckedInput]] = {}
-    items = [item for item, _ in kept]
+    items, sums = [item for item, _ in kept], list[ProgramSums]()
     for number, group in enumerate(groups):
         losses = program_losses(all_bodies, group, usage, times)
         sent = [items[index] for index in group]
         programs.update((id(one), losses) for one in sent)
         members.update((id(one), sent) for one in sent)
         program = _Program(number, names[number], losses, rates)
-        found += program.findings(items, _drafted(losses, [one.file for one in sent]), len(found))
-    return Losses(found, programs, members, len(again))
+        of_program = [*program.findings(items, _drafted(losses, [one.file for one in sent]), len(found))]
+        found += of_program
+        if sent[0].recorded:
+            sums.append(_sums(names[number], sent, [one.span for one in of_program]))
+    return Losses(found, sums, programs, members, len(again))
+
+
+def _sums(name: str, sent: Sequence[CheckedInput], spans: Sequence[VaryingSpan]) -> ProgramSums:
+    usages = [usage for usage in (item.outcome.usage for item in sent) if usage.fresh is not None]
+    return ProgramSums(
+        name,
+        len(sent),
+        len(usages),
+        sum(usage.prompt or 0 for usage in usages),
+        sum(usage.cached or 0 for usage in usages),
+        sum(span.lost_tokens for span in spans),
+        (sum(span.lost_between[0] for span in spans), sum(span.lost_between[1] for span in spans)),
+    )
 
 
 class _Program(Struct, frozen=True):

@@ -15,9 +15,9 @@ from msgspec import Struct, field
 from playground import __version__
 from playground.cli import without_keys
 from playground.cli.check_inputs import CheckedInput
-from playground.cli.check_losses import SpanFinding, span_fields
+from playground.cli.check_losses import ProgramSums, SpanFinding, span_fields
 from playground.client.endpoint import Rates
-from playground.export.terminal import for_stream, print_line
+from playground.export.terminal import for_stream, print_line, visible_line
 from playground.lint.engine import rule_named
 from playground.lint.model import SEVERITIES, Evidence, Finding, FindingPlace, Severity
 from playground.prefix_cache.moved_text import behind_space, member_at
@@ -47,6 +47,7 @@ class CheckReport(Struct, frozen=True):
     results: Sequence[tuple[CheckedInput, Sequence[Finding]]]
     spans: Sequence[SpanFinding]
     rates: Rates
+    programs: Sequence[ProgramSums] = field(default=())
     unplaced: Sequence[Finding] = field(default=())
     retried: int = 0
 
@@ -89,11 +90,25 @@ def _print_text(report: CheckReport) -> None:
         lines += _lines(one.finding, one.item)
     for finding in report.unplaced:
         lines += _lines(finding, None)
+    lines += map(_sums, report.programs)
     if len(report.results) > 1:
         again = f" ({report.retried:,} sent again after a failure, counted once)" if report.retried else ""
         lines.append(f"{len(report.results):,} checked{again}: {_summary([finding for _, finding in report.all()])}")
     for line in lines:
         print_line(without_keys(for_stream(line, sys.stdout)))
+
+
+def _sums(program: ProgramSums) -> str:
+    name = f"Program “{visible_line(program.name)}”" if program.name else "One program"
+    text = f"{name}: {program.requests:,} request{'s' * (program.requests != 1)}"
+    if program.reported:
+        of = f" in {program.reported:,} of them" if program.reported < program.requests else ""
+        rate = f" ({program.cached_tokens / program.prompt_tokens:.0%})" if program.prompt_tokens else ""
+        text += f", {program.prompt_tokens:,} prompt tokens{of}, {program.cached_tokens:,} cached{rate}"
+    else:
+        text += ", no reported tokens"
+    low, high = program.lost_between
+    return text + (f", ≈ {program.lost:,.0f} lost (≈ {low:,.0f} to {high:,.0f})" if high >= 1 else ", none lost")
 
 
 def _summary(found: Sequence[Finding]) -> str:
@@ -153,7 +168,23 @@ def _print_json(report: CheckReport) -> None:
     ]
     notes: list[Json] = [_finding(finding, None) for finding in report.unplaced]
     counts: dict[str, Json] = {**_counts([finding for _, finding in report.all()])}
-    _dump({"files": list(files), "varying": varying, "baseline": notes, "retried": report.retried, **counts})
+    programs: list[Json] = [_program_fields(one) for one in report.programs]
+    found: dict[str, Json] = {"files": list(files), "varying": varying, "programs": programs, "baseline": notes}
+    _dump({**found, "retried": report.retried, **counts})
+
+
+def _program_fields(program: ProgramSums) -> Json:
+    low, high = program.lost_between
+    return {
+        "program": program.name or None,
+        "requests": program.requests,
+        "reported": program.reported,
+        "prompt_tokens": program.prompt_tokens if program.reported else None,
+        "cached_tokens": program.cached_tokens if program.reported else None,
+        "lost_tokens": round(program.lost),
+        "lost_tokens_low": round(low),
+        "lost_tokens_high": round(high),
+    }
 
 
 def _counts(found: Iterable[Finding]) -> dict[str, int]:

@@ -176,6 +176,13 @@ class KeySearch:
         spans = self._spans(text, [], least, is_cut=is_cut, has_labels=False) if layers else []
         return joined(spans + self._spans(plain, layers, least, is_cut=is_cut))
 
+    def is_part(self, text: str, begin: int) -> bool:
+        """Return whether the end of a text that may go on as a part of a key is one already, and no word by chance."""
+        part = text[begin:]
+        if len(part) < PIECE_CHARS:
+            return part.lower() in self.begun and not text[max(begin - 1, 0) : begin].isalnum()
+        return not _WORDS_ONLY.fullmatch(part) or _prefix_end(part) > 0
+
     def _spans(
         self, text: str, layers: list[Layer], least: int, *, is_cut: bool, has_labels: bool = True
     ) -> list[Span]:

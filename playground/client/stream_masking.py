@@ -13,6 +13,7 @@ import msgspec
 
 from playground.client import tolerant_json
 from playground.client.error_body import is_error
+from playground.client.key_readings import joined
 from playground.client.key_search import GRAM, MARK_CHARS, PIECE_CHARS, KeySearch, key_search
 from playground.client.key_stream import SeenText, open_end, open_ends
 from playground.client.redact import MASK, mask_across, masked, redact, redact_value
@@ -29,9 +30,9 @@ _IS_CHUNK = re.compile(r'(?s)(?!.*"(?:error|token|finish_reason"\s*:\s*")).*"cho
 _ID_WORD = re.compile(r"[A-Za-z]+[_-](?![0-9]+$)")
 """What the ids of tool calls begin with, as `call_`. Numbers behind it only count the calls."""
 _WHOLE = frozenset(("id", "model", "name", "role", "type", "finish_reason"))
-"""Fields that are not joined over events: less than PIECE_CHARS of a key at their end are chance and not delayed, but
-for a public prefix with its next character. With its end in another event, an id is that of another call."""
-_LONE = re.compile("[\ud800-\udfff]")
+"""Fields that are not joined over events: with its end in another event, an id is that of another call. Nothing in them
+waits. At their end, PIECE_CHARS of a key are masked, and a public prefix with its next character; less is chance."""
+_LETTER, _LONE = re.compile(r"[^\W_]"), re.compile("[\ud800-\udfff]")
 _decode = msgspec.json.Decoder().decode
 
 
@@ -41,15 +42,27 @@ class _Path:
     `tail` is the end of the text that was passed on, `seen` the letters found in it, with the text that is read again
     with the next piece. `held` is the delayed text, `names` the joined names of an object. `numbered` has one path for
     all names that differ only in the number at their end.
-    `wait`: the least length of a part of a key that waits at its end. `id_word` is what the last id of a tool call
-    began with, None elsewhere.
+    `is_whole`: its pieces are separate texts, which never wait. `id_word` is what the last id of a tool call began
+    with, None elsewhere.
     `same` is a text that has passed twice, which passes without another search. `is_secret`: its name ends a key.
     """
 
-    __slots__ = ("below", "held", "id_word", "is_secret", "last", "names", "numbered", "same", "seen", "tail", "wait")
+    __slots__ = (
+        "below",
+        "held",
+        "id_word",
+        "is_secret",
+        "is_whole",
+        "last",
+        "names",
+        "numbered",
+        "same",
+        "seen",
+        "tail",
+    )
 
-    def __init__(self, search: KeySearch, wait: int = 0) -> None:
-        self.wait = wait
+    def __init__(self, search: KeySearch, *, is_whole: bool = False) -> None:
+        self.is_whole = is_whole
         self.below: dict[str | int | None, _Path] = {}
         self.numbered: dict[str, _Path] = {}
         self.is_secret = False
@@ -178,7 +191,7 @@ class StreamMasker:
             if one is None:
                 one = path.below[step] = _Path(self._search)
                 if step is not None:  # the ids of tool calls may each have a piece
-                    one.below["id"] = ids = path.below.setdefault("id", _Path(self._search, PIECE_CHARS))
+                    one.below["id"] = ids = path.below.setdefault("id", _Path(self._search, is_whole=True))
                     ids.id_word = ids.id_word or ""
             if item.__class__ is dict:
                 self._object(item, one)
@@ -243,7 +256,7 @@ class StreamMasker:
     def _new_path(self, path: _Path, name: str) -> _Path:
         is_secret, label = self._ends_key(path, name), name.rstrip(digits)
         if label == name or is_secret:
-            one = _Path(self._search, PIECE_CHARS if name in _WHOLE else 0)
+            one = _Path(self._search, is_whole=name in _WHOLE)
         else:  # `{"0": "s", "1": "k"}` may have a key in pieces
             one = path.numbered.setdefault(label, _Path(self._search))
         one.is_secret, path.below[name] = is_secret, one
@@ -275,7 +288,7 @@ class StreamMasker:
             read = text.seen.passes(piece)
         if read is None:
             text.same = text.last = ""
-            shown = self._suspect(text, piece)
+            shown = self._whole(text, piece) if text.is_whole else self._suspect(text, piece)
             self._has_held = self._has_held or bool(text.held)
         else:
             shown, text.tail = piece, (text.tail + read)[-_MOST_KNOWN:]
@@ -287,14 +300,29 @@ class StreamMasker:
         self._changed = True
         return shown
 
+    def _whole(self, text: _Path, piece: str) -> str:
+        """Mask a text that comes whole, also its end that the next one of the same name may go on with."""
+        before = text.tail + text.seen.open
+        known, whole = len(before), before + piece
+        spans, context = self._search.spans(whole), len(whole)
+        last = max((one.end() for one in _LETTER.finditer(whole, known)), default=len(whole))
+        for begin, before_it in open_ends(self._search, whole):
+            context = min(context, before_it)
+            if begin < last and self._search.is_part(whole, begin):
+                spans.append((begin, last))
+        spans = [(max(one, known), behind) for one, behind in joined(spans) if behind > known]
+        context = max(context - MARK_CHARS, len(whole) - _MOST_KNOWN, 0)
+        text.tail, text.seen = whole[:context][-_MOST_KNOWN:], SeenText(self._search, whole[context:])
+        self.has_masked = self.has_masked or bool(spans)
+        return masked(whole, spans)[known:]
+
     def _suspect(self, text: _Path, piece: str) -> str:
         before = text.tail + text.seen.open
         known, whole = len(before), before + text.held + piece
         can_wait = not text.tail and len(whole) - known <= self._search.window
         end = context = len(whole)
-        least = 0 if whole.lower().endswith(self._search.begun) else text.wait
         for one, before_it in open_ends(self._search, whole):
-            end, context = min(end, one if len(whole) - one >= least else end), min(context, before_it)
+            end, context = min(end, one), min(context, before_it)
             if end <= known and can_wait:
                 text.held = whole[known:]
                 return ""

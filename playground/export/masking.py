@@ -5,16 +5,17 @@ Responses are masked when they are received; this is the second check, for logs 
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from msgspec.structs import replace
 
 from playground.client.credentials import MAX_CREDENTIALS, credentials
-from playground.client.events import AnyEvent, ContentDelta, RawEvent, ToolCallDelta
+from playground.client.events import AnyEvent, RawEvent, TokenProbabilities, ToolCallDelta
 from playground.client.redact import LEAST_CHARS, known_keys, mask_across, mask_key, redact, redact_value
 from playground.client.stream_masking import step_of
 from playground.prompt.json_text import check_depth
@@ -24,7 +25,7 @@ from playground.runs.record import RequestRecord
 
 _MAY_HOLD_KEY = re.compile(r"sk[_-]|\\|%|&#", re.I)
 """Quick test: a text without a match holds no key, not even an escaped one."""
-_LEFT_OUT = '"(left out: it held a piece of a key)"'
+_SAME_AS_TOKEN = "top_logprobs", "bytes", "alternatives"
 Run = TypeVar("Run", StoredRun, EndedRun)
 
 
@@ -72,41 +73,79 @@ def _masked_record(record: RequestRecord, key: str | None) -> RequestRecord:
 
 
 def masked_events(events: Sequence[AnyEvent], key: str | None = None) -> tuple[AnyEvent, ...]:
-    """Return the events with keys masked, also a key that arrived in pieces.
+    """Return the events with keys masked, also a key that arrived in pieces. Text beside it stays in its event.
 
     What looks like a key is searched in joined texts: a piece may begin with `sk_`, the end of `disk_`.
     """
-    texts: dict[tuple[object, ...], list[str]] = {}
-    for place, event in enumerate(events):
-        value, stream = msgspec.to_builtins(event), _stream_of(event)
-        if isinstance(event, RawEvent):
-            value, stream = event.data, RawEvent
-            with suppress(ValueError):
-                check_depth(value)
-                value = msgspec.json.decode(value)
-        _add_texts(value, (place if stream is None else stream,), texts)
-    wholes = ["".join(pieces) for pieces in texts.values()]
+    values = [_value_of(event) for event in events]
+    texts: dict[tuple[object, ...], list[_Piece]] = {}
+    for place, (event, value) in enumerate(zip(events, values, strict=True)):
+        stream = _stream_of(event)
+        _add_texts(value, (place if stream is None else stream,), texts, place)
+    wholes = ["".join(piece.text for piece in pieces) for pieces in texts.values()]
     known = dict.fromkeys(one for text in wholes if _MAY_HOLD_KEY.search(text) for one in known_keys(text))
     key = "\n".join([*([key] if key else ()), *known][:MAX_CREDENTIALS])
     if not key:
         return tuple(events)
     # First in pieces: a masked piece would hide that the others belong to it.
-    return tuple(_masked_event(event, key) for event in _join_masked(tuple(events), key))
+    changed = {place for pieces in texts.values() for place in _mask_pieces(pieces, key)}
+    whole = [_event_of(event, values[at]) if at in changed else event for at, event in enumerate(events)]
+    return tuple(_masked_event(event, key) for event in whole)
 
 
-def _add_texts(value: Any, path: tuple[object, ...], texts: dict[tuple[object, ...], list[str]]) -> None:
+class _Piece(NamedTuple):
+    """A text of an event, and the object or list that has it: `holder[name]`. A name of an object has no holder."""
+
+    text: str
+    place: int
+    holder: Any = None
+    name: Any = None
+
+
+def _value_of(event: AnyEvent) -> dict[str, Any]:
+    """Return an event as a JSON value; the data of a server-sent event is parsed if it is JSON."""
+    value: dict[str, Any] = msgspec.to_builtins(event)
+    if isinstance(event, RawEvent):
+        with suppress(ValueError):
+            check_depth(event.data)
+            value["data"] = msgspec.json.decode(event.data)
+    return value
+
+
+def _event_of(event: AnyEvent, value: dict[str, Any]) -> AnyEvent:
+    if isinstance(event, RawEvent) and not isinstance(value["data"], str):
+        value["data"] = json.dumps(value["data"], ensure_ascii=False)
+    return msgspec.convert(value, type(event))
+
+
+def _add_texts(value: Any, path: tuple[object, ...], texts: dict[tuple[object, ...], list[_Piece]], place: int) -> None:
     """Add the names and texts of a JSON value to the pieces of each path. What each event repeats counts once."""
-    if isinstance(value, str):
-        pieces = texts.setdefault(path, [])
-        if len(value) < LEAST_CHARS or pieces[-1:] != [value]:
-            pieces.append(value)
-    elif isinstance(value, dict):
-        for name, item in value.items():
-            _add_texts(name, (*path, name, ""), texts)
-            _add_texts(item, (*path, name), texts)
-    elif isinstance(value, list):
-        for place, item in enumerate(value):
-            _add_texts(item, (*path, step_of(item, place)), texts)
+    items: Iterable[tuple[Any, Any]] = value.items() if isinstance(value, dict) else enumerate(value)
+    for name, item in items:
+        if isinstance(value, dict):
+            below = *path, name
+            if below not in texts:
+                texts[below] = [_Piece(name, place)]
+        else:
+            below = *path, step_of(item, name)
+        if isinstance(item, str):
+            pieces = texts.setdefault((*below, ""), [])
+            if len(item) < LEAST_CHARS or not pieces or pieces[-1].text != item:
+                pieces.append(_Piece(item, place, value, name))
+        elif isinstance(item, dict | list | tuple):
+            _add_texts(item, below, texts, place)
+
+
+def _mask_pieces(pieces: list[_Piece], key: str) -> Iterator[int]:
+    """Mask a key that several texts have in pieces. Yields the places of the changed events."""
+    for piece, text in zip(pieces, mask_across([piece.text for piece in pieces], key, rest=""), strict=True):
+        is_token = piece.name == "token"
+        if piece.holder is None or text == piece.text or (text == mask_key(piece.text, key) and not is_token):
+            continue  # what is masked in an event alone is masked there
+        piece.holder[piece.name] = text
+        if is_token:  # its alternatives and bytes are the same text
+            piece.holder.update({name: [] for name in _SAME_AS_TOKEN if name in piece.holder})
+        yield piece.place
 
 
 def _masked_event(event: AnyEvent, key: str) -> AnyEvent:
@@ -115,42 +154,8 @@ def _masked_event(event: AnyEvent, key: str) -> AnyEvent:
     return event if masked == fields else msgspec.convert(masked, type(event))
 
 
-def _join_masked(events: tuple[AnyEvent, ...], key: str) -> tuple[AnyEvent, ...]:
-    """Mask keys that span several pieces of the answer, of a tool call's arguments, or of raw events."""
-    changed, streams = dict[int, AnyEvent](), dict[object, list[int]]()
-    for place, event in enumerate(events):
-        if (stream := _stream_of(event)) is not None:
-            streams.setdefault(stream, []).append(place)
-    for places in streams.values():
-        texts = [_text(events[place]) for place in places]
-        for place, before, text in zip(places, texts, mask_across(texts, key, rest=""), strict=True):
-            if text != before:
-                changed[place] = _with_text(events[place], text)
-                if text != mask_key(before, key):
-                    _leave_out_raw(events, place, changed)
-    return tuple(changed.get(place, event) for place, event in enumerate(events)) if changed else events
-
-
 def _stream_of(event: AnyEvent) -> object:
-    return event.index if isinstance(event, ToolCallDelta) else type(event) if hasattr(event, "text") else None
-
-
-def _text(event: AnyEvent) -> str:
-    return event.arguments if isinstance(event, ToolCallDelta) else str(getattr(event, "text", ""))
-
-
-def _with_text(event: AnyEvent, text: str) -> AnyEvent:
+    """Return what the texts of an event go on with: those of the same tool call, or of the same kind of event."""
     if isinstance(event, ToolCallDelta):
-        return msgspec.structs.replace(event, arguments=text)
-    return msgspec.structs.replace(cast("ContentDelta", event), text=text)
-
-
-def _leave_out_raw(events: tuple[AnyEvent, ...], place: int, changed: dict[int, AnyEvent]) -> None:
-    """Remove the raw event of the piece: the newest one before it."""
-    for before in range(place - 1, -1, -1):
-        event = events[before]
-        if isinstance(event, RawEvent):
-            changed[before] = msgspec.structs.replace(event, data=_LEFT_OUT)
-            return
-        if event.at != events[place].at:
-            return
+        return event.index
+    return type(event) if hasattr(event, "text") or isinstance(event, RawEvent | TokenProbabilities) else None

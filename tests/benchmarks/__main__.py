@@ -74,6 +74,7 @@ BENCHMARKS = (
     Benchmark("stream_pane"),
     Benchmark("parallel", quick=("2",)),
     Benchmark("stop", quick=("5",)),
+    Benchmark("masking", quick=("prose",)),
     Benchmark(
         "client",
         quick=("500",),

@@ -6,16 +6,12 @@ One chunk is one network write. The floor is httpx's reads with one JSON decode 
 written without a pause, without one and with HTTP's chunked coding, and at a rate at which every chunk is a read of its
 own. Medians of the rounds, and of the ratios within each round; the figures themselves are the machine's.
 Goals: a whole run at most 1.5 x the floor, and at least 6 x cheaper than the SDK.
-
-The last lines are the search for a key in events of 20 characters of several kinds; there the floor is `str in`.
-Goal: at most 30 µs an event.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 import statistics
 import subprocess
 import sys
@@ -32,7 +28,6 @@ import msgspec
 from playground.client.connection import Connection
 from playground.client.endpoint import Endpoint
 from playground.client.events import Completed, ContentDelta
-from playground.client.stream_masking import StreamMasker
 from playground.prompt.document import Document, Message
 from playground.prompt.request import to_request
 from playground.runs.run import Run
@@ -198,32 +193,6 @@ def _measure(loop: asyncio.AbstractEventLoop, stream: Stream, chunks: int) -> No
     print(f"a run is {cheaper:.1f} x cheaper than the SDK")
 
 
-def _measure_masking() -> None:
-    tag = '<a class="row" href="/x?a=1&amp;b={}">Item &lt;{}&gt;</a><br/>\n<span style="color:red">text {}</span>'
-    texts = {
-        "prose": (ROOT / "docs" / "export.md").read_text(encoding="utf-8"),
-        "code": Path(__file__).read_text(encoding="utf-8"),
-        "JSON": json.dumps([{"id": at, "path": f"C:\\dir\\{at}", "ok": True} for at in range(200)], indent=2),
-        "HTML": "".join(tag.format(at, at, at) for at in range(100)),
-    }
-    print()
-    for kind, text in texts.items():
-        pieces = [text[at : at + 20] for at in range(0, len(text), 20)]
-        events = [json.dumps({"choices": [{"index": 0, "delta": {"content": piece}}]}) for piece in pieces]
-        shown, floor = [
-            min(_us_an_event(work(), events) for _ in range(ROUNDS))
-            for work in (lambda: StreamMasker(KEY).masked, lambda: lambda event: KEY in event)
-        ]
-        print(f"key search in {kind:8} {shown:6.1f} µs an event  {shown / floor:5.0f} x the floor")
-
-
-def _us_an_event(work: Callable[[str], object], events: list[str]) -> float:
-    begun = time.process_time()
-    for event in events:
-        work(event)
-    return (time.process_time() - begun) * 1e6 / len(events)
-
-
 def main(chunks: int) -> None:
     """Measure and print."""
     loop = asyncio.new_event_loop()
@@ -231,7 +200,6 @@ def main(chunks: int) -> None:
         _measure(loop, stream, chunks // stream.part)
     loop.run_until_complete(loop.shutdown_asyncgens())
     loop.close()
-    _measure_masking()
 
 
 if __name__ == "__main__":

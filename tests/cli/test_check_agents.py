@@ -289,6 +289,9 @@ def test_check_attempts_of_one_request_are_counted_once(check: Check) -> None:
     assert check(apart)["retried"] == 0
 
 
+FRENCH = "Translate letters into French."
+
+
 def test_check_har_has_usage_failures_and_the_name_of_the_sender(check: Check) -> None:
     def entry(one: Sent, usage: tuple[int, int], agent: str, status: int = 200) -> dict[str, Any]:
         text = f'data: {{"choices": []}}\n\ndata: {{"usage": {json.dumps(reported(*usage))}}}\n\ndata: [DONE]\n\n'
@@ -320,9 +323,35 @@ def test_check_har_has_usage_failures_and_the_name_of_the_sender(check: Check) -
     entries += [entry(one, (300, 0), "6f1c2a34-98d0-4b3e-8a11-0d7c5a6e9f01") for one in other]
     both = check(json.dumps({"log": {"entries": entries}}), "--rates", "0.4,0.1", "--json", name="a.har", status=1)
     names = {span["program"] for span in both["varying"]}
-    assert names == {"openai-python/2.1: You are the support agent of Fault Forks.", "Translate letters into French."}
+    assert names == {"openai-python/2.1: You are the support agent of Fault Forks.", FRENCH}
+    fields = {one["program"]: one for one in both["programs"]}
+    assert fields.keys() == names
+    recorded, french = fields["openai-python/2.1: You are the support agent of Fault Forks."], fields[FRENCH]
+    assert (recorded["requests"], recorded["prompt_tokens"]) == (
+        len(case.sent),
+        sum(prompt for prompt, _ in case.usage),
+    )
+    assert recorded["cached_tokens"] == sum(cached for _, cached in case.usage)
+    assert french["prompt_tokens"] == 300 * french["requests"] == 300 * len(other)
+    for name, one in fields.items():
+        spans = [span for span in both["varying"] if span["program"] == name]
+        for field in ("lost_tokens", "lost_tokens_low", "lost_tokens_high"):
+            assert one[field] == pytest.approx(sum(span[field] for span in spans), abs=len(spans))
+    text = check(json.dumps({"log": {"entries": entries}}), "--format", "text", name="a.har")
+    assert f"Program “{FRENCH}”: {len(other)} requests, {300 * len(other):,} prompt tokens, 0 cached (0%), ≈ " in text
     details = check(json.dumps({"log": {"entries": entries}}), "--format", "github", name="a.har")
-    assert "Program “Translate letters into French.”" in details
+    assert f"Program “{FRENCH}”" in details
+
+
+def test_check_states_the_tokens_of_one_program_also_without_reports(check: Check) -> None:
+    case = CASES["time in front"]
+    text = str(check(lines(case, usage=False), "--format", "text"))
+    (line,) = [one for one in text.splitlines() if one.startswith("One program: ")]
+    assert line.startswith(f"One program: {len(case.sent)} requests, no reported tokens, ≈ ")
+    half = [one if at % 2 else {"body": one["body"]} for at, one in enumerate(lines(case))]
+    reported_tokens = sum(prompt for prompt, _ in case.usage[1::2])
+    shown = str(check(half, "--format", "text"))
+    assert f", {reported_tokens:,} prompt tokens in {len(case.usage[1::2])} of them, " in shown
 
 
 def _translator(number: int) -> dict[str, Any]:

@@ -433,6 +433,37 @@ def test_key_in_pieces_with_other_names_is_masked(size: int, form: int) -> None:
     assert [value for _, value in headers] == ["keep ", *[MASK] * len(pieces)]
 
 
+@pytest.mark.parametrize(
+    ("ids", "shown"),
+    [
+        (["req-d81a36f"], ["req-d81a36f"]),
+        (["req-d81a36fb"], [f"req-{MASK}"]),
+        (["call_9e4b7f02c5", "call_9"], [f"call_{MASK}", "call_9"]),
+        (["c1", "c2", "c3-b20e7936ad"], ["c1", "c2", f"c3-{MASK}"]),
+        (["x9e4b7f02", "c5d81a36", "fb20e7936ad4c85b1f07e2d9."], [f"x{MASK}", MASK, f"{MASK}."]),
+    ],
+)
+def test_id_of_a_tool_call_that_ends_with_a_part_of_the_key_is_one_text_in_its_call(
+    ids: list[str], shown: list[str]
+) -> None:
+    key = "9e4b7f02c5d81a36fb20e7936ad4c85b1f07e2d9"
+    lines = []
+    for index, id_ in enumerate(ids):
+        call = {"index": index, "id": id_, "type": "function", "function": {"name": "look", "arguments": ""}}
+        more = {"index": index, "function": {"arguments": '{"a": 1}'}}
+        lines += [json.dumps({"choices": [{"index": 0, "delta": {"tool_calls": [one]}}]}) for one in (call, more)]
+    events = [event for event in _decoded(lines, key) if isinstance(event, ToolCallDelta)]
+    assert [(event.index, event.id) for event in events if event.id] == list(enumerate(shown))
+    assert [event.name for event in events if event.name] == ["look"] * len(ids)
+
+
+@pytest.mark.parametrize("word", ["get_translation", "translation"])
+def test_name_that_ends_with_words_of_the_key_is_unchanged(word: str) -> None:
+    call = {"index": 0, "id": word, "type": "function", "function": {"name": word, "arguments": "{}"}}
+    line = json.dumps({"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]})
+    assert _raw(_decoded([line], "please-check-my-translation-key-7"))[0] == line
+
+
 @pytest.mark.parametrize("size", [2, 4, 7, 8, 11])
 def test_key_in_pieces_in_the_ids_of_tool_calls_is_masked(size: int) -> None:
     pieces = ["call_7", *(LONG_KEY[at : at + size] for at in range(0, len(LONG_KEY), size)), "call_8"]

@@ -11,7 +11,15 @@ from datetime import UTC, datetime
 import pytest
 from msgspec.structs import replace
 
-from playground.client.events import AnyEvent, ContentDelta, RawEvent, ToolCallDelta
+from playground.client.events import (
+    Alternative,
+    AnyEvent,
+    ContentDelta,
+    RawEvent,
+    TokenProbabilities,
+    TokenProbability,
+    ToolCallDelta,
+)
 from playground.client.redact import MASK
 from playground.export import har
 from playground.export.har import from_har
@@ -83,18 +91,42 @@ def test_exit_key_anywhere_in_a_stored_run_is_masked(where: str) -> None:
     assert KEY not in exits(run)[where]
 
 
-def test_exit_key_in_one_character_pieces_is_masked_in_text_and_left_out_of_raw_events() -> None:
+def test_exit_key_in_one_character_pieces_is_masked_in_text_and_raw_events() -> None:
     pieces: list[AnyEvent] = []
     for n, char in enumerate(f"a {KEY} b"):
         pieces += [RawEvent(1 + n / 100, json.dumps({"d": char})), ContentDelta(1 + n / 100, char)]
     events = [*answered()[:3], *pieces, *answered()[-3:]]
     masked = masked_events(events)
     assert fold(masked).text == "a sk_\u2026 b"
-    raw = "".join(
-        json.loads(event.data).get("d", "") for event in masked if isinstance(event, RawEvent) and "{" in event.data
-    )
-    assert KEY not in raw
+    raw = [json.loads(event.data) for event in masked if isinstance(event, RawEvent) and '"d"' in event.data]
+    assert "".join(one["d"] for one in raw) == "a sk_\u2026 b"
     assert len(masked) == len(events)
+
+
+def test_exit_text_beside_a_key_in_pieces_stays_in_its_event() -> None:
+    pieces = '{"q": "sk_yqw8CVqf', "85kk6i6gHmK2Xx", 'QqlQc1Y9SI and you"', ', "n": 3}'
+    events: list[AnyEvent] = []
+    for at, piece in enumerate(pieces, 1):
+        call = {"index": 0, "id": "c" * (at == 1), "function": {"arguments": piece}}
+        token = {"token": piece, "logprob": -0.5, "bytes": [*piece.encode()], "top_logprobs": [{"token": piece}]}
+        choice = {"index": 0, "delta": {"tool_calls": [call]}, "logprobs": {"content": [token]}}
+        raw = json.dumps({"id": "cmpl-1", "created": 1790000000, "choices": [choice]})
+        tokens = TokenProbabilities(at, (TokenProbability(piece, -0.5, (Alternative(piece, -0.5),)),))
+        events += [RawEvent(at, raw), ToolCallDelta(at, 0, None, None, piece), tokens]
+    shown = [f'{{"q": "{MASK}', "", ' and you"', pieces[-1]]
+    masked = masked_events(events)
+    raw_events = [json.loads(one.data) for one in masked if isinstance(one, RawEvent)]
+    choices = [one["choices"][0] for one in raw_events]
+    assert [one["delta"]["tool_calls"][0]["function"]["arguments"] for one in choices] == shown
+    tokens_shown = [one["logprobs"]["content"][0] for one in choices]
+    assert [one["token"] for one in tokens_shown] == shown
+    assert [one["bytes"] for one in tokens_shown] == [[], [], [], [*pieces[-1].encode()]]
+    assert [one["top_logprobs"] for one in tokens_shown] == [[], [], [], [{"token": pieces[-1]}]]
+    assert {(one["id"], one["created"]) for one in raw_events} == {("cmpl-1", 1790000000)}
+    assert masked[-3:] == tuple(events[-3:])
+    found = [one.tokens[0] for one in masked if isinstance(one, TokenProbabilities)]
+    assert [one.token for one in found] == shown
+    assert [len(one.alternatives) for one in found] == [0, 0, 0, 1]
 
 
 def test_exit_key_split_over_tool_arguments_is_masked() -> None:
@@ -121,7 +153,7 @@ def test_exit_piece_that_begins_inside_a_word_is_unchanged_and_a_key_behind_it_i
     keys = f"/x and {MASK}", "", f" {MASK}"
     assert tuple(one.text for one in masked.events if isinstance(one, ContentDelta)) == (*pieces[:2], *keys)
     raw = [json.loads(one.data) for one in masked.events if isinstance(one, RawEvent) and one.data[:1] == "{"]
-    assert [one["choices"][0]["delta"]["content"] for one in raw] == [*pieces[:2], keys[2]]
+    assert [one["choices"][0]["delta"]["content"] for one in raw] == [*pieces[:2], *keys]
     assert {one["id"] for one in raw} == {MASK}
     for name, text in exits(run).items():
         if name in ("jsonl", "har", "ticket", "zip"):
