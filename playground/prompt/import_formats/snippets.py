@@ -126,7 +126,7 @@ _EXPANSION = re.compile(
 )
 _POWERSHELL_EXPANSION = re.compile(rf"{_BRACKETS}|\$(?:\w+:)?\w+|(\$[({{])", re.ASCII | re.DOTALL)
 _CMD_EXPANSION = re.compile(r"%(\w+)%|%(\w+:[^%\n]+)%", re.ASCII)
-_BATCH_EXPANSION = re.compile(f"%%|{_CMD_EXPANSION.pattern}", re.ASCII)
+_BATCH_EXPANSION = re.compile(f"%%|{_CMD_EXPANSION.pattern}|%", re.ASCII)
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)(\+?)=", re.ASCII)
 _ANSWER = re.compile(r"^([ \t]*)(?:(?:export|local)[ \t]+)?\w+=\"?\$\((?=\s*curl\s)", re.MULTILINE | re.ASCII)
 """The start of `answer=$(curl …)`; the bracket behind it ends a command."""
@@ -162,8 +162,9 @@ class _Shell:
         self.is_powershell = ending == ".ps1" or bool(is_windows and not self.is_cmd)
         if not (self.is_cmd or self.is_powershell):
             source = _ANSWER.sub(r"\1", source)
+        self._operators: frozenset[int] = frozenset()
         if self.is_cmd:
-            source = re.sub(r"\^(.)", r"\1", re.sub(r"\^\n\s*", " ", source))
+            source, self._operators = _without_carets(source)
         self._source, self._at = source, 0
         self._names: dict[str, str] = {}
         self._once: Counter[str] | None = None  # how often names are set, in a script with functions
@@ -236,6 +237,7 @@ class _Shell:
                     break
                 continue
             bare += text if kind == "plain" else "x"
+            self._check_operators(piece)
             added = self._text(kind, text)
             if kind == "plain" and "~" in text:
                 added = self._with_home(word or "", text)
@@ -255,6 +257,12 @@ class _Shell:
         is_home = home is not None and (home[1] or before.endswith("="))
         return home[1] + self._values.open(home[2]) if home is not None and is_home else text
 
+    def _check_operators(self, piece: re.Match[str]) -> None:
+        cut = next((at for at in range(*piece.span()) if at in self._operators), None)
+        if cut is not None and piece.lastgroup == "double":
+            sign = self._source[cut]
+            self._refuse(f'cmd takes {sign} for an operator, because \\" closes its quotes: write ^{sign}')
+
     def _check_braces(self, bare: str) -> None:
         if re.search(r"\{.*(?:,|\.\.).*\}", bare) and not self.is_cmd:
             self._refuse("braces that are not quoted are expanded")
@@ -266,7 +274,8 @@ class _Shell:
         """`match`: the place, in the text of the last piece."""
         line = self._source.count("\n", 0, self._at) + (self._source[self._at - 1] != "\n")
         line -= match.string.count("\n", match.end()) if match is not None else 0
-        raise InputError.of((), f"line {line}: {why}.", "Put the body in single quotes, or paste it.")
+        advice = "Paste the body." if self.is_cmd else "Put the body in single quotes, or paste it."
+        raise InputError.of((), f"line {line}: {why}.", advice)
 
     def _text(self, kind: str, text: str) -> str:
         if self.is_powershell and kind in ("single", "double", "open", "ansi", "escape"):
@@ -298,6 +307,8 @@ class _Shell:
     def _cmd_value(self, match: re.Match[str]) -> str:
         if match[0] == "%%":
             return "%"
+        if match[0] == "%":
+            self._refuse("a batch file reads % as the start of a variable or argument: write %% for the sign")
         key = match[1] if match[1] and not re.fullmatch(r"(?i)random|time|date", match[1]) else None
         return self._values.open(match[0], key=key and key.lower())
 
@@ -337,6 +348,27 @@ class _Shell:
             lines.append(line)
         text = "".join(lines)
         return text if here[2] else self._expanded(text, is_here=True)
+
+
+def _without_carets(source: str) -> tuple[str, frozenset[int]]:
+    """Return a script of cmd without its escapes, and the places of the operators in it. Each quotation mark opens or
+    closes cmd's quotes, also one behind a backslash, which is part of the text for curl."""
+    made: list[str] = []
+    operators: set[int] = set()
+    quoted = False
+    signs = re.finditer(r"\^\n\s*|\^.|[\s\S]", source)
+    for sign in (match[0] for match in signs):
+        if quoted and sign[0] == "^":
+            made += sign
+            quoted = sign[-1] not in '"\n'
+        elif sign[0] == "^" and len(sign) > 1:
+            made.append(" " if sign[1] == "\n" else sign[1])
+        else:
+            if sign in "&|<>" and not quoted:
+                operators.add(len(made))
+            made.append(sign)
+            quoted = (quoted != (sign == '"')) and sign != "\n"
+    return "".join(made), frozenset(operators)
 
 
 def _unescaped(text: str) -> str:

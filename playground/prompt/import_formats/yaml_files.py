@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from playground.prompt.document import PATTERN, Json
@@ -15,6 +15,10 @@ from playground.prompt.json_text import MAX_DEPTH, JsonBoundsError, check_depth
 MAX_CHARS = 4_000_000
 _ROLE_LINE = re.compile(r"^(?:#\s*)?(system|user|assistant|developer)\s*:\s*$", re.MULTILINE | re.IGNORECASE)
 _ROLE_TAG = re.compile(r"\{\{\s*role\s+[\"'](\w+)[\"']\s*\}\}")
+_HISTORY_TAG = re.compile(r"\{\{\s*history\s*\}\}")
+_IMAGE = re.compile(r"!\[[^\]\n]*\]\(([^)\n]*)\)")
+_WORDS = frozenset(("else", "this"))
+"""Names in double braces that Handlebars reads as its own."""
 _PARAMETERS = frozenset(
     ["temperature", "top_p", "max_tokens", "stop", "seed", "response_format", "presence_penalty", "frequency_penalty"]
 )
@@ -165,6 +169,8 @@ def _prompty(settings: Mapping[str, Any], text: str) -> OpenedPrompt:
         if default is not None:
             variables.setdefault(str(key), str(default))
     _note_templates(text, report)
+    for image in _IMAGE.finditer(text):
+        report.note(f"The image {image[1][:60]} was kept as text: Prompty sends the picture.")
     body: dict[str, Json] = {**parameters, "messages": _sections(_ROLE_LINE, text, "system")}
     return opened_body(body, report, variables=variables, name=str(settings.get("name") or ""))
 
@@ -193,18 +199,24 @@ def _dotprompt(settings: Mapping[str, Any], text: str) -> OpenedPrompt:
         report.left_out(f"output.format {output['format']}", _JSON_ONLY)
     _note_others(output, ("format",), report, "output.")
     _note_others(settings, ("name", "description", "model", "config", "input", "output"), report)
-    _note_templates(_ROLE_TAG.sub("", text), report)
+    if _HISTORY_TAG.search(text):
+        report.left_out("The tag {{history}}", "it stands for earlier messages, which the file does not have")
+        text = _HISTORY_TAG.sub("", text)
+    _note_templates(_ROLE_TAG.sub("", text), report, _WORDS)
     variables = _texts(_dict(settings.get("input")).get("default"))
     messages = _sections(_ROLE_TAG, text, "user")
     body: dict[str, Json] = {**parameters, "model": _plain(settings.get("model")), "messages": messages}
     return opened_body(body, report, variables=variables, name=str(settings.get("name") or ""))
 
 
-def _note_templates(text: str, report: Report) -> None:
-    for match in re.finditer(r"\{%.*?%\}|\{#.*?#\}|\{\{.*?\}\}+", text, re.DOTALL):
-        if PATTERN.fullmatch(match[0]):
-            continue
-        report.note(f"The template tag {match[0][:40]} was kept as text: this program replaces names only.")
+def _note_templates(text: str, report: Report, words: Container[str] = ()) -> None:
+    """Name each tag that is not the name of a variable. `words`: names that the template reads in another way."""
+    for match in re.finditer(r"\{%.*?%\}|\{#.*?#\}|\\?\{\{.*?\}\}+", text, re.DOTALL):
+        name = PATTERN.fullmatch(match[0].removeprefix("\\"))
+        if name is None:
+            report.note(f"The template tag {match[0][:40]} was kept as text: this program replaces names only.")
+        elif words and (match[0][0] == "\\" or name[1] in words):
+            report.note(f"The template tag {match[0][:40]} became a variable: this program replaces names only.")
 
 
 def _promptfoo(value: Mapping[str, Any]) -> OpenedPrompt:

@@ -378,6 +378,30 @@ LEFT_OUT: dict[str, tuple[str, str, list[str | None], str]] = {
         ["{{media url=photo}} q"],
         "The template tag {{media url=photo}} was kept as text",
     ),
+    "dotprompt else": (
+        "---\nmodel: a\n---\n{{else}} q\n",
+        "x.prompt",
+        ["{{else}} q"],
+        "The template tag {{else}} became a variable",
+    ),
+    "dotprompt escaped": (
+        "---\nmodel: a\n---\n\\{{name}} q\n",
+        "x.prompt",
+        ["\\{{name}} q"],
+        "The template tag \\{{name}} became a variable",
+    ),
+    "dotprompt history": (
+        '---\nmodel: a\n---\n{{role "system"}}\ns\n{{history}}\n{{role "user"}}\nq\n',
+        "x.prompt",
+        ["s", "q"],
+        "The tag {{history}} was left out",
+    ),
+    "prompty image": (
+        "---\nmodel: {api: chat}\n---\nuser:\nq ![a](b.png)\n",
+        "x.prompty",
+        ["q ![a](b.png)"],
+        "The image b.png was kept as text",
+    ),
     "dotprompt tools, schema": (
         "---\nmodel: a\ntools: [search]\noutput: {format: json, schema: {a: string}}\n---\nq\n",
         "x.prompt",
@@ -514,3 +538,17 @@ def test_open_any_options_of_other_commands_in_a_prompt_are_kept(content: str) -
 def test_open_any_secret_of_an_option_is_masked_in_the_prompt(options: str, secret: str) -> None:
     opened = open_any(curl_with(f"it's {secret}", options))
     assert opened.document.messages[0].content == "it's sk_…"
+
+
+CMD = r'curl https://x/v1 -d "{\"messages\":[{\"role\":\"user\",\"content\":\"%s\"}]}"'
+
+
+@pytest.mark.parametrize("text", ["R&D", "a > b", "a | b", "100% sure", "arg %1", "%~dp0", "5% and 6%"])
+def test_text_that_a_batch_file_reads_in_another_way_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match=r"line 1: (cmd takes|a batch file reads)"):
+        open_any(CMD % text, "x.cmd")
+
+
+@pytest.mark.parametrize(("text", "read"), [("R^&D", "R&D"), ("100%% sure", "100% sure"), ("2^^3", "2^3")])
+def test_escapes_of_a_batch_file_are_read(text: str, read: str) -> None:
+    assert open_any(CMD % text, "x.cmd").document.messages[0].content == read
