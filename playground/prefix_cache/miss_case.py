@@ -216,6 +216,13 @@ class MissCase(ComparedCase, frozen=True, dict=True, kw_only=True):
         """Return whether a prompt has parts whose tokens cannot be estimated from their text."""
         return OTHER_PART in self.now.text or OTHER_PART in self.earlier.view.text
 
+    @property
+    def text_left_out(self) -> bool:
+        """Return whether the prompt has fewer tokens than the one that it continues: the template has left out text of
+        earlier turns, so that the tokens in front of a place in the prompt are not known."""
+        whole = self.earlier.prompt_tokens
+        return self.extends and not self.sign and whole is not None and self.prompt < whole
+
     # Blocks that the report allows.
 
     @property

@@ -454,7 +454,7 @@ def _lost(case: MissCase, reason: Reason, *, certain: bool = True) -> MissExplan
     Not `certain`: the size of the shared beginning is an estimate, which may be too large.
     """
     differs = case.found is not None and not case.extends
-    moved = case.system_moved
+    moved = None if case.text_left_out else case.system_moved
     if moved is not None and not case.at_limit:
         case = replace(case, found=moved, moved="system_last")
         return _made(case, "template_or_lost", candidates_of(case), place=moved.shared)
