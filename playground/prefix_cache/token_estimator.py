@@ -11,7 +11,6 @@ import re
 from collections import deque
 from collections.abc import Iterable, Sequence
 from functools import cache
-from itertools import product
 from math import log, sqrt
 from string import ascii_letters, digits
 
@@ -119,16 +118,13 @@ def median(values: Iterable[float]) -> float:
 
 
 class RecursiveLeastSquares:
-    """Coefficients c with observed = row · c + noise; `means` and `deviations` describe them before any observation.
-    Those of `alike` are wrong by one factor besides, with the relative standard deviation `together`."""
+    """Coefficients c with observed = row · c + noise; `means` and `deviations` describe them before any observation."""
 
-    def __init__(self, means: Row, deviations: Row, alike: Iterable[int] = (), together: float = 0.0) -> None:
+    def __init__(self, means: Row, deviations: Row) -> None:
         self.values = list(means)
         self._least = [deviation * deviation * 1e-4 for deviation in deviations]
         size = len(self.values)
         self._covariance = [[deviations[i] ** 2 if i == j else 0.0 for j in range(size)] for i in range(size)]
-        for i, j in product(alike, repeat=2):
-            self._covariance[i][j] += together**2 * means[i] * means[j]
 
     def predict(self, row: Row) -> float:
         found: float = sum(map(operator.mul, row, self.values))
@@ -173,9 +169,6 @@ PRIOR: Counts = (0.125, 0.6, 0.45, 0.55, 1.6, 0.45, 0.45, 0.7, 0.4, 0.5, 0.8, 1.
 """Tokens per character by class; tokens per estimated token of a tool; tokens of the template's heads."""
 DOUBT = (0.25, 0.3, 0.5, 0.4, 0.5, 0.4, 0.6, 0.7, 0.5, 0.5, 0.4, 0.7, 0.35, 1.5, 1.2, 1.5)
 """Relative standard deviations of the priors among common vocabularies and templates."""
-LATIN, TOGETHER = (0, 1, 2, 3, 5, 12), 0.3
-"""Classes of which a vocabulary with short tokens makes more alike: letters, spaces, digits, punctuation and tools; the
-relative standard deviation of this."""
 LEAST, MOST = 0.02, 20.0
 """Limits of a ratio."""
 BYTES: Counts = (1.0, 1.0, 1.0, 1.0, 4.0, 2.0, 3.0, 3.0, 2.0, 2.0, 3.0, 4.0, 5.0, 20.0, 100.0, 60.0)
@@ -207,7 +200,7 @@ class TokenEstimator:
     """Estimates for one endpoint and model."""
 
     def __init__(self) -> None:
-        self._fit = RecursiveLeastSquares((1.0,) * len(PRIOR), DOUBT, LATIN, TOGETHER)
+        self._fit = RecursiveLeastSquares((1.0,) * len(PRIOR), DOUBT)
         self._factors: Counts = PRIOR
         self._squares, self._weight = RELATIVE**2 * RELATIVE_WEIGHT, RELATIVE_WEIGHT
         self._relative = RELATIVE
@@ -331,8 +324,7 @@ class TokenEstimator:
             self._fit = RecursiveLeastSquares(_OF_BYTES, _BYTES_DEVIATIONS)
         else:
             ratio = ratio if ratio > FAR or ratio < 1 / FAR else 1.0
-            deviations = tuple(ratio * doubt for doubt in DOUBT)
-            self._fit = RecursiveLeastSquares((ratio,) * len(PRIOR), deviations, LATIN, TOGETHER)
+            self._fit = RecursiveLeastSquares((ratio,) * len(PRIOR), tuple(ratio * doubt for doubt in DOUBT))
         for row, reported, noise in self._prompts:
             self._fit.update(row, reported, noise)
 
