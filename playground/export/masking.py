@@ -141,7 +141,7 @@ def _mask_pieces(pieces: list[_Piece], key: str) -> Iterator[int]:
     for piece, text in zip(pieces, mask_across([piece.text for piece in pieces], key, rest=""), strict=True):
         is_token = piece.name == "token"
         if piece.holder is None or text == piece.text or (text == mask_key(piece.text, key) and not is_token):
-            continue  # what is masked in an event alone is masked there
+            continue  # a key in one event is masked there
         piece.holder[piece.name] = text
         if is_token:  # its alternatives and bytes are the same text
             piece.holder.update({name: [] for name in _SAME_AS_TOKEN if name in piece.holder})

@@ -285,7 +285,7 @@ class MatchTree(TextTree[MatchNode]):
 
 def _store(node: MatchNode | None, upto: MatchNode | None, at: float) -> None:
     """Note when the texts of a node and of those above it, up to `upto`, were stored: `at`, if they were forgotten."""
-    # By the id of the old times, which most nodes share. They are kept beside the new ones: the id of a deleted object
+    # By the id of the old times, which most nodes share. Both are in memory here: the id of a deleted object
     # may be given to another.
     made: dict[int, tuple[Sequence[float], Sequence[float]]] = {}
     while node is not upto and node is not None:

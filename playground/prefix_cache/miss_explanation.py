@@ -354,7 +354,7 @@ def _is_first(case: MissCase) -> bool:
 
 
 def _first(cached: int, known: MissKnowledge) -> MissExplanation:
-    # The tokens of a short beginning are an estimate, which may be half of what they are.
+    # The tokens of a short beginning are an estimate, which may be half of the true figure.
     most = known.longest + max(known.block, min(known.longest, NEAR))
     beside: Reason = "first_beside_other" if cached <= most else "foreign_tokens"
     reason = beside if cached else "first"

@@ -70,7 +70,7 @@ class Predictor:
             plain = (one for one in weights if one.order in PLAIN_ORDERS)
             chosen.append(max(plain, key=lambda one: (weights[one], one.answers)))  # replicas look like other orders
         if thorough and any(part.kind == "tool" for part in view.parts):
-            # A refuted place is looked at until a report excludes it: losses refute one as well.
+            # A refuted place counts until a report excludes it: losses refute one as well.
             weighed = {TOOLS.get(one.order, one.order) for one in chosen if one.reuse == best.reuse}
             others = (one for one in _PLACES if one not in weighed and not self._learned.proofs.doubts((one,)))
             orders = (BARE[one] if best.order in SENT else one for one in others)

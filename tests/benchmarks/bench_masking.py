@@ -68,7 +68,7 @@ def _redactor(key: str) -> Callable[[str], str]:
 
 
 def _times_us(works: Sequence[Callable[[], Callable[[str], object]]], texts: list[str]) -> list[float]:
-    """Return the least time of each work, in µs for one text. A work begins anew in each round."""
+    """Return the least time of each work, in µs for one text. Each round starts every work from its beginning."""
     least = [float("inf") for _ in works]
     for _ in range(ROUNDS):
         for at, work in enumerate(works):

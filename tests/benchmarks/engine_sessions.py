@@ -223,6 +223,15 @@ def changed_tools(rng: random.Random, kind: str, tools: list[Any], spare: list[A
     return tools
 
 
+def _turn(rng: random.Random, sampling: Sampling, messages: list[Message], most: int) -> Session:
+    """Ask the next question of a conversation, which begins again after `most` messages."""
+    if len(messages) > most:
+        del messages[1:]
+    messages.append(_message("user", rng.choice(TEXTS["questions"])))
+    answer = yield Step(sampling.body(messages), rng.uniform(0.0, 0.5))
+    messages.append(_message("assistant", answer.get("content") or ""))
+
+
 def alternating(rng: random.Random) -> Session:
     """Three assistants that take turns: A B A B, then A A B C in a random order, each with its own conversation."""
     sampling = Sampling(rng)
@@ -230,12 +239,7 @@ def alternating(rng: random.Random) -> Session:
     open_calls: list[list[Message]] = [[_message("system", head)] for head in heads]
     for number in range(38):
         index = number % 2 if number < 14 else rng.choice((0, 0, 1, 2))
-        messages = open_calls[index]
-        if len(messages) > 10:
-            del messages[1:]
-        messages.append(_message("user", rng.choice(TEXTS["questions"])))
-        answer = yield Step(sampling.body(messages), rng.uniform(0.0, 0.5))
-        messages.append(_message("assistant", answer.get("content") or ""))
+        yield from _turn(rng, sampling, open_calls[index], 10)
 
 
 def crowd(rng: random.Random) -> Session:
@@ -248,12 +252,7 @@ def crowd(rng: random.Random) -> Session:
     for _ in range(60):
         index = rng.choice(recent) if rng.random() < 0.7 else rng.randrange(len(calls))
         recent = [index, *(one for one in recent if one != index)][:2]
-        messages = calls[index]
-        if len(messages) > 14:
-            del messages[1:]
-        messages.append(_message("user", rng.choice(TEXTS["questions"])))
-        answer = yield Step(sampling.body(messages), rng.uniform(0.0, 0.5))
-        messages.append(_message("assistant", answer.get("content") or ""))
+        yield from _turn(rng, sampling, calls[index], 14)
 
 
 def scripts(rng: random.Random) -> Session:

@@ -1,7 +1,7 @@
 """Run SGLang's server on the CPU, with the flags of `sglang serve`, for `record_engines`; ends on SIGTERM.
 
 The published wheel has no kernels for a CPU and imports `rotary_embedding` of vLLM's `_custom_ops`, which its own
-PyTorch code replaces when it runs. The stand-in below only lets that import succeed: SGLang's processes import this
+PyTorch code replaces when it runs. The module below only lets that import succeed: SGLang's processes import this
 module again.
 """
 

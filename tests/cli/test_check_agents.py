@@ -167,7 +167,7 @@ def test_check_text_names_field_tokens_and_fix(check: Check) -> None:
     assert "line 1, column 13" in title
     assert "Fix: store the arguments as the model wrote them" in text
     assert "fresh because of it, per request: ≈ 15" in text
-    assert "lost in 1,000 requests: ≈ $0.0455" in text
+    assert "lost in 1,000 requests: ≈ $0.0457" in text
 
 
 def test_check_sarif_and_github_point_to_the_character_in_the_recording(check: Check, tmp_path: Path) -> None:

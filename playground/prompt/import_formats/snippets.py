@@ -48,7 +48,7 @@ def open_curl(text: str, name: str = "") -> OpenedPrompt:
     if shell.unjoined:
         report.note(f"For a shell the command ends in line {shell.unjoined}: the options behind it were read, too.")
     if not shell.is_cmd and (in_cmd := re.search(r"%[A-Za-z_]\w*%", body)):
-        report.note(f"The text {in_cmd[0]} in line {shell.line} or behind is a variable in cmd: it was kept as text.")
+        report.note(f"The text {in_cmd[0]} in line {shell.line} or behind is a variable in cmd: it remains text.")
     opened = _opened(body, values, shell)
     values.note_written(opened.document)
     return OpenedPrompt(opened.document, opened.format, (*opened.notes, *report.notes), imported=True)
@@ -373,7 +373,7 @@ def _without_carets(source: str) -> tuple[str, frozenset[int]]:
 
 def _unescaped(text: str) -> str:
     simple = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "e": "\x1b", "E": "\x1b", "f": "\f", "v": "\v"}
-    simple |= {sign: sign for sign in "\\'\"?"}  # the backslash of all others is kept
+    simple |= {sign: sign for sign in "\\'\"?"}  # all others keep their backslash
 
     def character(match: re.Match[str]) -> str:
         code = match[1]

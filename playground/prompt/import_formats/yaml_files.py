@@ -170,7 +170,7 @@ def _prompty(settings: Mapping[str, Any], text: str) -> OpenedPrompt:
             variables.setdefault(str(key), str(default))
     _note_templates(text, report)
     for image in _IMAGE.finditer(text):
-        report.note(f"The image {image[1][:60]} was kept as text: Prompty sends the picture.")
+        report.note(f"The image {image[1][:60]} remains text: Prompty sends the picture.")
     body: dict[str, Json] = {**parameters, "messages": _sections(_ROLE_LINE, text, "system")}
     return opened_body(body, report, variables=variables, name=str(settings.get("name") or ""))
 
@@ -214,7 +214,7 @@ def _note_templates(text: str, report: Report, words: Container[str] = ()) -> No
     for match in re.finditer(r"\{%.*?%\}|\{#.*?#\}|\\?\{\{.*?\}\}+", text, re.DOTALL):
         name = PATTERN.fullmatch(match[0].removeprefix("\\"))
         if name is None:
-            report.note(f"The template tag {match[0][:40]} was kept as text: this program replaces names only.")
+            report.note(f"The template tag {match[0][:40]} remains text: this program replaces names only.")
         elif words and (match[0][0] == "\\" or name[1] in words):
             report.note(f"The template tag {match[0][:40]} became a variable: this program replaces names only.")
 

@@ -370,13 +370,13 @@ LEFT_OUT: dict[str, tuple[str, str, list[str | None], str]] = {
         "---\nmodel: {api: chat}\n---\nuser:\n{{ q | upper }} {{q}}\n",
         "x.prompty",
         ["{{ q | upper }} {{q}}"],
-        "The template tag {{ q | upper }} was kept as text",
+        "The template tag {{ q | upper }} remains text",
     ),
     "dotprompt media": (
         "---\nmodel: a\n---\n{{media url=photo}} q\n",
         "x.prompt",
         ["{{media url=photo}} q"],
-        "The template tag {{media url=photo}} was kept as text",
+        "The template tag {{media url=photo}} remains text",
     ),
     "dotprompt else": (
         "---\nmodel: a\n---\n{{else}} q\n",
@@ -400,7 +400,7 @@ LEFT_OUT: dict[str, tuple[str, str, list[str | None], str]] = {
         "---\nmodel: {api: chat}\n---\nuser:\nq ![a](b.png)\n",
         "x.prompty",
         ["q ![a](b.png)"],
-        "The image b.png was kept as text",
+        "The image b.png remains text",
     ),
     "dotprompt tools, schema": (
         "---\nmodel: a\ntools: [search]\noutput: {format: json, schema: {a: string}}\n---\nq\n",
