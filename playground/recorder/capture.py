@@ -163,6 +163,8 @@ class CapturedExchange:
         self._record: RequestRecord | None = None
         self._begun = self._ended = self._request_ended = False
         self._is_whole = True
+        self.is_cut = False
+        """Whether the forwarding process was killed before the request had arrived whole: nothing is recorded here."""
         self._early: list[Callable[[], None]] = []
         """What came of the response before the end of the request."""
         self.last_at = 0.0
@@ -234,8 +236,9 @@ class CapturedExchange:
         self._ended = True
         self._on_end()
         if not self._request_ended:
-            self._is_whole = False
+            self._is_whole, self.is_cut = False, outcome == "killed"
             self.request_end()
+            self.is_cut &= not self.is_logged
         if not self._begin():
             return
         for event in self._last_events(at, outcome, detail):
@@ -316,6 +319,8 @@ class CapturedExchange:
         fields = _fields(text)
         if fields is None:
             self._recorded = False
+            if self.is_cut:
+                return False
             what = "is not a JSON object" if self._is_whole else "did not arrive whole"
             if self._request.unreadable:
                 what = f"has the content coding {self._request.unreadable}, which cannot be read"
