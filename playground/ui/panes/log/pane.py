@@ -145,7 +145,7 @@ class LogPane(QWidget):
         self.copy_button = push_button(COPY, icon=("copy", "text"))
         self.empty = EmptyPage()
         self._typing = single_timer(self, TYPING_MS, self._apply_filter)
-        self._resting = False
+        self._is_shut_down = False
         self._choose_all = False
         """Whether the rows of a pasted list are to be chosen when they come."""
         self._left_out = ""
@@ -206,22 +206,22 @@ class LogPane(QWidget):
         self.empty.show_message(notice or OPENING, clear=False)
         self.model.set_source(source, self._read_filter() or EVERYTHING)
 
-    def rest(self) -> None:
+    def shut_down(self) -> None:
         """Read nothing any more: the window is going, and the log before it."""
-        self._resting = True
+        self._is_shut_down = True
         for timer in (self._refresh, self._typing, self._live):
             timer.stop()
 
     def repaint_live(self) -> None:
         """Repaint running requests if the pane is visible, and again every LIVE_MS while there are any."""
-        if self.isVisible() and not self._resting and self.model.repaint_live():
+        if self.isVisible() and not self._is_shut_down and self.model.repaint_live():
             self._live.start()
 
     def row_changed(self, run_id: str) -> None:
         """Read again after a request began, went on, ended or was explained: at most four times a second."""
         self.model.details.forget_unexplained(run_id)
         for timer, wanted in ((self._live, self.isVisible()), (self._refresh, True)):
-            if wanted and not timer.isActive() and not self._resting:
+            if wanted and not timer.isActive() and not self._is_shut_down:
                 timer.start()
 
     def showEvent(self, event: QShowEvent) -> None:
