@@ -148,6 +148,8 @@ _HOME = re.compile(r"((?:\w+\+?=)?(?:[^~]*:)?)(~.*)", re.DOTALL | re.ASCII)
 _PIECE = re.compile(
     r"(?P<space>[ \t]+|[\\`]\n|\n(?=[ \t]*-))|(?P<end>\n|;|&&|\|\|?|&(?=\s|$)|\)\"?)"
     r"|(?P<here><<-?[ \t]*['\"\\]?\w+['\"]?)|(?P<redirect>\d?>>?(?:&\d)?)"
+    r"|\"\$\([ \t]*cat[ \t]*<<(?P<tabs>-?)[ \t]*(?P<mark>['\"\\]?)(?P<word>\w+)['\"]?[ \t]*\n(?P<document>(?:.*?\n)??)"
+    r"(?P=word)\n?[ \t]*\)\""
     r"|@'\n(?P<verbatim>.*?)\n'@|\$'(?P<ansi>(?:[^'\\]|\\.)*)'|'(?P<single>[^']*)'"
     rf"|\"(?P<double>(?:[^\"\\$]|\\.|{_BRACKETS}|\$)*+)\"|(?P<open>\$(?:\w+|[$@*#?!-])|{_BRACKETS}|`[^`\n]+`)"
     r"|\\(?P<escape>.)|(?P<plain>[^\s\\'\"$`#;&|<>]+|.)",
@@ -245,7 +247,7 @@ class _Shell:
                 continue
             bare += text if kind == "plain" else "x"
             self._check_operators(piece)
-            added = self._text(kind, text)
+            added = self._text(kind, text, piece)
             if kind == "plain" and "~" in text:
                 added = self._with_home(word or "", text)
             self._spend(1 + max(0, len(added) - len(text)))
@@ -286,7 +288,9 @@ class _Shell:
         line = self._source.count("\n", 0, self._at) + (self._source[self._at - 1] != "\n")
         return f"line {line - (match.string.count(chr(10), match.end()) if match is not None else 0)}"
 
-    def _text(self, kind: str, text: str) -> str:
+    def _text(self, kind: str, text: str, piece: re.Match[str]) -> str:
+        if kind == "document":
+            return self._document(piece)
         if kind == "verbatim":
             return text if self.is_powershell else self._refuse("@' is not understood")
         if self.is_powershell and kind in ("single", "double", "open", "ansi", "escape"):
@@ -344,6 +348,16 @@ class _Shell:
             return self._values.open(source, self._place(match), key=key)
 
         return _EXPANSION.sub(replaced, text)
+
+    def _document(self, piece: re.Match[str]) -> str:
+        """Return the text of `"$(cat <<EOF … )"`."""
+        text = re.sub(r"^\t+", "", piece["document"], flags=re.MULTILINE) if piece["tabs"] else piece["document"]
+        if self.is_powershell or self.is_cmd or piece["word"] in text.split("\n"):
+            self._refuse("$(cat << is not understood")
+        self._at = piece.end("document")  # lines are counted up to here
+        text = text if piece["mark"] else self._expanded(text, is_here=True)
+        self._at = piece.end()
+        return text.rstrip("\n")
 
     def _here_text(self, here: re.Match[str]) -> str:
         """Return the lines up to the word of `<<EOF`, from the next line; the rest of the script follows."""

@@ -633,6 +633,22 @@ def test_open_any_shell_script_that_is_not_read_is_refused_with_the_line(before:
     assert "line 2" in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("start", "content", "lines"),
+    [("EOF", "(a {{B}} \t", [4]), ("'EOF'", "($A $B \t", []), ("-EOF", "(a {{B}} \t", [4])],
+)
+def test_open_any_document_of_a_shell_in_a_command_is_read(start: str, content: str, lines: list[int]) -> None:
+    code = f"""A=a
+curl https://a.example -d "$(cat <<{start}
+{{"messages":[
+{{"role":"user","content":"($A $B \\t"}}]}}
+EOF
+)" | jq ."""
+    opened = open_any(code)
+    assert [message.content for message in opened.document.messages] == [content]
+    assert lines_in(" ".join(opened.notes)) == lines
+
+
 def test_open_any_names_that_a_shell_script_needs_may_be_checked_before_curl() -> None:
     code = f""": "${{KEY:?missing}}"\n: ${{URL?}}\ncurl "$URL" -d '{SHELL_BODY}'"""
     assert [message.content for message in open_any(code).document.messages] == ["U"]
@@ -732,6 +748,10 @@ REFUSED_SHELL = {
     "text in lines of PowerShell in a shell": (
         f"curl https://a.example -d @'\n{SHELL_BODY}\n'@",
         "line 3: @' is not understood",
+    ),
+    "document that ends twice": (
+        f'curl https://a.example -d "$(cat <<E\n{SHELL_BODY}\nE\nx\nE\n)"',
+        "line 6: $(cat << is not understood",
     ),
     "no JSON": ("\n\nQ=a\n\ncurl https://a.example -d '{'", "the curl command in line 5"),
 }
