@@ -354,7 +354,7 @@ class _Shell:
         text = re.sub(r"^\t+", "", piece["document"], flags=re.MULTILINE) if piece["tabs"] else piece["document"]
         if self.is_powershell or self.is_cmd or piece["word"] in text.split("\n"):
             self._refuse("$(cat << is not understood")
-        self._at = piece.end("document")  # lines are counted up to here
+        self._at = piece.end("document") + 1  # lines are counted up to the one behind it
         text = text if piece["mark"] else self._expanded(text, is_here=True)
         self._at = piece.end()
         return text.rstrip("\n")
