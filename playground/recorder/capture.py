@@ -27,7 +27,7 @@ from playground.client.retry import endpoint_hold_s
 from playground.prefix_cache.program_groups import RETRY_S
 from playground.prompt.document import Document, Json, Message
 from playground.prompt.field_errors import InputError
-from playground.prompt.files import dump, parse
+from playground.prompt.files import dump, parse_value
 from playground.prompt.json_text import as_utf8, loads
 from playground.recorder.feed_messages import caller_credentials, encoding_of
 from playground.recorder.proxy import ExchangeOutcome
@@ -338,7 +338,8 @@ class CapturedExchange:
             model=model if isinstance(model, str) else "",
             started_utc=self._started_utc,
             body=text_body,
-            document=dump(document_of(fields, text)),
+            # Escaped like the body: the log keeps a text that both have once.
+            document=dump(document_of(fields), ascii_only=text.isascii()),
             rates=self._capture.endpoint.rates,
             source="recorder",
             conversation=self._capture.conversations.assign(
@@ -360,20 +361,20 @@ def _fields(text: str) -> dict[str, Json] | None:
     return value if isinstance(value, dict) else None
 
 
-def document_of(fields: dict[str, Json], text: str) -> Document:
+def document_of(fields: dict[str, Json]) -> Document:
     """Return a request body as a document, so that it opens in the editor.
 
     The log keeps the exact body. What a document cannot hold is approximated: role `developer` becomes `system`, parts
     of type text are joined, other parts become their JSON text.
     """
     try:
-        return parse(text).document
+        return parse_value(fields).document
     except InputError:
         pass
     messages = fields.get("messages")
-    simple = [_plain_message(message) for message in messages] if isinstance(messages, list) else []
+    simple: list[Json] = [_plain_message(message) for message in messages] if isinstance(messages, list) else []
     try:
-        return parse(json.dumps({**fields, "messages": simple})).document
+        return parse_value({**fields, "messages": simple}).document
     except InputError:
         return Document(messages=tuple(Message("user", json.dumps(message, ensure_ascii=False)) for message in simple))
 
