@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, QObject, Qt, Signal
-from PySide6.QtGui import QGuiApplication, QPainter, QPaintEvent, QPen, QWheelEvent
+from PySide6.QtGui import QFont, QGuiApplication, QPainter, QPaintEvent, QPen, QWheelEvent
 from PySide6.QtWidgets import QApplication, QScrollArea, QWidget
 from shiboken6 import isValid
 
@@ -128,6 +128,8 @@ class Appearance(QObject):
         self.apply()
         for widget, px in fonts:
             rescale(widget, px)
+            if not (px or widget.testAttribute(Qt.WidgetAttribute.WA_WState_Polished)):
+                widget.setFont(QFont())  # one that was never displayed has inherited the size from before
         self.zoomed.emit()
 
     def toggle(self) -> None:
