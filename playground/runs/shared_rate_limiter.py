@@ -38,8 +38,9 @@ ABANDONED_S = 900.0
 """A request in flight for longer than this belongs to a process that died without giving its slot back."""
 SPEECH = "{} speech"
 """The queue of an endpoint's speech requests."""
-POLL_S = 0.2
-"""How often the head of the queue looks for a slot that another process has given back."""
+POLL_S, KNOWN_POLL_S = 0.2, 5.0
+"""How often the head of the queue looks for a slot that another process has given back; the second one while the time
+of the next slot is known."""
 LOCK_TIMEOUT_S = 2.0
 """A process that holds the file's lock for longer than this is stuck: count within this process instead."""
 MAX_FILE_BYTES = 1_000_000
@@ -163,7 +164,7 @@ class SharedRateLimiter:
     async def _pause(self, queue: _Queue, status: QueueStatus) -> None:
         queue.released.clear()
         with suppress(TimeoutError):
-            async with asyncio.timeout(min(status.expected_s or POLL_S, POLL_S)):
+            async with asyncio.timeout(min(status.expected_s, KNOWN_POLL_S) if status.expected_s else POLL_S):
                 await queue.released.wait()
 
     async def _try(self, endpoint: Endpoint, ticket: str, *, speech: bool) -> QueueStatus | None:

@@ -157,6 +157,11 @@ class RunState(Struct):
         return self.phase in ENDED
 
     @property
+    def waits(self) -> bool:
+        """Whether the next attempt is to be sent later."""
+        return self.phase in ("waiting", "retrying")
+
+    @property
     def ttft_s(self) -> float | None:
         """Return the time to first token: from sending the newest attempt to its first piece, including reasoning."""
         if self.first_token_at is None or not self.attempts or not self.times_known:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, QObject, Qt, Signal
-from PySide6.QtGui import QGuiApplication, QPainter, QPaintEvent, QPen, QWheelEvent
+from PySide6.QtGui import QFont, QGuiApplication, QPainter, QPaintEvent, QPen, QWheelEvent
 from PySide6.QtWidgets import QApplication, QScrollArea, QWidget
 from shiboken6 import isValid
 
@@ -81,7 +81,7 @@ class Appearance(QObject):
         if zoom_factor() != 1.0 and self._scaler is None:
             self._scaler = ZoomScaler(self._application)
 
-    def rest(self) -> None:
+    def shut_down(self) -> None:
         """Follow the system and filter events no longer: the window is closed."""
         QGuiApplication.styleHints().colorSchemeChanged.disconnect(self.refresh)
         self._application.focusChanged.disconnect(self._show_focus)
@@ -128,6 +128,8 @@ class Appearance(QObject):
         self.apply()
         for widget, px in fonts:
             rescale(widget, px)
+            if not (px or widget.testAttribute(Qt.WidgetAttribute.WA_WState_Polished)):
+                widget.setFont(QFont())  # one that was never displayed has inherited the size from before
         self.zoomed.emit()
 
     def toggle(self) -> None:

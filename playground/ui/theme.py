@@ -314,16 +314,16 @@ class _Polisher(QObject):
 
     def look_at(self, widget: QWidget) -> None:
         """Polish the widget and its visible descendants."""
-        if not widget.testAttribute(Qt.WidgetAttribute.WA_WState_Polished):
-            return  # Qt polishes it before it is displayed for the first time
-        if not widget.isVisible():
-            widget.installEventFilter(self)
-            return
-        font = widget.font()
-        widget.style().polish(widget)
-        if widget.testAttribute(Qt.WidgetAttribute.WA_SetFont) and widget.font().pixelSize() != font.pixelSize():
-            widget.setFont(font)  # the style sheet gave back the size from before the zoom
-        widget.update()
+        # Qt polishes a widget before it is displayed for the first time; one inside may have been asked for its size.
+        if widget.testAttribute(Qt.WidgetAttribute.WA_WState_Polished):
+            if not widget.isVisible():
+                widget.installEventFilter(self)
+                return
+            font = widget.font()
+            widget.style().polish(widget)
+            if widget.testAttribute(Qt.WidgetAttribute.WA_SetFont) and widget.font().pixelSize() != font.pixelSize():
+                widget.setFont(font)  # the style sheet gave back the size from before the zoom
+            widget.update()
         for child in widget.findChildren(QWidget, options=Qt.FindChildOption.FindDirectChildrenOnly):
             if not child.isWindow():
                 self.look_at(child)

@@ -19,6 +19,7 @@ from PySide6.QtWidgets import QApplication, QFileDialog, QInputDialog, QMenu, QM
 
 from playground.cli.log import _line as log_line
 from playground.cli.selftest import CONTROL, SHIFT, UiDriver
+from playground.client.endpoint import PlanLimits
 from playground.client.events import AnyEvent, AttemptStarted, RetryScheduled
 from playground.export.pages import as_markdown
 from playground.export.ticket import ticket
@@ -399,10 +400,37 @@ async def test_what_is_running_is_shown_as_it_comes(session: Session, hand: UiDr
     assert not _cell(session, 0, "out").startswith("≈")
 
 
+async def test_a_wait_for_the_plan_is_painted_once_a_second(session: Session, hand: UiDriver) -> None:
+    mine, window = session.workspace.endpoint, session.window
+    session.workspace.endpoints.change(replace(mine, plan=PlanLimits("Custom", 1, 1)))
+    window.requests.send_or_stop()
+    await hand.until(lambda: not window.requests.running, "the request before")
+    window.requests.send_or_stop()
+    title, total = window.response.text_tab.waiting.title, window.inspector.latency.rows["total"]
+    await hand.until(lambda: "about" in title.text() and _cell(session, 0, "status").startswith("queued"), "the wait")
+    begun, titles, totals, cells = title.text(), set[str](), set[str](), list[str]()
+    window.log.model.dataChanged.connect(lambda first, _last: cells.append(COLUMNS[first.column()].title))
+
+    def shown() -> bool:
+        titles.add(title.text())
+        totals.add(total.value)
+        return len(titles - {begun}) == 3
+
+    await hand.until(shown, "three seconds of the countdown")
+    assert len(totals) <= len(titles) + 1
+    window.log.repaint_live()
+    del cells[:]
+    window.log.repaint_live()
+    assert not cells, "nothing has gone on"
+    assert not window.response._tick.isActive()
+    window.requests.stop()
+    await hand.until(lambda: not window.requests.running, "the end of the wait")
+
+
 async def test_wait_for_a_retry_is_the_same_in_response_inspector_and_log(session: Session, hand: UiDriver) -> None:
     window = session.window
     document = window.prompt.document()
-    window.prompt.set_document(replace(document, parameters={**document.parameters, "simulate": "429=2"}))
+    window.prompt.set_document(replace(document, parameters={**document.parameters, "simulate": "429=5"}))
     window.actions_table["send"].trigger()
     box, seen = window.response.text_tab.waiting, set()
     await hand.until(lambda: box.isVisible() and "again in" in _cell(session, 0, "status"), "the wait")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Iterator
 from functools import partial
@@ -39,6 +40,7 @@ from playground.ui.theme import PROMPT_PX, ZOOM, apply_theme, load_theme, scaled
 from playground.ui.widgets.figure_row import Chart, Series
 from playground.ui.widgets.icons import IconLabel, paint_row_icon
 from playground.ui.widgets.plain_table import ROW_PX, fill_table, plain_table
+from tests.conftest import FAST
 from tests.ui.conftest import Tell
 
 
@@ -195,6 +197,33 @@ def test_zoom_and_size_of_the_settings_are_used_from_the_start(tell: Tell, qapp:
     tell(second)
 
 
+def test_size_chosen_in_the_first_moment_is_that_of_all_labels(
+    runner: asyncio.Runner, qapp: QApplication, tmp_path: Path
+) -> None:
+    async def sizes_of_labels() -> list[dict[str, int]]:
+        session = Session(qapp, tmp_path, {}, simulator_options=FAST)
+        window, found = session.window, []
+
+        def sizes() -> dict[str, int]:
+            labels = (label for pane in (window.response, window.log) for label in pane.findChildren(QLabel))
+            return {label.text(): label.font().pixelSize() for label in labels if label.text() and label.isVisible()}
+
+        session.show()
+        session.workspace.settings.set("zoom", 150)
+        hand = UiDriver(window, None)
+        await hand.until(session.ready.is_set, "log and simulator ready")
+        for percent in (150, 100, 150):
+            session.workspace.settings.set("zoom", percent)
+            await hand.until(lambda wanted=percent: zoom_factor() == wanted / 100, "the text size")  # type: ignore[misc]
+            found.append(sizes())
+        await session.close()
+        return found
+
+    first, _, later = runner.run(sizes_of_labels())
+    assert len(first) > 8
+    assert first == later
+
+
 async def test_zoom_by_wheel_needs_control(session: Session, hand: UiDriver) -> None:
     window = session.window
 
@@ -233,7 +262,7 @@ def test_zoom_closed_window_filters_no_events(tmp_path: Path, qapp: QApplication
         widget.setFixedHeight(100)
         widget.ensurePolished()
         assert widget.height() == 125
-        appearance.rest()
+        appearance.shut_down()
         later = QWidget()
         later.setFixedHeight(100)
         later.ensurePolished()

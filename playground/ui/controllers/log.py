@@ -274,22 +274,24 @@ class LiveRows:
 
     def __init__(self, workspace: AppServices, paint_clock: PaintClock) -> None:
         self._workspace, self._paint_clock = workspace, paint_clock
-        self._seen: dict[str, tuple[float, LiveRequests]] = {}
+        self._seen: dict[str, tuple[float, tuple[object, ...], LiveRequests]] = {}
         self._counted: dict[str, tuple[float, float]] = {}
 
     def of(self, run_id: str) -> LiveRequests | None:
-        """Return a recent snapshot of a running request; None if this window is not sending it."""
+        """Return a recent snapshot of a running request, another one if it differs; None if this window is not sending
+        it."""
         run = self._workspace.sender.running.get(run_id)
         if run is None:
             self._seen.pop(run_id, None)
             self._counted.pop(run_id, None)
             return None
-        now = time.monotonic()
-        at, live = self._seen.get(run_id, (0.0, None))
-        shown_s = self._paint_clock.elapsed_s(run)
-        if live is None or now - at >= LOOK_S or live.elapsed_s != shown_s:
-            live = LiveRequests(run.state, shown_s, self._tokens(run, now), run.state.text[-TAIL:])
-            self._seen[run_id] = now, live
+        now, state = time.monotonic(), run.state
+        at, waited, live = self._seen.get(run_id, (0.0, (), None))
+        shown_s, waits = self._paint_clock.elapsed_s(run), (state.phase, state.queued)
+        old = (now - at >= LOOK_S and not state.waits) or waits != waited
+        if live is None or old or live.elapsed_s != shown_s:
+            live = LiveRequests(state, shown_s, self._tokens(run, now), state.text[-TAIL:])
+            self._seen[run_id] = now, waits, live
         return live
 
     def _tokens(self, run: Run, now: float) -> float:
@@ -441,6 +443,6 @@ class LogPaths(QObject):
         ):
             menu.addAction(label, partial(self.ask, name))
 
-    def rest(self) -> None:
+    def shut_down(self) -> None:
         self._ago.stop()
         self._bounds.stop()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QObject, Qt, Signal
 
 from playground.client.error_body import too_long
 from playground.client.events import AnyEvent, HeadersReceived
@@ -36,10 +37,13 @@ if TYPE_CHECKING:
     from playground.ui.panes.response.pane import ResponsePane
 
 T = TypeVar("T")
-PAINT_S = 0.25
-"""Interval for renewing the elapsed time of a running request, in all views at once."""
-FRAME_MS = 16
-"""At most one repaint a frame at 60 Hz (architecture.md, One loop)."""
+PAINT_S, COUNTDOWN_S = 0.25, 0.9
+"""Intervals for renewing the elapsed time of a running request, in all views at once. COUNTDOWN_S while it waits to be
+sent: the views count whole seconds down, and are painted when one has begun."""
+UNWATCHED_S = 1.5
+"""Age of the renewed time from which on no view renews it."""
+FRAME_MS, SENT_MS = 16, 100
+"""At most one repaint a frame at 60 Hz (architecture.md, One loop); until the first token, ten a second."""
 FORECAST_MS = 40
 """Time from an edit to its forecast: the text is painted before, and keys that follow at once share one forecast."""
 TICK_MS = 1000
@@ -57,18 +61,21 @@ class PaintClock:
         self._shown_s: WeakKeyDictionary[Run, float] = WeakKeyDictionary()
 
     def renew(self, run: Run) -> bool:
-        """Renew the time, at most every PAINT_S. Returns whether it was renewed."""
+        """Renew the time, at most every PAINT_S or COUNTDOWN_S. Returns whether it was renewed."""
         now, shown_s = run.clock(), self._shown_s.get(run)
-        renewed = shown_s is None or now - shown_s >= PAINT_S
+        renewed = shown_s is None or now - shown_s >= (COUNTDOWN_S if run.state.waits else PAINT_S)
         if renewed:
             self._shown_s[run] = now
         return renewed
 
     def elapsed_s(self, run: Run) -> float:
-        """Return the run's clock when it was renewed last; the present one if no view has renewed it for a second."""
+        """Return the run's clock when it was renewed last; the present one if no view renews it,
+        in whole seconds while the run waits."""
         now = run.clock()
         shown_s = self._shown_s.get(run, now)
-        return now if now - shown_s > 1 else shown_s
+        if now - shown_s <= UNWATCHED_S:
+            return shown_s
+        return math.floor(now) if run.state.waits else now
 
 
 class Requests(QObject):
@@ -122,8 +129,9 @@ class Requests(QObject):
         """The logged request on display."""
         self._wanted_run_id: str | None = None
         """The logged request that is being read for display."""
-        self._resting = self._unsent = False
+        self._is_shut_down = self._unsent = False
         self._frame = single_timer(self, FRAME_MS, self._paint)
+        self._frame.setTimerType(Qt.TimerType.PreciseTimer)  # a coarse one may end before the second does
         self._forecast_timer = single_timer(self, FORECAST_MS, self._refresh_soon)
         self._slow = single_timer(self, UNSENT_MS, lambda: self.show_current(unsent=True))
         self._refreshing: asyncio.Task[None] | None = None
@@ -166,8 +174,8 @@ class Requests(QObject):
         else:
             await self._send(recalled.document)
 
-    def rest(self) -> None:
-        self._resting = True
+    def shut_down(self) -> None:
+        self._is_shut_down = True
         for timer in (self._frame, self._forecast_timer, self._slow, self._tick):
             timer.stop()
 
@@ -197,11 +205,11 @@ class Requests(QObject):
 
     def document_edited(self, _document: Document) -> None:
         """Forecast again, once, FORECAST_MS after the first of several edits."""
-        if not (self._forecast_timer.isActive() or self._resting):
+        if not (self._forecast_timer.isActive() or self._is_shut_down):
             self._forecast_timer.start(FORECAST_MS)
 
     def document_shown(self, _document: Document) -> None:
-        if not self._resting:
+        if not self._is_shut_down:
             self._forecast_timer.start(0)
 
     def refresh_forecast(self) -> PromptForecast:
@@ -221,7 +229,7 @@ class Requests(QObject):
         """Make a forecast in another thread, and show it unless another document or endpoint is displayed by then."""
         document, endpoint = self._prompt.document(), self._workspace.endpoint
         changes, prompt_forecast = await self._workspace.sender.look(document, endpoint)
-        if not self._resting and document is self._prompt.document() and endpoint == self._workspace.endpoint:
+        if not self._is_shut_down and document is self._prompt.document() and endpoint == self._workspace.endpoint:
             self._show_forecast(changes, prompt_forecast)
 
     def _show_forecast(self, changes: int, prompt_forecast: PromptForecast) -> None:
@@ -402,8 +410,8 @@ class Requests(QObject):
         if isinstance(event, HeadersReceived):
             self._log.row_changed(run.id)
         # After shutdown, a stopped run may still report an event: do not repaint.
-        if not self._frame.isActive() and not self._resting:
-            self._frame.start()
+        if not 0 <= self._frame.remainingTime() <= FRAME_MS and not self._is_shut_down:
+            self._frame.start(FRAME_MS)
 
     def _paint(self) -> None:
         if self.current is None or self.recalled is not None or self._unsent:
@@ -417,7 +425,7 @@ class Requests(QObject):
             self._log.repaint_live()
         if not run.state.ended:
             # Elapsed times move also while nothing comes.
-            self._frame.start(FRAME_MS if run.state.phase == "streaming" else 100)
+            self._frame.start(_pause_ms(run))
 
     async def _finish(self, dispatch: PendingRequest) -> None:
         self._frame.stop()
@@ -523,6 +531,14 @@ class Requests(QObject):
             self._shown_document = None
             self._show_reported()
             self.show_current()
+
+
+def _pause_ms(run: Run) -> int:
+    """Return the time until the views of a run change although nothing comes."""
+    if not run.state.waits:
+        return FRAME_MS if run.state.phase == "streaming" else SENT_MS
+    left_s = run.state.left_to_send_s(run.clock())
+    return math.ceil(left_s % 1 * 1000) + 1 if left_s else TICK_MS
 
 
 def logged_request(recalled: Recalled) -> DisplayedRequest:

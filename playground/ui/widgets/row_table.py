@@ -256,16 +256,16 @@ class RowTable(QTableView):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Paint whole rows in one pass: to let the view ask a delegate for each cell takes ten times as long."""
-        painter, area, model = QPainter(self.viewport()), event.rect(), self.model()
-        spans = []
-        for at in range(model.columnCount()):
-            left, width = self.columnViewportPosition(at), self.columnWidth(at)  # width 0: hidden
-            if width and left < area.right() and left + width > area.left():
-                spans.append((at, left, width))
-        row = self.rowAt(area.top())
-        while 0 <= row < model.rowCount() and (top := self.rowViewportPosition(row)) <= area.bottom():
-            self.paint_row(painter, row, QRect(0, top, self.viewport().width(), self.rowHeight(row)), spans)
-            row += 1
+        painter, model = QPainter(self.viewport()), self.model()
+        columns = [(at, self.columnViewportPosition(at), self.columnWidth(at)) for at in range(model.columnCount())]
+        for area in event.region():  # type: ignore[attr-defined]  # single cells of a row that goes on; otherwise one area
+            painter.setClipRect(area)
+            end = area.right()
+            spans = [span for span in columns if span[2] and span[1] <= end and span[1] + span[2] > area.left()]
+            row = self.rowAt(area.top())
+            while 0 <= row < model.rowCount() and (top := self.rowViewportPosition(row)) <= area.bottom():
+                self.paint_row(painter, row, QRect(0, top, self.viewport().width(), self.rowHeight(row)), spans)
+                row += 1
 
     def paint_row(self, painter: QPainter, number: int, area: QRect, spans: Spans) -> None:
         raise NotImplementedError

@@ -392,3 +392,5 @@ COLUMNS = (
     ),
     Column("answer", 228, _answer, "How the completion begins, or what went wrong"),
 )
+LIVE_COLUMNS = tuple(at for at, column in enumerate(COLUMNS) if column.title in ("status", "out", "total", "answer"))
+"""What changes in the row of a request that goes on."""

@@ -18,7 +18,7 @@ from playground.requestlog.records import LogGroup, LogRow
 from playground.runs.metrics import APPROXIMATELY, UNKNOWN, counted
 from playground.runs.state import ENDED
 from playground.tasks import Start
-from playground.ui.panes.log.columns import COLUMNS, Cell, Column, attempt_cell, cell_of
+from playground.ui.panes.log.columns import COLUMNS, LIVE_COLUMNS, Cell, Column, attempt_cell, cell_of
 from playground.ui.panes.log.details import Clock, Details, LiveRequests, RowDetail
 from playground.ui.theme import current_theme
 from playground.ui.widgets.row_table import Index, RowModel
@@ -68,6 +68,8 @@ class LogModel(RowModel):
         """The request that the panes show."""
         self.live: Callable[[str], LiveRequests | None] = lambda _run_id: None
         """What is known of a request that this window is sending."""
+        self._painted_live: dict[str, LiveRequests | None] = {}
+        """Snapshots of the requests that go on, as they were painted last."""
 
     @property
     def shows_filter(self) -> bool:
@@ -241,13 +243,19 @@ class LogModel(RowModel):
         folds = self._shown.folds
         return folds is not None and any(tag in folds.expanded for tag in row.tags)
 
-    def repaint_live(self) -> bool:
-        """Paint the rows of requests that go on; tells whether there are any among the newest."""
-        rows = self._pages.get(0, [])
-        going = [place for place, row in enumerate(rows) if row.phase not in ENDED]
-        for place in going:
-            self.repaint_rows(place, place)
-        return bool(going)
+    def repaint_live(self) -> list[LiveRequests]:
+        """Paint the rows of requests that have gone on. Returns those of the newest that this window is sending."""
+        going = {row.run_id: place for place, row in enumerate(self._pages.get(0, [])) if row.phase not in ENDED}
+        painted, self._painted_live = self._painted_live, {run_id: self.live(run_id) for run_id in going}
+        for run_id, place in going.items():
+            before, now = painted.get(run_id), self._painted_live[run_id]
+            if before is None and now is not None:
+                self.repaint_rows(place, place)
+            elif before is not now:
+                for column in LIVE_COLUMNS:
+                    cell = self.index(place, column)
+                    self.dataChanged.emit(cell, cell)
+        return [live for live in self._painted_live.values() if live is not None]
 
     def unfold(self, run_id: str, unfolded: bool) -> None:
         self.unfolded = self.unfolded | {run_id} if unfolded else self.unfolded - {run_id}

@@ -337,8 +337,9 @@ class ResponsePane(Panel):
             self._drop_notice()  # a retry was scheduled after the failure was displayed
         elif state is not None and self.notice is None:
             self._show_notice(trouble_notice(state, self.place_requested.emit))
-        if running != self._tick.isActive():
-            self._tick.start() if running else self._tick.stop()
+        counts = running and self._since.isValid()  # else the caller counts
+        if counts != self._tick.isActive():
+            self._tick.start() if counts else self._tick.stop()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.key() == Qt.Key.Key_Escape:
