@@ -204,8 +204,10 @@ class ResponseFooter(Panel):
         fits = self._outcome.fontMetrics().horizontalAdvance(self._head) <= left
         self._outcome.setText(self._head if fits else self._head.partition(" · ")[0])
         for label in (self._outcome, self._input, self._output, self._speed):
-            left -= label.sizeHint().width() + 2 * GRID if label.text() else 0
-            label.setVisible(bool(label.text()) and (label is self._outcome or left >= 0))
+            needed = label.sizeHint().width() + 2 * GRID
+            fits = bool(label.text()) and (label is self._outcome or needed <= left)
+            label.setVisible(fits)
+            left -= needed if fits else 0
 
 
 def _texts(state: RunState | None, elapsed_s: float, estimated: float | None) -> tuple[str, str, str, str]:

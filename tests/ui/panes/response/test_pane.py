@@ -92,6 +92,17 @@ def test_from_sending_to_the_end(pane: ResponsePane) -> None:
     assert pane.notice is None
 
 
+def test_footer_shows_the_figures_that_fit_beside_the_longest_one_that_does_not(pane: ResponsePane) -> None:
+    state = runs.grown(RunState(), [*runs.sent(), *runs.deltas(runs.ANSWER), *runs.ending()])
+    pane.show_state(state)
+    footer, widths = pane.footer, []
+    for width in range(footer.width(), 100, -8):
+        footer.setFixedWidth(width)
+        QApplication.processEvents()
+        widths.append([label.text() for label in footer.findChildren(QLabel) if label.isVisible() and label.text()])
+    assert ["finished · 1.1 s", "86 out"] in widths
+
+
 def test_the_wait_is_counted_without_events(pane: ResponsePane, qtbot: QtBot) -> None:
     pane.show_state(runs.grown(RunState(), runs.sent()[:1]))
     first = pane.text_tab.words_shown
