@@ -186,9 +186,10 @@ def _label(text: str, tone: str, *, right: bool = False) -> QLabel:
 HEIGHT_PX = 44
 LEAST_PX = 860
 COMPACT = range(9)
-"""Levels of compactness: 0 all words; 1 "Verify" for "Verify caching"; 2 no words for it, 3 the modes, 4 the context,
-5 Send's keys and a mode's tools; 6 names shortened, 7 more so; 8 most of all, an icon for the endpoint, small
-gaps and the fewest words in a mode's tools, for text of 200 % in 900 pixels."""
+"""Levels of compactness: 0 all words; 1 "Verify" for "Verify caching"; 2 without Send's keys; 3 fewer words in a
+mode's tools, none for Verify; 4 none for the modes, which look the same in all modes if these words fit; 5 none for the
+context; 6 names shortened, 7 more so; 8 most of all, an icon for the endpoint, small gaps and the fewest words in a
+mode's tools, for text of 200 % in 900 pixels."""
 VERIFY = "Verify caching"
 _NAME_CHARACTERS, _FEW_CHARACTERS = 40, (14, 10, 6)
 
@@ -323,7 +324,7 @@ class TopBar(Panel):
         label = "Stop" if self._running else "Send"
         set_label(self._send, f"{label}  {self._shortcut}" if level < 2 else label)
         if self._mode_tools is not None:
-            self._mode_tools.show_compact((level >= 5) + (level >= 8))
+            self._mode_tools.show_compact((level >= 3) + (level >= 8))
         most = _FEW_CHARACTERS[level - 6] if level >= 6 else _NAME_CHARACTERS
         for button, name in zip((self._endpoint, self.file_button), self._names, strict=True):
             set_label(button, shortened_name(name, most))

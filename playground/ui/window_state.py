@@ -17,8 +17,8 @@ from playground.ui.widgets.layouts import PageArea, Panel, column_of, repeating_
 from playground.ui.widgets.tab_bar import tab_bar
 from playground.ui.widgets.task_dialog import TaskDialog
 
-COLUMNS = (520, 470, 290)
-"""First widths of prompt, response and inspector, in device-independent pixels at 1280."""
+COLUMNS = (507, 457, 316)
+"""First widths of prompt, response and inspector at 1280: the request_id is in one line."""
 WIDE_COLUMNS = (608, 504, 328)
 """The same from 1400 on."""
 WIDEST_COLUMNS = (800, 780, 340)

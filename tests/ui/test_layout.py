@@ -382,3 +382,20 @@ async def test_a_small_window_shows_parameters_and_filters_whole(session: Sessio
     lines = session.window.batch.page.filter, session.window.recorder.page.filter_line
     for line, width in zip(lines, (300, 205), strict=True):
         assert QFontMetrics(line.font()).horizontalAdvance(line.placeholderText()) <= width - 20
+
+
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (1280, 800)])
+async def test_a_first_window_shows_the_request_id_in_one_line_and_the_cost(
+    session: Session, hand: UiDriver, width: int, height: int
+) -> None:
+    window = session.window
+    window.resize(width, height)
+    window.requests.send_or_stop()
+    await hand.until(lambda: not window.requests.running, "the end of the request")
+    window.requests.send_or_stop()
+    await hand.until(lambda: not window.requests.running, "the end of the second request")
+    label = window.inspector.id.id
+    await hand.until(lambda: window.width() == width and label.height() < 2 * label.fontMetrics().height(), "one line")
+    assert label.displayed == window.requests.request_id
+    if height == 900:
+        await hand.until(lambda: _shown_in(window.inspector.cost, window.inspector), "the cost without scrolling")

@@ -118,6 +118,15 @@ async def test_toolbar_current_mode_has_room_for_its_label_in_bold(session: Sess
         assert room > needed, current.text()
 
 
+async def test_toolbar_has_the_same_words_for_the_modes_in_each_of_them(session: Session) -> None:
+    window = session.window
+    window.resize(1280, 800)
+    for mode in ("prompt", "compare", "batch", "recorder"):
+        window.actions_table[f"mode_{mode}"].trigger()
+        words = [button.text() for button in window.top.modes.findChildren(QPushButton)]
+        assert words == ["Prompt", "Compare", "Batch", "Recorder"], mode
+
+
 async def test_toolbar_places_its_controls_at_once_after_a_change_of_mode(session: Session, hand: UiDriver) -> None:
     window = session.window
     window.resize(1440, 900)

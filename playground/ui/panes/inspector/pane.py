@@ -205,7 +205,7 @@ class InspectorPane(QWidget):
         self.forecast = ForecastSection()
         self.latency = LatencySection()
         self.cost = CostSection()
-        self.request = RequestSection()
+        self.request = RequestSection(self.latency.more)
         self.attempts = AttemptsSection()
         self.why = WhyBox()
         self.advice = AdviceSection()

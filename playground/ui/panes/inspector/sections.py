@@ -168,7 +168,10 @@ class LatencySection(Section):
             row_of(Swatch(role, hatched=hatched), toned(name, "muted"), on=part, margins=0, spacing=GRID // 2)
             row.addWidget(part)
         add_items(self.column, Space(GRID // 4), self.bar, self.legend)
-        self.add_rows({"speed": "output speed", "connection": "connection"})
+        self.more = QWidget()
+        """Rows that are below the cost: it is visible without scrolling in a window of 1440×900."""
+        rows = [self.add_row(key, name) for key, name in (("speed", "output speed"), ("connection", "connection"))]
+        column_of(*rows, on=self.more, margins=0, spacing=GRID // 4)
 
     def show_state(self, state: RunState | None, elapsed: str = "") -> None:
         """Show the times as measured on this machine; None: nothing was sent."""
@@ -303,10 +306,11 @@ class InspectorStrip(Panel):
 
 
 class RequestSection(Section):
-    """Further ids, ending, and destination."""
+    """Further ids, ending, and destination. `more`: rows of another section, which come first."""
 
-    def __init__(self) -> None:
+    def __init__(self, more: QWidget) -> None:
         super().__init__("Request")
+        self.column.addWidget(more)
         self._copies: dict[str, CopyButton] = {}
         ids = {"other_id": "second request_id", "error_id": "id in the error body", "body_id": "body id"}
         for key, name in ids.items():
