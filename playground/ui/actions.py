@@ -45,6 +45,7 @@ def _toggle(pane: str) -> Callable[[MainWindow], object]:
 def _actions() -> tuple[Action, ...]:
     return (
         Action("send", "Request", "Send, or stop while running", lambda w: w.send(), "Ctrl+Return"),
+        Action("add_to_prompt", "Request", "Add the completion to the prompt", lambda w: w.requests.add_to_prompt()),
         Action("stop", "Request", "Stop", lambda w: w.requests.stop(), "Ctrl+."),
         Action("verify", "Request", "Verify caching: send twice", lambda w: w.requests.verify(), "Ctrl+Alt+Return"),
         Action("chain", "Request", "Run agent loop", lambda w: w.answers and w.chaining.run(), "Ctrl+Shift+Return"),
@@ -155,7 +156,7 @@ MENUS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("zoom_in", "zoom_out", "zoom_reset", "theme"),
     ),
     "Request": (
-        ("send", "stop", "verify", "resend"),
+        ("send", "stop", "verify", "resend", "add_to_prompt"),
         ("chain", "repeat", "cache_lab", "replay", "keep_warm"),
         (
             *("copy_request_id", "copy_ticket", "ticket"),

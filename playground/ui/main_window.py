@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -258,6 +258,7 @@ class MainWindow(QMainWindow):
         parts = self.chaining, answers.log_paths, self.keep_warm, self.versions, requests
         for notice in (*(part.notice for part in parts), requests.found):
             notice.connect(self.show_notice)
+        self.keep_warm.refused.connect(self.show_notice)
         requests.sent.connect(lambda _document, _run_id: self._end_notice("sent"))
         answers.log.previewed.connect(lambda _run_id: self._end_notice("action"))
 
@@ -418,10 +419,14 @@ class MainWindow(QMainWindow):
         name = self.workspace.endpoint.name
         self.notice_bar.show_message(sentence, [(f"Edit {name}…", self.program.connect_dialog), *self._dismiss()])
 
-    def show_notice(self, sentence: str) -> None:
-        """Show a message at the top of the window, until the user's next action or until it is dismissed."""
+    def show_notice(self, sentence: str, helping: Sequence[str] = ()) -> None:
+        """Show a message at the top of the window, until the user's next action or until it is dismissed.
+
+        `helping`: ids of actions that remove its cause, which are offered beside it.
+        """
         self._notice_until = "action"
-        self.notice_bar.show_message(sentence, self._dismiss())
+        actions = [self.actions_table[name] for name in helping]
+        self.notice_bar.show_message(sentence, [*((one.text(), one.trigger) for one in actions), *self._dismiss()])
 
     def _end_notice(self, event: str) -> None:
         """Hide the notice whose cause has gone: `event` is "sent", "endpoint" or "action"."""

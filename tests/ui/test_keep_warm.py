@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from PySide6.QtWidgets import QPushButton
 
 from playground.cli.selftest import UiDriver
 from playground.requestlog.filter import EVERYTHING
 from playground.ui.controllers.keep_warm import KeepWarmController
+from playground.ui.dialogs.settings import SettingsDialog
 from playground.ui.session import Session
 from tests.ui.test_files import type_first
 from tests.ui.test_window import _send
@@ -30,6 +32,11 @@ async def test_keep_warm_refreshes_the_prefix_within_limits_and_ends_when_the_pr
     keep, bar = window.keep_warm, window.prompt.warm_bar
     await _send(session, hand)
     assert keep.ask() is None  # the lifetime is an assumption of the program: no offer
+    assert [button.text() for button in window.notice_bar._buttons] == ["Cache lab…", "Settings…", "Dismiss"]
+    window.notice_bar.press("Settings…")
+    settings = window.findChild(SettingsDialog)
+    assert settings is not None
+    settings.reject()
     session.workspace.settings.set("cache_lifetime_s", LIFETIME_S)
     await _send(session, hand)
     window.requests.refresh_forecast()
@@ -67,3 +74,16 @@ async def test_keep_warm_refreshes_the_prefix_within_limits_and_ends_when_the_pr
     assert len(keep.sessions) == 1
     window.files.tabs.remove(page)
     assert len(keep.sessions) == 0
+
+
+async def test_stop_keeps_the_focus_while_keep_warm_counts_down(session: Session, hand: UiDriver) -> None:
+    bar = session.window.prompt.warm_bar
+    bar.show_message("Keeping the cache warm: next in 9 s", [("Stop", lambda: None)])
+    stop = bar.findChild(QPushButton)
+    assert stop is not None
+    stop.setFocus()
+    pressed = list[str]()
+    bar.show_message("Keeping the cache warm: next in 8 s", [("Stop", lambda: pressed.append("8 s"))])
+    assert session.window.focusWidget() is stop
+    stop.click()
+    assert pressed == ["8 s"]

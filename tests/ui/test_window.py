@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 from msgspec.structs import replace
 from PySide6.QtCore import QEvent, QObject, Qt
+from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLabel, QSplitter, QWidget
 
 from playground.cli.selftest import UiDriver
@@ -187,6 +188,34 @@ def test_closing_while_it_streams_keeps_what_came(tell: Tell) -> None:
 
     tell(first)
     tell(second)
+
+
+async def test_the_completion_is_added_to_the_prompt_as_the_next_message(session: Session, hand: UiDriver) -> None:
+    window = session.window
+    await _send(session, hand)
+    sent, first = window.prompt.document(), window.requests.shown_run_id
+    answer = window.response.text_tab.text.toPlainText()
+    add = window.response.footer.add
+    assert add.isVisible()
+    for _ in range(2):  # once, however often
+        add.click()
+        assert window.prompt.document().messages == (*sent.messages, Message("assistant", answer), Message("user", ""))
+    last = window.prompt.prompt_tab.cards[-1].text
+    assert window.focusWidget() is last
+    QTest.keyClicks(last, "Roaming?")
+    await _send(session, hand)
+    usage = window.response._state.usage if window.response._state else None
+    assert usage is not None
+    assert usage.cached_tokens
+    assert first is not None
+    window.requests.open_logged(first)
+    await hand.until(lambda: window.requests.recalled is not None, "the first request")
+    add.click()
+    assert "another prompt" in window.notice_bar.words
+    assert len(window.prompt.document().messages) == len(sent.messages) + 2
+    window.prompt.undo()
+    window.prompt.undo()
+    assert window.prompt.document() == sent
 
 
 async def test_a_wait_for_the_plan_is_said_and_can_be_stopped(session: Session, hand: UiDriver) -> None:

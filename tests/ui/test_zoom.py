@@ -33,6 +33,7 @@ from playground.ui.batch.model import WIDTHS
 from playground.ui.dialogs.palette import KeysSheet
 from playground.ui.main_window import MainWindow
 from playground.ui.panes.inspector.sections import STRIP_PX, InspectorStrip
+from playground.ui.panes.log.columns import COLUMNS
 from playground.ui.panes.prompt.marks import GAP_PX
 from playground.ui.panes.response.pane import FOOTER_PX, ResponseFooter
 from playground.ui.session import Session
@@ -155,6 +156,25 @@ async def test_zoom_and_back_restores_the_columns_of_the_log(session: Session, h
     assert columns().count(0) > before.count(0)
     await zoom(window, hand, "zoom_reset", 100)
     await hand.until(lambda: columns() == before, f"the columns {before}")
+
+
+async def test_the_log_at_150_percent_says_why_tokens_were_not_cached(session: Session, hand: UiDriver) -> None:
+    window = session.window
+    window.resize(1280, 800)
+    window.requests.send_or_stop()
+    await hand.until(lambda: not window.requests.running, "the end of the request")
+    session.workspace.settings.set("zoom", 150)
+    header = window.log.table.horizontalHeader()
+
+    def shown() -> set[str]:
+        return {column.title for number, column in enumerate(COLUMNS) if not header.isSectionHidden(number)}
+
+    wanted = {"time", "status", "request_id", "in", "cached", "prefix"}
+    await hand.until(lambda: zoom_factor() == 1.5 and shown() == wanted, "the columns at 150 %")
+    assert header.length() <= header.width()
+    status = next(number for number, column in enumerate(COLUMNS) if column.title == "status")
+    words = QFontMetrics(COLUMNS[status].font().made()).horizontalAdvance("200 finished")
+    assert header.sectionSize(status) >= words + scaled(16)
 
 
 async def test_zoom_at_150_percent_clips_no_control(session: Session, hand: UiDriver) -> None:

@@ -85,6 +85,8 @@ class KeepWarmController(QObject):
     """Starts and ends sessions. A session ends when its prompt, its tab or the endpoint changes."""
 
     notice = Signal(str)
+    refused = Signal(str, tuple)
+    """Why a prompt cannot be kept warm now, and the ids of the window's actions that help."""
     row_changed = Signal(str)
     """The run_id of a request that is being sent."""
 
@@ -116,22 +118,23 @@ class KeepWarmController(QObject):
             return None
         offered = offer(self._services.forecast(document), self._services.endpoint)
         if offered is None:
-            self.notice.emit(self._reason(document))
+            self.refused.emit(*self._reason(document))
             return None
         dialog = KeepWarmDialog(offered, self._window)
         dialog.started.connect(lambda requests, hours: self.start(offered, requests, hours, document))
         dialog.open()
         return dialog
 
-    def _reason(self, document: Document) -> str:
-        """Return why a prompt cannot be kept warm now."""
+    def _reason(self, document: Document) -> tuple[str, tuple[str, ...]]:
+        """Return why a prompt cannot be kept warm now, and the actions that help."""
         prompt_forecast = self._services.forecast(document)
         if prompt_forecast.clock.lifetime_s is not None or prompt_forecast.forecast.run_id is None:
-            return "The prefix of this prompt is not in the cache. Send it first."
-        return (
+            return "The prefix of this prompt is not in the cache. Send it first.", ("send",)
+        words = (
             "The cache lifetime of this endpoint is not known. Measure it in the Cache lab, or set Assumed cache "
             "lifetime in Settings."
         )
+        return words, ("cache_lab", "settings")
 
     def start(self, offered: KeepWarmOffer, requests: int, hours: float, document: Document) -> None:
         """Keep a document warm, unless the prompt on display is another one by now."""

@@ -38,6 +38,9 @@ KEEP_MS = 400
 
 NARROW_DROPS = ("answer", "cost", "total", "TTFT", "out", "prefix", "in", "cached")
 """Columns that a log too narrow for all leaves out, the first one first; the tooltip of the time has their figures."""
+STATUS_PX = 140
+"""Width with room for its usual words to which the status gives way before a column of KEPT is left out."""
+KEPT = ("prefix", "in", "cached")
 NARROW_WIDTHS = {"status": 96, "time": 82}
 """Widths of columns where even the fewest columns do not fit: the request_id is whole in any case."""
 _NUMBERS = {column.title: number for number, column in enumerate(COLUMNS)}
@@ -110,9 +113,10 @@ class ColumnLayout(QObject):
             if number == last or number in self._dropped:
                 widths[number] = scaled(COLUMNS[number].width)
         dropped: set[int] = set()
+        spare = max(widths.get(_NUMBERS["status"], 0) - scaled(STATUS_PX), 0)
         for title in NARROW_DROPS:
             number = _NUMBERS[title]
-            fits = self._needed(widths, dropped) <= self._header.width()
+            fits = self._needed(widths, dropped) - (spare if title in KEPT else 0) <= self._header.width()
             if not fits and number in widths and len(dropped) + 1 < len(chosen):
                 dropped.add(number)
         for number in chosen:

@@ -9,13 +9,14 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
+from msgspec.structs import replace
 from PySide6.QtCore import QObject, Qt, Signal
 
 from playground.client.error_body import too_long
 from playground.client.events import AnyEvent, HeadersReceived
 from playground.export.terminal import visible_line
 from playground.prefix_cache.forecast import ago
-from playground.prompt.document import Document
+from playground.prompt.document import Document, Message
 from playground.prompt.field_errors import InputError
 from playground.prompt.limits import LimitFinding, check, context_finding, empty_prompt
 from playground.runs.record import asked_in
@@ -24,6 +25,7 @@ from playground.services import AppServices, Recalled
 from playground.simulator.process import SimulatorError
 from playground.ui.panes.inspector.figures import InspectorModel
 from playground.ui.panes.prompt.undo import PromptPage
+from playground.ui.panes.response.labels import can_be_added
 from playground.ui.panes.response.raw_tabs import DisplayedRequest
 from playground.ui.widgets.layouts import repeating_timer, single_timer
 
@@ -163,6 +165,25 @@ class Requests(QObject):
         """Send the request on display again, with the values that it was sent with, to the endpoint in use."""
         if self._shown_document is not None:
             self._begin(self._send, self._shown_document, "send again")
+
+    def add_to_prompt(self) -> None:
+        """Add the completion on display to its prompt, and below it an empty message of the user, which is shown."""
+        from playground.agent.conversation import literal
+
+        document, state = self._prompt.document(), self._shown
+        if state is None or not can_be_added(state):
+            self.notice.emit("There is no completion with text to add.")
+            return
+        sent = self._shown_document
+        if self.recalled is not None and (sent is None or sent.messages != document.messages):
+            self.notice.emit("This completion is of another prompt. Use its prompt first.")
+            return
+        document, text = literal(document, state.text)
+        added = Message("assistant", text), Message("user", "")
+        if document.messages[-2:] != added:
+            document = replace(document, messages=(*document.messages, *added))
+            self._prompt.set_document(document, undoable=True, label="Add the completion")
+        self._prompt.show_place(len(document.messages) - 1, 0)
 
     def resend_logged(self, run_id: str) -> None:
         self._begin(self._resend_logged, run_id, "send again")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from PySide6.QtCore import QModelIndex, QPoint, QRect, Qt, Signal
-from PySide6.QtGui import QColor, QFont, QPainter, QPixmap, QResizeEvent
+from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPixmap, QResizeEvent
 from PySide6.QtWidgets import QHeaderView, QMenu
 
 from playground.export.terminal import visible, visible_line
@@ -14,6 +14,7 @@ from playground.requestlog.records import LogRow
 from playground.runs.metrics import UNKNOWN
 from playground.ui.panes.log.columns import COLUMNS, Cell, status_icon
 from playground.ui.panes.log.details import NOTHING, RowDetail
+from playground.ui.panes.prompt.axis_paint import whole_words
 from playground.ui.theme import current_theme, scaled, zoom_factor
 from playground.ui.widgets.icons import paint_row_icon
 from playground.ui.widgets.labels import passing_menu
@@ -32,7 +33,6 @@ from playground.ui.widgets.row_table import (
     paint_cached_bar,
     paint_line_below,
     paint_text,
-    text_width,
 )
 
 _NOWHERE = QModelIndex()
@@ -252,8 +252,8 @@ class RecordedTable(RowTable):
             icon_px = paint_row_icon(painter, name, room.left(), middle, getattr(theme, tone))
             room.setLeft(room.left() + icon_px + 6)
             text = text if area.width() > scaled(_NARROW[_STATUS]) else text.partition(" ")[0]
-            if area.width() <= scaled(_ICON_COLUMN_PX) or text_width(text, _font(column)) > room.width():
-                text = ""  # the icon and the tooltip say it
+            metrics = QFontMetricsF(_font(column).made())
+            text = "" if area.width() <= scaled(_ICON_COLUMN_PX) else whole_words(text, metrics, room.width())
         elif column == _CACHED and wide and row.cached_tokens is not None and row.prompt_tokens:
             paint_cached_bar(painter, room.left(), middle, min(row.cached_tokens / row.prompt_tokens, 1.0))
         color = getattr(theme, cell.tone) if cell.tone else theme.text

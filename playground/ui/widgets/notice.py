@@ -36,23 +36,27 @@ class SlimBar(Panel):
         self._row = FlowLayout()
         row_of((self._words, 1), self._row, on=self, margins=(GRID * 2, 3, GRID, 3), spacing=GRID)
         self._buttons: list[QPushButton] = []
+        self._handlers: list[Callable[[], object]] = []
         self.hide()
 
     def show_message(self, sentence: str, actions: Sequence[tuple[str, Callable[[], object]]] = ()) -> None:
-        """Show a sentence with buttons; each is (label, handler)."""
+        """Show a sentence with buttons; each is (label, handler). Buttons of the same labels stay, with their focus."""
         self.words = sentence
         self._words.setText(visible(sentence))
-        for button in self._buttons:
-            button.deleteLater()
-        self._buttons = [self._button(label, handler) for label, handler in actions]
+        self._handlers = [handler for _label, handler in actions]
+        labels = [label for label, _handler in actions]
+        if labels != [button.text() for button in self._buttons]:
+            for button in self._buttons:
+                button.deleteLater()
+            self._buttons = [self._button(label, place) for place, label in enumerate(labels)]
         self.show()
 
     def press(self, label: str) -> None:
         """Press the button of that label. Raises StopIteration if no button has it."""
         next(button for button in self._buttons if button.text() == label).click()
 
-    def _button(self, label: str, handler: Callable[[], object]) -> QPushButton:
-        button = push_button(label, "link", lambda: handler())
+    def _button(self, label: str, place: int) -> QPushButton:
+        button = push_button(label, "link", lambda: self._handlers[place]())
         self._row.addWidget(button)
         return button
 

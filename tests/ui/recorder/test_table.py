@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from PySide6.QtCore import QPersistentModelIndex, Qt
-from PySide6.QtGui import QColor, QFontMetrics
+from PySide6.QtCore import QPersistentModelIndex, QRect, Qt
+from PySide6.QtGui import QColor, QFontMetrics, QPainter
 from PySide6.QtTest import QTest
 from pytestqt.qtbot import QtBot
 
@@ -12,11 +12,12 @@ from playground.prefix_cache.miss_explanation import MissExplanation
 from playground.requestlog.records import LogRow
 from playground.ui import theme
 from playground.ui.panes.log.details import RowDetail
+from playground.ui.recorder import table as recorder_table
 from playground.ui.recorder.bars import TokenBars
 from playground.ui.recorder.table import ASKS, RecordedModel, RecordedTable
 from playground.ui.theme import current_theme
 from playground.ui.widgets.icons import ROW_ICON_PX
-from playground.ui.widgets.row_table import FIGURE_PAD_PX, FIRST_PAD_PX, PAD_PX
+from playground.ui.widgets.row_table import FIGURE_PAD_PX, FIRST_PAD_PX, PAD_PX, RowFont, paint_text, text_width
 from tests.recorder.rows import row
 
 
@@ -156,6 +157,23 @@ def test_table_narrow_shows_status_figures_and_the_start_of_the_request_id(
     assert (index.data(), index.data(Qt.ItemDataRole.ToolTipRole)) == (request_id, request_id)
     tip = table.recorded.index(0, 1).data(Qt.ItemDataRole.ToolTipRole)
     assert f"{table.recorded.index(0, 0).data()} · In 31,900 · cached 31,232 · TTFT 300 ms" in tip
+
+
+def test_status_that_is_too_long_shows_its_first_words(qtbot: QtBot, monkeypatch: pytest.MonkeyPatch) -> None:
+    painted: list[str] = []
+
+    def paint(painter: QPainter, room: QRect, text: str, font: RowFont, color: QColor, *, right: bool) -> None:
+        if text.startswith("200"):
+            assert text_width(text, font) <= room.width()
+            painted.append(text)
+        paint_text(painter, room, text, font, color, right=right)
+
+    monkeypatch.setattr(recorder_table, "paint_text", paint)
+    table = table_of(qtbot, [row(1, 900, 16, status=200, finish_reason="length")], width=920)
+    assert table.recorded.index(0, 1).data() == "200 cut at max_tokens"
+    table.grab()
+    assert painted
+    assert all(text.endswith(" …") for text in painted)
 
 
 def test_table_in_large_text_shows_the_cause_and_scrolls_to_the_whole_request_id(

@@ -27,7 +27,7 @@ from playground.ui.panes.prompt.axis_paint import (
 from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.panes.prompt.field_text import CallFields
 from playground.ui.panes.prompt.marks import TextSpot, gap_px
-from playground.ui.theme import GRID, Theme, current_theme, fill_area, mono_font, ui_font
+from playground.ui.theme import GRID, Theme, current_theme, fill_area, mono_font, scaled, ui_font
 from playground.ui.widgets.icons import icon_button
 from playground.ui.widgets.labels import keyed_actions, push_button
 from playground.ui.widgets.layouts import STRETCH, column_of, row_of
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 HEAD_PX = 30
 """Height of a card's head, and of a collapsed card."""
+_LEAST_PART_PX = 5
+"""Least height of a part of a collapsed card's fill and edge."""
 COUNT_RIGHT_PX = 50
 """Distance of the token counts from the right, all in one column."""
 
@@ -70,7 +72,7 @@ class CardHead(QWidget):
         self.row.setContentsMargins(EDGE_PX + 6 if collapsed else SIDE_PX - 5, 0, 18, 0)
 
     def show_note(self, note: str, count: str) -> None:
-        """Show the note beside the role, and the count at the right."""
+        """Show the note beside the role, and the count at the right, of which the first parts give way."""
         if (note, count) != (self.note, self.count):
             self.note, self.count = note, count
             self.update()
@@ -85,10 +87,12 @@ class CardHead(QWidget):
         metrics = painter.fontMetrics()
         left = self.role.geometry().right() + GRID // 2
         right = self.menu.x() - GRID
-        width = metrics.horizontalAdvance(self.count)
-        if right - width >= left:
+        count = self.count
+        while (width := metrics.horizontalAdvance(count)) > right - left and count:
+            count = count.partition(" · ")[2]  # the tokens are last
+        if count:
             room = QRectF(right - width, 0, width + 1, self.height())
-            painter.drawText(room, Qt.AlignmentFlag.AlignVCenter, self.count)
+            painter.drawText(room, Qt.AlignmentFlag.AlignVCenter, count)
         space = right - width - GRID * 2 - left
         if self.note and space > 0:
             painter.setFont(mono_font(12) if self.fold.isVisible() else ui_font(12))
@@ -286,7 +290,15 @@ class MessageCard(QWidget):
         start = self.axes.variable_from if self.axes is not None else None
         if start == 0:
             return 0.0
-        return float(self.height()) if start is None or self.collapsed else self.text.y() + self._spot(start).top
+        if start is not None and self.collapsed:
+            return self._collapsed_at(start)
+        return float(self.height()) if start is None else self.text.y() + self._spot(start).top
+
+    def _collapsed_at(self, offset: int) -> float:
+        """Return the height in a collapsed card that stands for a place inside its text: both parts stay visible."""
+        head, least = self.head.height(), scaled(_LEAST_PART_PX)
+        share = offset / max(len(self.text.exact.text), 1)
+        return min(max(round(head * share), least), head - least)
 
     def show_served(self, served: Served | None) -> None:
         """Show the rule "served from cache to here" after the line that it ends in; None: no rule."""
@@ -316,7 +328,8 @@ class MessageCard(QWidget):
             image = self.text.exact.image
             note = note or " ".join(image[:_NOTE_CHARACTERS].split())
             lines = image.count("\n") + 1
-            count = " · ".join(part for part in (counted(lines, "line"), count) if part)
+            inside = f"stable until {{{{{self._end.name}}}}}" if self._end is not None else ""
+            count = " · ".join(part for part in (inside, counted(lines, "line"), count) if part)
         self.head.show_note(note, count)
         self.head.role.setAccessibleName(f"Role: {self.message.role}")
         self.text.setAccessibleName(", ".join((f"Text of the {self.message.role} message", *self._state_words())))
@@ -387,8 +400,10 @@ class MessageCard(QWidget):
         if self.axes is None or not self.axes.warm_head:
             return 0.0
         length = len(self.text.exact.text)
-        if self.collapsed or self.axes.warm_to >= length:
+        if self.axes.warm_to >= length:
             return float(self.height())
+        if self.collapsed:
+            return self._collapsed_at(self.axes.warm_to)
         if self.axes.warm_to == 0:
             return float(self.text.y())
         return self.text.y() + self._spot(self.axes.warm_to).bottom

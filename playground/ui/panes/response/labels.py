@@ -44,6 +44,11 @@ LOOKS: dict[Phase | None, tuple[str, str, str]] = {
 """The icon of a run's phase, the role of its color, and the tone of the text. None: nothing was sent."""
 
 
+def can_be_added(state: RunState) -> bool:
+    """Whether the completion can be the next message of its prompt; calls are answered by the agent loop."""
+    return state.phase in ("done", "stopped") and bool(state.text) and not state.tool_calls
+
+
 def waiting(state: RunState, elapsed_s: float) -> str:
     """Return the placeholder shown before the first token. `elapsed_s` is the wait so far, in seconds."""
     if state.queued is not None:

@@ -16,13 +16,13 @@ from playground.prompt.field_errors import FieldError
 from playground.runs.metrics import Figure, input_figure, output_figure, seconds, speed
 from playground.runs.record import Asked
 from playground.runs.state import RunState
-from playground.ui.panes.response.labels import LOOKS, outcome
+from playground.ui.panes.response.labels import LOOKS, can_be_added, outcome
 from playground.ui.panes.response.live_text import SlowSteps
 from playground.ui.panes.response.raw_tabs import DisplayedRequest, JsonTab, RequestTab
 from playground.ui.panes.response.text_tab import TextTab, ToolCallsTab
 from playground.ui.theme import GRID, mono_font, restyle, scaled, ui_font
 from playground.ui.widgets.icons import IconLabel
-from playground.ui.widgets.labels import CopyButton
+from playground.ui.widgets.labels import CopyButton, push_button
 from playground.ui.widgets.layouts import (
     STRETCH,
     FittedScroll,
@@ -148,8 +148,11 @@ class ResponseFooter(Panel):
             label.setFont(ui_font(12, tabular=True))
             label.setSizePolicy(QSizePolicy.Policy.Minimum, QSizePolicy.Policy.Preferred)
         self.copy = CopyButton("the answer")
+        self.add = push_button("Add to prompt", "link", icon=("plus", "accent"))
+        self.add.setToolTip("Add the completion to the prompt as a message, and an empty message of the user below it")
+        self._addable = False
         head, margins = row_of(self._icon, self._outcome, spacing=GRID), (GRID * 2, 0, GRID * 2, 0)
-        row_of(head, *self._labels[1:], STRETCH, self.copy, on=self, margins=margins, spacing=GRID * 2)
+        row_of(head, *self._labels[1:], STRETCH, self.add, self.copy, on=self, margins=margins, spacing=GRID * 2)
 
     @property
     def line(self) -> str:
@@ -165,6 +168,7 @@ class ResponseFooter(Panel):
         """
         ended = state is not None and state.ended
         self.copy.setVisible(ended)
+        self._addable = state is not None and can_be_added(state)
         self.copy.set_text_to_copy(state.text if ended and state is not None else "")
         self._head, *others = _texts(state, elapsed_s, estimated_prompt_tokens)
         for label, text in zip(self._labels[1:], others, strict=True):
@@ -193,6 +197,10 @@ class ResponseFooter(Panel):
             - (0 if self._icon.isHidden() else self._icon.width() + GRID)
             - (self.copy.sizeHint().width() + 2 * GRID if not self.copy.isHidden() else 0)
         )
+        rest = left - self.add.sizeHint().width() - 2 * GRID
+        least = self._outcome.fontMetrics().horizontalAdvance(self._head.partition(" · ")[0])
+        self.add.setVisible(self._addable and rest >= least)
+        left = left if self.add.isHidden() else rest
         fits = self._outcome.fontMetrics().horizontalAdvance(self._head) <= left
         self._outcome.setText(self._head if fits else self._head.partition(" · ")[0])
         for label in (self._outcome, self._input, self._output, self._speed):
@@ -280,6 +288,7 @@ class ResponsePane(Panel):
         self.tabs.currentChanged.connect(self._choose)
         # Nothing comes while the first token is awaited; the wait is counted all the same.
         self._tick = repeating_timer(self, TICK_MS, lambda: self.refresh())
+        self.footer.add.clicked.connect(lambda: self.notice_action.emit("add_to_prompt"))
         self.text_tab.waiting.cancel.clicked.connect(lambda: self.notice_action.emit("stop"))
         self.text_tab.action.connect(self.notice_action)
         self.text_tab.calls.show_requested.connect(lambda: self.show_tab(TOOLS))

@@ -19,6 +19,7 @@ from playground.ui.panes.prompt import card_text
 from playground.ui.panes.prompt.axis_paint import NOT_WARM, MessageAxes, Served, ServedRow, served_text
 from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.panes.prompt.cards import MessageCard
+from playground.ui.theme import current_theme
 from playground.ui.widgets.form import PlainEdit
 from playground.ui.widgets.lossless_text_edit import TextBox
 
@@ -149,6 +150,23 @@ def test_card_collapsed_says_that_the_served_part_ends_inside(card: MessageCard)
     assert row.accessibleName() == served_text(Served(40, "12:00:00", 0, 150), inside=True) + ", reported 12:00:00"
     card.set_collapsed(False)
     assert not row.isVisible()
+
+
+def test_card_collapsed_shows_that_the_stable_prefix_ends_inside(card: MessageCard) -> None:
+    length = len(SHORT)
+    card.show_axes(MessageAxes(length // 2, length // 2, 40), StableEnd(0, 300, "today", length // 2))
+    card.set_collapsed(True)
+    card.resize(card.width(), card.head.height())
+    theme, image = current_theme(), card.grab().toImage()
+    at = image.width() - 4, image.height()
+    assert [image.pixelColor(at[0], y).name() for y in (1, at[1] - 2)] == [
+        theme.stable.name(),
+        theme.variable.name(),
+    ]
+    assert [image.pixelColor(2, y).name() for y in (1, at[1] - 2)] == [theme.warm_edge.name(), theme.surface.name()]
+    assert card.head.count.startswith("stable until {{today}} · ")
+    card.set_collapsed(False)
+    assert "stable until" not in card.head.count
 
 
 def test_card_blink_paints_the_text_alone(card: MessageCard, qtbot: QtBot) -> None:
