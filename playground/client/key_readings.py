@@ -57,8 +57,16 @@ _TEXT_CODES = bytes([0, 9, 10, 13, *range(32, 127)])
 _ENCODED = (_ESCAPE, _BYTES, BLOB)
 _MOST_LAYERS = 8
 """Replacements of one text: each is of one of `_ENCODED`."""
-_STRING = "(?:\x1b[]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]{0,99}"
-_TERMINAL = rf"\x1b\[[0-?]*[ -/]*[@-~]|\x9b[0-?]*[ -/]*[@-~]|{_STRING}(?:\x07|\x1b\\|\x9c)|\x1b[ -/]*[0-Z^-~]"
+_STRINGS = [f"{begin}[^\x07\x1b\x9c]{{0,99}}" for begin in ("\x1b[]PX^_]", *"\x90\x98\x9d\x9e\x9f")]
+_STRING = f"(?:{'|'.join(_STRINGS)})"
+# Each alternative begins with one character, so that a search skips to these.
+_TERMINAL = "|".join(
+    (
+        r"\x1b\[[0-?]*[ -/]*[@-~]|\x9b[0-?]*[ -/]*[@-~]",
+        *(rf"{one}(?:\x07|\x1b\\|\x9c)" for one in _STRINGS),
+        r"\x1b[ -/]*[0-Z^-~]",
+    )
+)
 _IN_TAG = """[/?]?[A-Za-z!](?:[^<>"']|"[^"<]{0,99}"|'[^'<]{0,99}'){0,99}"""
 _TAG = rf"<(?:{_IN_TAG}|[/?]?[A-Za-z!][^<>]{{0,99}})>|\]\([^()\s]{{0,99}}\)"
 _LETTER = r"\\[abfnrtv]"
@@ -78,10 +86,10 @@ NOTHING = re.compile(r"(?!)")
 _encoded = re.compile(
     "[\\\\%&]|=[2-9A-F]|[\xc2-\xf4][\x80-\xbf]|[\ud800-\udbff][\udc00-\udfff]|[A-Za-z0-9+/_-]{16}"
 ).search
-may_have_noise = re.compile(
-    r"[<\\%&=\x1b\x90\x98\x9b\x9d-\x9f\U000e0020-\U000e007e]|\]\(|[\r\n][ \t]*[0-9]|0[xX]|\[[xX]\]"
+_begins_noise = re.compile(
+    "|".join(map(re.escape, "<\\%&=\x1b\x90\x98\x9b\x9d\x9e\x9f")) + r"|\]\(|\r[ \t]*[0-9]|\n[ \t]*[0-9]|0[xX]|\[[xX]\]"
 ).search
-"""Finds where escapes and removed marks may begin."""
+_tag_character = re.compile("[\U000e0020-\U000e007e]").search
 _UNFINISHED_TEXT = (
     r"(?:(?:\\+x|%(?:25)*|=)[89a-fA-F][0-9a-fA-F]|\\+[23][0-7]{2}){1,3}(?:\\+(?:x?|x[0-9a-fA-F]|[0-3][0-7]?)|%(?:25)*[0-9a-fA-F]?|=[0-9A-F]?)?"
     r"|\\+u[dD][89abAB][0-9a-fA-F]{2}(?:\\+(?:u[0-9a-fA-F]{0,3})?)?"
@@ -110,6 +118,8 @@ _UNFINISHED_CHARS = 128
 """Longest unfinished end."""
 _MOST_KEPT = 4096
 """Longest text whose places of replacements stay in memory for the next piece of a stream."""
+_STEP = 65_536
+"""Length from which a text is searched in steps."""
 _BLOCK = 1024
 """Length of the blocks in which the letters of a longer text are counted."""
 BESIDE_ANY = re.compile(r"[\W_]+")
@@ -142,13 +152,30 @@ def decode(text: str, unfinished: re.Pattern[str] | None = None) -> tuple[str, l
             same += 1
             if same > len(_ENCODED):
                 break  # each pattern has been tried on this text
-            if (pattern is not _BYTES or not text.isascii()) and (plain := pattern.sub(_character, text)) != text:
+            if (pattern is not _BYTES or not text.isascii()) and (plain := _replaced(pattern, text)) != text:
                 layers.append((pattern, text))
                 text, found, same = plain, True, 0
                 if unfinished and (whole := without_end(unfinished, text)) != text:
                     layers.append((NOTHING, text))
                     text = whole
     return text, layers
+
+
+def _replaced(pattern: re.Pattern[str], text: str) -> str:
+    """Replace the matches of one of `_ENCODED`."""
+    if len(text) <= _STEP:
+        return pattern.sub(_character, text)
+    return "".join([pattern.sub(_character, piece) for piece in _in_steps(text)])
+
+
+def _in_steps(text: str) -> Iterator[str]:
+    """Cut a long text in front of spaces: a pattern without them finds the same, and between two searches other threads
+    run."""
+    begin = 0
+    while (end := text.find(" ", begin + _STEP)) >= 0:
+        yield text[begin:end]
+        begin = end
+    yield text[begin:]
 
 
 def undecoded(text: str, _: re.Pattern[str] | None = None) -> tuple[str, list[Layer]]:
@@ -240,6 +267,11 @@ def _removed(pattern: re.Pattern[str], source: str) -> tuple[list[int], list[int
         less += end - begin - size
         removed.append(less)
     return starts, ends, removed
+
+
+def may_have_noise(text: str, begin: int = 0) -> bool:
+    """Return whether a text may have escapes or removed marks from this place on."""
+    return bool(_begins_noise(text, begin) or (not text.isascii() and _tag_character(text, begin)))
 
 
 def ways_to_read(text: str) -> dict[str, re.Pattern[str]]:
@@ -335,7 +367,12 @@ class LabelledWords:
     """
 
     def __init__(self, text: str) -> None:
-        self._before, *self._parts = _WORD.split(text)
+        parts = [""]
+        for piece in _in_steps(text):
+            before, *more = _WORD.split(piece)
+            parts[-1] += before
+            parts += more
+        self._before, *self._parts = parts
         self._words, self._gaps = self._parts[::2], self._parts[1:-1:2]
         self.unique = set(self._words)
 

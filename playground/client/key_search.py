@@ -73,6 +73,8 @@ _MARK_BEHIND, _MARK_BEFORE = re.compile(_MARK), re.compile(rf"{_MARK}\s?[^\w\s]?
 _NUMBER = re.compile(f"[0-9]{{{PIECE_CHARS}}}")
 _MOST_FOR_ONE = 96
 """Characters for one of a key, with its label, as in a line of a log."""
+_BLOCK = 8192
+"""Places that are looked up in a step, between which other threads run."""
 _FIRST, LAST_LETTERS = re.compile(r"([^\W_]{1,3})[\W_]+"), re.compile(r"[\W_]+([^\W_]{1,3})$")
 """Less than GRAM letters at the beginning and end of a part that may be another word's."""
 
@@ -241,8 +243,11 @@ class KeySearch:
         runs: list[tuple[int, KeyForm, int, int]] = []
         done: dict[tuple[str, int], int] = {}
         places, first, last = self.places, 0, 0
-        grams = zip(*(bare[at :: self._step] for at in range(GRAM)), strict=False)
-        hits = [*compress(range(0, len(bare), self._step), map(self._grams.__contains__, grams))][::-1]
+        hits, size = list[int](), self._step * _BLOCK
+        for begin in range(0, len(bare), size):
+            grams = zip(*(bare[begin + at : begin + at + size : self._step] for at in range(GRAM)), strict=False)
+            hits += compress(range(begin, len(bare), self._step), map(self._grams.__contains__, grams))
+        hits.reverse()
         while hits:
             at, known, same = hits.pop(), last, ("\n", "", 0)
             if first <= at and at + GRAM <= last:

@@ -41,7 +41,7 @@ HOLD_BYTES, HOLD_ALL_BYTES = 4 * 1024 * 1024, 64 * 1024 * 1024
 """Size of waiting messages from which the end of a response waits for the pipe, even if the spool has its exchange: of
 a large exchange, and of any."""
 LARGE_BYTES = 65_536
-"""Size from which an exchange is large: a search of 1 MB for keys takes a third of a second."""
+"""Size from which an exchange is large: a search of 1 MB for keys takes 0.1 to 0.3 s."""
 POLL_S = 0.002
 FLUSH_S = 0.05
 """Longest wait of messages that are written together, since each write wakes the recording process. If the forwarding

@@ -17,6 +17,7 @@ import pytest
 from playground.client.chunks import is_done
 from playground.client.credentials import stored_headers
 from playground.client.events import ContentDelta, RawEvent, ReasoningDelta, ToolCallDelta
+from playground.client.key_readings import _STEP
 from playground.client.redact import MASK, redact
 from playground.client.response_decoder import ResponseDecoder
 from playground.client.stream_masking import StreamMasker
@@ -479,6 +480,9 @@ def test_values_of_names_that_only_count_are_one_text_of_a_stream(name: str, cou
     ]
 
 
+LONG = ECHOED.removeprefix("sk-proj-")
+
+
 @pytest.mark.parametrize("rows", ["  7 | auth(%s\n  8 | %s\n  9 + %s)", "\\n  7: auth(%s\\n  8: %s\\n 19: %s)"])
 def test_key_over_numbered_lines_is_masked_though_its_first_piece_is_behind_another_label(rows: str) -> None:
     secret = ECHOED.removeprefix("sk-proj-")
@@ -496,6 +500,26 @@ def test_key_in_a_long_text_is_masked_at_its_place(mark: str) -> None:
     for at in (0, 5_000, len(text) - 1, len(text)):
         before, after = text[:at] + " ", " " + text[at:]
         assert redact(f"{before}{key[:9]}-{key[9:]}{after}", key) == f"{before}{MASK}{after}"
+
+
+@pytest.mark.parametrize(
+    "coded",
+    [
+        LONG,
+        "".join(map("\\u{:04x}".format, LONG.encode())),
+        "".join(map("%{:02x}".format, LONG.encode())),
+        "".join(f"c: {piece}, " for piece in re.findall("....?", LONG)),
+    ],
+    ids=["plain", "JSON", "URL", "list"],
+)
+def test_key_at_the_end_of_a_step_of_a_long_text_is_masked(coded: str) -> None:
+    for at in range(_STEP - len(coded) - 2, _STEP + 2, 7):
+        before, after = f"{('word ' * at)[:at]}\n", " more" * 20_000
+        shown = redact(before + coded + after, LONG)
+        assert MASK in shown
+        assert shown.startswith(before)
+        assert shown.endswith(after)
+        assert coded[-9:] not in shown
 
 
 def test_objects_with_masked_values_keep_their_names_and_numbers() -> None:
