@@ -521,3 +521,6 @@ async def test_each_tab_has_its_own_collapsed_messages(session: Session, hand: U
     assert tab.collapsed == {0, 1}
     files.tabs.show_page(other)
     assert tab.collapsed == frozenset({1} - {other.cursor[0]})
+    tab.cards[0].set_collapsed(True)
+    session.window.prompt.set_document(Document(name="another", messages=(Message("user", "Hello?"),)))
+    assert tab.collapsed == frozenset()
