@@ -41,7 +41,8 @@ from playground.runs.summary import warnings
 from playground.services import AppServices
 from playground.tasks import Tasks
 
-READ_BYTES = 262_144
+READ_BYTES, AHEAD = 65_536, 1_000
+"""A pipe's capacity; and reads ahead of what is decoded, at most 64 MB."""
 MAX_ID_CHARS = 200
 """Displayed characters of a request_id."""
 CONTINUED = 200
@@ -51,6 +52,8 @@ PROBLEMS_S = 2.0
 RELEASE_S = 5.0
 """Longest wait for the lock of a forwarding process that was killed."""
 BATCH = 1_000
+SWITCH_S = 0.0005
+"""The thread that reads gets the interpreter after this time: decoding needs it for seconds."""
 NICENESS = 5
 """The forwarding process comes first if both need the same core."""
 
@@ -63,6 +66,7 @@ def run_recording_process() -> int:
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     if hasattr(os, "nice"):
         os.nice(NICENESS)
+    sys.setswitchinterval(SWITCH_S)
     try:
         has_lost = asyncio.run(_record())
     finally:
@@ -93,8 +97,10 @@ async def _recover_only(folder: Path) -> None:
 
 async def _record() -> bool:
     """Record until standard input ends. Returns whether the log lacks a request."""
+    received: queue.Queue[bytes] = queue.Queue(AHEAD)
+    threading.Thread(target=_read, args=(received,), name="received", daemon=True).start()
     reader = MessageReader()
-    setup, messages = await _first_message(reader)
+    setup, messages = await _first_message(reader, received)
     if setup is None:
         return False
     folder = Path(setup.folder)
@@ -112,11 +118,13 @@ async def _record() -> bool:
         warm_up()
         report({"ready": True})
         exchanges = Exchanges(capture)
-        is_closed = await _follow(reader, messages, exchanges, recording)
-        exchanges.close()
+        is_closed = await _follow(reader, messages, received, exchanges, recording)
+        cut = exchanges.close()
         await recording.close()
         if log is not None and lock is not None and not is_closed:  # the forwarding process was killed
             await _recover(log, model, orphans(folder, held=setup.spool, wait_s=RELEASE_S), recording.unsaved)
+        for _ in set(cut).difference(await _phases(log, cut) if log is not None else ()):
+            recording.skipped("A request body did not arrive whole.")
     finally:
         await services.close()
         if lock is not None:
@@ -125,8 +133,8 @@ async def _record() -> bool:
     return recording.has_lost or bool(recording.unsaved)
 
 
-async def _first_message(reader: MessageReader) -> tuple[Setup | None, Iterator[Message]]:
-    while data := await _received():
+async def _first_message(reader: MessageReader, received: queue.Queue[bytes]) -> tuple[Setup | None, Iterator[Message]]:
+    while data := await asyncio.to_thread(received.get):
         messages = reader.feed(data)
         if (first := next(messages, None)) is not None:
             return (first if isinstance(first, Setup) else None), messages
@@ -134,7 +142,11 @@ async def _first_message(reader: MessageReader) -> tuple[Setup | None, Iterator[
 
 
 async def _follow(
-    reader: MessageReader, messages: Iterator[Message], exchanges: Exchanges, recording: Recording
+    reader: MessageReader,
+    messages: Iterator[Message],
+    received: queue.Queue[bytes],
+    exchanges: Exchanges,
+    recording: Recording,
 ) -> bool:
     """Record until standard input ends. Returns whether the forwarding process closed it, and was not killed."""
     is_closed = False
@@ -145,7 +157,7 @@ async def _follow(
             elif not isinstance(message, Setup):
                 exchanges.take(message)
         await recording.has_room()
-        if not (data := await _received()):
+        if not (data := await asyncio.to_thread(received.get)):
             return is_closed
         messages = reader.feed(data)
 
@@ -301,16 +313,23 @@ class Exchanges:
                 if not self.was_logged:
                     self._on_unlogged(message.exchange)
 
-    def close(self) -> None:
-        """End the exchanges that the forwarding process left open: it was killed."""
+    def close(self) -> list[str]:
+        """End the exchanges that the forwarding process left open: it was killed.
+
+        Returns those of which the request did not arrive whole; the spool may have it.
+        """
         for exchange in self._open.values():
             exchange.end(exchange.last_at, "killed", "")
+        cut = [run_id for run_id, exchange in self._open.items() if exchange.is_cut]
         self._open.clear()
+        return cut
 
 
-async def _received() -> bytes:
-    # In a thread: a pipe cannot be awaited on every platform.
-    return await asyncio.to_thread(os.read, sys.stdin.fileno(), READ_BYTES)
+def _read(received: queue.Queue[bytes]) -> None:
+    """Read standard input to its end. What is still in the forwarding process is lost if that is killed."""
+    while data := os.read(sys.stdin.fileno(), READ_BYTES):
+        received.put(data)
+    received.put(b"")
 
 
 def _line(state: RunState | None) -> str:

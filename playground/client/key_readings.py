@@ -34,7 +34,7 @@ _BETWEEN_CODED = "[0-9A-Za-z_+/.-]"
 _AFTER_CODED = "|".join(f"(?<==[2-7][0-9A-F]{_BETWEEN_CODED * count}=[2-7][0-9A-F])" for count in range(9))
 """Behind an escape of quoted-printable with another before it: `x=6B` alone is no escape."""
 _ESCAPE = re.compile(
-    r"\\+(?:o\{0*([0-7]{1,7})\}|(?!0000[2-7][0-9a-fA-F])([0-3][0-7]{2}|[4-7][0-7](?![0-9A-Za-z]))|[ux]\{0*([0-9a-fA-F]{1,6})\}|x([0-9a-fA-F]{2})"
+    r"\\\\*(?:o\{0*([0-7]{1,7})\}|(?!0000[2-7][0-9a-fA-F])([0-3][0-7]{2}|[4-7][0-7](?![0-9A-Za-z]))|[ux]\{0*([0-9a-fA-F]{1,6})\}|x([0-9a-fA-F]{2})"
     r"|u([0-9a-fA-F]{4})|U00([0-9a-fA-F]{6})|0000([2-7][0-9a-fA-F]))|%(?:25)*([0-9a-fA-F]{2})"
     r"|=([89A-F][0-9A-F])(?:(?==[89AB])|(?<==[89A-F][0-9A-F]=[89AB][0-9A-F]))"
     rf"|=([2-7][0-9A-F])(?:(?={_BETWEEN_CODED}{{0,8}}=[2-7][0-9A-F])|{_AFTER_CODED})"
@@ -42,7 +42,7 @@ _ESCAPE = re.compile(
 )
 _OCTAL = 2
 """The groups up to this one of `_ESCAPE` have octal digits, the others hex."""
-_BYTES = re.compile("[\xc2-\xf4][\x80-\xbf]{1,3}|[\ud800-\udbff][\udc00-\udfff]")
+_BYTES = re.compile("[\xc2-\xf4\ud800-\udbff](?:(?<=[\xc2-\xf4])[\x80-\xbf]{1,3}|(?<=[\ud800-\udbff])[\udc00-\udfff])")
 """A character that was escaped as its bytes in UTF-8, or as its two halves in UTF-16."""
 BLOB_LEAST = 16
 BLOB = re.compile(f"[A-Za-z0-9+/_-]{{{BLOB_LEAST},}}={{0,2}}")
@@ -134,13 +134,17 @@ def decode(text: str, unfinished: re.Pattern[str] | None = None) -> tuple[str, l
     `unfinished`: finds an end that is read with the text behind it. It is left out, as a layer of NOTHING.
     """
     layers: list[Layer] = []
-    found = _encoded(text) is not None
+    found = len(text) > _BLOCK or _encoded(text) is not None
+    same = 0
     while found and len(layers) < _MOST_LAYERS:
         found = False
         for pattern in _ENCODED:
+            same += 1
+            if same > len(_ENCODED):
+                break  # each pattern has been tried on this text
             if (pattern is not _BYTES or not text.isascii()) and (plain := pattern.sub(_character, text)) != text:
                 layers.append((pattern, text))
-                text, found = plain, True
+                text, found, same = plain, True, 0
                 if unfinished and (whole := without_end(unfinished, text)) != text:
                     layers.append((NOTHING, text))
                     text = whole
@@ -152,19 +156,17 @@ def undecoded(text: str, _: re.Pattern[str] | None = None) -> tuple[str, list[La
 
 
 def _character(found: re.Match[str]) -> str:
+    if found.re is _ESCAPE:
+        group = found.lastindex or 0
+        return _escape(found[group], group)
     if found.re is _BYTES:
         if found[0] < "\ud800":
             return found[0].encode("latin-1").decode("utf-8", "replace")
         return found[0].encode("utf-16", "surrogatepass").decode("utf-16")
-    if found.re is BLOB:
-        if (plain := encoded_text(found[0])) or "/" not in found[0]:
-            return plain or found[0]
-        # The path of a URL: any of its parts may be encoded.
-        return "/".join([(len(part) >= BLOB_LEAST and encoded_text(part)) or part for part in found[0].split("/")])
-    if found.re is not _ESCAPE:
-        return ""
-    group = found.lastindex or 0
-    return _escape(found[group], group)
+    if (plain := encoded_text(found[0])) or "/" not in found[0]:
+        return plain or found[0]
+    # The path of a URL: any of its parts may be encoded.
+    return "/".join([(len(part) >= BLOB_LEAST and encoded_text(part)) or part for part in found[0].split("/")])
 
 
 def encoded_text(blob: str) -> str:

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -78,28 +78,35 @@ def masked_events(events: Sequence[AnyEvent], key: str | None = None) -> tuple[A
     What looks like a key is searched in joined texts: a piece may begin with `sk_`, the end of `disk_`.
     """
     values = [_value_of(event) for event in events]
-    texts: dict[tuple[object, ...], list[_Piece]] = {}
+    texts: list[list[_Piece]] = []
+    streams: dict[object, _Path] = {}
     for place, (event, value) in enumerate(zip(events, values, strict=True)):
         stream = _stream_of(event)
-        _add_texts(value, (place if stream is None else stream,), texts, place)
-    wholes = ["".join(piece.text for piece in pieces) for pieces in texts.values()]
+        _add_texts(value, streams.setdefault(place if stream is None else stream, _Path()), texts, place)
+    wholes = ["".join([piece[0] for piece in pieces]) for pieces in texts]
     known = dict.fromkeys(one for text in wholes if _MAY_HOLD_KEY.search(text) for one in known_keys(text))
     key = "\n".join([*([key] if key else ()), *known][:MAX_CREDENTIALS])
     if not key:
         return tuple(events)
     # First in pieces: a masked piece would hide that the others belong to it.
-    changed = {place for pieces in texts.values() for place in _mask_pieces(pieces, key)}
+    changed = {place for pieces in texts for place in _mask_pieces(pieces, key)}
     whole = [_event_of(event, values[at]) if at in changed else event for at, event in enumerate(events)]
     return tuple(_masked_event(event, key) for event in whole)
 
 
-class _Piece(NamedTuple):
-    """A text of an event, and the object or list that has it: `holder[name]`. A name of an object has no holder."""
+_Piece: TypeAlias = tuple[str, int, Any, Any]
+"""A text, the place of its event, the object or list that has it, and its name there: `piece[2][piece[3]]`. A name of
+an object has no holder. No class: an export makes ten for each event."""
 
-    text: str
-    place: int
-    holder: Any = None
-    name: Any = None
+
+class _Path:
+    """A place in the values of several events: the texts there, and the places below."""
+
+    __slots__ = ("below", "pieces")
+
+    def __init__(self) -> None:
+        self.pieces: list[_Piece] | None = None
+        self.below: dict[object, _Path] = {}
 
 
 def _value_of(event: AnyEvent) -> dict[str, Any]:
@@ -118,34 +125,39 @@ def _event_of(event: AnyEvent, value: dict[str, Any]) -> AnyEvent:
     return msgspec.convert(value, type(event))
 
 
-def _add_texts(value: Any, path: tuple[object, ...], texts: dict[tuple[object, ...], list[_Piece]], place: int) -> None:
+def _add_texts(value: Any, path: _Path, texts: list[list[_Piece]], place: int) -> None:
     """Add the names and texts of a JSON value to the pieces of each path. What each event repeats counts once."""
-    items: Iterable[tuple[Any, Any]] = value.items() if isinstance(value, dict) else enumerate(value)
+    is_object = isinstance(value, dict)
+    items: Iterable[tuple[Any, Any]] = value.items() if is_object else enumerate(value)
     for name, item in items:
-        if isinstance(value, dict):
-            below = *path, name
-            if below not in texts:
-                texts[below] = [_Piece(name, place)]
-        else:
-            below = *path, step_of(item, name)
+        step = name if is_object else step_of(item, name)
+        below = path.below.get(step)
+        if below is None:
+            below = path.below[step] = _Path()
+            if is_object:
+                texts.append([(name, place, None, None)])
         if isinstance(item, str):
-            pieces = texts.setdefault((*below, ""), [])
-            if len(item) < LEAST_CHARS or not pieces or pieces[-1].text != item:
-                pieces.append(_Piece(item, place, value, name))
+            pieces = below.pieces
+            if pieces is None:
+                pieces = below.pieces = []
+                texts.append(pieces)
+            if len(item) < LEAST_CHARS or not pieces or pieces[-1][0] != item:
+                pieces.append((item, place, value, name))
         elif isinstance(item, dict | list | tuple):
             _add_texts(item, below, texts, place)
 
 
 def _mask_pieces(pieces: list[_Piece], key: str) -> Iterator[int]:
     """Mask a key that several texts have in pieces. Yields the places of the changed events."""
-    for piece, text in zip(pieces, mask_across([piece.text for piece in pieces], key, rest=""), strict=True):
-        is_token = piece.name == "token"
-        if piece.holder is None or text == piece.text or (text == mask_key(piece.text, key) and not is_token):
+    masked = mask_across([piece[0] for piece in pieces], key, rest="")
+    for (before, place, holder, name), text in zip(pieces, masked, strict=True):
+        is_token = name == "token"
+        if holder is None or text == before or (text == mask_key(before, key) and not is_token):
             continue  # a key in one event is masked there
-        piece.holder[piece.name] = text
+        holder[name] = text
         if is_token:  # its alternatives and bytes are the same text
-            piece.holder.update({name: [] for name in _SAME_AS_TOKEN if name in piece.holder})
-        yield piece.place
+            holder.update({other: [] for other in _SAME_AS_TOKEN if other in holder})
+        yield place
 
 
 def _masked_event(event: AnyEvent, key: str) -> AnyEvent:
@@ -157,5 +169,5 @@ def _masked_event(event: AnyEvent, key: str) -> AnyEvent:
 def _stream_of(event: AnyEvent) -> object:
     """Return what the texts of an event go on with: those of the same tool call, or of the same kind of event."""
     if isinstance(event, ToolCallDelta):
-        return event.index
+        return ToolCallDelta, event.index
     return type(event) if hasattr(event, "text") or isinstance(event, RawEvent | TokenProbabilities) else None

@@ -79,6 +79,7 @@ class Predictor:
         paths: dict[Order, TreePath] = {}
         sizers: dict[tuple[Order, bool], PrefixSizer] = {}
         made: dict[tuple[Order, bool], list[Reach]] = {}
+        same: dict[tuple[Order, Reuse], Reach] = {}
         reaches: dict[Rendering, Reach] = {}
         for rendering in chosen:
             order = self._requests.order_of(rendering)
@@ -88,8 +89,11 @@ class Predictor:
             key = order, rendering.answers
             if key not in sizers:
                 sizers[key] = self._sizer(measures[order], paths[order].nodes, order, answers=rendering.answers)
-            text = _first_text(measures[order].view)
-            found = self._reach(paths[order], order, rendering, sizers[key], now, text, made.setdefault(key, []))
+            if (order, rendering.reuse) not in same:
+                text = _first_text(measures[order].view)
+                found = self._reach(paths[order], order, rendering, sizers[key], now, text, made.setdefault(key, []))
+                same[order, rendering.reuse] = found
+            found = same[order, rendering.reuse]
             if not found.ends and (thorough or self._learned.kept_points.kind is not None):
                 found.ends = message_ends(measures[order].view)
                 found.counted = counted_ends(paths[order].nodes)

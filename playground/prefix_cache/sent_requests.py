@@ -3,9 +3,10 @@ after each."""
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Sequence
+from itertools import accumulate
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -282,15 +283,17 @@ class SentRequests:
         """Return up to which depth of a prompt a server finds it, for each of `BY_DEPTH`. `steps`: the text shared with
         earlier requests; `text`: that of the first message."""
         whole = steps[-1].depth if steps else 0
-        numbers = range(len(self) - 1, max(len(self) - 1 - COMPARED, -1), -1)
-        shared = [
-            (now - (self[number].ended or self[number].at), path.tree.reused(path.shared(number), number, reuse))
-            for number in numbers
-            if number not in self.running and self._is_known(number)
-        ]
-        # A prefix that no newer request has.
-        shared += [(now - self[step.newest].at, step.depth) for step in steps if step.newest < len(self) - COMPARED]
-        late = [max((depth for age, depth in shared if age >= seconds), default=0) for seconds in DELAYS]
+        late = [0] * (len(DELAYS) + 1)  # by the number of delays that are over
+        for number in range(len(self) - 1, max(len(self) - 1 - COMPARED, -1), -1):
+            if (depth := path.shared(number)) and number not in self.running and self._is_known(number):
+                over = bisect_right(DELAYS, now - (self[number].ended or self[number].at))
+                if late[over] < depth:
+                    late[over] = max(late[over], path.tree.reused(depth, number, reuse))
+        for step in steps:
+            if step.newest < len(self) - COMPARED:  # a prefix that no newer request has
+                over = bisect_right(DELAYS, now - self[step.newest].at)
+                late[over] = max(late[over], step.depth)
+        late = [*accumulate(reversed(late[1:]), max)][::-1]
         same = [
             max((step.depth for step in steps if self[step.newest].at // unit == now // unit), default=0)
             for unit in UNITS

@@ -80,16 +80,17 @@ def read_traffic(
         bad = data.count(b"\n", 0, error.start) + 1
         raise TrafficError(f"line {bad}: not UTF-8.") from error
     entries = _har_entries(text)
-    found: Iterator[tuple[str, Sequence[TrafficRecord] | None]]
+    found: Iterator[tuple[str, Sequence[TrafficRecord]]]
     if entries is not None:
-        found = ((f"entry {number}", _har_entry(entry, number)) for number, entry in enumerate(entries, start=1))
+        posts = ((number, entry) for number, entry in enumerate(entries, start=1) if _is_post(entry))
+        found = ((f"entry {number}", _har_records(entry, number)) for number, entry in posts)
     else:
         lines = ((number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip())
         found = ((f"line {number}", _records(line, number, foreign)) for number, line in lines)
     for place, records in found:
-        if records == ():
+        if not records:
             on_left_out(place)
-        yield from records or ()
+        yield from records
 
 
 def _har_entries(text: str) -> list[Json] | None:
@@ -110,11 +111,14 @@ def _har_entries(text: str) -> list[Json] | None:
     return entries
 
 
-def _har_entry(entry: Json, number: int) -> Sequence[TrafficRecord] | None:
-    """Return the record of a HAR entry; none for a body that is no chat completion, None for an entry that has none."""
+def _is_post(entry: Json) -> bool:
     request, response = _object(_field(entry, "request")), _object(_field(entry, "response"))
-    if request is None or response is None or request.get("method") != "POST":
-        return None
+    return request is not None and response is not None and request.get("method") == "POST"
+
+
+def _har_records(entry: Json, number: int) -> Sequence[TrafficRecord]:
+    """Return the record of a POST in a HAR, or nothing if its body is no chat completion."""
+    request, response = _object(_field(entry, "request")) or {}, _object(_field(entry, "response")) or {}
     try:
         body = loads(str((_object(request.get("postData")) or {}).get("text") or ""))
     except ValueError:

@@ -92,10 +92,13 @@ class OpenedPrompt(Struct, frozen=True):
         return self.format.model
 
 
-def dump(document: Document, file_format: FileFormat = PROMPT_FORMAT) -> str:
-    """Return the document as a file's text: indented JSON, a lone surrogate as its escape."""
+def dump(document: Document, file_format: FileFormat = PROMPT_FORMAT, *, ascii_only: bool = False) -> str:
+    """Return the document as a file's text: indented JSON, a lone surrogate as its escape.
+
+    `ascii_only`: other characters are escaped, too.
+    """
     value = _prompt_fields(document) if file_format.kind == "prompt" else _saved_body(document, file_format)
-    text = json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False)
+    text = json.dumps(value, ensure_ascii=ascii_only, indent=1, allow_nan=False)
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 

@@ -27,7 +27,7 @@ from playground.client.retry import endpoint_hold_s
 from playground.prefix_cache.program_groups import RETRY_S
 from playground.prompt.document import Document, Json, Message
 from playground.prompt.field_errors import InputError
-from playground.prompt.files import dump, parse
+from playground.prompt.files import dump, parse_value
 from playground.prompt.json_text import as_utf8, loads
 from playground.recorder.feed_messages import caller_credentials, encoding_of
 from playground.recorder.proxy import ExchangeOutcome
@@ -163,6 +163,8 @@ class CapturedExchange:
         self._record: RequestRecord | None = None
         self._begun = self._ended = self._request_ended = False
         self._is_whole = True
+        self.is_cut = False
+        """Whether the forwarding process was killed before the request had arrived whole: nothing is recorded here."""
         self._early: list[Callable[[], None]] = []
         """What came of the response before the end of the request."""
         self.last_at = 0.0
@@ -234,8 +236,9 @@ class CapturedExchange:
         self._ended = True
         self._on_end()
         if not self._request_ended:
-            self._is_whole = False
+            self._is_whole, self.is_cut = False, outcome == "killed"
             self.request_end()
+            self.is_cut &= not self.is_logged
         if not self._begin():
             return
         for event in self._last_events(at, outcome, detail):
@@ -316,6 +319,8 @@ class CapturedExchange:
         fields = _fields(text)
         if fields is None:
             self._recorded = False
+            if self.is_cut:
+                return False
             what = "is not a JSON object" if self._is_whole else "did not arrive whole"
             if self._request.unreadable:
                 what = f"has the content coding {self._request.unreadable}, which cannot be read"
@@ -333,7 +338,8 @@ class CapturedExchange:
             model=model if isinstance(model, str) else "",
             started_utc=self._started_utc,
             body=text_body,
-            document=dump(document_of(fields, text)),
+            # Escaped like the body: the log keeps a text that both have once.
+            document=dump(document_of(fields), ascii_only=text.isascii()),
             rates=self._capture.endpoint.rates,
             source="recorder",
             conversation=self._capture.conversations.assign(
@@ -355,20 +361,20 @@ def _fields(text: str) -> dict[str, Json] | None:
     return value if isinstance(value, dict) else None
 
 
-def document_of(fields: dict[str, Json], text: str) -> Document:
+def document_of(fields: dict[str, Json]) -> Document:
     """Return a request body as a document, so that it opens in the editor.
 
     The log keeps the exact body. What a document cannot hold is approximated: role `developer` becomes `system`, parts
     of type text are joined, other parts become their JSON text.
     """
     try:
-        return parse(text).document
+        return parse_value(fields).document
     except InputError:
         pass
     messages = fields.get("messages")
-    simple = [_plain_message(message) for message in messages] if isinstance(messages, list) else []
+    simple: list[Json] = [_plain_message(message) for message in messages] if isinstance(messages, list) else []
     try:
-        return parse(json.dumps({**fields, "messages": simple})).document
+        return parse_value({**fields, "messages": simple}).document
     except InputError:
         return Document(messages=tuple(Message("user", json.dumps(message, ensure_ascii=False)) for message in simple))
 

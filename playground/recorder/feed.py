@@ -37,8 +37,11 @@ READY_S = 60.0
 """Longest wait for the recording process: a large log may be recovered first."""
 HOLD_S = 2.0
 """Longest wait of a response's end for the spool, or for the pipe; a stuck recording process delays one response."""
-HOLD_BYTES = 4 * 1024 * 1024
-"""Size of waiting messages from which the end of a response waits for the pipe, even if the spool has its exchange."""
+HOLD_BYTES, HOLD_ALL_BYTES = 4 * 1024 * 1024, 64 * 1024 * 1024
+"""Size of waiting messages from which the end of a response waits for the pipe, even if the spool has its exchange: of
+a large exchange, and of any."""
+LARGE_BYTES = 65_536
+"""Size from which an exchange is large: a search of 1 MB for keys takes a third of a second."""
 POLL_S = 0.002
 FLUSH_S = 0.05
 """Longest wait of messages that are written together, since each write wakes the recording process. If the forwarding
@@ -106,11 +109,8 @@ class RecordingFeed:
         self._spool: Spool | None = None
         self._logged: list[str] = []
         """Exchanges that are in the log and still in the spool."""
-        self._young: dict[str, bytes] = {}
-        """Open exchanges to be spooled, each with the end that it has if all processes are killed."""
-        self._spooling_young: asyncio.Future[bool] | None = None
-        self._spooling = ThreadPoolExecutor(1, "spool")
-        """Masks and writes: neither the disk nor a large body delays other exchanges."""
+        self._small, self._large = _SpoolThread(), _SpoolThread()
+        """They mask and write: neither the disk nor another exchange's large body delays a small exchange."""
 
     async def launch(self) -> None:
         """Start a recording process. To be called early: it takes as long as the rest of the start.
@@ -135,7 +135,7 @@ class RecordingFeed:
         """Open the spool. To be called before the port is open: an exchange that ends before would not be in it."""
         loop = asyncio.get_running_loop()
         spool = Spool(Path(setup.folder), setup, lambda problem: loop.call_soon_threadsafe(self._on_problem, problem))
-        if await loop.run_in_executor(self._spooling, spool.open):
+        if await loop.run_in_executor(self._small.pool, spool.open):
             self._spool, setup.spool = spool, spool.id
 
     async def start(self, setup: Setup) -> None:
@@ -179,40 +179,24 @@ class RecordingFeed:
         return self._ready_at is None or time.monotonic() < self._ready_at + CATCH_UP_S
 
     def spool_open(self, end: End) -> None:
-        """Write an open exchange to the spool, later: one at a time, so that those that end wait for one at most."""
-        if self._spool is not None and not self._closing:
-            self._young[end.exchange] = frame(end)
-            if self._spooling_young is None:
-                self._spool_next()
-
-    def _spool_next(self) -> None:
-        self._spooling_young = None
-        while self._young and self._spool is not None:
-            exchange = next(iter(self._young))  # the one that has waited longest
-            end = self._young.pop(exchange)
-            if (frames := self._kept.get(exchange)) is None:
-                continue
-            loop, add = asyncio.get_running_loop(), partial(self._spool.add, is_open=True)
-            self._spooling_young = loop.run_in_executor(self._spooling, add, exchange, [*frames, end])
-            self._spooling_young.add_done_callback(self._spooled_open)
-            return
-
-    def _spooled_open(self, done: asyncio.Future[bool]) -> None:
-        if not done.cancelled():
-            done.exception()  # the end of the exchange reports it
-        self._spool_next()
+        """Write an open exchange to the spool, later."""
+        if self._spool is not None and not self._closing and (frames := self._kept.get(end.exchange)) is not None:
+            self._thread_of(frames).add_open(self._spool, end.exchange, frames, frame(end))
 
     def spool(self, exchange: str) -> asyncio.Future[bool] | None:
         """Write an ended exchange to the spool. Returns whether it is written, later."""
-        self._young.pop(exchange, None)
         frames = self._kept.get(exchange)
         if self._spool is None or frames is None:
             return None
-        loop = asyncio.get_running_loop()
-        return loop.run_in_executor(self._spooling, self._spool.add, exchange, frames)
+        for thread in (self._small, self._large):
+            thread.open.pop(exchange, None)
+        return self._thread_of(frames).add(partial(self._spool.add, exchange, frames))
 
-    async def handed_over(self, spooled: asyncio.Future[bool] | None) -> None:
-        """Return when killing all processes cannot lose an exchange, at most HOLD_S later.
+    def _thread_of(self, frames: list[bytes]) -> _SpoolThread:
+        return self._large if sum(map(len, frames)) >= LARGE_BYTES else self._small
+
+    async def handed_over(self, spooled: asyncio.Future[bool] | None, size: int) -> None:
+        """Return when killing all processes cannot lose an exchange of `size` bytes, at most HOLD_S later.
 
         An exchange that cannot be spooled waits until its messages are in the pipe. So does a program that sends faster
         than the log can be written, so that messages do not pile up.
@@ -220,7 +204,8 @@ class RecordingFeed:
         until = time.monotonic() + HOLD_S
         if spooled is not None:
             done, _ = await asyncio.wait([spooled], timeout=HOLD_S)
-            if done and spooled.result() and self._backlog() < HOLD_BYTES:
+            most = HOLD_BYTES if size >= LARGE_BYTES else HOLD_ALL_BYTES
+            if done and spooled.result() and self._backlog() < most:
                 return
         await self._in_pipe(until)
 
@@ -239,7 +224,8 @@ class RecordingFeed:
     async def close(self) -> None:
         """Wait until the recording process has written everything and ended."""
         self._closing = True
-        self._young.clear()
+        self._small.open.clear()
+        self._large.open.clear()
         self._flush()
         if self._setup is None and self._process is not None:  # the start was given up: there is nothing to write
             self._process.kill()
@@ -250,13 +236,14 @@ class RecordingFeed:
         finally:
             if self._spool is not None:
                 self._drop_spooled()
-                left = await asyncio.get_running_loop().run_in_executor(self._spooling, self._spool.close)
+                await asyncio.to_thread(self._large.pool.shutdown)
+                left = await asyncio.get_running_loop().run_in_executor(self._small.pool, self._spool.close)
                 if left:
                     self._on_problem(
                         f"Requests in the Recorder's spool that are not in the request log: {left:,}. The next start "
                         "of the Recorder or the window writes them to it."
                     )
-            self._spooling.shutdown()
+            self._small.pool.shutdown()
 
     def _backlog(self) -> int:
         if self._process is None or self._process.stdin is None:
@@ -358,7 +345,8 @@ class RecordingFeed:
         """Remove the exchanges that are in the log from the spool: many at once, since each call wakes a thread."""
         if self._spool is not None and self._logged:
             logged, self._logged = self._logged, []
-            self._spooling.submit(self._spool.drop, logged)
+            for thread in (self._small, self._large):  # after the exchanges that each is writing
+                thread.pool.submit(self._spool.drop, logged)
 
     def _forget(self, exchange: str) -> None:
         self._kept_bytes -= sum(map(len, self._kept.pop(exchange, ())))
@@ -447,4 +435,36 @@ class ObservedExchange:
     async def handed_over(self) -> None:
         """Return when killing all processes cannot lose the exchange, or after a bounded time."""
         if self._is_understood:
-            await self._feed.handed_over(self._spooled)
+            await self._feed.handed_over(self._spooled, self._size)
+
+
+class _SpoolThread:
+    """A thread that masks exchanges and writes them to the spool: open ones one at a time, so that one that ends waits
+    for one at most. `open`: the next ones, each with its messages and the end that it has if all processes are killed.
+    """
+
+    def __init__(self) -> None:
+        self.pool = ThreadPoolExecutor(1, "spool")
+        self.open: dict[str, tuple[Spool, list[bytes], bytes]] = {}
+        self._writing: asyncio.Future[bool] | None = None
+
+    def add(self, write: Callable[[], bool]) -> asyncio.Future[bool]:
+        return asyncio.get_running_loop().run_in_executor(self.pool, write)
+
+    def add_open(self, spool: Spool, exchange: str, frames: list[bytes], end: bytes) -> None:
+        self.open[exchange] = spool, frames, end
+        if self._writing is None:
+            self._next()
+
+    def _next(self) -> None:
+        self._writing = None
+        if self.open:
+            exchange = next(iter(self.open))  # the one that has waited longest
+            spool, frames, end = self.open.pop(exchange)
+            self._writing = self.add(partial(spool.add, exchange, [*frames, end], is_open=True))
+            self._writing.add_done_callback(self._written)
+
+    def _written(self, done: asyncio.Future[bool]) -> None:
+        if not done.cancelled():
+            done.exception()  # the end of the exchange reports it
+        self._next()

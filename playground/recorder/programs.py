@@ -369,7 +369,7 @@ def as_template(request: RecordedRequest, others: Sequence[RecordedRequest]) -> 
 
 
 def _with_variables(body: Mapping[str, Json], spans: Sequence[VaryingSpan]) -> Document:
-    document = document_of(dict(body), _text(body))
+    document = document_of(dict(body))
     used = set(names(document.messages))
     end_of: dict[int, int] = {}
     for span in sorted(spans, key=lambda span: (span.index, span.start), reverse=True):
@@ -406,10 +406,6 @@ def _content(body: Mapping[str, Json], index: int) -> str:
     return content if isinstance(content, str) else ""
 
 
-def _text(body: Mapping[str, Json]) -> str:
-    return json.dumps(body, ensure_ascii=False)
-
-
 class Rewrite(Struct, frozen=True):
     """A change of the program, shown by one of its bodies before and after it."""
 
@@ -420,7 +416,7 @@ class Rewrite(Struct, frozen=True):
 
 def rewrites(leak: Leak) -> tuple[Rewrite, ...]:
     """Return changes that remove a leak, the most cautious first; empty if no change of one body can show it."""
-    span, before = leak.span, document_of(dict(leak.body), _text(leak.body))
+    span, before = leak.span, document_of(dict(leak.body))
     if span.history:
         return ()
     match span.rewrite:

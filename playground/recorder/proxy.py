@@ -106,6 +106,12 @@ class Recorder:
     async def close(self) -> None:
         """End all exchanges. None begins or goes on after this."""
         self._is_closed = True
+        loop = asyncio.get_running_loop()
+        for listening in (one for server in self._servers for one in server.sockets):
+            with suppress(NotImplementedError):  # Windows: what is accepted is a connection at once
+                loop.remove_reader(listening)
+        # What was accepted becomes a connection now, and is closed: of a closed server, asyncio would leave it open.
+        await asyncio.sleep(0)
         for server in self._servers:
             server.close()
         if (others := self._wrong_paths.pop(_OTHER_PATHS, 0)) > 1:

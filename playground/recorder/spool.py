@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import struct
 import subprocess
+import threading
 import uuid
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -53,7 +54,7 @@ class _Segment(Struct):
 
 
 class Spool:
-    """The segments of this Recorder. Methods block; calls must not overlap.
+    """The segments of this Recorder. Methods block. `add` and `drop` may be called from several threads.
 
     Args:
         on_problem: receives a message for the user when writing fails for the first time.
@@ -68,6 +69,9 @@ class Spool:
         self._number = 0
         """Number of the segment that is written."""
         self._segments: dict[int, _Segment] = {}
+        self._ended: set[str] = set()
+        """Exchanges of which the last state is written."""
+        self._writes = threading.Lock()
         self._failed = False
 
     def open(self) -> bool:
@@ -93,7 +97,12 @@ class Spool:
             data = _record(masked_exchange(messages, self._key))
         except TooLargeError:
             return False
-        if len(data) + sum(segment.size for segment in self._segments.values()) > MAX_BYTES // (1 + is_open):
+        with self._writes:
+            return self._add(exchange, data, is_open=is_open)
+
+    def _add(self, exchange: str, data: bytes, *, is_open: bool) -> bool:
+        size = len(data) + sum(segment.size for segment in self._segments.values())
+        if size > MAX_BYTES // (1 + is_open) or (is_open and exchange in self._ended):
             return False
         try:
             self._append(data)
@@ -102,10 +111,17 @@ class Spool:
             return False
         self._failed = False
         self._segments[self._number].waiting.add(exchange)
+        if not is_open:
+            self._ended.add(exchange)
         return True
 
     def drop(self, exchanges: Sequence[str]) -> None:
         """Note that exchanges are in the log: a segment without others is emptied."""
+        with self._writes:
+            self._drop(exchanges)
+
+    def _drop(self, exchanges: Sequence[str]) -> None:
+        self._ended.difference_update(exchanges)
         for number, segment in list(self._segments.items()):
             segment.waiting.difference_update(exchanges)
             if segment.waiting:

@@ -418,12 +418,15 @@ def _add_ids(connection: sqlite3.Connection, number: int, summary: Summary) -> N
         connection.executemany("INSERT OR IGNORE INTO ids VALUES (?, ?)", more)
 
 
-def end_run(connection: sqlite3.Connection, number: int, summary: Summary, *, dropped_raw: bool) -> None:
-    """Write a run's final figures and texts."""
+def end_run(
+    connection: sqlite3.Connection, number: int, summary: Summary, explanation: str | None = None, *, dropped_raw: bool
+) -> None:
+    """Write a run's final figures and texts. Only once: each change of a row of `texts` writes its question again."""
     update_figures(connection, number, summary, dropped_raw=dropped_raw, ended=True)
     connection.execute(
-        "UPDATE texts SET answer = ?, called = ?, trouble = ?, error = ? WHERE number = ?",
-        (summary.answer, summary.called, summary.error_title, summary.error, number),
+        "UPDATE texts SET answer = ?, called = ?, trouble = ?, error = ?, explanation = coalesce(?, explanation) "
+        "WHERE number = ?",
+        (summary.answer, summary.called, summary.error_title, summary.error, explanation, number),
     )
 
 

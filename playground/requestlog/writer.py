@@ -410,12 +410,10 @@ class Writer:
             summary = summarize(live.state(), live.body_ids)
             rows.update_figures(self._connection, number, summary, dropped_raw=live.dropped_raw)
         if live.end is not None:
-            rows.end_run(self._connection, number, live.end, dropped_raw=live.dropped_raw)
+            rows.end_run(self._connection, number, live.end, live.explanation, dropped_raw=live.dropped_raw)
             rows.replace_events(self._connection, number, live.events, live.end, batches=live.written > 0)
             if live.forecast is not None:
                 retention.set_forecast(self._connection, number, live.forecast)
-            if live.explanation is not None:
-                retention.set_explanation(self._connection, number, live.explanation)
         return number
 
     def _error(self, error: sqlite3.Error) -> None:

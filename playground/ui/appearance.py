@@ -81,7 +81,7 @@ class Appearance(QObject):
         if zoom_factor() != 1.0 and self._scaler is None:
             self._scaler = ZoomScaler(self._application)
 
-    def rest(self) -> None:
+    def shut_down(self) -> None:
         """Follow the system and filter events no longer: the window is closed."""
         QGuiApplication.styleHints().colorSchemeChanged.disconnect(self.refresh)
         self._application.focusChanged.disconnect(self._show_focus)

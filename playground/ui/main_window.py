@@ -447,15 +447,15 @@ class MainWindow(QMainWindow):
         self.modes.show_zoom()
         self.area.announce_width()
 
-    def rest(self) -> None:
+    def shut_down(self) -> None:
         """Stop all timers: the window is about to be deleted."""
         self.places.keep()
-        self.places.rest()
+        self.places.shut_down()
         self._stop_end_notices()
-        self.end_notice.rest()
-        self.modes.rest()
+        self.end_notice.shut_down()
+        self.modes.shut_down()
         if self._answers is not None:
-            self._answers.rest()
+            self._answers.shut_down()
 
     def showEvent(self, event: QShowEvent) -> None:
         """Show the sample's question before the first frame; the panes have their sizes now."""

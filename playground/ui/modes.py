@@ -11,7 +11,7 @@ from PySide6.QtCore import QSize, Signal
 from PySide6.QtWidgets import QStackedWidget, QWidget
 
 from playground.prompt.document import Document
-from playground.ui.topbar import TopBar
+from playground.ui.topbar import ModeTools, TopBar
 
 if TYPE_CHECKING:
     from playground.ui.main_window import MainWindow
@@ -31,7 +31,7 @@ class ModeView(Struct, frozen=True):
     """Widgets of one mode. `toolbar` takes the place of the prompt's controls; None leaves the toolbar empty there."""
 
     page: QWidget
-    toolbar: QWidget | None = None
+    toolbar: ModeTools | None = None
     send: Callable[[], object] = _nothing
     """Runs on Ctrl+Enter while the mode is current."""
     take_focus: Callable[[], object] = _nothing
@@ -104,7 +104,7 @@ class Modes(QStackedWidget):
         for view in self.views.values():
             view.take_zoom()
 
-    def rest(self) -> None:
+    def shut_down(self) -> None:
         for view in self.views.values():
             view.close()
 

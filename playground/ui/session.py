@@ -261,11 +261,11 @@ class Session:
         `delete`: also delete the widgets and collect garbage again, which is of no use to a process that ends.
         """
         self.window.hide()
-        self.window.rest()
+        self.window.shut_down()
         self._watcher.blockSignals(True)
         self._look.stop()
         await self.workspace.close()
-        self.appearance.rest()
+        self.appearance.shut_down()
         if delete:
             self.window.deleteLater()
             self._collector.stop()

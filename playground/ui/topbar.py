@@ -239,6 +239,14 @@ class ModeSwitch(Panel):
             button.setProperty("mode", mode)
 
 
+class ModeTools(QWidget):
+    """The controls of a mode, in place of the prompt's."""
+
+    def show_compact(self, level: int) -> None:
+        """Show all words (0), fewer (1), or the fewest (2)."""
+        raise NotImplementedError
+
+
 class TopBar(Panel):
     """Emits the user's choices; the window acts on them."""
 
@@ -274,7 +282,7 @@ class TopBar(Panel):
         right: tuple[QWidget, ...] = (self.context, self._verify, self._send)
         self._row = row_of(*left, STRETCH, *right, on=self, margins=(GRID + 4, 0, GRID + 4, 0), spacing=GRID)
         self._prompt_tools = (self.file_button, self.new, *right)
-        self._mode_tools: QWidget | None = None
+        self._mode_tools: ModeTools | None = None
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Leave out words in a window too narrow for them."""
@@ -315,9 +323,8 @@ class TopBar(Panel):
         self.context.show_words(level < 5)
         label = "Stop" if self._running else "Send"
         set_label(self._send, f"{label}  {self._shortcut}" if level < 2 else label)
-        show_compact = getattr(self._mode_tools, "show_compact", None)  # of tools that can be narrower
-        if show_compact is not None:
-            show_compact((level >= 3) + (level >= 8))
+        if self._mode_tools is not None:
+            self._mode_tools.show_compact((level >= 3) + (level >= 8))
         most = _FEW_CHARACTERS[level - 6] if level >= 6 else _NAME_CHARACTERS
         for button, name in zip((self._endpoint, self.file_button), self._names, strict=True):
             set_label(button, shortened_name(name, most))
@@ -326,7 +333,7 @@ class TopBar(Panel):
         self._row.setSpacing(GRID if level < COMPACT[-1] else GRID // 2)
         set_icon(self._endpoint, "bolt" if level == COMPACT[-1] else "", "text")
 
-    def show_tools(self, tools: QWidget | None, *, prompt: bool) -> None:
+    def show_tools(self, tools: ModeTools | None, *, prompt: bool) -> None:
         """Display the prompt's controls, or those of another mode in their place."""
         if self._mode_tools is not None:
             self._mode_tools.hide()

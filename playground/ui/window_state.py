@@ -105,7 +105,7 @@ class Places:
         self._rows.setSizes([max(self._window.height() - log_height, 1), log_height])
         self._timer.start()
 
-    def rest(self) -> None:
+    def shut_down(self) -> None:
         self._timer.stop()
 
     def fit(self, width: int) -> None:

@@ -13,6 +13,7 @@ from playground.client.endpoint import Endpoint
 from playground.client.events import AnyEvent
 from playground.export.pages import as_markdown
 from playground.export.ticket import Outline
+from playground.prompt.files import parse
 from playground.recorder.capture import SEVERAL_KEYS, Capture, CapturedExchange, Conversations
 from playground.recorder.proxy import ExchangeOutcome
 from playground.recorder.wire import RawHeaders, is_recorded
@@ -96,6 +97,18 @@ def test_response_before_the_end_of_the_request_is_recorded_with_it() -> None:
     seen.end(0.3, "complete", "")
     assert [record.body for record in sink.records] == [BODY]
     assert (sink.state.phase, sink.state.text, sink.ended, sink.reasons) == ("done", "Hi", 1, [])
+
+
+@pytest.mark.parametrize("escaped", [True, False])
+def test_document_has_a_text_as_the_body_writes_it_so_that_the_log_stores_it_once(escaped: bool) -> None:
+    text, sink = "Grüße, 云 und 😀", Sink()
+    seen = exchange(sink)
+    fields = {"model": "m", "messages": [{"role": "user", "content": text}]}
+    seen.request_data(json.dumps(fields, ensure_ascii=escaped).encode())
+    seen.request_end()
+    document = sink.records[0].document
+    assert json.dumps(text, ensure_ascii=escaped) in document
+    assert parse(document).document.messages[0].content == text
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
@@ -19,6 +20,7 @@ from playground.child_process import program_command
 from playground.cli import record, recording_process
 from playground.client.endpoint import Endpoint
 from playground.recorder import feed as feed_module
+from playground.recorder import feed_messages
 from playground.recorder import spool as spool_module
 from playground.recorder.feed import RecordingFeed
 from playground.recorder.feed_messages import (
@@ -27,6 +29,7 @@ from playground.recorder.feed_messages import (
     ExchangeMessage,
     Message,
     MessageReader,
+    RequestData,
     RequestEnd,
     ResponseData,
     Setup,
@@ -36,6 +39,7 @@ from playground.recorder.proxy import Recorder
 from playground.recorder.upstream import AccessPolicy, Upstream
 from playground.requestlog.filter import EVERYTHING
 from playground.requestlog.records import StoredRun
+from playground.storage.file_lock import opening
 from tests.requestlog.samples import opened
 
 COMMAND = [*program_command(), "record", "--recording-process"]
@@ -262,11 +266,14 @@ async def test_feed_stream_is_spooled_again_until_the_recording_process_is_ready
         assert feed.is_behind()
 
 
+@pytest.mark.parametrize(
+    ("waiting_bytes", "is_delayed"), [(1_000_000, [True, False, False]), (8_000_000, [False, False, False])]
+)
 async def test_feed_stuck_process_delays_one_exchange_and_no_later_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waiting_bytes: int, is_delayed: list[bool]
 ) -> None:
     monkeypatch.setattr(feed_module, "HOLD_S", 0.3)
-    monkeypatch.setattr(feed_module, "HOLD_BYTES", 1_000_000)
+    monkeypatch.setattr(feed_module, "HOLD_ALL_BYTES", waiting_bytes)
 
     async with running(tmp_path) as (feed, _):
         child = process_of(feed)
@@ -278,10 +285,50 @@ async def test_feed_stuck_process_delays_one_exchange_and_no_later_one(
             began = asyncio.get_running_loop().time()
             await pass_exchange(feed)
             waits.append(asyncio.get_running_loop().time() - began >= 0.3)
-        assert waits == [True, False, False]
+        assert waits == is_delayed
         child.send_signal(signal.SIGCONT)
         large.end("complete", "")
     assert len(await logged(tmp_path)) == 3
+
+
+async def test_feed_small_exchange_ends_while_a_large_one_is_searched_for_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    went_on = threading.Event()
+    masked_exchange = feed_messages.masked_exchange
+
+    def masked(messages: Sequence[ExchangeMessage], key: str | None) -> list[ExchangeMessage]:
+        if sum(len(one.data) for one in messages if isinstance(one, RequestData)) >= feed_module.LARGE_BYTES:
+            assert went_on.wait(60)
+        return masked_exchange(messages, key)
+
+    monkeypatch.setattr(spool_module, "masked_exchange", masked)
+    monkeypatch.setattr(feed_module, "HOLD_S", 60)
+    async with running(tmp_path) as (feed, _):
+        large = asyncio.create_task(pass_exchange(feed, BODY.replace(b"hello", b"hello " * 20_000)))
+        await asyncio.sleep(0)
+        await pass_exchange(feed)
+        assert not large.done()
+        went_on.set()
+        await large
+    assert len(await logged(tmp_path)) == 2
+    assert not list((tmp_path / spool_module.FOLDER).iterdir())
+
+
+async def test_recording_process_reads_ahead_while_it_is_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed_module, "READY_S", 0.0)
+    async with opened(tmp_path):
+        pass
+    with ExitStack() as lock:
+        lock.enter_context(opening(tmp_path))
+        async with running(tmp_path) as (feed, _):
+            for _ in range(3):
+                await pass_exchange(feed, BODY.replace(b"hello", b"hello " * 700_000))
+            assert feed._written > 12_000_000
+            while feed._backlog():  # noqa: ASYNC110 - a transport has no event for it
+                await asyncio.sleep(0.01)
+            assert feed._ready_at is None
+            lock.close()
 
 
 async def test_feed_backlog_beyond_its_bound_is_reported_and_new_exchanges_are_not_recorded(

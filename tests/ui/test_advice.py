@@ -211,7 +211,7 @@ async def test_the_prompt_is_repeated_and_its_answers_compared(session: Session,
 
 async def test_adviser_after_rest_starts_no_check(session: Session, hand: UiDriver) -> None:
     adviser = session.window.answers.adviser
-    adviser.rest()
+    adviser.shut_down()
     adviser.look_again()
     assert not adviser._rest.isActive()
 

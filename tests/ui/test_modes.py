@@ -11,7 +11,14 @@ from playground.cli.selftest import UiDriver
 from playground.ui.modes import ModeView
 from playground.ui.session import Session
 from playground.ui.theme import zoom_factor
-from playground.ui.topbar import VERIFY
+from playground.ui.topbar import VERIFY, ModeTools
+
+
+class Tools(ModeTools):
+    """Has nothing to make narrower."""
+
+    def show_compact(self, level: int) -> None:
+        """Show the same at each level."""
 
 
 async def test_modes_added_mode_is_built_at_first_display_only(session: Session, hand: UiDriver) -> None:
@@ -20,7 +27,7 @@ async def test_modes_added_mode_is_built_at_first_display_only(session: Session,
     ran: list[str] = []
 
     def build() -> ModeView:
-        built.append(ModeView(QLabel("page"), QLabel("tools"), send=lambda: ran.append("send")))
+        built.append(ModeView(QLabel("page"), Tools(), send=lambda: ran.append("send")))
         return built[-1]
 
     modes.add("other", "Other", "record", build)

@@ -282,7 +282,7 @@ def test_zoom_closed_window_filters_no_events(tmp_path: Path, qapp: QApplication
         widget.setFixedHeight(100)
         widget.ensurePolished()
         assert widget.height() == 125
-        appearance.rest()
+        appearance.shut_down()
         later = QWidget()
         later.setFixedHeight(100)
         later.ensurePolished()

@@ -21,7 +21,8 @@ ACCEPTED = (
     "call, OpenAI batch lines, and the formats of Anthropic, Langfuse, GitHub Models, Prompty, dotprompt and promptfoo."
 )
 _BEFORE_CURL = (
-    r"(?:[ \t]*(?:#[^\n]*+|set(?:[ \t]+[-+]?\w++)++|(?:function[ \t]+)?(?!curl\b)\w++[ \t]*\(\)[ \t]*\{(?=[ \t]*\n)|"
+    r"(?:[ \t]*(?:#[^\n]*+|set(?:[ \t]+[-+]?\w++)++|:[ \t]+\"?\$\{\w++:?\?[^}\n]*+\}\"?|"
+    r"(?:function[ \t]+)?(?!curl\b)\w++[ \t]*\(\)[ \t]*\{(?=[ \t]*\n)|"
     r"(?:(?:export|local|readonly)[ \t]+)?(?!\w++=\"?\$\(\s*curl\s)"
     r"[A-Za-z_]\w*\+?=(?:'[^']*+'|\"(?:[^\"\\]|\\[\s\S])*+\"|[^\s;'\"])*+|)"
     r"[ \t]*+(?:#[^\n]*+)?+[;\n])*+\s*+"
@@ -144,10 +145,10 @@ def open_any(text: str, name: str = "") -> OpenedPrompt:
         before = re.match(_BEFORE_CURL, start)
         line = text[: len(text) - len(start) + (before.end() if before else 0)].count("\n") + 1
         read = mask_secrets(text.splitlines()[line - 1].strip())[:60]
-        sentence = (
-            f"line {line}: before curl, only comments and simple assignments, one in a line, are read, not {read}."
-        )
-        raise InputError.of((), sentence, "Paste the curl command alone.")
+        why = f"before curl, only comments and simple assignments, one in a line, are read, not {read}"
+        if text.split("\n")[line - 1].endswith("\r"):
+            why = "it ends in CR LF, and for a shell the CR belongs to the value"
+        raise InputError.of((), f"line {line}: {why}.", "Paste the curl command alone.")
     raise InputError.of((), "this is no known prompt format.", ACCEPTED)
 
 

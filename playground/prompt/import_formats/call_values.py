@@ -14,9 +14,9 @@ from playground.prompt.import_formats.api_bodies import Report
 
 CALL = re.compile(
     r"\b(?:chat\s*\.\s*completions(?:\.with_raw_response)?\s*\.\s*(?:create|stream|parse)|(?:responses|messages)\.(?:create|stream)"
-    r"|ChatCompletion\.a?create|electron(?:\.with_raw_response)?\.complete)\s*\("
+    r"|ChatCompletion\.a?create|createChatCompletion|electron(?:\.with_raw_response)?\.complete)\s*\("
 )
-CALL_ENDS = (".create", ".acreate", ".stream", ".parse", ".complete")
+CALL_ENDS = (".create", ".acreate", ".stream", ".parse", ".complete", "createChatCompletion")
 """One of them is in each match of CALL."""
 MAX_CHARS = 500_000
 _MAX_DEPTH = 60

@@ -196,6 +196,8 @@ def _object(node: Syntax, line: int) -> Shape:
             name = _text(_source(key)[1:-1]) if key.type == "string" else _source(key)
             has_code = has_code or name == "__proto__"
             known = key.type in ("property_identifier", "string", "number")
+            if known and value is not None and value.type == "undefined":
+                continue  # JSON leaves it out
             parts.append(("pair", "", (("const", name, ()) if known else key, value)))
         elif one.type == "shorthand_property_identifier":
             parts.append(("pair", "", (("const", _source(one), ()), one)))

@@ -40,7 +40,9 @@ _READING = words(
     "console.debug console.table JSON.stringify Array.isArray String Number"
 )
 """Functions that do not change their arguments."""
-_BUILT_IN = words("len str int float bool repr type dict JSON Array String Number Object Math console")
+_BUILT_IN = words("len str int float bool repr type dict print JSON Array String Number Object Math console")
+_PRINTING = words("rich pprint builtins icecream")
+"""Python modules whose `print` changes nothing."""
 _JSON_MODULES = words("json simplejson ujson orjson rapidjson")
 """Python modules whose `dumps` writes JSON."""
 _TEXT_METHODS = words(
@@ -208,7 +210,10 @@ class ParsedProgram:
     def _is_own(self, path: str) -> bool:
         """Whether the program sets the first name of a path, by an import only if that name is a built-in one."""
         name = re.split(r"[.(]", path)[0]
-        return any(one.kind != "import" or name in _BUILT_IN for one in self._bindings.get(name, ()))
+        return any(
+            one.kind != "import" or (name in _BUILT_IN and str(one.value).partition(".")[0] not in _PRINTING)
+            for one in self._bindings.get(name, ())
+        )
 
     def _writes_json(self, call: Node) -> bool:
         """Whether a call is of the function that writes JSON: `json` and `JSON` may be names of the program's own."""
@@ -529,11 +534,13 @@ class ParsedProgram:
             why = "is not known" if is_open else "does not end with /chat/completions"
             _refuse(line, f"the address of the request {why}")
         is_connection = any(one.kind == "import" and one.value == "http.client" for one in self._nodes)
-        if rest and (is_connection or not path.endswith(_REQUESTS)):
+        if self._is_python and path.endswith(".post"):
+            given = dict(zip(("data", "json"), rest, strict=False)) | given
+        elif rest and (is_connection or not path.endswith(_REQUESTS)):
             given.setdefault("data", rest[0])
         names = ("json", "data", "content", "files") if self._is_python else ("body",) if path == "fetch" else ("data",)
-        bodies = [name for name in names if name in given]
-        if len(bodies) + (self._is_python and len(rest) > 1 and path.endswith(".post")) > 1:
+        bodies = [name for name in names if name in given and not _is_none(given[name])]
+        if len(bodies) > 1:
             _refuse(line, "the request has two bodies", "Paste the JSON.")
         body = self._literal(given[bodies[0]]) if bodies else None
         is_json = bodies == ["json"] or (not self._is_python and path != "fetch")
@@ -827,6 +834,10 @@ def _is_plain(options: Sequence[Node]) -> bool:
 
 def _kinds(node: Node) -> list[str]:
     return [part.kind for part in node.parts]
+
+
+def _is_none(node: Node) -> bool:
+    return node.kind == "const" and node.value is None
 
 
 def _is_other_address(call: Node) -> bool:

@@ -71,6 +71,12 @@ def _opened(body: str, values: Values, shell: _Shell) -> OpenedPrompt:
             source = " ".join(unknown.source.split())[:60]
             sentence = f"is {source}, whose value is not known (the curl command in line {shell.line})."
             raise InputError.of(("--data",), sentence, "Paste the body.") from None
+        at = getattr(error, "pos", -1)
+        beside = (match[0] for match in re.finditer(r"\{\{\w+\}\}", body) if match.start() <= at < match.end())
+        if isinstance(unknown := next(values.opened(next(beside, "")), None), Open):
+            sentence = f"has {unknown.source[:60]} outside a text, and its value is not known"
+            sentence = f"{sentence} (the curl command in line {shell.line})."
+            raise InputError.of(("--data",), sentence, "Paste the body.") from None
         raise InputError.of(("--data",), f"is not JSON (the curl command in line {shell.line}): {error}.") from None
 
 
@@ -137,11 +143,14 @@ _OWN_NAMES = re.compile(
     re.ASCII,
 )
 """Names that the shell itself sets: each use has another value, also behind an assignment."""
+_NOT_READ = ("$(", "${", "$[", '$"', "<(", ">(")
 _HOME = re.compile(r"((?:\w+\+?=)?(?:[^~]*:)?)(~.*)", re.DOTALL | re.ASCII)
 _PIECE = re.compile(
     r"(?P<space>[ \t]+|[\\`]\n|\n(?=[ \t]*-))|(?P<end>\n|;|&&|\|\|?|&(?=\s|$)|\)\"?)"
     r"|(?P<here><<-?[ \t]*['\"\\]?\w+['\"]?)|(?P<redirect>\d?>>?(?:&\d)?)"
-    r"|\$'(?P<ansi>(?:[^'\\]|\\.)*)'|'(?P<single>[^']*)'"
+    r"|\"\$\([ \t]*cat[ \t]*<<(?P<tabs>-?)[ \t]*(?P<mark>['\"\\]?)(?P<word>\w+)['\"]?[ \t]*\n(?P<document>(?:.*?\n)??)"
+    r"(?P=word)\n?[ \t]*\)\""
+    r"|@'\n(?P<verbatim>.*?)\n'@|\$'(?P<ansi>(?:[^'\\]|\\.)*)'|'(?P<single>[^']*)'"
     rf"|\"(?P<double>(?:[^\"\\$]|\\.|{_BRACKETS}|\$)*+)\"|(?P<open>\$(?:\w+|[$@*#?!-])|{_BRACKETS}|`[^`\n]+`)"
     r"|\\(?P<escape>.)|(?P<plain>[^\s\\'\"$`#;&|<>]+|.)",
     re.DOTALL | re.ASCII,
@@ -238,7 +247,7 @@ class _Shell:
                 continue
             bare += text if kind == "plain" else "x"
             self._check_operators(piece)
-            added = self._text(kind, text)
+            added = self._text(kind, text, piece)
             if kind == "plain" and "~" in text:
                 added = self._with_home(word or "", text)
             self._spend(1 + max(0, len(added) - len(text)))
@@ -271,18 +280,24 @@ class _Shell:
         self._values.spend(self._source.count("\n", 0, self._at) + 1 if steps > MAX_CHARS else 0, steps)
 
     def _refuse(self, why: str, match: re.Match[str] | None = None) -> NoReturn:
-        """`match`: the place, in the text of the last piece."""
-        line = self._source.count("\n", 0, self._at) + (self._source[self._at - 1] != "\n")
-        line -= match.string.count("\n", match.end()) if match is not None else 0
         advice = "Paste the body." if self.is_cmd else "Put the body in single quotes, or paste it."
-        raise InputError.of((), f"line {line}: {why}.", advice)
+        raise InputError.of((), f"{self._place(match)}: {why}.", advice)
 
-    def _text(self, kind: str, text: str) -> str:
+    def _place(self, match: re.Match[str] | None) -> str:
+        """Return the line of the last piece, or of a place in its text."""
+        line = self._source.count("\n", 0, self._at) + (self._source[self._at - 1] != "\n")
+        return f"line {line - (match.string.count(chr(10), match.end()) if match is not None else 0)}"
+
+    def _text(self, kind: str, text: str, piece: re.Match[str]) -> str:
+        if kind == "document":
+            return self._document(piece)
+        if kind == "verbatim":
+            return text if self.is_powershell else self._refuse("@' is not understood")
         if self.is_powershell and kind in ("single", "double", "open", "ansi", "escape"):
             return self._powershell_text(kind, text)
         if self.is_cmd:
             text = (_BATCH_EXPANSION if self._is_batch else _CMD_EXPANSION).sub(self._cmd_value, text)
-        elif kind == "plain" and (text == "`" or self._source[self._at - 1 : self._at + 1] in ("$(", "${", "$[", '$"')):
+        elif kind == "plain" and (text == "`" or self._source[self._at - 1 : self._at + 1] in _NOT_READ):
             self._refuse(f"{text} is not understood")
         if kind == "ansi":
             return _unescaped(text)
@@ -302,7 +317,7 @@ class _Shell:
     def _powershell_value(self, match: re.Match[str]) -> str:
         if match[1]:
             self._refuse(f"{match[1]} is not understood", match)
-        return self._values.open(match[0])
+        return self._values.open(match[0], self._place(match))
 
     def _cmd_value(self, match: re.Match[str]) -> str:
         if match[0] == "%%":
@@ -310,7 +325,7 @@ class _Shell:
         if match[0] == "%":
             self._refuse("a batch file reads % as the start of a variable or argument: write %% for the sign")
         key = match[1] if match[1] and not re.fullmatch(r"(?i)random|time|date", match[1]) else None
-        return self._values.open(match[0], key=key and key.lower())
+        return self._values.open(match[0], self._place(match), key=key and key.lower())
 
     def _expanded(self, text: str, *, is_here: bool = False) -> str:
         """Return a text with its variables and commands open, as the shell replaces them in double quotes."""
@@ -329,11 +344,20 @@ class _Shell:
             if name in self._names:
                 return self._names[name]
             key = name if name and not _OWN_NAMES.fullmatch(name) else None
-            return self._values.open(
-                name if name and name.isidentifier() else f"${name}" if name else match[4], key=key
-            )
+            source = name if name and name.isidentifier() else f"${name}" if name else match[4]
+            return self._values.open(source, self._place(match), key=key)
 
         return _EXPANSION.sub(replaced, text)
+
+    def _document(self, piece: re.Match[str]) -> str:
+        """Return the text of `"$(cat <<EOF … )"`."""
+        text = re.sub(r"^\t+", "", piece["document"], flags=re.MULTILINE) if piece["tabs"] else piece["document"]
+        if self.is_powershell or self.is_cmd or piece["word"] in text.split("\n"):
+            self._refuse("$(cat << is not understood")
+        self._at = piece.end("document") + 1  # lines are counted up to the one behind it
+        text = text if piece["mark"] else self._expanded(text, is_here=True)
+        self._at = piece.end()
+        return text.rstrip("\n")
 
     def _here_text(self, here: re.Match[str]) -> str:
         """Return the lines up to the word of `<<EOF`, from the next line; the rest of the script follows."""

@@ -40,7 +40,10 @@ def load_yaml(text: str) -> Any:
     try:
         check_depth(text)
         _check_events(yaml.parse(text, Loader=yaml.SafeLoader))
-        return yaml.load(text, Loader=yaml.SafeLoader)
+        loader = yaml.SafeLoader(text)
+        root = loader.get_single_node()
+        _check_keys(root)
+        return None if root is None else loader.construct_document(root)
     except JsonBoundsError as error:
         raise InputError.of((), str(error)) from None
     except yaml.MarkedYAMLError as error:
@@ -51,6 +54,25 @@ def load_yaml(text: str) -> Any:
         if isinstance(error, InputError):
             raise
         raise InputError.of((), f"this is not YAML: {type(error).__name__}.") from None
+
+
+def _check_keys(root: Any) -> None:
+    """Refuse a field that is given twice: most readers refuse it, others keep one of the values."""
+    import yaml
+
+    todo = [root]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, yaml.SequenceNode):
+            todo += node.value
+        elif isinstance(node, yaml.MappingNode):
+            seen: set[str] = set()
+            for name, value in node.value:
+                if isinstance(name, yaml.ScalarNode) and name.value in seen:
+                    line = name.start_mark.line + 1
+                    raise InputError.of((), f"line {line}: the field {name.value[:60]} is given twice.", "Keep one.")
+                seen.add(str(name.value))
+                todo.append(value)
 
 
 def _check_events(events: Any) -> None:

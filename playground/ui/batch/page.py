@@ -8,7 +8,6 @@ from PySide6.QtCore import QRect, Qt, QTimer, Signal
 from PySide6.QtGui import QDragEnterEvent, QDropEvent, QFontMetrics, QPainter, QPaintEvent, QShowEvent
 from PySide6.QtWidgets import (
     QButtonGroup,
-    QFrame,
     QLabel,
     QMenu,
     QPushButton,
@@ -26,7 +25,7 @@ from playground.ui.batch.model import BatchModel, BatchTable
 from playground.ui.batch.setup import BatchSetup
 from playground.ui.modes import Pane
 from playground.ui.theme import GRID, current_theme, mono_font, scaled, ui_font, zoom_factor
-from playground.ui.topbar import shortened_name
+from playground.ui.topbar import ModeTools, shortened_name
 from playground.ui.widgets.figure_row import FigureRow
 from playground.ui.widgets.form import DirectedEdit, line_edit
 from playground.ui.widgets.icons import set_compact, set_icon, set_label
@@ -374,7 +373,7 @@ class BatchPage(QWidget):
             self.say(f"{len(paths)} files were dropped and none was read: drop the one file that has the rows.")
 
 
-class BatchTools(QFrame):
+class BatchTools(ModeTools):
     """Toolbar of Batch mode: prompt and data, export, stop, and the one filled button."""
 
     _run_state = "Start", True

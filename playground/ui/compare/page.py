@@ -43,6 +43,7 @@ from playground.experiments.comparison import (
 from playground.ui.compare.column import ColumnView
 from playground.ui.panes.prompt.pane import PromptPane
 from playground.ui.theme import GRID, mono_font, restyle, scaled
+from playground.ui.topbar import ModeTools
 from playground.ui.widgets.figure_row import Bar, BarPiece
 from playground.ui.widgets.form import combo_box, line_edit, padded, spin_box
 from playground.ui.widgets.icons import set_compact, set_icon, set_label
@@ -150,7 +151,7 @@ VALUE_PX, MOST_PX = 120, 116
 _GROWS, _STAYS = QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred
 
 
-class CompareTools(QWidget):
+class CompareTools(ModeTools):
     """Toolbar: add a column, display, number of runs, Stop all and Send all."""
 
     def __init__(self) -> None:

@@ -153,7 +153,7 @@ class CompareController(QObject):
         self._task: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
         self._rows: tuple[BatchRow, ...] = ()
-        self._resting = self._reading = False
+        self._is_shut_down = self._reading = False
         self.painter = ColumnPainter(self.page, self.session)
         self._soon = single_timer(self, PREFIX_MS, self.refresh_prefixes)
         self._connect()
@@ -166,7 +166,7 @@ class CompareController(QObject):
             send=self.send_or_stop,
             take_focus=self._take_focus,
             panes=self.page.panes,
-            close=self.rest,
+            close=self.shut_down,
         )
 
     def _connect(self) -> None:
@@ -329,7 +329,7 @@ class CompareController(QObject):
     def refresh_prefixes(self) -> None:
         if self._looking is not None:
             self._looking.cancel()
-        if not self._resting:
+        if not self._is_shut_down:
             self._looking = self._start(self._look(), "compare prefixes")
 
     async def _look(self) -> None:
@@ -379,7 +379,7 @@ class CompareController(QObject):
             await self.session.send(self.tools.runs.value(), self.order, self.cache_start)
         finally:
             self._task = None
-            if not self._resting:
+            if not self._is_shut_down:
                 self._show_columns()
                 self.ended.emit()
                 self._start(self._compare_answers(), "compare answers")
@@ -402,7 +402,7 @@ class CompareController(QObject):
 
     async def _compare_answers(self) -> None:
         """Compare each column's newest answer with A's, in a worker."""
-        if await self.session.compare_answers() and not self._resting:
+        if await self.session.compare_answers() and not self._is_shut_down:
             slots, views = list(self.slots), list(self.page.columns)
             for slot, view in zip(slots, views, strict=True):
                 if [*map(id, slots)] != [*map(id, self.slots)] or views != self.page.columns:
@@ -415,7 +415,7 @@ class CompareController(QObject):
         return self.session.report(self.order, self.cache_start)
 
     def _show_summary(self) -> None:
-        if self._resting:
+        if self._is_shut_down:
             return
         report = self.report()
         running = [letter for letter, slot in zip(LETTERS, self.slots, strict=False) if slot.running]
@@ -441,8 +441,8 @@ class CompareController(QObject):
         fields = self.page.values.fields
         next(iter(fields.values()), self.tools.send).setFocus()
 
-    def rest(self) -> None:
-        self._resting = True
+    def shut_down(self) -> None:
+        self._is_shut_down = True
         self.painter.stop()
         self._soon.stop()
 

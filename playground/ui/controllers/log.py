@@ -447,6 +447,6 @@ class LogPaths(QObject):
         ):
             menu.addAction(label, partial(self.ask, name))
 
-    def rest(self) -> None:
+    def shut_down(self) -> None:
         self._ago.stop()
         self._bounds.stop()

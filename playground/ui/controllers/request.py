@@ -131,7 +131,7 @@ class Requests(QObject):
         """The logged request on display."""
         self._wanted_run_id: str | None = None
         """The logged request that is being read for display."""
-        self._resting = self._unsent = False
+        self._is_shut_down = self._unsent = False
         self._frame = single_timer(self, FRAME_MS, self._paint)
         self._frame.setTimerType(Qt.TimerType.PreciseTimer)  # a coarse one may end before the second does
         self._forecast_timer = single_timer(self, FORECAST_MS, self._refresh_soon)
@@ -195,8 +195,8 @@ class Requests(QObject):
         else:
             await self._send(recalled.document)
 
-    def rest(self) -> None:
-        self._resting = True
+    def shut_down(self) -> None:
+        self._is_shut_down = True
         for timer in (self._frame, self._forecast_timer, self._slow, self._tick):
             timer.stop()
 
@@ -226,11 +226,11 @@ class Requests(QObject):
 
     def document_edited(self, _document: Document) -> None:
         """Forecast again, once, FORECAST_MS after the first of several edits."""
-        if not (self._forecast_timer.isActive() or self._resting):
+        if not (self._forecast_timer.isActive() or self._is_shut_down):
             self._forecast_timer.start(FORECAST_MS)
 
     def document_shown(self, _document: Document) -> None:
-        if not self._resting:
+        if not self._is_shut_down:
             self._forecast_timer.start(0)
 
     def refresh_forecast(self) -> PromptForecast:
@@ -250,7 +250,7 @@ class Requests(QObject):
         """Make a forecast in another thread, and show it unless another document or endpoint is displayed by then."""
         document, endpoint = self._prompt.document(), self._workspace.endpoint
         changes, prompt_forecast = await self._workspace.sender.look(document, endpoint)
-        if not self._resting and document is self._prompt.document() and endpoint == self._workspace.endpoint:
+        if not self._is_shut_down and document is self._prompt.document() and endpoint == self._workspace.endpoint:
             self._show_forecast(changes, prompt_forecast)
 
     def _show_forecast(self, changes: int, prompt_forecast: PromptForecast) -> None:
@@ -431,7 +431,7 @@ class Requests(QObject):
         if isinstance(event, HeadersReceived):
             self._log.row_changed(run.id)
         # After shutdown, a stopped run may still report an event: do not repaint.
-        if not 0 <= self._frame.remainingTime() <= FRAME_MS and not self._resting:
+        if not 0 <= self._frame.remainingTime() <= FRAME_MS and not self._is_shut_down:
             self._frame.start(FRAME_MS)
 
     def _paint(self) -> None:

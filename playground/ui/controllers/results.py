@@ -51,7 +51,7 @@ class Adviser(QObject):
         super().__init__()
         self._workspace, self._prompt, self._section = workspace, prompt, section
         self._files, self._program = files, program
-        self._judging = self._resting = False
+        self._judging = self._is_shut_down = False
         self._rest = single_timer(self, REST_MS, self._begin)
         self.advice: tuple[Finding, ...] = ()
         self.document: Document | None = None
@@ -65,7 +65,7 @@ class Adviser(QObject):
 
     def look_soon(self) -> None:
         """Schedule advice after a change of the prompt, the endpoint or a setting. No effect after `rest`."""
-        if not self._resting:
+        if not self._is_shut_down:
             self._rest.start()
 
     def look_again(self) -> None:
@@ -73,9 +73,9 @@ class Adviser(QObject):
         self._workspace.adviser.forget()
         self.look_soon()
 
-    def rest(self) -> None:
+    def shut_down(self) -> None:
         """Start no further check: tasks that end during the shutdown may still ask for one."""
-        self._resting = True
+        self._is_shut_down = True
         self._rest.stop()
 
     def dismiss(self, advice: Finding, *, for_good: bool) -> None:
@@ -172,9 +172,9 @@ class Answers:
         name = visible_line(recalled.document.name) or "Untitled"
         bar.show_message(f"{day}{when:%H:%M:%S} · {name}", [("Use its prompt", use_prompt), back])
 
-    def rest(self) -> None:
+    def shut_down(self) -> None:
         for part in (self.requests, self.adviser, self.log, self.log_paths):
-            part.rest()
+            part.shut_down()
 
 
 def _place(splitter: QSplitter, index: int, pane: QWidget) -> None:

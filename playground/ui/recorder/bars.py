@@ -17,6 +17,7 @@ from playground.requestlog.records import LogRow
 from playground.runs.metrics import Figure, counted
 from playground.ui.compare.column import PieceView
 from playground.ui.theme import GRID, current_theme, mono_font, restyle, scaled, ui_font, zoom_factor
+from playground.ui.topbar import ModeTools
 from playground.ui.widgets.figure_row import figure, round_up
 from playground.ui.widgets.form import combo_box, line_edit, spin_box
 from playground.ui.widgets.icons import IconLabel, set_icon, set_label
@@ -31,7 +32,7 @@ _FORWARDS_PX = 780
 """Least width with the name of the endpoint beside the address."""
 
 
-class RecorderTools(QWidget):
+class RecorderTools(ModeTools):
     """Displays the state; emits what the user wants."""
 
     start_wanted = Signal()

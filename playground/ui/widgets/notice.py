@@ -199,7 +199,7 @@ class EndNotice:
             self._tray.show()
             self._tray.showMessage("Electron Playground", self.last, self._tray.icon(), SHOWN_MS)
 
-    def rest(self) -> None:
+    def shut_down(self) -> None:
         """Remove the icon from the notification area, and the badge."""
         _badge(0)
         if self._tray is not None:

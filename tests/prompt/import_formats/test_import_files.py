@@ -40,6 +40,11 @@ CASES: dict[str, tuple[str, str | bytes, int | str]] = {
         'curl.exe ^"https://x^" ^\r\n -d ^"{^\\^"messages^\\^":[{^\\^"role^\\^":^\\^"user^\\^",^\\^"content^\\^":^\\^"Q^\\^"}]}^"',
         1,
     ),
+    "github.field_twice": (
+        "a.prompt.yml",
+        "messages:\n  - role: user\n    content: a\n    content: b\n",
+        "line 4: the field content is given twice",
+    ),
     "curl.dollar_prompt": ("", "$ " + curl(B), 1),
     "curl.ansi_c_escape": (
         "a.sh",

@@ -402,7 +402,13 @@ JAVASCRIPT: dict[str, tuple[str, list[str | None], list[int]]] = {
         ["S", "{{q}}"],
         [2],
     ),
-    "undefined": ("c.chat.completions.create({messages: [" + U + "], stop: undefined})", ["U"], [2]),
+    "undefined": ("c.chat.completions.create({messages: [" + U + "], stop: undefined})", ["U"], []),
+    "undefined field of a message": (
+        'c.chat.completions.create({messages: [{role: "user", content: "U", name: undefined}]})',
+        ["U"],
+        [],
+    ),
+    "call of OpenAI's library before version 4": (f"c.createChatCompletion({{messages: [{U}]}})", ["U"], []),
     "numbers in a template": (
         'const n = 1.0, x = 0.5;\nconst m = [{role: "user", content: `${n} ${x}`}];\n' + JS_SEND,
         ["1 {{x}}"],
@@ -627,6 +633,59 @@ def test_open_any_shell_script_that_is_not_read_is_refused_with_the_line(before:
     assert "line 2" in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("start", "content", "lines"),
+    [("EOF", "(a {{B}} \t", [4]), ("'EOF'", "($A $B \t", []), ("-EOF", "(a {{B}} \t", [4])],
+)
+def test_open_any_document_of_a_shell_in_a_command_is_read(start: str, content: str, lines: list[int]) -> None:
+    code = f"""A=a
+curl https://a.example -d "$(cat <<{start}
+{{"messages":[
+{{"role":"user","content":"($A $B \\t"}}]}}
+EOF
+)" | jq ."""
+    opened = open_any(code)
+    assert [message.content for message in opened.document.messages] == [content]
+    assert lines_in(" ".join(opened.notes)) == lines
+
+
+def test_open_any_names_that_a_shell_script_needs_may_be_checked_before_curl() -> None:
+    code = f""": "${{KEY:?missing}}"\n: ${{URL?}}\ncurl "$URL" -d '{SHELL_BODY}'"""
+    assert [message.content for message in open_any(code).document.messages] == ["U"]
+
+
+def test_open_any_unknown_values_of_a_shell_are_named_with_their_lines() -> None:
+    code = """A=a
+curl https://a.example -d @- <<EOF
+{"messages":
+[{"role":"user","content":"$A ${B:-b}"},
+{"role":"user","content":"$C"}]}
+EOF"""
+    opened = open_any(code)
+    assert [message.content for message in opened.document.messages] == ["a {{B_b}}", "{{C}}"]
+    assert lines_in(" ".join(opened.notes)) == [4, 5]
+
+
+def test_open_any_text_in_lines_of_powershell_is_read() -> None:
+    code = f"curl.exe https://a.example -d @'\n{SHELL_BODY}\n'@"
+    assert [message.content for message in open_any(code, "a.ps1").document.messages] == ["U"]
+
+
+@pytest.mark.parametrize(("module", "is_read"), [("rich", True), ("helpers", False)])
+def test_open_any_print_of_another_module_may_change_its_argument(module: str, is_read: bool) -> None:
+    code = f"from {module} import print\nm = [{S}]\nprint(m)\n{SEND}"
+    if is_read:
+        assert imported(code) == (["S"], [])
+        return
+    with pytest.raises(InputError, match="line 3 passes m on or changes it"):
+        open_any(code)
+
+
+def test_open_any_posted_body_by_position_beside_none_is_read() -> None:
+    code = f'import requests\nrequests.post("https://a.example/chat/completions", None, {{"messages": [{S}]}})'
+    assert imported(code) == (["S"], [])
+
+
 def test_open_any_json_options_of_curl_are_joined() -> None:
     code = f"""Q=a # comment
 curl https://a.example/v1/chat/completions --json '{{"messages":' --json '[{U}]}}'"""
@@ -673,6 +732,26 @@ REFUSED_SHELL = {
     "several assignments": (
         "A=a\nB=b C=c\ncurl https://a.example -d '{}'",
         "line 2: before curl, only comments and simple assignments, one in a line, are read, not B=b C=c.",
+    ),
+    "output of a command as a file": (
+        "curl https://a.example -d @<(echo '{}')",
+        "line 1: < is not understood",
+    ),
+    "line end of Windows": (
+        f"A=a\r\ncurl https://a.example -d '{SHELL_BODY}'\r\n",
+        "line 1: it ends in CR LF, and for a shell the CR belongs to the value",
+    ),
+    "value outside a text": (
+        "Q=a\ncurl https://a.example -d '{\"messages\":[],\"seed\":'${N:-1}'}'",
+        "has ${N:-1} outside a text, and its value is not known (the curl command in line 2)",
+    ),
+    "text in lines of PowerShell in a shell": (
+        f"curl https://a.example -d @'\n{SHELL_BODY}\n'@",
+        "line 3: @' is not understood",
+    ),
+    "document that ends twice": (
+        f'curl https://a.example -d "$(cat <<E\n{SHELL_BODY}\nE\nx\nE\n)"',
+        "line 6: $(cat << is not understood",
     ),
     "no JSON": ("\n\nQ=a\n\ncurl https://a.example -d '{'", "the curl command in line 5"),
 }

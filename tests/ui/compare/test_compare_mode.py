@@ -138,7 +138,7 @@ async def test_compare_closed_window_has_no_timer_of_it(session: Session, hand: 
     compare = compare_of(session, edited())
     compare.page.values.order.setCurrentIndex(1)
     assert any(timer.isActive() for timer in compare.findChildren(QTimer))
-    session.window.rest()
+    session.window.shut_down()
     assert not any(timer.isActive() for timer in compare.findChildren(QTimer))
 
 

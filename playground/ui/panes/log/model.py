@@ -67,9 +67,9 @@ class LogModel(RowModel):
         self.shown_run_id: str | None = None
         """The request that the panes show."""
         self.live: Callable[[str], LiveRequests | None] = lambda _run_id: None
+        """What is known of a request that this window is sending."""
         self._painted_live: dict[str, LiveRequests | None] = {}
         """Snapshots of the requests that go on, as they were painted last."""
-        """What is known of a request that this window is sending."""
 
     @property
     def shows_filter(self) -> bool:

@@ -146,7 +146,7 @@ class LogPane(QWidget):
         self.copy_button = push_button(COPY, icon=("copy", "text"))
         self.empty = EmptyPage()
         self._typing = single_timer(self, TYPING_MS, self._apply_filter)
-        self._resting = False
+        self._is_shut_down = False
         self._choose_all = False
         """Whether the rows of a pasted list are to be chosen when they come."""
         self._left_out = ""
@@ -207,22 +207,22 @@ class LogPane(QWidget):
         self.empty.show_message(notice or OPENING, clear=False)
         self.model.set_source(source, self._read_filter() or EVERYTHING)
 
-    def rest(self) -> None:
+    def shut_down(self) -> None:
         """Read nothing any more: the window is going, and the log before it."""
-        self._resting = True
+        self._is_shut_down = True
         for timer in (self._refresh, self._typing, self._live):
             timer.stop()
 
     def repaint_live(self) -> None:
         """Repaint running requests if the pane is visible, and again every LIVE_MS or WAIT_MS while there are any."""
-        if self.isVisible() and not self._resting and (going := self.model.repaint_live()):
+        if self.isVisible() and not self._is_shut_down and (going := self.model.repaint_live()):
             self._live.start(WAIT_MS if all(live.state.waits for live in going) else LIVE_MS)
 
     def row_changed(self, run_id: str) -> None:
         """Read again after a request began, went on, ended or was explained: at most four times a second."""
         self.model.details.forget_unexplained(run_id)
         for timer, wanted, soon_ms in ((self._live, self.isVisible(), LIVE_MS), (self._refresh, True, REFRESH_MS)):
-            if wanted and not 0 <= timer.remainingTime() <= soon_ms and not self._resting:
+            if wanted and not 0 <= timer.remainingTime() <= soon_ms and not self._is_shut_down:
                 timer.start(soon_ms)
 
     def showEvent(self, event: QShowEvent) -> None:
