@@ -507,3 +507,20 @@ async def test_alt_and_a_letter_opens_a_menu_and_types_nothing(session: Session,
     assert window.prompt.document() == before
     titles = [action.text() for action in window.menu_row.menus.actions()]
     assert titles == ["&File", "&Edit", "&View", "&Request", "&Help"]
+
+
+async def test_each_tab_has_its_own_collapsed_messages(session: Session, hand: UiDriver) -> None:
+    tab, files = session.window.prompt.prompt_tab, session.window.files
+    assert tab.collapsed == {0, 1}  # the sample's, so that its boundary is in view
+    sample = files.tabs.page
+    files.new_tab()
+    assert tab.collapsed == frozenset()
+    other = files.tabs.page
+    tab.cards[1].set_collapsed(True)
+    files.tabs.show_page(sample)
+    assert tab.collapsed == {0, 1}
+    files.tabs.show_page(other)
+    assert tab.collapsed == frozenset({1} - {other.cursor[0]})
+    tab.cards[0].set_collapsed(True)
+    session.window.prompt.set_document(Document(name="another", messages=(Message("user", "Hello?"),)))
+    assert tab.collapsed == frozenset()

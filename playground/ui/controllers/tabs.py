@@ -73,8 +73,10 @@ class PromptTabs(QObject):
 
     def show_page(self, page: PromptPage) -> None:
         if page is not self.page:
-            self.page.cursor = self._prompt.prompt_tab.selection()[0]
+            tab = self._prompt.prompt_tab
+            self.page.cursor, self.page.collapsed = tab.selection()[0], tab.collapsed
             self._prompt.history.show_page(page)
+            tab.collapse(page.collapsed)
             self._prompt.show_place(*page.cursor)
             self._prompt.focus_editor()
             self.switched.emit(page)

@@ -190,6 +190,7 @@ class PromptPane(Panel):
             self.history.replace(document, label, file=file)
         else:
             self.history.reset(document, file)
+            self.prompt_tab.collapse(frozenset())  # what was collapsed was another prompt's
             self.document_shown.emit(document)
 
     def undo(self) -> None:

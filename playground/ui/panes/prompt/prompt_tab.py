@@ -263,6 +263,16 @@ class PromptTab(QWidget):
         half = round(spot.bottom - spot.top) // 2
         self.area.ensureVisible(0, corner.y() + half, 0, half + _ROOM_PX)
 
+    @property
+    def collapsed(self) -> frozenset[int]:
+        return frozenset(index for index, card in enumerate(self.cards) if card.collapsed)
+
+    def collapse(self, collapsed: frozenset[int]) -> None:
+        """Collapse these messages and expand the others."""
+        for index, card in enumerate(self.cards):
+            if card.collapsed != (index in collapsed):
+                card.set_collapsed(index in collapsed)
+
     def collapse_to_fit(self) -> None:
         """Collapse messages from the first on, but not the last one, until the prompt fits with its two rules."""
         for card in self.cards[:-1]:

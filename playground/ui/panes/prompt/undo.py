@@ -48,12 +48,13 @@ class PromptFile(Struct, eq=False):
 
 
 class PromptPage(Struct, eq=False, weakref=True):
-    """One open prompt: the document, its file, its undo steps, and the cursor (message, code point)."""
+    """One open prompt: document, file, undo steps, cursor (message, code point), and which messages are collapsed."""
 
     document: Document = field(default_factory=Document)
     file: PromptFile = field(default_factory=PromptFile)
     stack: QUndoStack = field(default_factory=QUndoStack)
     cursor: tuple[int, int] = (0, 0)
+    collapsed: frozenset[int] = frozenset()
     fixed: Document | None = None
     """Set by an automatic fix until the next request: the prompt after it."""
     restored: bool = False
