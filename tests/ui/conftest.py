@@ -15,6 +15,7 @@ from pytestqt.qtbot import QtBot
 
 from playground.cli.selftest import UiDriver
 from playground.ui.session import Session, make_runner
+from playground.ui.theme import BASE_PX, PROMPT_PX, ZOOM, apply_theme, load_theme
 from tests.conftest import FAST, PATIENCE_S, Entered
 
 
@@ -44,6 +45,20 @@ Tell = Callable[[Story], None]
 def last_closed_window_does_not_quit(qapp: QApplication) -> None:
     """Loops go on when the last window is closed, as the program's does."""
     qapp.setQuitOnLastWindowClosed(False)
+
+
+_USUAL_SIZES = ((None, None), (1.0, BASE_PX))
+"""Zoom and size of prompts, before the first window and after one."""
+
+
+@pytest.fixture(autouse=True)
+def later_tests_have_the_default_size(qapp: QApplication) -> Iterator[None]:
+    """The size of text is a property of the application, which all tests of a process share."""
+    yield
+    if (qapp.property(ZOOM), qapp.property(PROMPT_PX)) not in _USUAL_SIZES:
+        for name in (ZOOM, PROMPT_PX):
+            qapp.setProperty(name, None)
+        apply_theme(qapp, load_theme("light"))
 
 
 @pytest.fixture

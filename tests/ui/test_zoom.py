@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -37,21 +36,12 @@ from playground.ui.panes.log.columns import COLUMNS
 from playground.ui.panes.prompt.marks import GAP_PX
 from playground.ui.panes.response.pane import FOOTER_PX, ResponseFooter
 from playground.ui.session import Session
-from playground.ui.theme import PROMPT_PX, ZOOM, apply_theme, load_theme, scaled, zoom_factor
+from playground.ui.theme import PROMPT_PX, ZOOM, scaled, zoom_factor
 from playground.ui.widgets.figure_row import Chart, Series
 from playground.ui.widgets.icons import IconLabel, paint_row_icon
 from playground.ui.widgets.plain_table import ROW_PX, fill_table, plain_table
 from tests.conftest import FAST
 from tests.ui.conftest import Tell
-
-
-@pytest.fixture(autouse=True)
-def later_tests_have_the_default_size(qapp: QApplication) -> Iterator[None]:
-    """The size of text is a property of the application, which all tests of a process share."""
-    yield
-    for name in (ZOOM, PROMPT_PX):
-        qapp.setProperty(name, None)
-    apply_theme(qapp, load_theme("light"))
 
 
 def sizes(window: MainWindow) -> dict[str, object]:
