@@ -102,6 +102,15 @@ class Again(Struct, frozen=True):
     whole: float
 
 
+class Apart(Struct, frozen=True):
+    """A prompt that shares more with a request of other parameters, `names`: `whole`, against `same` with those in
+    which these have the same values."""
+
+    names: tuple[str, ...]
+    same: Size
+    whole: Size
+
+
 class Prediction(Struct):
     """Everything that is computed of a prompt before it is sent.
 
@@ -133,6 +142,8 @@ class Prediction(Struct):
     """What it shares with requests that had ended when it was predicted; None: no running one shares more."""
     again: Again | None = None
     """What was served of the same prompt before; None: it was not sent."""
+    apart: Apart | None = None
+    """What it shares with requests of the same parameters; None: no others share more."""
 
     @property
     def ended_chars(self) -> int | None:

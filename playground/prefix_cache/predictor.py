@@ -9,15 +9,15 @@ from math import inf, sqrt
 from operator import attrgetter
 
 from playground.prefix_cache.block_size import SMALL_BLOCK
-from playground.prefix_cache.difference import that_may_matter
-from playground.prefix_cache.forecast import Again, InFlight, Prediction
+from playground.prefix_cache.difference import differing, that_may_matter
+from playground.prefix_cache.forecast import Again, Apart, InFlight, Prediction
 from playground.prefix_cache.hypotheses import IRRELEVANT, ROUTINGS, Rendering, ReportOutcome
 from playground.prefix_cache.learned_state import LearnedParameters
 from playground.prefix_cache.match_tree import MatchNode, TreePath, counted_ends, longest_prompt, most_served
 from playground.prefix_cache.prefix_size import TAIL, Anchor, ForecastInterval, Measure, PrefixSizer, Size, interval
 from playground.prefix_cache.proofs import message_ends
 from playground.prefix_cache.reach import Reach
-from playground.prefix_cache.round_robin import REPLICAS
+from playground.prefix_cache.round_robin import COMPARED, REPLICAS
 from playground.prefix_cache.sent_requests import SentRequests
 from playground.prefix_cache.view import (
     BARE,
@@ -41,6 +41,8 @@ SETTLED = 4
 """Reports in a row inside the interval from which it is not widened for unknown properties of the server."""
 GLANCED = 4
 """Renderings that a forecast while typing weighs at most."""
+APART = 2
+"""Reports from which a parameter is expected to keep prompts apart."""
 SAME_PROMPTS, SOON_S = 6, 120.0
 """Newest requests with the same text that are read; seconds in which a served prefix is hardly forgotten."""
 _PLACES: tuple[Order, ...] = ("first", "inside", "first_user", "before_last_user", "after_messages")
@@ -114,7 +116,41 @@ class Predictor:
         else:
             self._as_served_again(predicted, view, fields)
         self._as_served_lately(predicted, off=self._learned.off.serves_nothing(fields, predicted.shared.tokens))
-        return self._with_evidence(predicted, reaches[best])
+        self._with_evidence(predicted, reaches[best])
+        predicted.apart = self._apart(paths[self._requests.order_of(best)], best.reuse, reaches[best], fields)
+        self._kept_apart(predicted)
+        return predicted
+
+    def _apart(self, path: TreePath, reuse: Reuse, reach: Reach, fields: Mapping[str, Json] | None) -> Apart | None:
+        """Return what a prompt shares with requests of the same parameters, if one of others shares more."""
+        newest = self._requests.sent(reach.steps[-1].newest) if reach.steps else None
+        if newest is None or fields is None or newest.fields is None:
+            return None
+        mine = that_may_matter(fields)
+        names = {*differing(mine, that_may_matter(newest.fields))} - self._learned.proofs.shared
+        if not names:
+            return None
+        same, end = 0, len(self._requests)
+        for number in range(end - 1, max(end - 1 - COMPARED, -1), -1):
+            depth = path.tree.reused(path.shared(number), number, reuse)
+            sent = self._requests.sent(number) if depth > same else None
+            if sent is not None and sent.fields is not None:
+                others = differing(mine, that_may_matter(sent.fields))
+                same = same if names.intersection(others) else depth
+        return Apart(tuple(sorted(names)), reach.size(same), reach.longest)
+
+    def _kept_apart(self, made: Prediction) -> None:
+        """Forecast what requests of the same parameters share, if reports have ended there APART times; include it in
+        the interval if one has."""
+        proofs, apart = self._learned.proofs, made.apart
+        reports = max((proofs.apart.get(name, 0) for name in apart.names), default=0) if apart is not None else 0
+        if apart is None or not reports:
+            return
+        units = self._learned.units.likely
+        tokens = units[0].served(apart.same.tokens) if units else apart.same.tokens
+        if tokens < made.interval.tokens:
+            low, kept = min(made.interval.low, tokens), tokens if reports >= APART else made.interval.tokens
+            made.interval = ForecastInterval(kept, low, made.interval.high)
 
     def _as_served_again(self, made: Prediction, view: CacheView, fields: Mapping[str, Json] | None) -> None:
         """Forecast the figure served of the same prompt before, if the blocks of the cache give another one."""

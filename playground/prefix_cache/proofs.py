@@ -220,6 +220,8 @@ class CacheProofs:
         self._unserved = [0.0, 0.0]
         self.shared: set[str] = set()
         """Names of parameters with which requests share a cache although their values differ."""
+        self.apart: dict[str, int] = {}
+        """Names of the others, with the reports of this session that end where a request with the same value does."""
         self._outlived = 0.0
         """Tokens of a prefix that was served whole, with all other traffic since it was used."""
         self.inside = False

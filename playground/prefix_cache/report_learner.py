@@ -66,6 +66,7 @@ class ReportLearner:
             self._learn_again(prediction, cached)
         if cached is not None and not self._may_be_too_early(prediction, cached):
             self._prove_shared(prediction, run_id, cached)
+            self._prove_apart(prediction, cached)
             self._learn_cache(prediction, cached, prediction.counted(usage), run_id)
             limited = cached == self._learned.kept_points.limited_to
             # Without counted prompts the estimates may be wrong by more than they tell.
@@ -309,6 +310,19 @@ class ReportLearner:
                 explained = True
         if explained:
             self._learned.proofs.shared.update(names)
+
+    def _prove_apart(self, prediction: Prediction, cached: int) -> None:
+        """Learn which parameter keeps prompts apart: the report is what a request with the same value shares."""
+        apart, step = prediction.apart, self._learned.units.step
+        if apart is None or len(apart.names) != 1 or apart.whole.tokens - apart.same.tokens < max(PART, 2 * step):
+            return
+        known, (name,) = self._learned.proofs.apart, apart.names
+        units = self._learned.units.likely
+        served = units[0].served(apart.same.tokens) if units else apart.same.tokens
+        if abs(cached - served) <= step + 3 * apart.same.error + NEAR:
+            known[name] = known.get(name, 0) + 1
+        elif cached > served:
+            known.pop(name, None)
 
     def _other_parameters(self, sent: Sent | None, reach: Reach) -> bool:
         """Whether the request differs from the ones it matches in parameters that may matter, and are not proved not

@@ -490,3 +490,16 @@ def test_place_of_the_tools_is_sure_once_reports_exclude_each_other_one() -> Non
     found = profile_of("q18_place_of_tools").tools_position
     assert found.value == "inside"
     assert found.confidence >= 0.7
+
+
+def test_parameter_that_keeps_prompts_apart_is_forecast_from_the_second_report_on() -> None:
+    forecasts = [
+        (one.forecast.cached_tokens, one.forecast.low, one.usage.cached_tokens)
+        for one in replay_traffic(read_traffic(CASES / "re33_cache_salt.jsonl"))
+        if one.usage is not None
+    ]
+    salted = [place for place, (_, _, cached) in enumerate(forecasts) if place and not cached]
+    assert salted == [5, 11, 17, 23]
+    assert forecasts[11][1] == 0, "one report: possible"
+    assert [forecasts[place][0] for place in salted[2:]] == [0, 0]
+    assert all(cached is not None and abs(forecast - cached) <= 32 for forecast, _, cached in forecasts[12:])
