@@ -88,6 +88,15 @@ def process_of(feed: RecordingFeed) -> psutil.Process:
     return psutil.Process(feed._process.pid)
 
 
+async def stopped(feed: RecordingFeed) -> psutil.Process:
+    """Stop the recording process until SIGCONT; it reads nothing more."""
+    child = process_of(feed)
+    child.send_signal(signal.SIGSTOP)
+    while child.status() != psutil.STATUS_STOPPED:  # noqa: ASYNC110 - the system takes a moment, and tells nobody
+        await asyncio.sleep(0.001)
+    return child
+
+
 async def pass_exchange(feed: RecordingFeed, body: bytes = BODY) -> None:
     """Pass a whole exchange."""
     seen = feed.begin("POST", "/v1/chat/completions", [(b"Host", b"localhost")])
@@ -176,8 +185,7 @@ async def test_feed_response_beyond_the_backlog_is_cut_in_the_log_only(
     monkeypatch.setattr(feed_module, "MAX_BACKLOG_BYTES", 1_000_000)
 
     async with running(tmp_path) as (feed, problems):
-        child = process_of(feed)
-        child.send_signal(signal.SIGSTOP)
+        child = await stopped(feed)
         seen = feed.begin("POST", "/v1/chat/completions", [(b"Host", b"localhost")])
         seen.request_data(BODY)
         seen.request_end()
@@ -207,8 +215,7 @@ async def test_feed_process_that_always_dies_is_given_up_and_forwarding_continue
 
 async def test_feed_open_exchange_is_in_the_spool_before_its_end(tmp_path: Path) -> None:
     async with running(tmp_path) as (feed, _):
-        child = process_of(feed)
-        child.send_signal(signal.SIGSTOP)
+        child = await stopped(feed)
         seen = feed.begin("POST", "/v1/chat/completions", [(b"Host", b"localhost")])
         seen.request_data(BODY)
         seen.request_end()
@@ -276,8 +283,7 @@ async def test_feed_stuck_process_delays_one_exchange_and_no_later_one(
     monkeypatch.setattr(feed_module, "HOLD_ALL_BYTES", waiting_bytes)
 
     async with running(tmp_path) as (feed, _):
-        child = process_of(feed)
-        child.send_signal(signal.SIGSTOP)
+        child = await stopped(feed)
         large = feed.begin("POST", "/v1/chat/completions", [(b"Host", b"localhost")])
         large.request_data(bytes(4_000_000))
         waits = []
@@ -338,8 +344,7 @@ async def test_feed_backlog_beyond_its_bound_is_reported_and_new_exchanges_are_n
     monkeypatch.setattr(feed_module, "MAX_BACKLOG_BYTES", 1_000_000)
 
     async with running(tmp_path) as (feed, problems):
-        child = process_of(feed)
-        child.send_signal(signal.SIGSTOP)
+        child = await stopped(feed)
         large = feed.begin("POST", "/v1/chat/completions", [(b"Host", b"localhost")])
         large.request_data(bytes(4_000_000))
         await pass_exchange(feed)
