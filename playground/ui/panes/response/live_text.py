@@ -9,7 +9,7 @@ from collections.abc import Callable
 from time import perf_counter
 
 from msgspec import Struct, field
-from PySide6.QtCore import QEvent, QMimeData, QObject, QRect, Qt, QTimer
+from PySide6.QtCore import QEvent, QMimeData, QObject, QRect, QSize, Qt, QTimer
 from PySide6.QtGui import QColor, QPainter, QPaintEvent, QTextCursor
 from PySide6.QtWidgets import QAbstractScrollArea, QWidget
 
@@ -177,6 +177,11 @@ class LiveText(ReadOnlyText):
         self._follows = self.follow.following = follows
         self.streaming = False
         """Whether more text is expected: a block marks the end."""
+
+    def minimumSizeHint(self) -> QSize:
+        """Return room for one line: what is below the text, such as why it was cut, stays whole in a small window."""
+        line = self.fontMetrics().lineSpacing() + int(2 * self.document().documentMargin())
+        return QSize(super().minimumSizeHint().width(), line)
 
     @property
     def exact_text(self) -> str:
